@@ -1,0 +1,90 @@
+"""Items by user in compressed rows: the form in which the engine, models and evaluation pass them.
+
+The helpers work on 64-bit keys `user << 32 | item`, which ascend along any `Csr`.
+"""
+
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+
+
+class HasRows(Protocol):
+    """Anything with rows of items by user: an `Interactions` or a `Csr`."""
+
+    @property
+    def indptr(self) -> np.ndarray:
+        """int64[n_users + 1], where each user's items begin."""
+
+    @property
+    def items(self) -> np.ndarray:
+        """int32[n], item rows."""
+
+
+class Csr(NamedTuple):
+    """The items of each user.
+
+    Parameters
+    ----------
+    indptr : int64[n_users + 1]
+        User u has `items[indptr[u]:indptr[u + 1]]`.
+    items : int32[n]
+        Item rows, ascending and distinct within a user.
+    """
+
+    indptr: np.ndarray
+    items: np.ndarray
+
+    @classmethod
+    def of(cls, source: HasRows) -> Self:
+        """View anything with `indptr` and `items` as a plain Csr; nothing is copied."""
+        return cls(source.indptr, source.items)
+
+    @classmethod
+    def from_pairs(cls, users: np.ndarray, items: np.ndarray, n_users: int) -> Self:
+        """Sort (user, item) pairs, in any order and with repeats, into rows of distinct items."""
+        return cls.from_keys(np.unique(keys(users, items)), n_users)
+
+    @classmethod
+    def from_keys(cls, keys: np.ndarray, n_users: int) -> Self:
+        """Build from ascending, distinct keys."""
+        counts = np.bincount(keys >> 32, minlength=n_users)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(indptr, (keys & 0xFFFFFFFF).astype(np.int32))
+
+    @property
+    def n_users(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64[n_users], how many items each user has."""
+        return np.diff(self.indptr)
+
+    @property
+    def users(self) -> np.ndarray:
+        """int32[n], the user of each entry of `items`."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.counts)
+
+    def keep(self, mask: np.ndarray) -> Self:
+        """Keep the entries where `mask` (bool[n]) holds; the users stay, possibly empty."""
+        kept = np.concatenate([[0], np.cumsum(mask)])
+        return type(self)(kept[self.indptr].astype(np.int64), self.items[mask])
+
+    def union(self, other: "Csr") -> Self:
+        """Return the items that either has; both must have the same users."""
+        both = np.union1d(keys(self.users, self.items), keys(other.users, other.items))
+        return self.from_keys(both, self.n_users)
+
+    def contains(self, other: "Csr") -> np.ndarray:
+        """Return bool[len(other.items)]: which pairs of `other` are here too."""
+        mine, theirs = keys(self.users, self.items), keys(other.users, other.items)
+        if len(mine) == 0:
+            return np.zeros(len(theirs), dtype=bool)
+        found = np.minimum(np.searchsorted(mine, theirs), len(mine) - 1)
+        return mine[found] == theirs
+
+
+def keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return `user << 32 | item` as int64 for each pair."""
+    return users.astype(np.int64) << 32 | items.astype(np.int64)
