@@ -1,0 +1,78 @@
+"""Tables of float32 rows, and arithmetic on rows in sixteen lanes.
+
+A table is C-contiguous, its width a multiple of 16 (`padded`), unused columns zero. A sum over a
+row is kept as 16 partial sums, one a lane, added pairwise at the end in a fixed order. The compiled
+forms (`lanes_llvm`) use 16-lane vectors, which LLVM lowers to whatever the processor has (one
+AVX-512 register, two of AVX, four of SSE or NEON) lane by lane and without reassociation; the NumPy
+forms (`lanes_numpy`) do the same sums in the same order. So a result has the same bits everywhere.
+"""
+
+import numpy as np
+
+from trimetric.engine.policy import INTERPRETED
+
+LANES = 16
+
+if INTERPRETED:
+    from trimetric.engine.lanes_numpy import (
+        adagrad,
+        adam,
+        add_difference,
+        clear,
+        copy,
+        descend,
+        prefetch,
+        scale,
+        squared_distance,
+        squared_norm,
+    )
+else:
+    from trimetric.engine.lanes_llvm import (  # type: ignore[assignment]
+        adagrad,
+        adam,
+        add_difference,
+        clear,
+        copy,
+        descend,
+        prefetch,
+        scale,
+        squared_distance,
+        squared_norm,
+    )
+
+__all__ = [
+    "LANES",
+    "adagrad",
+    "adam",
+    "add_difference",
+    "clear",
+    "copy",
+    "descend",
+    "padded",
+    "padded_table",
+    "prefetch",
+    "scale",
+    "squared_distance",
+    "squared_norm",
+    "table",
+]
+
+
+def padded(dim: int) -> int:
+    """Return the table width for `dim` columns: the next multiple of 16."""
+    return -(-dim // LANES) * LANES
+
+
+def table(n_rows: int, dim: int) -> np.ndarray:
+    """Return a zeroed float32 table (n_rows, padded(dim)) that starts on a cache line."""
+    width = padded(dim)
+    room = np.zeros(n_rows * width + LANES, dtype=np.float32)
+    start = (-room.ctypes.data % 64) // 4
+    return room[start : start + n_rows * width].reshape(n_rows, width)
+
+
+def padded_table(values: np.ndarray) -> np.ndarray:
+    """Copy `values` (n, d) into a fresh float32 table (n, padded(d))."""
+    out = table(*values.shape)
+    out[:, : values.shape[1]] = values
+    return out

@@ -1,0 +1,231 @@
+"""The row operations as LLVM vectors; each one's meaning is its namesake's in `lanes_numpy`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_I32 = ir.IntType(32)
+_VECTOR = ir.VectorType(ir.FloatType(), 16)
+
+
+def _every(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [float(np.float32(value))] * 16)
+
+
+class _Rows:
+    """The arguments of an operation while its code is written: rows by chunk, scalars by lane."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        self.context, self.builder = context, builder
+        self.types, self.values = signature.args, values
+        self.chunks: Any = None
+
+    def row(self, position: int) -> Any:
+        """Point at the row named by the argument pair (table, row number) at `position`."""
+        kind = self.types[position]
+        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
+        width = cgutils.unpack_tuple(self.builder, array.shape)[1]
+        number = self.context.cast(
+            self.builder, self.values[position + 1], self.types[position + 1], types.intp
+        )
+        if self.chunks is None:
+            self.chunks = self.builder.udiv(width, ir.Constant(width.type, 16))
+        start = self.builder.gep(array.data, [self.builder.mul(number, width)])
+        return self.builder.bitcast(start, _VECTOR.as_pointer())
+
+    def scalar(self, position: int) -> Any:
+        """Repeat the argument, as float32, over the lanes."""
+        kind = self.types[position]
+        value = self.context.cast(self.builder, self.values[position], kind, types.float32)
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        lane0 = self.builder.insert_element(nothing, value, ir.Constant(_I32, 0))
+        return self.builder.shuffle_vector(
+            lane0, nothing, ir.Constant(ir.VectorType(_I32, 16), [0] * 16)
+        )
+
+    def load(self, row: Any, chunk: Any) -> Any:
+        return self.builder.load(self.builder.gep(row, [chunk]), align=4)
+
+    def store(self, value: Any, row: Any, chunk: Any) -> None:
+        self.builder.store(value, self.builder.gep(row, [chunk]), align=4)
+
+    def each_chunk(self, body: Callable[[Any], None]) -> None:
+        with cgutils.for_range(self.builder, self.chunks) as loop:
+            body(loop.index)
+
+    def sum_over_chunks(self, term: Callable[[Any], Any]) -> Any:
+        """Add term(chunk)² over the chunks lane by lane, then the lanes in halves."""
+        cell = cgutils.alloca_once(self.builder, _VECTOR)
+        self.builder.store(_every(0.0), cell)
+
+        def body(chunk: Any) -> None:
+            value = term(chunk)
+            square = self.builder.fmul(value, value)
+            self.builder.store(self.builder.fadd(self.builder.load(cell), square), cell)
+
+        self.each_chunk(body)
+        total, width = self.builder.load(cell), 16
+        while width > 1:
+            width //= 2
+            lanes = ir.VectorType(_I32, width)
+            low = ir.Constant(lanes, list(range(width)))
+            high = ir.Constant(lanes, list(range(width, 2 * width)))
+            total = self.builder.fadd(
+                self.builder.shuffle_vector(total, total, low),
+                self.builder.shuffle_vector(total, total, high),
+            )
+        return self.builder.extract_element(total, ir.Constant(_I32, 0))
+
+    def sqrt(self, value: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.sqrt.v16f32")
+        return self.builder.call(function, [value])
+
+
+def _emit(code: Callable[[_Rows], Any]) -> Callable:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result = code(_Rows(context, builder, signature, values))
+        return context.get_dummy_value() if result is None else result
+
+    return generate
+
+
+@intrinsic
+def squared_distance(typing, a, i, b, j):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x, y = r.row(0), r.row(2)
+        return r.sum_over_chunks(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
+
+    return types.float32(a, i, b, j), _emit(code)
+
+
+@intrinsic
+def squared_norm(typing, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x = r.row(0)
+        return r.sum_over_chunks(lambda c: r.load(x, c))
+
+    return types.float32(a, i), _emit(code)
+
+
+@intrinsic
+def add_difference(typing, g, k, a, i, b, j, weight):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> None:
+        out, x, y, w = r.row(0), r.row(2), r.row(4), r.scalar(6)
+
+        def body(c: Any) -> None:
+            change = r.builder.fmul(w, r.builder.fsub(r.load(x, c), r.load(y, c)))
+            r.store(r.builder.fadd(r.load(out, c), change), out, c)
+
+        r.each_chunk(body)
+
+    return types.void(g, k, a, i, b, j, weight), _emit(code)
+
+
+@intrinsic
+def clear(typing, g, k):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> None:
+        out = r.row(0)
+        r.each_chunk(lambda c: r.store(_every(0.0), out, c))
+
+    return types.void(g, k), _emit(code)
+
+
+@intrinsic
+def scale(typing, g, k, factor):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> None:
+        out, f = r.row(0), r.scalar(2)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(r.load(out, c), f), out, c))
+
+    return types.void(g, k, factor), _emit(code)
+
+
+@intrinsic
+def copy(typing, out, k, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x = r.row(0), r.row(2)
+        r.each_chunk(lambda c: r.store(r.load(x, c), to, c))
+
+    return types.void(out, k, a, i), _emit(code)
+
+
+@intrinsic
+def descend(typing, g, k, a, i, rate):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, eta = r.row(0), r.row(2), r.scalar(4)
+
+        def moved(c: Any) -> Any:
+            value = r.builder.fsub(r.load(x, c), r.builder.fmul(eta, r.load(out, c)))
+            r.store(value, out, c)
+            return value
+
+        return r.sum_over_chunks(moved)
+
+    return types.float32(g, k, a, i, rate), _emit(code)
+
+
+@intrinsic
+def adagrad(typing, g, k, a, i, past, p, rate):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, seen, eta = r.row(0), r.row(2), r.row(4), r.scalar(6)
+
+        def moved(c: Any) -> Any:
+            gradient = r.load(out, c)
+            total = r.builder.fadd(r.load(seen, c), r.builder.fmul(gradient, gradient))
+            r.store(total, seen, c)
+            change = r.builder.fdiv(r.builder.fmul(eta, gradient), r.sqrt(total))
+            value = r.builder.fsub(r.load(x, c), change)
+            r.store(value, out, c)
+            return value
+
+        return r.sum_over_chunks(moved)
+
+    return types.float32(g, k, a, i, past, p, rate), _emit(code)
+
+
+@intrinsic
+def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, mean, spread = r.row(0), r.row(2), r.row(4), r.row(6)
+        eta, bias, b = r.scalar(8), r.scalar(9), r.builder
+
+        def blend(row: Any, c: Any, keep: float, take: float, value: Any) -> Any:
+            old, new = b.fmul(_every(keep), r.load(row, c)), b.fmul(_every(take), value)
+            total = b.fadd(old, new)
+            r.store(total, row, c)
+            return total
+
+        def moved(c: Any) -> Any:
+            gradient = r.load(out, c)
+            centre = blend(mean, c, 0.9, 0.1, gradient)
+            square = blend(spread, c, 0.999, 0.001, b.fmul(gradient, gradient))
+            root = b.fadd(r.sqrt(b.fmul(square, bias)), _every(1e-8))
+            value = b.fsub(r.load(x, c), b.fdiv(b.fmul(eta, centre), root))
+            r.store(value, out, c)
+            return value
+
+        return r.sum_over_chunks(moved)
+
+    return types.float32(g, k, a, i, first, p, second, q, rate, correction), _emit(code)
+
+
+@intrinsic
+def prefetch(typing, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+    def code(r: _Rows) -> None:
+        row, byte = r.row(0), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(r.builder.module, kind, "llvm.prefetch.p0")
+        read, near, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
+
+        def line(c: Any) -> None:
+            place = r.builder.bitcast(r.builder.gep(row, [c]), byte)
+            r.builder.call(function, [place, read, near, data])
+
+        r.each_chunk(line)
+
+    return types.void(a, i), _emit(code)

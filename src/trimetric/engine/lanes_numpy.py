@@ -1,0 +1,78 @@
+"""The row operations in plain NumPy: what `lanes_llvm` must equal to the last bit.
+
+Arguments come in pairs (table, row number); `g` is both the gradient's and the result's place.
+"""
+
+import numpy as np
+
+
+def _lane_sum(values: np.ndarray) -> np.float32:
+    sums = np.zeros(16, dtype=np.float32)
+    for chunk in values.reshape(-1, 16):
+        sums = sums + chunk
+    while len(sums) > 1:
+        half = len(sums) // 2
+        sums = sums[:half] + sums[half:]
+    return sums[0]
+
+
+def squared_distance(a: np.ndarray, i: int, b: np.ndarray, j: int) -> np.float32:
+    """d²(a[i], b[j]), equation (1)."""
+    difference = a[i] - b[j]
+    return _lane_sum(difference * difference)
+
+
+def squared_norm(a: np.ndarray, i: int) -> np.float32:
+    """‖a[i]‖²."""
+    return _lane_sum(a[i] * a[i])
+
+
+def add_difference(g, k, a, i, b, j, weight):  # type: ignore[no-untyped-def]
+    """g[k] += weight·(a[i] − b[j])."""
+    g[k] += np.float32(weight) * (a[i] - b[j])
+
+
+def clear(g: np.ndarray, k: int) -> None:
+    """g[k] = 0."""
+    g[k] = 0
+
+
+def scale(g: np.ndarray, k: int, factor: float) -> None:
+    """g[k] *= factor."""
+    g[k] *= np.float32(factor)
+
+
+def copy(out: np.ndarray, k: int, a: np.ndarray, i: int) -> None:
+    """out[k] = a[i]."""
+    out[k] = a[i]
+
+
+def descend(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.float32:
+    """g[k] = a[i] − rate·g[k]; returns its ‖·‖²."""
+    g[k] = a[i] - np.float32(rate) * g[k]
+    return squared_norm(g, k)
+
+
+def adagrad(g, k, a, i, past, p, rate):  # type: ignore[no-untyped-def]
+    """past[p] += g[k]²; g[k] = a[i] − rate·g[k]/√past[p]; returns its ‖·‖²."""
+    past[p] += g[k] * g[k]
+    g[k] = a[i] - np.float32(rate) * g[k] / np.sqrt(past[p])
+    return squared_norm(g, k)
+
+
+def adam(g, k, a, i, first, p, second, q, rate, correction):  # type: ignore[no-untyped-def]
+    """One Adam step (Kingma and Ba, ICLR 2015) from gradient g[k]; returns the result's ‖·‖².
+
+    first = .9·first + .1·g; second = .999·second + .001·g²;
+    g[k] = a[i] − rate·first/(√(second·correction) + 1e-8). The caller folds the bias corrections
+    into `rate` and `correction`.
+    """
+    first[p] = np.float32(0.9) * first[p] + np.float32(0.1) * g[k]
+    second[q] = np.float32(0.999) * second[q] + np.float32(0.001) * (g[k] * g[k])
+    root = np.sqrt(second[q] * np.float32(correction)) + np.float32(1e-8)
+    g[k] = a[i] - np.float32(rate) * first[p] / root
+    return squared_norm(g, k)
+
+
+def prefetch(a: np.ndarray, i: int) -> None:
+    """Ask for a[i] to be brought near; changes nothing."""

@@ -1,0 +1,44 @@
+"""The one place that decides how kernels are compiled and how many threads run them."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from numba import config, njit
+
+from trimetric.errors import ParameterError
+
+INTERPRETED = bool(config.DISABLE_JIT)
+"""True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, on one thread."""
+
+MAX_THREADS = 256
+
+
+def kernel(function: Callable) -> Any:
+    """Compile `function` lazily, without the interpreter lock, cached on disk where that works.
+
+    No fast-math and no fused multiply-add: each operation rounds as IEEE 754 says, hence the same
+    bits on every machine. Integer division by zero is the kernels' own care.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the install nor the home folder can be written
+        return njit(**options)(function)
+
+
+def inline(function: Callable) -> Any:
+    """Compile a function that only kernels call, into its callers.
+
+    Inlining also removes the reference counts that arrays would get at each call.
+    """
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
+def thread_count(threads: int | None = None) -> int:
+    """Return how many threads to run: `threads`, or the processors this process may use."""
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    elif not 1 <= threads <= MAX_THREADS:
+        raise ParameterError(f"threads must be in 1..{MAX_THREADS}, got {threads}")
+    return 1 if INTERPRETED else threads

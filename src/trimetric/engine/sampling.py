@@ -1,0 +1,71 @@
+"""Negative items: drawn where the user has no training interaction.
+
+`indptr` (int64) and `items` (int32, ascending within a user) are the training interactions by
+user. Every draw is a pure function of (key, triplet, attempt): see `trimetric.engine.random`.
+"""
+
+import numpy as np
+
+from trimetric.engine.policy import inline
+from trimetric.engine.random import below
+
+UNIFORM, POPULARITY, HARDEST = 0, 1, 2
+ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the uniform fallback's
+POPULARITY_ATTEMPTS = 32
+
+
+@inline
+def interacted(item, user, indptr, items):  # type: ignore[no-untyped-def]
+    """Tell whether `item` is among the user's training items (binary search)."""
+    low, high = indptr[user], indptr[user + 1]
+    end = high
+    while low < high:
+        middle = (low + high) >> 1
+        if items[middle] < item:
+            low = middle + 1
+        else:
+            high = middle
+    return low < end and items[low] == item
+
+
+@inline
+def missing_item(rank, user, indptr, items):  # type: ignore[no-untyped-def]
+    """Return the item with `rank` (from 0) among those the user has not interacted with."""
+    start = indptr[user]
+    low, high = start, indptr[user + 1]
+    while low < high:
+        middle = (low + high) >> 1
+        if items[middle] - (middle - start) <= rank:
+            low = middle + 1
+        else:
+            high = middle
+    return np.int64(rank + (low - start))
+
+
+@inline
+def uniform_negative(key, triplet, user, positives, n_items):  # type: ignore[no-untyped-def]
+    """Draw one item the user has not interacted with, each equally likely; -1 if there is none.
+
+    One draw and one search: nothing is rejected, so a user with nearly every item costs no more.
+    """
+    indptr, items = positives.indptr, positives.items
+    missing = n_items - (indptr[user + 1] - indptr[user])
+    if missing <= 0:
+        return np.int64(-1)
+    rank = below(key, triplet * ATTEMPTS + ATTEMPTS - 1, missing)
+    return missing_item(rank, user, indptr, items)
+
+
+@inline
+def popular_negative(key, triplet, user, positives, n_items):  # type: ignore[no-untyped-def]
+    """Draw an item in proportion to its training interactions, among those the user lacks.
+
+    The item of a random interaction is proposed; the user's own are rejected. After 32 rejections
+    (a user who has all that is popular) the draw is uniform.
+    """
+    indptr, items = positives.indptr, positives.items
+    for attempt in range(POPULARITY_ATTEMPTS):
+        item = np.int64(items[below(key, triplet * ATTEMPTS + attempt, len(items))])
+        if not interacted(item, user, indptr, items):
+            return item
+    return uniform_negative(key, triplet, user, positives, n_items)

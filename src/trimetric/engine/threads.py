@@ -1,0 +1,95 @@
+"""Threads that walk through one compiled loop in step.
+
+Each thread runs the same kernel; `meet` holds it until all have arrived. A kernel call thus spans
+many mini-batches, and a step of a few hundred nanoseconds replaces a fork and join. The count of
+arrivals only grows, so nothing has to be reset.
+"""
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from trimetric.engine.policy import INTERPRETED, inline
+
+SPINS = 2000
+_yield_processor = types.ExternalFunction(
+    "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
+)
+
+
+@intrinsic
+def _arrive(typing, counter):  # type: ignore[no-untyped-def]
+    """Add one to counter[0] as one indivisible step."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(counter), code
+
+
+@intrinsic
+def _arrivals(typing, counter):  # type: ignore[no-untyped-def]
+    """Read counter[0] as the other threads last wrote it."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, values[0])
+        return builder.load_atomic(array.data, "acquire", align=8)
+
+    return types.int64(counter), code
+
+
+def _meet_compiled(counter, target):  # type: ignore[no-untyped-def]
+    _arrive(counter)
+    spins = 0
+    while _arrivals(counter) < target:
+        spins += 1
+        if spins > SPINS:
+            _yield_processor()
+
+
+def _meet_alone(counter, target):  # type: ignore[no-untyped-def]
+    pass
+
+
+meet = _meet_alone if INTERPRETED else inline(_meet_compiled)
+"""meet(counter, target): arrive, then wait until `target` arrivals have been counted."""
+
+
+def arrivals() -> np.ndarray:
+    """Return a fresh arrival counter, alone on its cache lines."""
+    return np.zeros(16, dtype=np.int64)
+
+
+class Team:
+    """A fixed number of threads that run a kernel together, once per `run`."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+
+    def run(self, work: Callable[[int], Any]) -> list:
+        """Call work(0) .. work(threads - 1) at the same time; return their results in order."""
+        if self._pool is None:
+            return [work(0)]
+        others = [self._pool.submit(work, number) for number in range(1, self.threads)]
+        first = work(0)
+        return [first, *(other.result() for other in others)]
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

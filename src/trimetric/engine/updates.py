@@ -1,0 +1,75 @@
+"""Optimiser steps on one row or one margin, and the projection that follows.
+
+Row k of `g` brings the gradient and leaves as the row's new value; the table itself is not written.
+`state` is the optimiser's memory of the table: `first` and `second`, each (n, width) or narrower
+where the rule needs less. Only rows that a mini-batch touches move, so Adam is the lazy form.
+"""
+
+import numpy as np
+
+from trimetric.engine.lanes import adagrad, adam, descend, scale, squared_norm
+from trimetric.engine.policy import inline
+
+ROWWISE, ADAGRAD, ADAM = 0, 1, 2
+SMALLEST_MARGIN = np.float32(1e-6)  # the paper keeps margins in (0, l]
+
+
+@inline
+def step_row(g, k, table, row, first, second, rule, bias):  # type: ignore[no-untyped-def]
+    """Turn gradient g[k] into the new value of table[row], projected.
+
+    Row-wise Adagrad keeps one number a row: the sum of the mean squares of its gradients. `bias`
+    holds Adam's two corrections at this mini-batch.
+    """
+    if rule.optimizer == ROWWISE:
+        second[row, 0] += squared_norm(g, k) / rule.dim
+        norm = descend(g, k, table, row, rule.lr / np.sqrt(second[row, 0]))
+    elif rule.optimizer == ADAGRAD:
+        norm = adagrad(g, k, table, row, second, row, rule.lr)
+    else:
+        norm = adam(g, k, table, row, first, row, second, row, rule.lr * bias[0], bias[1])
+    project(g, k, norm, rule)
+
+
+@inline
+def project(g, k, norm, rule):  # type: ignore[no-untyped-def]
+    """Bring g[k], of squared norm `norm`, into the ball of radius l, or onto its sphere."""
+    if norm > rule.radius * rule.radius or (rule.sphere and norm > 0):
+        scale(g, k, rule.radius / np.sqrt(norm))
+
+
+@inline
+def step_margin(margins, row, gradient, memory, rule, bias):  # type: ignore[no-untyped-def]
+    """Move one margin by the same optimiser and clip it to (0, l]; `memory` is (n, 2)."""
+    if rule.optimizer == ADAM:
+        memory[row, 0] = np.float32(0.9) * memory[row, 0] + np.float32(0.1) * gradient
+        memory[row, 1] = np.float32(0.999) * memory[row, 1] + np.float32(0.001) * (
+            gradient * gradient
+        )
+        root = np.sqrt(memory[row, 1] * bias[1]) + np.float32(1e-8)
+        change = rule.lr * bias[0] * memory[row, 0] / root
+    else:
+        memory[row, 1] += gradient * gradient
+        change = rule.lr * gradient / np.sqrt(memory[row, 1])
+    margins[row] = min(max(margins[row] - change, SMALLEST_MARGIN), rule.radius)
+
+
+@inline
+def adam_bias(step):  # type: ignore[no-untyped-def]
+    """Return Adam's corrections 1/(1−.9ᵗ) and 1/(1−.999ᵗ) after `step` = t mini-batches."""
+    return (
+        np.float32(1.0 / (1.0 - _power(0.9, step))),
+        np.float32(1.0 / (1.0 - _power(0.999, step))),
+    )
+
+
+@inline
+def _power(base, exponent):  # type: ignore[no-untyped-def]
+    # By repeated squaring: the library's pow may differ in the last bit between machines.
+    result = 1.0
+    while exponent > 0:
+        if exponent & 1:
+            result *= base
+        base *= base
+        exponent >>= 1
+    return result
