@@ -1,0 +1,101 @@
+"""Known public data sets, found by name among files on this machine; nothing is downloaded."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from trimetric.data.interactions import Interactions
+from trimetric.data.raw import PUBLISHED, load_raw
+from trimetric.errors import DataError
+
+NAMES = tuple(PUBLISHED)
+
+
+def folders() -> list[Path]:
+    """Return where data sets are looked for: TRIMETRIC_DATA, then the cache folder.
+
+    The cache folder is TRIMETRIC_CACHE, or else ~/.cache/trimetric.
+    """
+    given = os.environ.get("TRIMETRIC_DATA")
+    cache = os.environ.get("TRIMETRIC_CACHE")
+    home = Path(cache) if cache else Path.home() / ".cache" / "trimetric"
+    return [Path(given), home] if given else [home]
+
+
+def is_name(name: str) -> bool:
+    """Tell whether `name` is a data set's: one of `NAMES`, or a file in the folders."""
+    return name in NAMES or _find(name) is not None
+
+
+def available() -> dict[str, Path]:
+    """Return the known data sets that are on this machine, and where."""
+    found = {name: _find(name) for name in NAMES}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def load(name: str, **rules: Any) -> Interactions:
+    """Read a data set by name.
+
+    It is `<name>.parquet` in one of `folders()`, or a folder `<name>` there that holds the files
+    as officially published.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`, such as "ml_1m".
+    **rules
+        As for `Interactions.read`, for instance min_rating=4.
+
+    Raises
+    ------
+    DataError
+        If it is not on this machine; says where it is published and where to put it.
+    """
+    path = _find(name)
+    if path is None:
+        raise DataError(_absent(name))
+    if path.is_dir():
+        return Interactions.from_frame(load_raw(name, path), name=name, **rules)
+    return Interactions.read(path, **rules)
+
+
+def titles(name: str) -> pl.DataFrame | None:
+    """Return the titles of a data set's items (columns item and title), None if not at hand."""
+    for folder in folders():
+        path = folder / f"{name}_items.parquet"
+        if _plain(name) and path.is_file():
+            return pl.read_parquet(path, columns=["item", "title"], glob=False)
+    return None
+
+
+def _plain(name: str) -> bool:
+    return bool(name) and name.replace("_", "").replace("-", "").isalnum()
+
+
+def _find(name: str) -> Path | None:
+    if _plain(name):
+        for folder in folders():
+            if (folder / f"{name}.parquet").is_file():
+                return folder / f"{name}.parquet"
+            if name in PUBLISHED and (folder / name).is_dir():
+                return folder / name
+    return None
+
+
+def _absent(name: str) -> str:
+    looked = " and ".join(str(folder) for folder in folders())
+    if name not in PUBLISHED:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"no data set is called {name!r}; {hint}There are {', '.join(NAMES)}"
+    known = PUBLISHED[name]
+    return (
+        f"data set {name!r} is not on this machine (looked in {looked}); it is published as"
+        f" {known.title}: put {known.files} in {folders()[-1] / name}, or set TRIMETRIC_DATA to"
+        f" a folder that holds {name}.parquet"
+    )

@@ -1,0 +1,151 @@
+"""Tables in memory, of whatever library, as polars columns; none of them is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trimetric.data.ids import INT64
+from trimetric.errors import DataError
+
+Pick = Callable[[list[str]], dict[str, str]]
+
+
+def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
+    """Return the columns of `frame` that `pick` chooses, named by their roles.
+
+    Parameters
+    ----------
+    frame : polars, pandas or pyarrow table, mapping of columns, or anything that speaks Arrow
+        Left as it is.
+    pick : callable
+        Given the columns that exist, returns {role: column}.
+    source : str
+        What to call the table in errors.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        chosen = pick(frame.collect_schema().names())
+        return frame.select(pl.col(c).alias(role) for role, c in chosen.items()).collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
+    if isinstance(frame, Mapping) or _is_from(frame, "pandas"):
+        names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
+        keys = dict(zip(names, frame.keys(), strict=True))
+        chosen = pick(names)
+        return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in chosen.items()})
+    if hasattr(frame, "__arrow_c_stream__"):
+        found = pl.DataFrame(frame)
+    elif hasattr(frame, "__dataframe__"):
+        found = pl.from_dataframe(frame)
+    else:
+        raise DataError(
+            f"{source}: cannot read a {type(frame).__name__} as a table; give a polars, pandas or"
+            " pyarrow table, a scipy sparse matrix, arrays of users and items, or a path"
+        )
+    return load(found, pick, source)
+
+
+def table(columns: dict[str, pl.Series]) -> pl.DataFrame:
+    """Put columns side by side; their lengths must agree."""
+    lengths = {name: len(series) for name, series in columns.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
+        raise DataError(f"columns must be of one length, got {shown}")
+    return pl.DataFrame(columns)
+
+
+def column(values: Any, where: str) -> pl.Series:
+    """Return one column of any make as a series of one type, null where a value is missing.
+
+    Raises
+    ------
+    DataError
+        If the values are of mixed or unusable types; names the first row that differs.
+    """
+    if isinstance(values, pl.Series):
+        return values
+    if _is_from(values, "pandas"):
+        missing = np.asarray(values.isna())
+        found = values.to_numpy()
+        if found.dtype.kind in "iufbM" and not (missing.any() and found.dtype.kind == "M"):
+            return pl.Series(np.ascontiguousarray(found))
+        return _from_objects([None if m else v for v, m in zip(found, missing, strict=True)], where)
+    if _is_from(values, "pyarrow"):
+        return pl.Series(values)
+    array = values if isinstance(values, np.ndarray) else None
+    if array is not None and array.ndim != 1:
+        raise DataError(f"{where} must have one dimension, got shape {array.shape}")
+    if array is not None and array.dtype.kind in "iufbM":
+        return pl.Series(np.ascontiguousarray(array))
+    return _from_objects(array.tolist() if array is not None else list(values), where)
+
+
+def _from_objects(values: list, where: str) -> pl.Series:
+    values = [None if _is_missing(value) else value for value in values]
+    kinds = [_kind(value) for value in values]
+    present = [(row, kind) for row, kind in enumerate(kinds) if kind is not None]
+    if not present:
+        return pl.Series(values, dtype=pl.Null)
+    first = present[0][1]
+    names = {kind for _, kind in present}
+    if names == {"int", "float"}:
+        return _floats(values, where)
+    for row, kind in present:
+        if kind != first or kind == "other":
+            fault = "mixes types" if kind != first else "cannot be used"
+            raise DataError(
+                f"{where} {fault}: row {row + 1} holds {str(values[row])[:80]!r}"
+                f" ({type(values[row]).__name__}); use one of whole numbers or text for all rows"
+            )
+    if first == "int":
+        _within_int64(values, where)
+        return pl.Series([None if v is None else int(v) for v in values], dtype=pl.Int64)
+    if first == "str":
+        return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String)
+    return pl.Series(values, strict=False)
+
+
+def _floats(values: list, where: str) -> pl.Series:
+    """Ints among floats become floats, as NumPy would have them, if none loses a digit."""
+    for row, value in enumerate(values):
+        if value is not None and _kind(value) == "int" and int(float(value)) != value:
+            raise DataError(
+                f"{where} mixes types: row {row + 1} holds {value!r}, which does not fit the"
+                " floats of other rows; use whole numbers or text for all rows"
+            )
+    return pl.Series([None if v is None else float(v) for v in values], dtype=pl.Float64)
+
+
+def _within_int64(values: list, where: str) -> None:
+    for row, value in enumerate(values):
+        if value is not None and not INT64.min <= value <= INT64.max:
+            raise DataError(
+                f"{where} holds {value} in row {row + 1}, beyond 64 bits; give such ids as text"
+            )
+
+
+def _kind(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    if isinstance(value, int | np.integer):
+        return "int"
+    if isinstance(value, float | np.floating):
+        return "float"
+    if isinstance(value, str):
+        return "str"
+    return "time" if hasattr(value, "isoformat") else "other"
+
+
+def _is_missing(value: Any) -> bool:
+    nan = isinstance(value, float | np.floating) and bool(value != value)
+    return nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _is_from(value: Any, library: str) -> bool:
+    """Whether the object is of that library, without importing it."""
+    return any(c.__module__.split(".")[0] == library for c in type(value).__mro__)

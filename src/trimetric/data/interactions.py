@@ -1,0 +1,407 @@
+"""Who liked what: pairs of users and items with their original ids, read from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trimetric.data import files, frames
+from trimetric.data.clean import ReadReport, Rules, complete, typed
+from trimetric.data.ids import Vocabulary
+from trimetric.errors import DataError, ParameterError
+
+
+@dataclass(frozen=True)
+class AlignReport:
+    """What `Interactions.align` left out because another vocabulary does not know it."""
+
+    unknown_users: int
+    unknown_items: int
+    dropped: int
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Pairs of users and items, each pair once, in order of user and then item.
+
+    Make one with `read`, `from_frame`, `from_arrays`, `from_scipy`, or `of`, which takes them all.
+
+    Attributes
+    ----------
+    user_ids, item_ids : Vocabulary
+        The original ids; `users` and `items` hold row numbers of these.
+    users, items : int32[n]
+        Sorted by (user, item), without repeats. These arrays, and those below, are read-only.
+    ratings : float32[n] or None
+    timestamps : int64[n] or None
+        Unix seconds.
+    labels : str[n] or None
+        The part of a shipped split that each pair belongs to.
+    report : ReadReport
+        What was read and what was left out.
+    name : str
+        The file or data set they came from.
+    """
+
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray | None = None
+    timestamps: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    report: ReadReport = field(default_factory=lambda: ReadReport(0))
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32}
+        for name, values in self._arrays().items():
+            # A view, so that the flag is set on it and not on an array of the caller's.
+            own = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
+            own.flags.writeable = False
+            object.__setattr__(self, name, own)
+
+    def _arrays(self) -> dict[str, Any]:
+        names = ("users", "items", "ratings", "timestamps", "labels")
+        found = {name: getattr(self, name) for name in names}
+        return {name: values for name, values in found.items() if values is not None}
+
+    @property
+    def n_users(self) -> int:
+        """The number of users in the vocabulary."""
+        return len(self.user_ids)
+
+    @property
+    def n_items(self) -> int:
+        """The number of items in the vocabulary."""
+        return len(self.item_ids)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        extras = "".join(f", {name}" for name in self._arrays() if name not in ("users", "items"))
+        return (
+            f"Interactions({self.name}: {self.n_users:,} users x {self.n_items:,} items,"
+            f" {len(self):,} pairs{extras})"
+        )
+
+    @cached_property
+    def indptr(self) -> np.ndarray:
+        """int64[n_users + 1]: the pairs of user u are at indptr[u]..indptr[u + 1]."""
+        counts = np.bincount(self.users, minlength=self.n_users)
+        indptr = np.zeros(self.n_users + 1, dtype=np.int64)
+        np.cumsum(counts, out=indptr[1:])
+        indptr.flags.writeable = False
+        return indptr
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, pairs, ratings and timestamps; the order they came in is immaterial."""
+        digest = hashlib.sha256()
+        stored = {"users": self.users, "items": self.items}
+        stored |= {f"user_{name}": a for name, a in self.user_ids.to_arrays().items()}
+        stored |= {f"item_{name}": a for name, a in self.item_ids.to_arrays().items()}
+        stored |= {"ratings": self.ratings, "timestamps": self.timestamps}  # type: ignore[dict-item]
+        for name, array in stored.items():
+            if array is not None:
+                little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+                digest.update(f"{name} {little.dtype.str} {little.size}\n".encode())
+                digest.update(little.view(np.uint8).data)
+        return digest.hexdigest()
+
+    def take(self, keep: np.ndarray) -> Interactions:
+        """Return some of the pairs, under the same vocabularies.
+
+        Parameters
+        ----------
+        keep : bool[n] or int[...]
+            A mask, or the positions to keep, in any order.
+        """
+        keep = np.asarray(keep)
+        if keep.dtype != bool:
+            keep = np.unique(keep.astype(np.int64))
+        elif keep.shape != self.users.shape:
+            raise ParameterError(f"a mask must have {len(self):,} values, got {keep.shape}")
+        return replace(self, **{name: values[keep] for name, values in self._arrays().items()})
+
+    def compact(self) -> Interactions:
+        """Drop the users and items without interactions from the vocabularies."""
+        user_ids, users = _used(self.user_ids, self.users)
+        item_ids, items = _used(self.item_ids, self.items)
+        return replace(self, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
+
+    def k_core(self, users: int = 1, items: int = 1) -> Interactions:
+        """Keep users with at least `users` pairs and items with at least `items`, repeatedly.
+
+        What is dropped lowers other counts, so this goes on until all that is left has enough;
+        `k_core(users=5)` is the plain filter of users with five or more. Vocabularies are
+        compacted.
+
+        Raises
+        ------
+        DataError
+            If nothing is left.
+        """
+        keep, left = np.ones(len(self), dtype=bool), -1
+        while keep.sum() != left:
+            left = int(keep.sum())
+            by_user = np.bincount(self.users[keep], minlength=self.n_users)
+            by_item = np.bincount(self.items[keep], minlength=self.n_items)
+            keep &= (by_user[self.users] >= users) & (by_item[self.items] >= items)
+        if not left:
+            raise DataError(
+                f"{self.name}: no user has {users} interactions with items that have {items};"
+                " ask for a smaller core"
+            )
+        below = self.report.below_core + len(self) - left
+        return replace(self.take(keep).compact(), report=replace(self.report, below_core=below))
+
+    def align(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[Interactions, AlignReport]:
+        """Express the pairs in other vocabularies, leaving out those with an unknown id."""
+        to_user = user_ids.encode(self.user_ids.values)
+        to_item = item_ids.encode(self.item_ids.values)
+        keep = (to_user[self.users] >= 0) & (to_item[self.items] >= 0)
+        used_users, used_items = np.unique(self.users), np.unique(self.items)
+        report = AlignReport(
+            unknown_users=int((to_user[used_users] < 0).sum()),
+            unknown_items=int((to_item[used_items] < 0).sum()),
+            dropped=int((~keep).sum()),
+        )
+        # Ids of one kind keep their order in every vocabulary, so the pairs stay sorted.
+        part = self.take(keep)
+        users, items = to_user[part.users], to_item[part.items]
+        part = replace(part, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
+        return part, report
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the pairs with their original ids: user, item (, rating, timestamp, split)."""
+        columns = {
+            "user": self.user_ids.decode(self.users),
+            "item": self.item_ids.decode(self.items),
+            "rating": self.ratings,
+            "timestamp": self.timestamps,
+            "split": None if self.labels is None else self.labels.tolist(),
+        }
+        return pl.DataFrame({name: c for name, c in columns.items() if c is not None})
+
+    @classmethod
+    def of(cls, data: Any, **options: Any) -> Interactions:
+        """Make interactions of whatever is given.
+
+        Parameters
+        ----------
+        data : path, data set's name, frame, scipy sparse matrix, tuple of arrays, or Interactions
+            A tuple is (users, items), (users, items, ratings) or with timestamps too.
+            Interactions are returned as they are.
+        **options
+            As `read`, `datasets.load`, `from_frame`, `from_scipy` or `from_arrays` take them.
+        """
+        if isinstance(data, cls):
+            if options:
+                raise ParameterError(f"Interactions are already read; {sorted(options)} came late")
+            return data
+        if isinstance(data, str | Path):
+            from trimetric.data import datasets
+
+            named = isinstance(data, str) and not Path(data).exists() and datasets.is_name(data)
+            return datasets.load(str(data), **options) if named else cls.read(data, **options)
+        if isinstance(data, tuple):
+            return cls.from_arrays(*data, **options)
+        if hasattr(data, "tocoo"):
+            return cls.from_scipy(data, **options)
+        return cls.from_frame(data, **options)
+
+    @classmethod
+    def read(cls, path: str | Path, **rules: Any) -> Interactions:
+        """Read a csv, tsv, jsonl or parquet file (the texts also as .gz).
+
+        Ids are kept exactly. In a text file an id column is int64 if every id comes back the same
+        from it, else text, so "007" stays "007". Rows are counted from 1, header not counted.
+
+        Parameters
+        ----------
+        path : str or Path
+        **rules
+            The fields of `Rules`: user, item, rating, timestamp, split, min_rating, nulls,
+            duplicates. For instance `read("likes.csv", user="userId", min_rating=4)`.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, empty, damaged or of an unknown kind; a column is missing; ids
+            are of mixed types; a value is missing or a rating is not a finite number (unless
+            nulls="drop"); ratings are negative without `min_rating`; or no row is left.
+        """
+        path, asked = Path(path), Rules(**_checked(rules))
+        raw, text = files.load(path, lambda columns: asked.columns(columns, str(path)))
+        return _assemble(cls, raw, asked, (str(path), path.name), text)
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
+        """Read a polars, pandas or pyarrow table, or a mapping of columns; `rules` as for `read`.
+
+        The ids keep the type they have: text stays text. Floats are accepted as ids only if all
+        are whole and within 2^53, the form in which pandas holds ints beside missing values.
+        """
+        asked = Rules(**_checked(rules))
+        raw = frames.load(frame, lambda columns: asked.columns(columns, name), name)
+        return _assemble(cls, raw, asked, (name, name), text=False)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        users: Any,
+        items: Any,
+        ratings: Any = None,
+        timestamps: Any = None,
+        *,
+        name: str = "arrays",
+        **rules: Any,
+    ) -> Interactions:
+        """Read arrays or lists of one length: ids of users and items, ratings, Unix seconds.
+
+        `rules` are min_rating, nulls and duplicates, as for `read`.
+        """
+        given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
+        found = {role: v for role, v in given.items() if v is not None}
+        raw = frames.table({role: frames.column(v, f"{name}: {role}") for role, v in found.items()})
+        asked = Rules(**_checked(rules))
+        asked.columns(raw.columns, name)
+        return _assemble(cls, raw, asked, (name, name), text=False)
+
+    @classmethod
+    def from_scipy(
+        cls, matrix: Any, user_ids: Any = None, item_ids: Any = None, **rules: Any
+    ) -> Interactions:
+        """Read a scipy sparse matrix of users by items, whose values are the ratings.
+
+        Explicit zeros are dropped and counted, repeated entries are summed as scipy does. Users
+        and items without any entry are left out.
+
+        Parameters
+        ----------
+        matrix : scipy sparse matrix or array, shape (n_users, n_items)
+        user_ids, item_ids : sequence, optional
+            The ids of rows and columns; without them their numbers, from 0.
+        **rules
+            min_rating and nulls, as for `read`.
+        """
+        if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
+            raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
+        if np.issubdtype(matrix.dtype, np.complexfloating):
+            raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
+        summed = matrix.tocsr(copy=True)
+        summed.sum_duplicates()
+        entries = summed.tocoo()
+        raw = frames.table(
+            {
+                "user": _axis(user_ids, matrix.shape[0], "user_ids").gather(entries.row),
+                "item": _axis(item_ids, matrix.shape[1], "item_ids").gather(entries.col),
+                "rating": pl.Series(np.asarray(entries.data, dtype=np.float64)),
+            }
+        )
+        asked = Rules(**_checked(rules), drop_zeros=True)
+        return _assemble(cls, raw, asked, ("matrix", "matrix"), text=False)
+
+
+def _checked(rules: dict[str, Any]) -> dict[str, Any]:
+    known = [name for name in Rules.__dataclass_fields__ if name != "drop_zeros"]
+    unknown = sorted(set(rules) - set(known))
+    if unknown:
+        raise ParameterError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
+    return rules
+
+
+def _axis(ids: Any, size: int, name: str) -> pl.Series:
+    if ids is None:
+        return pl.Series(np.arange(size, dtype=np.int64))
+    series = typed(pl.DataFrame({"user": frames.column(ids, name)}), name, text=False)["user"]
+    if len(series) != size:
+        raise DataError(f"{name} has {len(series):,} ids for an axis of {size:,}")
+    if series.n_unique() != size:
+        raise DataError(f"{name} repeats an id; each row and column needs its own")
+    return series
+
+
+def _used(vocabulary: Vocabulary, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:
+    used = np.zeros(len(vocabulary), dtype=bool)
+    used[rows] = True
+    if used.all():
+        return vocabulary, rows
+    return Vocabulary(vocabulary.values.filter(used)), (np.cumsum(used) - 1)[rows]
+
+
+def _assemble(
+    cls: type[Interactions], raw: pl.DataFrame, rules: Rules, names: tuple[str, str], text: bool
+) -> Interactions:
+    """Clean the columns, number the ids, order the pairs, and let each pair in once."""
+    source, name = names
+    if not raw.height:
+        raise DataError(f"{source} has no rows; it needs at least one interaction")
+    frame, nulls = complete(typed(raw, source, text), rules, source)
+    zeros = 0
+    if rules.drop_zeros:
+        zeros = int((frame["rating"] == 0).sum())
+        frame = frame.filter(pl.col("rating") != 0)
+    if not frame.height:
+        raise DataError(f"{source}: none of {raw.height:,} rows holds a whole interaction")
+    user_ids, item_ids = (Vocabulary.from_values(frame[role]) for role in ("user", "item"))
+    users, items = user_ids.encode(frame["user"]), item_ids.encode(frame["item"])
+    rest = {
+        field: frame[role].to_numpy() if role in frame.columns else None
+        for field, role in (("ratings", "rating"), ("timestamps", "timestamp"))
+    }
+    kept = _latest(users.astype(np.int64) * len(item_ids) + items, rest["timestamps"])
+    duplicates = frame.height - len(kept)
+    if duplicates and rules.duplicates == "error":
+        raise DataError(
+            f"{source} repeats {duplicates:,} (user, item) pairs;"
+            " duplicates='last' keeps the latest of each"
+        )
+    if rules.min_rating is not None:
+        assert rest["ratings"] is not None
+        liked = kept[rest["ratings"][kept] >= rules.min_rating]
+        if not len(liked):
+            most = rest["ratings"].max()
+            raise DataError(
+                f"{source}: no rating reaches min_rating={rules.min_rating:g};"
+                f" the highest is {most:g}"
+            )
+    else:
+        liked = kept
+    found = cls(
+        user_ids,
+        item_ids,
+        users[liked],
+        items[liked],
+        **{field: None if v is None else v[liked] for field, v in rest.items()},
+        labels=_labels(frame["split"])[liked] if "split" in frame.columns else None,
+        report=ReadReport(raw.height, nulls, zeros, duplicates, len(kept) - len(liked)),
+        name=name,
+    )
+    return found.compact()
+
+
+def _latest(keys: np.ndarray, timestamps: np.ndarray | None) -> np.ndarray:
+    """Return the positions that put the keys in order, of equal keys only the latest."""
+    if (keys[1:] > keys[:-1]).all():
+        return np.arange(len(keys))
+    if timestamps is None:
+        order = np.argsort(keys, kind="stable")
+    else:
+        order = np.lexsort((timestamps, keys))
+    ordered = keys[order]
+    return order[np.append(ordered[1:] != ordered[:-1], True)]
+
+
+def _labels(split: pl.Series) -> np.ndarray:
+    """Return the labels as fixed-width text, which compares and takes memory like numbers."""
+    names = split.unique().sort()
+    return np.array(names.to_list(), dtype=str)[names.search_sorted(split).to_numpy()]

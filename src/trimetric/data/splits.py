@@ -1,0 +1,247 @@
+"""Splits of interactions into train, valid and test.
+
+Every random choice comes from `trimetric.counter`, keyed by the seed and the kind of split and
+numbered by the position of the pair in the sorted data. So a split is the same for every version
+of NumPy, every machine, and every order of the rows in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trimetric import counter
+from trimetric.data.interactions import Interactions
+from trimetric.errors import DataError, ParameterError
+
+TRAIN, VALID, TEST = 0, 1, 2
+RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
+LABELS = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "valid": VALID,
+    "val": VALID,
+    "validation": VALID,
+    "dev": VALID,
+    "test": TEST,
+    "testing": TEST,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The parts of a split; all share the vocabularies of the whole.
+
+    Attributes
+    ----------
+    train, test : Interactions
+    valid : Interactions or None
+        None if none was asked for, or none could be held out.
+    how : dict
+        What was asked and what came of it: method, settings, seed, the pairs of each part and
+        their shares of the whole. Plain values, fit for JSON.
+    """
+
+    train: Interactions
+    valid: Interactions | None
+    test: Interactions
+    how: dict[str, Any]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{part} {n:,}" for part, n in self.how["pairs"].items())
+        return f"Split({self.how['method']}: {sizes})"
+
+
+def split_random(
+    data: Interactions, *, test: float = 0.1, valid: float = 0.1, seed: int = 0
+) -> Split:
+    """Hold out random pairs, leaving each user and each item at least one in train.
+
+    A random order of all pairs is drawn; the first `test` share is the test part, the next `valid`
+    share the validation part. Then each user without a pair in train gets back the last of its
+    pairs in that order, and after that each item likewise, so the parts can fall short of their
+    shares: `how["shares"]` tells what was achieved.
+
+    Parameters
+    ----------
+    data : Interactions
+    test, valid : float
+        Shares of all pairs, rounded down; test > 0, valid >= 0, test + valid < 1. The SML paper's
+        protocol (9:1, then a tenth of train) is test=.1, valid=.09.
+    seed : int
+
+    Raises
+    ------
+    ParameterError
+        If a share is out of range.
+    DataError
+        If no pair can be held out.
+    """
+    _check_shares(test, valid)
+    n = len(data)
+    order = counter.permutation(counter.key(seed, RANDOM), n)
+    rank = np.empty(n, dtype=np.int64)
+    rank[order] = np.arange(n)
+    n_test, n_valid = _floor(test, n), _floor(valid, n)
+    part = np.where(rank < n_test, TEST, np.where(rank < n_test + n_valid, VALID, TRAIN))
+    put_back = 0
+    for rows, count in ((data.users, data.n_users), (data.items, data.n_items)):
+        in_train = np.zeros(count, dtype=bool)
+        in_train[rows[part == TRAIN]] = True
+        last = np.full(count, -1)
+        last[rows[order]] = order  # of the pairs of a row, the one latest in the order stays
+        needed = last[~in_train & (last >= 0)]
+        part[needed] = TRAIN
+        put_back += len(needed)
+    settings = {"test": test, "valid": valid, "seed": seed, "put_back": put_back}
+    return _parts(data, part, "random", settings)
+
+
+def split_per_user(
+    data: Interactions, *, test: float = 0.2, valid: float = 0.2, seed: int = 0
+) -> Split:
+    """Hold out a share of each user's pairs.
+
+    The n pairs of a user are put in a random order; the first floor(test * n) are its test part,
+    the next floor(valid * n) its validation part, the rest, at least one, its train part. Users
+    with few pairs may have nothing held out, and an item may occur in a held-out part alone.
+
+    Parameters
+    ----------
+    data : Interactions
+    test, valid : float
+        Shares of each user's pairs; test > 0, valid >= 0, test + valid < 1.
+    seed : int
+
+    Raises
+    ------
+    ParameterError
+        If a share is out of range.
+    DataError
+        If no user has enough pairs to hold one out.
+    """
+    _check_shares(test, valid)
+    drawn = counter.bits(counter.key(seed, PER_USER), np.arange(len(data)))
+    place, count = _places(data, np.lexsort((drawn, data.users)))
+    n_test, n_valid = _floor(test, count), _floor(valid, count)
+    part = np.where(place < n_test, TEST, np.where(place < n_test + n_valid, VALID, TRAIN))
+    return _parts(data, part, "per-user", {"test": test, "valid": valid, "seed": seed})
+
+
+def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0) -> Split:
+    """Hold out the last pair of each user for test, and the one before for validation.
+
+    "Last" is by timestamp if there are timestamps, pairs of one time being put in a random order;
+    without timestamps the whole order is random. Train keeps at least one pair of each user: a
+    user with one pair has nothing held out, a user with two has no validation pair.
+
+    Raises
+    ------
+    DataError
+        If no user has two pairs.
+    """
+    drawn = counter.bits(counter.key(seed, LEAVE_ONE_OUT), np.arange(len(data)))
+    timed = data.timestamps is not None
+    by = (drawn, data.timestamps, data.users) if timed else (drawn, data.users)
+    place, count = _places(data, np.lexsort(by))  # type: ignore[arg-type]
+    from_last = count - 1 - place
+    part = np.full(len(data), TRAIN)
+    part[(from_last == 0) & (count >= 2)] = TEST
+    if valid:
+        part[(from_last == 1) & (count >= 3)] = VALID
+    settings = {"last_by": "timestamp" if timed else "chance", "valid": valid, "seed": seed}
+    return _parts(data, part, "leave-one-out", settings)
+
+
+def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1) -> Split:
+    """Hold out the latest pairs of all, by two cuts in time.
+
+    The test part begins at the time of the first of the latest floor(test * n) pairs, the
+    validation part at that of the first of the latest floor((test + valid) * n). Pairs of one
+    time are never parted: they all go to the later side, so a part can exceed its share.
+
+    Raises
+    ------
+    ParameterError
+        If a share is out of range.
+    DataError
+        If there are no timestamps, too few pairs to hold one out, or nothing before the cut.
+    """
+    _check_shares(test, valid)
+    if data.timestamps is None:
+        raise DataError(
+            f"{data.name} has no timestamps, which a temporal split needs;"
+            " name their column with timestamp=, or split at random"
+        )
+    times, n = np.sort(data.timestamps), len(data)
+    held, both = _floor(test, n), _floor(test + valid, n)
+    part = np.full(n, TRAIN)
+    starts = {}
+    for code, name, size in ((VALID, "valid", both), (TEST, "test", held)):
+        if size:
+            starts[f"{name}_from"] = int(times[n - size])
+            part[data.timestamps >= times[n - size]] = code
+    if not valid:
+        part[part == VALID] = TRAIN
+    return _parts(data, part, "temporal", {"test": test, "valid": valid, **starts})
+
+
+def split_column(data: Interactions) -> Split:
+    """Use the split that the data ships in its `split` column.
+
+    The labels are train, valid (or val, validation, dev) and test, in any case of letters; there
+    need be no valid.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, a label is unknown, or train or test is empty.
+    """
+    if data.labels is None:
+        raise DataError(f"{data.name} ships no split; name its column with split=, or split anew")
+    names, codes = np.unique(data.labels, return_inverse=True)
+    unknown = [str(name) for name in names if name.strip().lower() not in LABELS]
+    if unknown:
+        raise DataError(
+            f"{data.name}: column 'split' holds {unknown[0]!r}; it may hold {', '.join(LABELS)}"
+        )
+    part = np.array([LABELS[name.strip().lower()] for name in names])[codes]
+    return _parts(data, part, "column", {})
+
+
+def _parts(data: Interactions, part: np.ndarray, method: str, settings: dict[str, Any]) -> Split:
+    train, valid, test = (data.take(part == code) for code in (TRAIN, VALID, TEST))
+    if not len(test):
+        raise DataError(
+            f"{data.name}: the {method} split of {len(data):,} pairs leaves none for test;"
+            " give more data or a larger share"
+        )
+    if not len(train):
+        raise DataError(f"{data.name}: the {method} split leaves no pair for train")
+    pairs = {"train": len(train), "valid": len(valid), "test": len(test)}
+    shares = {name: round(n / len(data), 6) for name, n in pairs.items()}
+    how = {"method": method, **settings, "pairs": pairs, "shares": shares}
+    return Split(train, valid if len(valid) else None, test, how)
+
+
+def _places(data: Interactions, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each pair its place within its user under `order`, and its user's pairs."""
+    place = np.empty(len(data), dtype=np.int64)
+    place[order] = np.arange(len(data)) - data.indptr[data.users[order]]
+    return place, np.diff(data.indptr)[data.users]
+
+
+def _floor(share: float, count: Any) -> Any:
+    """Round share * count down, but not below a whole number missed by rounding error."""
+    floored = np.floor(share * np.asarray(count) + 1e-9).astype(np.int64)
+    return int(floored) if np.ndim(floored) == 0 else floored
+
+
+def _check_shares(test: float, valid: float) -> None:
+    if not (0 < test < 1 and 0 <= valid < 1 and test + valid < 1):
+        raise ParameterError(
+            "the shares must be test in (0, 1), valid in [0, 1), together below 1;"
+            f" got test={test!r}, valid={valid!r}"
+        )
