@@ -1,0 +1,257 @@
+"""Protocols: among which items a held-out item is ranked, and whose ranks count.
+
+A protocol is a frozen dataclass with the members of `EvaluationProtocol`. It turns a `Task`
+into `Ranks`; the metrics follow from these alone.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.errors import ParameterError
+from trimetric.evaluation.metrics import Metric, Ranks, metric
+from trimetric.evaluation.ranker import Ranker
+from trimetric.evaluation.sampling import CandidateDraw, rank_together
+
+BLOCK_USERS = 256  # about 128k candidate scores at a time; changes no result
+
+
+class Task(NamedTuple):
+    """What is ranked, in the model's rows.
+
+    Parameters
+    ----------
+    users : int32[u]
+        Rows of the users with held-out items, ascending.
+    held : Csr
+        Held-out items of all users; none is in `excluded`.
+    excluded : Csr
+        Training items and, if the protocol asks, validation items.
+    known : Csr
+        All interactions at hand: training, validation and held-out.
+    """
+
+    users: np.ndarray
+    held: Csr
+    excluded: Csr
+    known: Csr
+
+
+class EvaluationProtocol(Protocol):
+    """What `evaluate` needs of a protocol."""
+
+    @property
+    def name(self) -> str:
+        """Its short name, as on the command line."""
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics it reports, in order."""
+
+    @property
+    def excludes_valid(self) -> bool:
+        """Whether validation items are no candidates when the test part is ranked."""
+
+    def describe(self) -> str:
+        """Say in one line what is ranked among what."""
+
+    def notes(self, ranks: Ranks) -> list[str]:
+        """Say what a reader of the figures must know; nothing if all is as described."""
+
+    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+        """Rank the held-out items of each of `task.users`."""
+
+
+@dataclass(frozen=True)
+class FullRanking:
+    """Every held-out item is ranked among the whole catalogue.
+
+    Parameters
+    ----------
+    at : tuple of int
+        Cutoffs K.
+    exclude : "train+valid" or "train"
+        Whose items are no candidates. With "train", a user's validation items compete.
+    at_least_k : bool
+        Metrics at K count only users with at least K held-out items.
+    min_held_out : int
+        Fewest held-out items of a user who counts in the other metrics (all, without
+        `at_least_k`).
+
+    Raises
+    ------
+    ParameterError
+        A cutoff or `min_held_out` is below 1, or `exclude` is unknown.
+    """
+
+    at: tuple[int, ...] = (5, 10, 20)
+    exclude: Literal["train+valid", "train"] = "train+valid"
+    at_least_k: bool = False
+    min_held_out: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", _cutoffs(self.at))
+        if self.exclude not in ("train+valid", "train"):
+            raise ParameterError(f"exclude must be 'train+valid' or 'train', got {self.exclude!r}")
+        if self.min_held_out < 1:
+            raise ParameterError(f"min_held_out must be at least 1, got {self.min_held_out}")
+
+    @classmethod
+    def dpcml(cls, at: tuple[int, ...] = (3, 5, 10, 20)) -> Self:
+        """Return the protocol of Bao et al. (DPCML, NeurIPS 2022).
+
+        Only training items are excluded; precision, recall and NDCG at K are over users with at
+        least K held-out items (so the ideal DCG has K places), MAP and MRR over users with three.
+        """
+        return cls(at, exclude="train", at_least_k=True, min_held_out=3)
+
+    @property
+    def name(self) -> str:
+        """Return "dpcml" for that published setting, otherwise "full"."""
+        return "dpcml" if self == self.dpcml(self.at) else "full"
+
+    @property
+    def excludes_valid(self) -> bool:
+        """Whether validation items are left out of the ranking."""
+        return self.exclude == "train+valid"
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
+        fewest = {k: k if self.at_least_k else self.min_held_out for k in self.at}
+        return _metrics(fewest, self.min_held_out)
+
+    def describe(self) -> str:
+        """Say in one line what is ranked among what."""
+        text = f"full ranking: all items but those of {self.exclude.replace('+', ' and ')}"
+        if self.at_least_k:
+            text += "; metrics at K over users with at least K held-out items"
+        if self.min_held_out > 1:
+            others = "others" if self.at_least_k else "users"
+            text += f"; {others} with at least {self.min_held_out}"
+        return text
+
+    def notes(self, ranks: Ranks) -> list[str]:
+        """Nothing to add."""
+        return []
+
+    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+        """Rank the held-out items of each of `task.users`."""
+        ranks = model.held_out_ranks(task.held, task.excluded, threads)
+        n_candidates = len(model.item_ids) - task.excluded.counts[task.users]
+        return Ranks(ranks, _compact_indptr(task), n_candidates)
+
+
+@dataclass(frozen=True)
+class SampledCandidates:
+    """Held-out items are ranked together, among n items that the user never touched.
+
+    The n are distinct and uniform over the items without any interaction with the user in
+    training, validation or test, and depend on (seed, user row) alone. A user with fewer such
+    items gets all of them. Figures are far higher than those of a full ranking and must not be
+    compared with them.
+
+    Parameters
+    ----------
+    n : int
+        Candidates beside the held-out items; 499 in the SML paper.
+    seed : int
+        Names the draw.
+    at : tuple of int
+        Cutoffs K.
+
+    Raises
+    ------
+    ParameterError
+        `n` or a cutoff is below 1.
+    """
+
+    n: int = 499
+    seed: int = 0
+    at: tuple[int, ...] = (5, 10)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", _cutoffs(self.at))
+        if self.n < 1:
+            raise ParameterError(f"n must be at least 1, got {self.n}; the SML paper has 499")
+
+    @property
+    def name(self) -> str:
+        """Return for example "sampled-499"."""
+        return f"sampled-{self.n}"
+
+    @property
+    def excludes_valid(self) -> bool:
+        """Always: validation items are never candidates."""
+        return True
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
+        return _metrics(dict.fromkeys(self.at, 1), 1)
+
+    def describe(self) -> str:
+        """Say in one line what is ranked among what."""
+        return (
+            f"sampled candidates: the user's held-out items and {self.n} uniform ones that the"
+            f" user never touched, seed {self.seed}; not comparable with full ranking"
+        )
+
+    def notes(self, ranks: Ranks) -> list[str]:
+        """Say how many users had fewer than n candidates."""
+        short = int(np.count_nonzero(ranks.n_candidates - ranks.held < self.n))
+        return [f"{short:,} users had fewer than {self.n} candidates to draw"] if short else []
+
+    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+        """Rank the held-out items of each of `task.users`."""
+        draw = CandidateDraw(task.known, len(model.item_ids), self.n, self.seed)
+        indptr = _compact_indptr(task)
+        ranks = np.empty(len(task.held.items), dtype=np.int32)
+        n_candidates = np.empty(len(task.users), dtype=np.int64)
+        for start in range(0, len(task.users), BLOCK_USERS):
+            users = task.users[start : start + BLOCK_USERS]
+            ends = indptr[start : start + len(users) + 1]
+            held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
+            others = draw.draw(users)
+            ranks[ends[0] : ends[-1]] = rank_together(model, users, held, others)
+            n_drawn = (others < len(model.item_ids)).sum(axis=1)
+            n_candidates[start : start + len(users)] = held.counts + n_drawn
+        return Ranks(ranks, indptr, n_candidates)
+
+
+def protocol(name: str) -> FullRanking | SampledCandidates:
+    """Return the protocol of a name: `full`, `dpcml`, or `sampled-N` for N candidates.
+
+    Raises
+    ------
+    ParameterError
+        The name is unknown.
+    """
+    if name == "full":
+        return FullRanking()
+    if name == "dpcml":
+        return FullRanking.dpcml()
+    if sampled := re.fullmatch("sampled-([1-9][0-9]{0,8})", name):
+        return SampledCandidates(int(sampled[1]))
+    raise ParameterError(f"unknown protocol {name!r}; choose full, dpcml or sampled-N (N >= 1)")
+
+
+def _cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
+    at = tuple(at)
+    for k in at:
+        metric(f"ndcg@{k}")
+    return at
+
+
+def _metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:
+    families = ("precision", "recall", "hr", "ndcg")
+    at_k = [metric(f"{name}@{k}", least) for k, least in fewest.items() for name in families]
+    return at_k + [metric(name, fewest_whole_list) for name in ("map", "mrr", "auc")]
+
+
+def _compact_indptr(task: Task) -> np.ndarray:
+    """Return where each of `task.users` begins in the held-out items, int64[u + 1]."""
+    return np.concatenate([[0], np.cumsum(task.held.counts[task.users])]).astype(np.int64)

@@ -1,0 +1,168 @@
+"""What an evaluation found, with what is needed to trust and repeat it."""
+
+from dataclasses import asdict, dataclass, is_dataclass
+from functools import cached_property
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimetric.evaluation.metrics import Metric, Ranks, metric
+from trimetric.evaluation.protocols import EvaluationProtocol
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.table import Table
+
+    from trimetric.data.ids import Vocabulary
+
+LABELS = {"hr": "HR (micro-averaged recall)", "map": "MAP", "mrr": "MRR", "auc": "AUC"}
+LABELS |= {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG", "ndcg_full": "NDCG, full"}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much was evaluated and what was left out.
+
+    Parameters
+    ----------
+    users, held_out : int
+        Users with held-out interactions that could be ranked, and these interactions.
+    unknown_users, unknown_items : int
+        Users and items of the data that the model does not know.
+    dropped_unknown : int
+        Interactions left out because of them.
+    dropped_seen : int
+        Interactions left out because the pair was in the training (or validation) data.
+    """
+
+    users: int
+    held_out: int
+    unknown_users: int = 0
+    unknown_items: int = 0
+    dropped_unknown: int = 0
+    dropped_seen: int = 0
+
+    def lines(self) -> list[str]:
+        """Say it in sentences, only as many as there is something to say."""
+        found = [f"{self.users:,} users, {self.held_out:,} held-out interactions"]
+        if self.dropped_unknown:
+            found.append(
+                f"left out {self.dropped_unknown:,} interactions: the model does not know"
+                f" {self.unknown_users:,} of the users and {self.unknown_items:,} of the items"
+            )
+        if self.dropped_seen:
+            found.append(f"left out {self.dropped_seen:,} interactions that training had seen")
+        return found
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """The outcome of `evaluate`.
+
+    Attributes
+    ----------
+    model : str
+        What was evaluated.
+    protocol : EvaluationProtocol
+    part : str
+        "test" or "valid".
+    counts : Counts
+    data : dict
+        Name, fingerprints and split of the data.
+    versions : dict
+        Versions of trimetric, Python and NumPy.
+    ranks : Ranks
+        Of the held-out items; everything else follows from them.
+    users : int32[n_users]
+        The rows of the users of `ranks` in `vocabulary`.
+    """
+
+    model: str
+    protocol: EvaluationProtocol
+    part: str
+    counts: Counts
+    data: dict[str, Any]
+    versions: dict[str, str]
+    ranks: Ranks
+    users: np.ndarray
+    vocabulary: "Vocabulary"
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The value of each metric of the protocol; NaN where no user counts."""
+        return {m.name: m.mean(self.ranks) for m in self.protocol.metrics}
+
+    def __getitem__(self, name: str) -> float:
+        """Return any metric by name, also one that the protocol does not list."""
+        return self._metric(name).mean(self.ranks)
+
+    def values(self, name: str) -> np.ndarray:
+        """Return a metric for each of `user_ids`: float64[n_users], NaN for who does not count."""
+        return self._metric(name).per_user(self.ranks)
+
+    @property
+    def user_ids(self) -> "pl.Series":
+        """The original ids of the users evaluated."""
+        return self.vocabulary.decode(self.users)
+
+    def per_user(self, *names: str) -> "pl.DataFrame":
+        """Return a frame of user, held_out, candidates and metrics: `names`, or all reported."""
+        import polars as pl
+
+        columns = {"user": self.user_ids, "held_out": self.ranks.held}
+        columns["candidates"] = self.ranks.n_candidates
+        columns |= {name: self.values(name) for name in names or self.metrics}
+        return pl.DataFrame(columns)
+
+    def _metric(self, name: str) -> Metric:
+        asked = metric(name)
+        listed = (m for m in self.protocol.metrics if m.name == asked.name)
+        return next(listed, asked)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the users' own values, ready for JSON; NaN becomes None."""
+        settings: dict[str, Any] = asdict(self.protocol) if is_dataclass(self.protocol) else {}
+        return {
+            "model": self.model,
+            "part": self.part,
+            "protocol": {
+                "name": self.protocol.name,
+                "description": self.protocol.describe(),
+                **{key: list(v) if isinstance(v, tuple) else v for key, v in settings.items()},
+            },
+            "metrics": {name: None if isnan(v) else v for name, v in self.metrics.items()},
+            "users_counted": {
+                m.name: int(np.count_nonzero(~np.isnan(m.per_user(self.ranks))))
+                for m in self.protocol.metrics
+            },
+            "counts": asdict(self.counts),
+            "notes": self.protocol.notes(self.ranks),
+            "data": self.data,
+            "versions": self.versions,
+        }
+
+    def table(self) -> "Table":
+        """Lay the metrics out for people: a row for each, a column for each cutoff."""
+        from rich.table import Table
+
+        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in self.metrics if "@" in n))
+        title = f"{self.model}, {self.part}, {self.protocol.name}"
+        caption = "\n".join(
+            [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        )
+        table = Table(title=title, caption=caption, caption_justify="left")
+        table.add_column("metric")
+        for cutoff in cutoffs:
+            table.add_column(f"@{cutoff}", justify="right")
+        table.add_column("whole list", justify="right")
+        for base in dict.fromkeys(name.split("@")[0] for name in self.metrics):
+            cells = [self.metrics.get(name) for name in [*(f"{base}@{k}" for k in cutoffs), base]]
+            shown = ("" if v is None else "-" if isnan(v) else f"{v:.4f}" for v in cells)
+            table.add_row(LABELS.get(base, base), *shown)
+        return table
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.4f}" for name, value in self.metrics.items())
+        where = f"{self.model}, {self.part}, {self.protocol.name}"
+        return f"Result({where}, {self.counts.users:,} users: {values})"

@@ -1,0 +1,141 @@
+"""Candidates drawn uniformly from the items a user never touched, and ranks among them."""
+
+import numpy as np
+
+from trimetric import counter
+from trimetric.data.csr import Csr, keys
+from trimetric.errors import Diverged
+from trimetric.evaluation.ranker import Ranker
+
+STREAM = 0xCA4D  # keeps these draws apart from others made with the same seed
+
+
+class CandidateDraw:
+    """Draws up to n of each user's untouched items, a pure function of (seed, user row).
+
+    Parameters
+    ----------
+    touched : Csr
+        All interactions of every user, which are never drawn.
+    n_items : int
+        Size of the catalogue.
+    n : int
+        How many to draw; a user with fewer untouched items gets all of them.
+    seed : int
+        Names the draw.
+    """
+
+    def __init__(self, touched: Csr, n_items: int, n: int, seed: int) -> None:
+        self.n_items, self.n = n_items, n
+        self._key = counter.key(seed, STREAM)
+        self._indptr, self._untouched = touched.indptr, n_items - touched.counts
+        # The j-th item a user touched has item - j untouched ones before it. So the untouched item
+        # number p is p + #{j : item_j - j <= p}, which one search in ascending keys answers.
+        users = touched.users
+        before = touched.items - (np.arange(len(users)) - touched.indptr[users])
+        self._before = keys(users, before)
+
+    def draw(self, users: np.ndarray) -> np.ndarray:
+        """Return int32[len(users), n], each row ascending and filled up with `n_items` if short."""
+        pool = self._untouched[users]
+        places = np.full((len(users), self.n), self.n_items, dtype=np.int64)
+        # With most of the pool wanted, drawing until enough are distinct would take long.
+        dense = pool < 2 * self.n
+        if dense.any():
+            places[dense] = self._shuffle(users[dense], pool[dense])
+        if not dense.all():
+            places[~dense] = self._first_distinct(users[~dense], pool[~dense])
+        short = np.arange(self.n) >= pool[:, None]
+        places.sort(axis=1)
+        owner = np.broadcast_to(users[:, None], places.shape)
+        passed = np.searchsorted(self._before, keys(owner, places), side="right")
+        return np.where(short, self.n_items, places + passed - self._indptr[owner]).astype(np.int32)
+
+    def _bits(self, users: np.ndarray, n: int) -> np.ndarray:
+        return counter.bits(self._key, keys(users[:, None], np.arange(n)))
+
+    def _shuffle(self, users: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        """Take the first n places of a random order of each pool."""
+        width = max(int(pool.max()), self.n)
+        drawn = self._bits(users, width)
+        beyond = np.arange(width) >= pool[:, None]
+        drawn[beyond] = np.uint64(2**64 - 1)
+        order = np.argsort(drawn, axis=1, kind="stable")[:, : self.n]
+        return np.where(np.arange(self.n) < pool[:, None], order, self.n_items)
+
+    def _first_distinct(self, users: np.ndarray, pool: np.ndarray) -> np.ndarray:
+        """Take the first n distinct of a row of draws with replacement, made as long as needed."""
+        places = np.empty((len(users), self.n), dtype=np.int64)
+        todo = np.arange(len(users))
+        length = self.n + self.n // 2 + 8  # at half the pool, n ln 4 = 1.39 n are expected
+        while len(todo):
+            drawn = counter.uniform(self._key, keys(users[todo, None], np.arange(length)))
+            drawn = (drawn * pool[todo, None]).astype(np.int64)
+            chosen = _first_of_each(drawn)
+            count = np.cumsum(chosen, axis=1)
+            done = count[:, -1] >= self.n
+            chosen &= (count <= self.n) & done[:, None]
+            places[todo[done]] = drawn[chosen].reshape(-1, self.n)
+            todo, length = todo[~done], length * 2
+        return places
+
+
+def _first_of_each(rows: np.ndarray) -> np.ndarray:
+    """Mark where a value stands for the first time in its row; int64[u, t] -> bool[u, t]."""
+    ordered = np.sort(rows << 32 | np.arange(rows.shape[1]), axis=1)
+    new = np.ones(rows.shape, dtype=bool)
+    new[:, 1:] = np.diff(ordered >> 32, axis=1) != 0
+    marked = np.empty(rows.shape, dtype=bool)
+    np.put_along_axis(marked, ordered & 0xFFFFFFFF, new, axis=1)
+    return marked
+
+
+def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
+    """Rank each user's held-out items among themselves and the candidates of their row.
+
+    Parameters
+    ----------
+    users : int32[u]
+        User rows, few enough that u * n scores fit in memory.
+    held : Csr
+        Held-out items of these u users.
+    others : int32[u, n]
+        Candidates, rows filled up with the size of the catalogue.
+
+    Returns
+    -------
+    int64[len(held.items)]
+        Ranks from 1; equal scores by item row.
+
+    Raises
+    ------
+    Diverged
+        A score is NaN.
+    """
+    row, items = held.users, held.items
+    scores = _scores(model, users[row], items)
+    table = np.full(others.shape, -np.inf, dtype=np.float32)
+    real = others < len(model.item_ids)
+    table[real] = _scores(model, np.repeat(users, real.sum(axis=1)), others[real])
+    above = np.empty(len(items), dtype=np.int64)
+    for start in range(0, len(items), 1024):
+        part = slice(start, start + 1024)
+        rivals, score = table[row[part]], scores[part, None]
+        tied_before = (rivals == score) & (others[row[part]] < items[part, None])
+        above[part] = ((rivals > score) | tied_before).sum(axis=1)
+    return above + _place_among_own(held, scores)
+
+
+def _scores(model: Ranker, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    scores = np.asarray(model.score_rows(users, items), dtype=np.float32)
+    if np.isnan(scores).any():
+        raise Diverged("the model's scores contain NaN; train it again with a smaller lr")
+    return scores
+
+
+def _place_among_own(held: Csr, scores: np.ndarray) -> np.ndarray:
+    """Rank each held-out item, from 1, among those of the same user."""
+    order = np.lexsort((held.items, -scores, held.users))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return place - held.indptr[held.users] + 1
