@@ -1,0 +1,116 @@
+"""Write files so that a crash at any moment leaves the old one or the new one, whole."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from trimetric.errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there or choose another folder",
+    errno.EDQUOT: "free some of your quota there or choose another folder",
+    errno.EROFS: "choose a folder on a file system that can be written",
+    errno.EACCES: "ask for write permission or choose another folder",
+    errno.EPERM: "ask for write permission or choose another folder",
+    errno.ENOTDIR: "a file stands where a folder is needed; move it or choose another folder",
+    errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
+    errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
+}
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn any `OSError` of the body into an `OutputError` that names `path` and the remedy."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "choose another place")
+        raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Make `folder` and its parents for the body; those made and left empty are removed again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        for path in made:
+            sync_folder(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process alone; the lock goes with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # a system without advisory locks: one writer at a time is the rule there
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path, final: Callable[[], Path] | None = None) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the place of `path` when the body ends, and not before.
+
+    The bytes go to a temporary file beside it, are synced to the disk and renamed in one step. If
+    the body or the disk fails, the temporary file is removed and what stood at `path` is intact.
+    Links are followed, and devices and pipes are written directly.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or replace.
+    final : callable, optional
+        Gives the path to rename to once the content is known; the default is `path`.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    with output_errors(path):
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            with open(path, "wb") as out:
+                yield out
+            return
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, final() if final else path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` last through a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
