@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trimetric.data import datasets, synthetic
     from trimetric.data.clean import ReadReport
     from trimetric.data.ids import Vocabulary
     from trimetric.data.interactions import AlignReport, Interactions
@@ -15,31 +16,36 @@ if TYPE_CHECKING:
         split_random,
         split_temporal,
     )
-    from trimetric.data.synthetic import Planted
+
+__all__ = [
+    "AlignReport",
+    "Interactions",
+    "ReadReport",
+    "Split",
+    "Vocabulary",
+    "datasets",
+    "split_column",
+    "split_leave_one_out",
+    "split_per_user",
+    "split_random",
+    "split_temporal",
+    "synthetic",
+]
 
 _HOMES = {
     "AlignReport": "interactions",
     "Interactions": "interactions",
-    "Planted": "synthetic",
     "ReadReport": "clean",
-    "Split": "splits",
     "Vocabulary": "ids",
-    "split_column": "splits",
-    "split_leave_one_out": "splits",
-    "split_per_user": "splits",
-    "split_random": "splits",
-    "split_temporal": "splits",
 }
-_MODULES = ("datasets", "synthetic")
-__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: polars alone takes longer than `import trimetric` may.
-    if name in _MODULES:
+    if name in ("datasets", "synthetic"):
         return import_module(f"{__name__}.{name}")
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'splits')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from trimetric.data import files
 from trimetric.data.interactions import Interactions
 from trimetric.data.raw import PUBLISHED, load_raw
 from trimetric.errors import DataError
@@ -25,11 +26,6 @@ def folders() -> list[Path]:
     cache = os.environ.get("TRIMETRIC_CACHE")
     home = Path(cache) if cache else Path.home() / ".cache" / "trimetric"
     return [Path(given), home] if given else [home]
-
-
-def is_name(name: str) -> bool:
-    """Tell whether `name` is a data set's: one of `NAMES`, or a file in the folders."""
-    return name in NAMES or _find(name) is not None
 
 
 def available() -> dict[str, Path]:
@@ -69,7 +65,7 @@ def titles(name: str) -> pl.DataFrame | None:
     for folder in folders():
         path = folder / f"{name}_items.parquet"
         if _plain(name) and path.is_file():
-            return pl.read_parquet(path, columns=["item", "title"], glob=False)
+            return files.load(path, lambda _: {"item": "item", "title": "title"})[0]
     return None
 
 
@@ -92,7 +88,7 @@ def _absent(name: str) -> str:
     if name not in PUBLISHED:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"no data set is called {name!r}; {hint}There are {', '.join(NAMES)}"
+        return f"no file or data set is called {name!r}; {hint}There are {', '.join(NAMES)}"
     known = PUBLISHED[name]
     return (
         f"data set {name!r} is not on this machine (looked in {looked}); it is published as"

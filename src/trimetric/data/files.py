@@ -19,7 +19,13 @@ from trimetric.errors import DataError
 
 FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".parquet": "", ".pq": ""}
 Pick = Callable[[list[str]], dict[str, str]]
-FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
+FAILURES = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    OSError,
+    ValueError,
+    MemoryError,
+)
 
 
 def load(path: Path, pick: Pick) -> tuple[pl.DataFrame, bool]:
@@ -93,6 +99,7 @@ def delimited(data: bytes, path: Path, pick: Pick, separator: str) -> pl.DataFra
     except FAILURES as error:
         raise DataError(f"{path}: {_why(data, separator, error)}") from None
     chosen = pick(frame.columns)
+    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
     return frame.select(pl.col(name).alias(role) for role, name in chosen.items())
 
 
@@ -163,5 +170,5 @@ def _absent(path: Path) -> str:
         return f"{path} does not exist, nor does its folder; a data set's name would do too"
     names = [entry.name for entry in folder.iterdir()]
     near = difflib.get_close_matches(path.name, names, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "check the name"
+    hint = f"did you mean {' or '.join(near)}?" if near else "check the name."
     return f"{path} does not exist; {hint} A data set's name, such as ml_1m, would do too"

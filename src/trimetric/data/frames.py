@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trimetric.data.ids import INT64
+from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
 Pick = Callable[[list[str]], dict[str, str]]
@@ -70,7 +70,7 @@ def column(values: Any, where: str) -> pl.Series:
     if _is_from(values, "pandas"):
         missing = np.asarray(values.isna())
         found = values.to_numpy()
-        if found.dtype.kind in "iufbM" and not (missing.any() and found.dtype.kind == "M"):
+        if found.dtype.kind in "iufbM":
             return pl.Series(np.ascontiguousarray(found))
         return _from_objects([None if m else v for v, m in zip(found, missing, strict=True)], where)
     if _is_from(values, "pyarrow"):
@@ -121,7 +121,7 @@ def _floats(values: list, where: str) -> pl.Series:
 
 def _within_int64(values: list, where: str) -> None:
     for row, value in enumerate(values):
-        if value is not None and not INT64.min <= value <= INT64.max:
+        if value is not None and not INT64_MIN <= value <= INT64_MAX:
             raise DataError(
                 f"{where} holds {value} in row {row + 1}, beyond 64 bits; give such ids as text"
             )

@@ -12,7 +12,7 @@ import polars as pl
 
 from trimetric.errors import DataError, ParameterError
 
-INT64 = np.iinfo(np.int64)
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 EXACT_FLOAT = 2**53
 
 
@@ -120,7 +120,7 @@ def _one_int(value: Any) -> int | None:
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, int | np.integer):
-        return int(value) if INT64.min <= int(value) <= INT64.max else None
+        return int(value) if INT64_MIN <= int(value) <= INT64_MAX else None
     if isinstance(value, float | np.floating) and abs(value) <= EXACT_FLOAT and value % 1 == 0:
         return int(value)
     return None

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import files, frames
-from trimetric.data.clean import ReadReport, Rules, complete, typed
+from trimetric.data.clean import ReadReport, Rules, typed
 from trimetric.data.ids import Vocabulary
+from trimetric.data.pairs import assemble
 from trimetric.errors import DataError, ParameterError
 
 
@@ -210,8 +211,10 @@ class Interactions:
         if isinstance(data, str | Path):
             from trimetric.data import datasets
 
-            named = isinstance(data, str) and not Path(data).exists() and datasets.is_name(data)
-            return datasets.load(str(data), **options) if named else cls.read(data, **options)
+            path = Path(data)
+            if not path.exists() and path.name == str(data) and not path.suffix:
+                return datasets.load(str(data), **options)
+            return cls.read(path, **options)
         if isinstance(data, tuple):
             return cls.from_arrays(*data, **options)
         if hasattr(data, "tocoo"):
@@ -223,7 +226,8 @@ class Interactions:
         """Read a csv, tsv, jsonl or parquet file (the texts also as .gz).
 
         Ids are kept exactly. In a text file an id column is int64 if every id comes back the same
-        from it, else text, so "007" stays "007". Rows are counted from 1, header not counted.
+        from it, else text, so "007" stays "007". Rows are counted from 1, without the header and
+        blank lines.
 
         Parameters
         ----------
@@ -241,7 +245,7 @@ class Interactions:
         """
         path, asked = Path(path), Rules(**_checked(rules))
         raw, text = files.load(path, lambda columns: asked.columns(columns, str(path)))
-        return _assemble(cls, raw, asked, (str(path), path.name), text)
+        return cls(**assemble(raw, asked, str(path), text), name=path.name).compact()
 
     @classmethod
     def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
@@ -252,7 +256,7 @@ class Interactions:
         """
         asked = Rules(**_checked(rules))
         raw = frames.load(frame, lambda columns: asked.columns(columns, name), name)
-        return _assemble(cls, raw, asked, (name, name), text=False)
+        return cls(**assemble(raw, asked, name, text=False), name=name).compact()
 
     @classmethod
     def from_arrays(
@@ -274,7 +278,7 @@ class Interactions:
         raw = frames.table({role: frames.column(v, f"{name}: {role}") for role, v in found.items()})
         asked = Rules(**_checked(rules))
         asked.columns(raw.columns, name)
-        return _assemble(cls, raw, asked, (name, name), text=False)
+        return cls(**assemble(raw, asked, name, text=False), name=name).compact()
 
     @classmethod
     def from_scipy(
@@ -308,7 +312,7 @@ class Interactions:
             }
         )
         asked = Rules(**_checked(rules), drop_zeros=True)
-        return _assemble(cls, raw, asked, ("matrix", "matrix"), text=False)
+        return cls(**assemble(raw, asked, "matrix", text=False), name="matrix").compact()
 
 
 def _checked(rules: dict[str, Any]) -> dict[str, Any]:
@@ -336,72 +340,3 @@ def _used(vocabulary: Vocabulary, rows: np.ndarray) -> tuple[Vocabulary, np.ndar
     if used.all():
         return vocabulary, rows
     return Vocabulary(vocabulary.values.filter(used)), (np.cumsum(used) - 1)[rows]
-
-
-def _assemble(
-    cls: type[Interactions], raw: pl.DataFrame, rules: Rules, names: tuple[str, str], text: bool
-) -> Interactions:
-    """Clean the columns, number the ids, order the pairs, and let each pair in once."""
-    source, name = names
-    if not raw.height:
-        raise DataError(f"{source} has no rows; it needs at least one interaction")
-    frame, nulls = complete(typed(raw, source, text), rules, source)
-    zeros = 0
-    if rules.drop_zeros:
-        zeros = int((frame["rating"] == 0).sum())
-        frame = frame.filter(pl.col("rating") != 0)
-    if not frame.height:
-        raise DataError(f"{source}: none of {raw.height:,} rows holds a whole interaction")
-    user_ids, item_ids = (Vocabulary.from_values(frame[role]) for role in ("user", "item"))
-    users, items = user_ids.encode(frame["user"]), item_ids.encode(frame["item"])
-    rest = {
-        field: frame[role].to_numpy() if role in frame.columns else None
-        for field, role in (("ratings", "rating"), ("timestamps", "timestamp"))
-    }
-    kept = _latest(users.astype(np.int64) * len(item_ids) + items, rest["timestamps"])
-    duplicates = frame.height - len(kept)
-    if duplicates and rules.duplicates == "error":
-        raise DataError(
-            f"{source} repeats {duplicates:,} (user, item) pairs;"
-            " duplicates='last' keeps the latest of each"
-        )
-    if rules.min_rating is not None:
-        assert rest["ratings"] is not None
-        liked = kept[rest["ratings"][kept] >= rules.min_rating]
-        if not len(liked):
-            most = rest["ratings"].max()
-            raise DataError(
-                f"{source}: no rating reaches min_rating={rules.min_rating:g};"
-                f" the highest is {most:g}"
-            )
-    else:
-        liked = kept
-    found = cls(
-        user_ids,
-        item_ids,
-        users[liked],
-        items[liked],
-        **{field: None if v is None else v[liked] for field, v in rest.items()},
-        labels=_labels(frame["split"])[liked] if "split" in frame.columns else None,
-        report=ReadReport(raw.height, nulls, zeros, duplicates, len(kept) - len(liked)),
-        name=name,
-    )
-    return found.compact()
-
-
-def _latest(keys: np.ndarray, timestamps: np.ndarray | None) -> np.ndarray:
-    """Return the positions that put the keys in order, of equal keys only the latest."""
-    if (keys[1:] > keys[:-1]).all():
-        return np.arange(len(keys))
-    if timestamps is None:
-        order = np.argsort(keys, kind="stable")
-    else:
-        order = np.lexsort((timestamps, keys))
-    ordered = keys[order]
-    return order[np.append(ordered[1:] != ordered[:-1], True)]
-
-
-def _labels(split: pl.Series) -> np.ndarray:
-    """Return the labels as fixed-width text, which compares and takes memory like numbers."""
-    names = split.unique().sort()
-    return np.array(names.to_list(), dtype=str)[names.search_sorted(split).to_numpy()]
