@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+.NOTPARALLEL:
+
+# The Python to make .venv with; empty means the newest that will do (see tools/python).
+PYTHON ?=
+export PYTHON
+
+RUN := .venv/bin
+NEEDS := pyproject.toml constraints.txt tools/setup tools/python
+
+help:  ## show this list
+	@echo "Each target first sets up .venv by itself. PYTHON=/path/to/python3 chooses the Python."
+	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | tr '@' '\t'
+
+demo: .venv/.ready  ## train, evaluate and recommend on a small data set
+	$(RUN)/trimetric demo
+
+# The twins run the kernels as plain Python; the closing summary is that of the whole suite.
+test: .venv/.ready-dev  ## run all tests, and check that imports go one way
+	$(RUN)/lint-imports
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -m twin
+	$(RUN)/python -m pytest
+
+lint: .venv/.ready-dev  ## ruff and mypy
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+	$(RUN)/mypy
+
+bench: .venv/.ready-dev,peers  ## measure training and ranking beside peers
+	$(RUN)/python benchmarks/train.py
+	$(RUN)/python benchmarks/topk.py
+
+clean:  ## remove .venv and everything else that was made here
+	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache dist demo-model
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: $(NEEDS)
+	tools/setup
+	@touch $@
+
+.venv/.ready-%: $(NEEDS)
+	tools/setup $*
+	@touch $@
