@@ -16,7 +16,7 @@ from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.ranker import Ranker
 from trimetric.evaluation.sampling import CandidateDraw, rank_together
 
-BLOCK_USERS = 256  # about 128k candidate scores at a time; changes no result
+BLOCK_PAIRS = 2**17  # candidates scored at a time, to bound memory; changes no result
 
 
 class Task(NamedTuple):
@@ -211,8 +211,9 @@ class SampledCandidates:
         indptr = _compact_indptr(task)
         ranks = np.empty(len(task.held.items), dtype=np.int32)
         n_candidates = np.empty(len(task.users), dtype=np.int64)
-        for start in range(0, len(task.users), BLOCK_USERS):
-            users = task.users[start : start + BLOCK_USERS]
+        step = max(1, BLOCK_PAIRS // draw.n)
+        for start in range(0, len(task.users), step):
+            users = task.users[start : start + step]
             ends = indptr[start : start + len(users) + 1]
             held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
             others = draw.draw(users)

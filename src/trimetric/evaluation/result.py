@@ -148,10 +148,8 @@ class Result:
 
         cutoffs = list(dict.fromkeys(n.split("@")[1] for n in self.metrics if "@" in n))
         title = f"{self.model}, {self.part}, {self.protocol.name}"
-        caption = "\n".join(
-            [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
-        )
-        table = Table(title=title, caption=caption, caption_justify="left")
+        caption = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        table = Table(title=title, caption="\n".join(caption), caption_justify="left")
         table.add_column("metric")
         for cutoff in cutoffs:
             table.add_column(f"@{cutoff}", justify="right")

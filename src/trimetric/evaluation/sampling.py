@@ -26,7 +26,7 @@ class CandidateDraw:
     """
 
     def __init__(self, touched: Csr, n_items: int, n: int, seed: int) -> None:
-        self.n_items, self.n = n_items, n
+        self.n_items, self.n = n_items, min(n, n_items)
         self._key = counter.key(seed, STREAM)
         self._indptr, self._untouched = touched.indptr, n_items - touched.counts
         # The j-th item a user touched has item - j untouched ones before it. So the untouched item
@@ -36,7 +36,10 @@ class CandidateDraw:
         self._before = keys(users, before)
 
     def draw(self, users: np.ndarray) -> np.ndarray:
-        """Return int32[len(users), n], each row ascending and filled up with `n_items` if short."""
+        """Return int32[len(users), min(n, n_items)].
+
+        Each row ascends, and is filled up with `n_items` if it is short.
+        """
         pool = self._untouched[users]
         places = np.full((len(users), self.n), self.n_items, dtype=np.int64)
         # With most of the pool wanted, drawing until enough are distinct would take long.
