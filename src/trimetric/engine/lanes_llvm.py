@@ -25,14 +25,13 @@ class _Rows:
         self.types, self.values = signature.args, values
         self.chunks: Any = None
 
-    def row(self, position: int) -> Any:
-        """Point at the row named by the argument pair (table, row number) at `position`."""
+    def row(self, position: int, number_at: int | None = None) -> Any:
+        """Point at a row: the table is argument `position`, its row number the next one's."""
         kind = self.types[position]
         array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
         width = cgutils.unpack_tuple(self.builder, array.shape)[1]
-        number = self.context.cast(
-            self.builder, self.values[position + 1], self.types[position + 1], types.intp
-        )
+        at = position + 1 if number_at is None else number_at
+        number = self.context.cast(self.builder, self.values[at], self.types[at], types.intp)
         if self.chunks is None:
             self.chunks = self.builder.udiv(width, ir.Constant(width.type, 16))
         start = self.builder.gep(array.data, [self.builder.mul(number, width)])
@@ -113,27 +112,32 @@ def squared_norm(typing, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
     return types.float32(a, i), _emit(code)
 
 
-@intrinsic
-def add_difference(typing, g, k, a, i, b, j, weight):  # type: ignore[no-untyped-def]  # noqa: D103
+def _pull_code(add: bool) -> Callable[[_Rows], None]:
     def code(r: _Rows) -> None:
-        out, x, y, w = r.row(0), r.row(2), r.row(4), r.scalar(6)
+        out, b = r.row(0), r.builder
+        x, y, z = (r.row(2, number) for number in (3, 4, 5))
+        far_weight, near_weight = r.scalar(6), r.scalar(7)
 
         def body(c: Any) -> None:
-            change = r.builder.fmul(w, r.builder.fsub(r.load(x, c), r.load(y, c)))
-            r.store(r.builder.fadd(r.load(out, c), change), out, c)
+            origin = r.load(z, c)
+            far = b.fmul(far_weight, b.fsub(r.load(x, c), origin))
+            near = b.fmul(near_weight, b.fsub(r.load(y, c), origin))
+            total = b.fadd(far, near)
+            r.store(b.fadd(r.load(out, c), total) if add else total, out, c)
 
         r.each_chunk(body)
 
-    return types.void(g, k, a, i, b, j, weight), _emit(code)
+    return code
 
 
 @intrinsic
-def clear(typing, g, k):  # type: ignore[no-untyped-def]  # noqa: D103
-    def code(r: _Rows) -> None:
-        out = r.row(0)
-        r.each_chunk(lambda c: r.store(_every(0.0), out, c))
+def pull(typing, g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]  # noqa: D103
+    return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
 
-    return types.void(g, k), _emit(code)
+
+@intrinsic
+def add_pull(typing, g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]  # noqa: D103
+    return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
 
 
 @intrinsic

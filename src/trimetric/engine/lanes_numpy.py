@@ -1,6 +1,7 @@
 """The row operations in plain NumPy: what `lanes_llvm` must equal to the last bit.
 
-Arguments come in pairs (table, row number); `g` is both the gradient's and the result's place.
+Arguments come in pairs (table, row number) unless they share a table; `g` is both the
+gradient's and the result's place.
 """
 
 import numpy as np
@@ -27,14 +28,16 @@ def squared_norm(a: np.ndarray, i: int) -> np.float32:
     return _lane_sum(a[i] * a[i])
 
 
-def add_difference(g, k, a, i, b, j, weight):  # type: ignore[no-untyped-def]
-    """g[k] += weight·(a[i] − b[j])."""
-    g[k] += np.float32(weight) * (a[i] - b[j])
+def pull(g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]
+    """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]): see `objective`."""
+    far, near = points[x] - points[z], points[y] - points[z]
+    g[k] = np.float32(a) * far + np.float32(b) * near
 
 
-def clear(g: np.ndarray, k: int) -> None:
-    """g[k] = 0."""
-    g[k] = 0
+def add_pull(g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]
+    """g[k] += a·(points[x] − points[z]) + b·(points[y] − points[z])."""
+    far, near = points[x] - points[z], points[y] - points[z]
+    g[k] += np.float32(a) * far + np.float32(b) * near
 
 
 def scale(g: np.ndarray, k: int, factor: float) -> None:

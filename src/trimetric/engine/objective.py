@@ -8,17 +8,22 @@ The paper's L_AM averages the margins over all users and items; the released cod
 mini-batch, so that each triplet carries γ/B of its own two margins. B is fixed at 512 here, the
 paper's batch size, whatever the batch size in use: γ keeps one meaning.
 
-Every gradient is a sum of differences of two rows, scaled by a = w or 0 and b = λ or 0, by whether
-each hinge is active. Functions add to row k of `g`.
+Write p = (u, v, v⁻) for the three points, a = 2w or 0 and b = 2λ or 0 for how strongly the active
+hinges pull. Because all three edges of the triangle take part, each point's gradient has one form,
+the corners in turn playing the parts (x, y, z):
+
+    ∂/∂p_r = a·(x − z) + b·(y − z),    x, y, z = p[2−r], p[−r], p[1−r]  (indices modulo 3)
+
+    u :  a(β_v⁻ − β_v) + b(α_u − β_v)
+    v :  a(β_v − α_u) + b(β_v⁻ − α_u)
+    v⁻:  a(α_u − β_v⁻) + b(β_v − β_v⁻)
 """
 
 import numpy as np
 
-from trimetric.engine.lanes import add_difference
 from trimetric.engine.policy import inline
 
 GAMMA_BATCH = 512
-_TWO = np.float32(2)
 
 
 @inline
@@ -34,36 +39,16 @@ def item_hinge(d_uv, d_vn, n):  # type: ignore[no-untyped-def]
 
 
 @inline
-def add_user_gradient(g, k, users, items, triplet, a, b):  # type: ignore[no-untyped-def]
-    """∂/∂α_u = 2a(β_v⁻ − β_v) + 2b(α_u − β_v); `triplet` = (u, v, v⁻)."""
-    u, v, n = triplet
-    if a != 0:
-        add_difference(g, k, items, n, items, v, _TWO * a)
-    if b != 0:
-        add_difference(g, k, users, u, items, v, _TWO * b)
+def corners(role, u, v, n):  # type: ignore[no-untyped-def]
+    """Return the rows (x, y, z) of the gradient of corner `role` (0: u, 1: v, 2: v⁻)."""
+    if role == 0:
+        return n, u, v
+    if role == 1:
+        return v, n, u
+    return u, v, n
 
 
 @inline
-def add_item_gradient(g, k, users, items, triplet, a, b):  # type: ignore[no-untyped-def]
-    """∂/∂β_v = 2a(β_v − α_u) + 2b(β_v⁻ − α_u)."""
-    u, v, n = triplet
-    if a != 0:
-        add_difference(g, k, items, v, users, u, _TWO * a)
-    if b != 0:
-        add_difference(g, k, items, n, users, u, _TWO * b)
-
-
-@inline
-def add_negative_gradient(g, k, users, items, triplet, a, b):  # type: ignore[no-untyped-def]
-    """∂/∂β_v⁻ = 2a(α_u − β_v⁻) + 2b(β_v − β_v⁻)."""
-    u, v, n = triplet
-    if a != 0:
-        add_difference(g, k, users, u, items, n, _TWO * a)
-    if b != 0:
-        add_difference(g, k, items, v, items, n, _TWO * b)
-
-
-@inline
-def margin_gradient(active, gamma):  # type: ignore[no-untyped-def]
-    """∂/∂m_u = a − γ/512, and ∂/∂n_v = b − γ/512; `gamma` is γ/512."""
-    return active - gamma
+def margin_gradient(pull, gamma):  # type: ignore[no-untyped-def]
+    """∂/∂m_u = a/2 − γ/512, ∂/∂n_v = b/2 − γ/512; `gamma` is γ/512."""
+    return np.float32(0.5) * pull - gamma

@@ -38,7 +38,11 @@ def inline(function: Callable) -> Any:
 def thread_count(threads: int | None = None) -> int:
     """Return how many threads to run: `threads`, or the processors this process may use."""
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     elif not 1 <= threads <= MAX_THREADS:
         raise ParameterError(f"threads must be in 1..{MAX_THREADS}, got {threads}")
     return 1 if INTERPRETED else threads

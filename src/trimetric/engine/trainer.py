@@ -1,31 +1,25 @@
 """Deterministic parallel mini-batches of triplets.
 
+Users and items are rows of one table of points, the users first: point n_users + v is item v.
 Every thread runs `train` over the same batches, in step. A batch has four stages:
 
     draw    triplets in parallel: the positive pair, and a negative that needs no distances
-    judge   triplets in parallel: hard negatives, distances, which hinges are active (read-only)
-    gather  rows in parallel: each touched row's gradient, its terms in triplet order, and its
-            optimiser step, into a buffer of the owner's (the tables are still read-only)
-    settle  rows in parallel: the new rows into the tables
+    judge   triplets in parallel: hard negatives, distances, which hinges pull (reads points only)
+    gather  points in parallel: the gradient of each touched point, its terms in triplet order, and
+            the optimiser step, into the owner's buffer (points are still only read)
+    settle  points in parallel: the new rows into the table
 
-A row belongs to one thread (`owner`), so no sum depends on how many threads there are. Only two
-numbers a triplet (how strongly each hinge pulls) pass from judge to gather: gradients themselves
-are never written out, but summed from rows that are still in cache.
+A point belongs to one thread (`owner`), so no sum depends on how many threads there are. Only two
+numbers a triplet, how strongly each hinge pulls, pass from judge to gather: gradients are never
+written out, but summed from rows that are still in cache.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimetric.engine.lanes import clear, copy, prefetch, squared_distance
-from trimetric.engine.objective import (
-    add_item_gradient,
-    add_negative_gradient,
-    add_user_gradient,
-    item_hinge,
-    margin_gradient,
-    user_hinge,
-)
+from trimetric.engine.lanes import add_pull, copy, prefetch, pull, squared_distance
+from trimetric.engine.objective import corners, item_hinge, margin_gradient, user_hinge
 from trimetric.engine.policy import inline, kernel
 from trimetric.engine.random import below, shuffled
 from trimetric.engine.sampling import (
@@ -40,7 +34,7 @@ from trimetric.engine.threads import meet
 from trimetric.engine.updates import adam_bias, step_margin, step_row
 
 _AHEAD = 6  # triplets between asking for a row and reading it
-_BLOCK_BITS = 4  # rows owned together: their int32 chain heads share a cache line
+_BLOCK_BITS = 4  # points owned together: their int32 chain heads share a cache line
 
 
 class Positives(NamedTuple):
@@ -51,21 +45,21 @@ class Positives(NamedTuple):
     indptr: np.ndarray  # int64[n_users + 1]
 
 
-class Side(NamedTuple):
-    """What is learned of the users or of the items, and the optimiser's memory of it."""
+class Space(NamedTuple):
+    """What is learned, and the optimiser's memory of it; the users' rows come first."""
 
-    table: np.ndarray  # float32[n, width]
-    first: np.ndarray  # float32[n, width] for Adam, else [0, 1]
-    second: np.ndarray  # float32[n, width], [n, 1] for row-wise Adagrad
-    margins: np.ndarray  # float32[n]: m_u or n_v
-    memory: np.ndarray  # float32[n, 2]: the optimiser's memory of the margins
+    points: np.ndarray  # float32[n_users + n_items, width]
+    first: np.ndarray  # like points for Adam, else [0, 1]
+    second: np.ndarray  # like points, or [., 1] for row-wise Adagrad
+    margins: np.ndarray  # float32[n_users + n_items]: m_u and n_v
+    memory: np.ndarray  # float32[n_users + n_items, 2]: the optimiser's memory of the margins
 
 
 class Rule(NamedTuple):
-    """The settings a kernel needs, as scalars."""
+    """The settings of an epoch, as scalars."""
 
-    order: Any  # random.Order of the epoch's positives
-    key_draws: Any  # uint64
+    order: Any  # random.Order of the positives
+    draws: Any  # uint64: the key of the negatives
     steps_before: Any  # int64: mini-batches before this epoch
     batch_size: Any  # int64
     negatives: Any  # int64: UNIFORM, POPULARITY or HARDEST
@@ -83,232 +77,206 @@ class Rule(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Room for one mini-batch of B triplets, T threads."""
+    """Room for one mini-batch of B triplets on T threads."""
 
-    u: np.ndarray  # int32[B]
-    v: np.ndarray  # int32[B]
-    n: np.ndarray  # int32[B], -1 where the user has every item
-    a: np.ndarray  # float32[B]: w where the user's hinge is active, else 0
-    b: np.ndarray  # float32[B]: λ where the item's hinge is active, else 0
+    triplets: np.ndarray  # int32[B, 3]: the points (u, v, v⁻); v⁻ = -1 if the user has every item
+    pulls: np.ndarray  # float32[B, 2]: a = 2w or 0, b = 2λ or 0 (see objective)
     loss: np.ndarray  # float32[B]
     weights: np.ndarray  # float32[S + 1]: CML's rank weight by number of impostors
-    heads: np.ndarray  # int32[max(n_users, n_items)], all -1 between batches
-    own: np.ndarray  # int32[T, 2B]: the references a thread owns
-    chain: np.ndarray  # int32[T, 2B]: the next reference to the same row, or -1
-    rows: np.ndarray  # int32[T, 3B]: which row each fresh value belongs to
-    fresh: tuple  # T tables float32[<= 3B, width]
+    heads: np.ndarray  # int32[n_users + n_items], all -1 between batches
+    own: np.ndarray  # int32[T, 3B + 1]: the corners a thread owns
+    chain: np.ndarray  # int32[T, 3B]: the next corner at the same point, or -1
+    rows: np.ndarray  # int32[T, 3B]: which point each fresh row is
+    fresh: tuple  # T tables float32[min(3B, n_users + n_items), width]
     arrivals: np.ndarray  # int64[16]
     totals: np.ndarray  # float64[4]: loss, active user hinges, active item hinges, triplets
 
 
 @kernel
-def train(me, threads, span, positives, sides, rule, work):  # type: ignore[no-untyped-def]
+def train(me, threads, span, positives, space, rule, work):  # type: ignore[no-untyped-def]
     """Run mini-batches span[0] .. span[1] - 1 of one epoch as thread `me` of `threads`."""
     total, size = len(positives.users), rule.batch_size
     met = np.int64(0)
-    fresh = work.fresh[me]
     for batch in range(span[0], span[1]):
         first = batch * size
         count = min(size, total - first)
         low, high = count * me // threads, count * (me + 1) // threads
-        draw(low, high, first, positives, sides, rule, work)
+        draw(low, high, first, positives, rule, work)
         met += threads
         meet(work.arrivals, met)
-        judge(low, high, first, positives, sides, rule, work)
+        judge(low, high, first, positives, space, rule, work)
         met += threads
         meet(work.arrivals, met)
         bias = adam_bias(rule.steps_before + batch + 1)
-        n_users = gather_users(me, threads, count, sides, rule, work, bias)
-        n_rows = gather_items(me, threads, count, sides, rule, work, bias, n_users)
+        stepped = gather(me, threads, count, positives, space, rule, work, bias)
         if me == 0:
             add_up(count, work)
         met += threads
         meet(work.arrivals, met)
-        for k in range(n_users):
-            copy(sides[0].table, work.rows[me, k], fresh, k)
-        for k in range(n_users, n_rows):
-            copy(sides[1].table, work.rows[me, k], fresh, k)
+        for k in range(stepped):
+            copy(space.points, work.rows[me, k], work.fresh[me], k)
     met += threads
     meet(work.arrivals, met)
 
 
 @inline
-def draw(low, high, first, positives, sides, rule, work):  # type: ignore[no-untyped-def]
+def draw(low, high, first, positives, rule, work):  # type: ignore[no-untyped-def]
     """Choose the positive pairs at places low .. high - 1 of the batch, and easy negatives."""
-    n_items = len(sides[1].table)
+    triplets, n_users = work.triplets, len(positives.indptr) - 1
+    n_items = len(work.heads) - n_users
     for t in range(low, high):
         place = shuffled(first + t, rule.order)
-        work.u[t] = positives.users[place]
-        work.v[t] = positives.items[place]
+        triplets[t, 0] = positives.users[place]
+        triplets[t, 1] = positives.items[place] + n_users
     if rule.negatives == HARDEST:
         return
     for t in range(low, high):
-        user = np.int64(work.u[t])
+        u = np.int64(triplets[t, 0])
         if rule.negatives == POPULARITY:
-            drawn = popular_negative(rule.key_draws, first + t, user, positives, n_items)
+            drawn = popular_negative(rule.draws, first + t, u, positives, n_items)
         else:
-            drawn = uniform_negative(rule.key_draws, first + t, user, positives, n_items)
-        work.n[t] = drawn
+            drawn = uniform_negative(rule.draws, first + t, u, positives, n_items)
+        triplets[t, 2] = drawn + n_users if drawn >= 0 else -1
 
 
 @inline
-def judge(low, high, first, positives, sides, rule, work):  # type: ignore[no-untyped-def]
-    """Decide how strongly each hinge of equation (6) pulls: a = w or 0, b = λ or 0."""
-    users, items = sides[0].table, sides[1].table
+def judge(low, high, first, positives, space, rule, work):  # type: ignore[no-untyped-def]
+    """Decide how strongly each hinge of equation (6) pulls, and choose hard negatives."""
+    points, margins, triplets, pulls = space.points, space.margins, work.triplets, work.pulls
+    lam = rule.lam
     for t in range(low, high):
         if t + _AHEAD < high:
-            prefetch(users, work.u[t + _AHEAD])
-            prefetch(items, work.v[t + _AHEAD])
+            prefetch(points, triplets[t + _AHEAD, 0])
+            prefetch(points, triplets[t + _AHEAD, 1])
             if rule.negatives != HARDEST:
-                prefetch(items, max(work.n[t + _AHEAD], 0))
-        u, v = work.u[t], work.v[t]
-        d_uv = squared_distance(users, u, items, v)
-        m, weight = sides[0].margins[u], np.float32(1)
+                prefetch(points, max(triplets[t + _AHEAD, 2], 0))
+        u, v = triplets[t, 0], triplets[t, 1]
+        d_uv = squared_distance(points, u, points, v)
+        weight = np.float32(1)
         if rule.negatives == HARDEST:
-            n, d_un, impostors = hardest(first + t, u, d_uv + m, positives, sides, rule)
-            work.n[t] = n
+            n, d_un, impostors = hardest(first + t, u, d_uv + margins[u], positives, points, rule)
+            triplets[t, 2] = n
             if rule.rank_weight:
                 weight = work.weights[impostors]
         else:
-            n = np.int64(work.n[t])
-            d_un = squared_distance(users, u, items, max(n, 0))
-        work.a[t], work.b[t], work.loss[t] = 0, 0, 0
-        if n < 0:
-            continue
-        h = user_hinge(d_uv, d_un, m)
-        if not h <= 0:  # NaN counts as active, so that the loss shows it
-            work.a[t] = weight
-            work.loss[t] = weight * h
-        if rule.lam > 0:
-            d_vn = squared_distance(items, v, items, n)
-            h = item_hinge(d_uv, d_vn, sides[1].margins[v])
-            if not h <= 0:
-                work.b[t] = rule.lam
-                work.loss[t] += rule.lam * h
+            n = np.int64(triplets[t, 2])
+            d_un = squared_distance(points, u, points, max(n, 0))
+        a, b, loss = np.float32(0), np.float32(0), np.float32(0)
+        if n >= 0:
+            h = user_hinge(d_uv, d_un, margins[u])
+            if not h <= 0:  # NaN counts as active, so that the loss shows it
+                a = weight
+                loss += weight * h
+            if lam > 0:
+                h = item_hinge(d_uv, squared_distance(points, v, points, n), margins[v])
+                if not h <= 0:
+                    b = lam
+                    loss += lam * h
+        pulls[t, 0] = a + a
+        pulls[t, 1] = b + b
+        work.loss[t] = loss
 
 
 @inline
-def hardest(triplet, u, reach, positives, sides, rule):  # type: ignore[no-untyped-def]
-    """Return the nearest to the user of S drawn items, its d², and how many lie within `reach`.
+def hardest(triplet, u, reach, positives, points, rule):  # type: ignore[no-untyped-def]
+    """Return the drawn item nearest to the user, its d², and how many lie within `reach`.
 
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly and
     those the user has interacted with are left out. If none remains, one uniform negative.
     """
-    users, items = sides[0].table, sides[1].table
+    indptr, items = positives.indptr, positives.items
+    n_users = len(indptr) - 1
+    n_items = len(points) - n_users
     best, nearest, impostors = np.int64(-1), np.float32(np.inf), 0
     for attempt in range(rule.candidates):
-        item = below(rule.key_draws, triplet * ATTEMPTS + attempt, len(items))
-        d = squared_distance(users, u, items, item)
+        item = below(rule.draws, triplet * ATTEMPTS + attempt, n_items)
+        d = squared_distance(points, u, points, item + n_users)
         counts = rule.rank_weight and d < reach
-        if (d < nearest or counts) and not interacted(item, u, positives.indptr, positives.items):
+        if (d < nearest or counts) and not interacted(item, u, indptr, items):
             impostors += counts
             if d < nearest:
-                best, nearest = item, d
+                best, nearest = item + n_users, d
     if best < 0:
-        best = uniform_negative(rule.key_draws, triplet, np.int64(u), positives, len(items))
-        if best >= 0:
-            nearest = squared_distance(users, u, items, best)
+        item = uniform_negative(rule.draws, triplet, np.int64(u), positives, n_items)
+        if item >= 0:
+            best = item + n_users
+            nearest = squared_distance(points, u, points, best)
             impostors = 1 if nearest < reach else 0
     return best, nearest, impostors
 
 
 @inline
-def owner(row, threads):  # type: ignore[no-untyped-def]
-    """Return which thread owns `row`: blocks of 16 rows, spread by a multiplicative hash."""
-    scrambled = np.uint32(np.uint32(row >> _BLOCK_BITS) * np.uint32(2654435769))
+def owner(point, threads):  # type: ignore[no-untyped-def]
+    """Return which thread owns `point`: blocks of 16, spread by a multiplicative hash."""
+    scrambled = np.uint32(np.uint32(point >> _BLOCK_BITS) * np.uint32(2654435769))
     return np.int64((np.uint64(scrambled) * np.uint64(threads)) >> np.uint64(32))
 
 
 @inline
-def gather_users(me, threads, count, sides, rule, work, bias):  # type: ignore[no-untyped-def]
-    """Step the user rows this thread owns, into its buffer; return how many there are."""
-    side, users, items, fresh = sides[0], sides[0].table, sides[1].table, work.fresh[me]
-    mine, chain, heads, stepped = work.own[me], work.chain[me], work.heads, work.rows[me]
-    us, vs, ns, pulls, item_pulls = work.u, work.v, work.n, work.a, work.b
-    first, second = side.first, side.second
-    margins, memory, adaptive, gamma = side.margins, side.memory, rule.adaptive_users, rule.gamma
+def claim(me, threads, count, rule, work):  # type: ignore[no-untyped-def]
+    """List the corners that pull at this thread's points; chain those at the same point.
+
+    Corner 3t + r is corner r of triplet t. A margin feels γ even where its hinge rests.
+    """
+    triplets, pulls, heads = work.triplets, work.pulls, work.heads
+    own, chain = work.own[me], work.chain[me]
     owned = 0
     for t in range(count):
-        wanted = ns[t] >= 0 and (adaptive or pulls[t] != 0 or item_pulls[t] != 0)
-        mine[owned] = t
-        owned += wanted and owner(us[t], threads) == me
+        real = triplets[t, 2] >= 0
+        pulled = pulls[t, 0] != 0 or pulls[t, 1] != 0
+        own[owned] = 3 * t
+        owned += real and (pulled or rule.adaptive_users) and owner(triplets[t, 0], threads) == me
+        own[owned] = 3 * t + 1
+        owned += real and (pulled or rule.adaptive_items) and owner(triplets[t, 1], threads) == me
+        own[owned] = 3 * t + 2
+        owned += real and pulled and owner(triplets[t, 2], threads) == me
     for i in range(owned - 1, -1, -1):
-        t = mine[i]
-        chain[t] = heads[us[t]]
-        heads[us[t]] = t
-    k = 0
-    for i in range(owned):
-        t = mine[i]
-        u = us[t]
-        if heads[u] != t:
-            continue  # summed with the row's first triplet
-        heads[u] = -1
-        clear(fresh, k)
-        pull, margin_pull = np.float32(0), np.float32(0)
-        while t >= 0:
-            a, b = pulls[t], item_pulls[t]
-            add_user_gradient(fresh, k, users, items, (u, vs[t], ns[t]), a, b)
-            pull += a + b
-            margin_pull += margin_gradient(a, gamma)
-            t = chain[t]
-        if adaptive:
-            step_margin(margins, u, margin_pull, memory, rule, bias)
-        if pull != 0:
-            step_row(fresh, k, users, u, first, second, rule, bias)
-            stepped[k] = u
-            k += 1
-    return k
+        corner = own[i]
+        point = triplets[corner // 3, corner % 3]
+        chain[corner] = heads[point]
+        heads[point] = corner
+    return owned
 
 
 @inline
-def gather_items(me, threads, count, sides, rule, work, bias, k):  # type: ignore[no-untyped-def]
-    """Step the item rows this thread owns, from place k of its buffer on; return the end.
-
-    Reference 2t is triplet t's positive item, 2t + 1 its negative.
-    """
-    side, users, items, fresh = sides[1], sides[0].table, sides[1].table, work.fresh[me]
-    mine, chain, heads, stepped = work.own[me], work.chain[me], work.heads, work.rows[me]
-    us, vs, ns, pulls, item_pulls = work.u, work.v, work.n, work.a, work.b
-    first, second = side.first, side.second
-    margins, memory, adaptive, gamma = side.margins, side.memory, rule.adaptive_items, rule.gamma
-    owned = 0
-    for t in range(count):
-        pulled = pulls[t] != 0 or item_pulls[t] != 0
-        mine[owned] = 2 * t
-        owned += ns[t] >= 0 and (pulled or adaptive) and owner(vs[t], threads) == me
-        mine[owned] = 2 * t + 1
-        owned += pulled and ns[t] >= 0 and owner(ns[t], threads) == me
-    for i in range(owned - 1, -1, -1):
-        r = mine[i]
-        row = ns[r >> 1] if r & 1 else vs[r >> 1]
-        chain[r] = heads[row]
-        heads[row] = r
+def gather(me, threads, count, positives, space, rule, work, bias):  # type: ignore[no-untyped-def]
+    """Step the points this thread owns, into its buffer; return how many there are."""
+    points, first, second = space.points, space.first, space.second
+    margins, memory, gamma = space.margins, space.memory, rule.gamma
+    triplets, pulls, heads = work.triplets, work.pulls, work.heads
+    own, chain, rows, fresh = work.own[me], work.chain[me], work.rows[me], work.fresh[me]
+    owned = claim(me, threads, count, rule, work)
+    stepped = 0
     for i in range(owned):
-        r = mine[i]
-        row = ns[r >> 1] if r & 1 else vs[r >> 1]
-        if heads[row] != r:
-            continue
-        heads[row] = -1
-        clear(fresh, k)
-        pull, margin_pull, has_margin = np.float32(0), np.float32(0), False
-        while r >= 0:
-            t = r >> 1
-            a, b = pulls[t], item_pulls[t]
-            if r & 1:
-                add_negative_gradient(fresh, k, users, items, (us[t], vs[t], ns[t]), a, b)
+        corner = own[i]
+        point = triplets[corner // 3, corner % 3]
+        if heads[point] != corner:
+            continue  # summed with the point's first corner
+        heads[point] = -1
+        strength, margin_pull, has_margin = np.float32(0), np.float32(0), False
+        begun = False
+        while corner >= 0:
+            t, role = corner // 3, corner % 3
+            a, b = pulls[t, 0], pulls[t, 1]
+            x, y, z = corners(role, triplets[t, 0], triplets[t, 1], triplets[t, 2])
+            if begun:
+                add_pull(fresh, stepped, points, x, y, z, a, b)
             else:
-                add_item_gradient(fresh, k, users, items, (us[t], vs[t], ns[t]), a, b)
-                margin_pull += margin_gradient(b, gamma)
+                pull(fresh, stepped, points, x, y, z, a, b)
+                begun = True
+            strength += a + b
+            if role < 2:
+                margin_pull += margin_gradient(pulls[t, role], gamma)
                 has_margin = True
-            pull += a + b
-            r = chain[r]
-        if adaptive and has_margin:
-            step_margin(margins, row, margin_pull, memory, rule, bias)
-        if pull != 0:
-            step_row(fresh, k, items, row, first, second, rule, bias)
-            stepped[k] = row
-            k += 1
-    return k
+            corner = chain[corner]
+        is_user = point < len(positives.indptr) - 1
+        if has_margin and (rule.adaptive_users if is_user else rule.adaptive_items):
+            step_margin(margins, point, margin_pull, memory, rule, bias)
+        if strength != 0:
+            step_row(fresh, stepped, points, point, first, second, rule, bias)
+            rows[stepped] = point
+            stepped += 1
+    return stepped
 
 
 @inline
@@ -316,6 +284,6 @@ def add_up(count, work):  # type: ignore[no-untyped-def]
     """Add the batch to the running totals, in triplet order."""
     for t in range(count):
         work.totals[0] += work.loss[t]
-        work.totals[1] += work.a[t] != 0
-        work.totals[2] += work.b[t] != 0
-        work.totals[3] += work.n[t] >= 0
+        work.totals[1] += work.pulls[t, 0] != 0
+        work.totals[2] += work.pulls[t, 1] != 0
+        work.totals[3] += work.triplets[t, 2] >= 0

@@ -1,0 +1,347 @@
+"""Exact nearest items, and exact ranks of held-out items, for many users with bounded memory.
+
+For a user q the order by d²(q, v) is the order by falling G(v) = q·v − ‖v‖²/2. BLAS computes G tile
+by tile, quickly but with rounding that depends on the library, the block and the machine. Rounding
+is bounded (`_slack`), so G only shortlists: every item whose G could belong to the answer is
+compared by `squared_distance`, equal to the last bit everywhere. The result is thus that of brute
+force over all d², ties by item number, whatever the tiles and threads.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from trimetric.engine.lanes import padded_table, squared_distance
+from trimetric.engine.policy import inline, kernel, thread_count
+from trimetric.engine.threads import Team
+
+USERS_AT_ONCE = 1024
+ITEMS_AT_ONCE = 4096
+_CHUNK = 32
+_SPARE = 480  # shortlist places beyond k before it is thinned
+
+
+class _Shortlist(NamedTuple):
+    """What one block of users carries from tile to tile."""
+
+    best: np.ndarray  # float32[b, k]: a min-heap of the k largest G so far
+    items: np.ndarray  # int32[b, k + _SPARE]
+    scores: np.ndarray  # float32[b, k + _SPARE]
+    filled: np.ndarray  # int64[b]; -1 where so many items tie that the list overflowed
+    slack: np.ndarray  # float32[b]: twice the rounding bound of G
+
+
+def top_k(
+    queries: np.ndarray,
+    points: np.ndarray,
+    k: int,
+    excluded: tuple[np.ndarray, np.ndarray] | None = None,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest points of each query.
+
+    Parameters
+    ----------
+    queries, points : float32 (m, d), (n, d)
+    k : int
+        At least 1.
+    excluded : (indptr int64 (m + 1), items int32 ascending within a query), optional
+        Points that may not be returned.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Returns
+    -------
+    items : int32 (m, min(k, n))
+        Nearest first, equal distances by item number; -1 where fewer remain.
+    distances : float32, same shape
+        d², equation (1); NaN where `items` is -1.
+    """
+    m, n = len(queries), len(points)
+    k, threads = min(k, n), thread_count(threads)
+    items = np.full((m, k), -1, dtype=np.int32)
+    distances = np.full((m, k), np.nan, dtype=np.float32)
+    indptr, hidden = excluded or (np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
+    points = padded_table(points)
+    half_norms, largest = _half_norms(points)
+    with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
+        for start in range(0, m, USERS_AT_ONCE):
+            block = slice(start, min(m, start + USERS_AT_ONCE))
+            q = padded_table(queries[block])
+            shortlist = _Shortlist(
+                np.full((len(q), k), -np.inf, dtype=np.float32),
+                np.zeros((len(q), k + _SPARE), dtype=np.int32),
+                np.zeros((len(q), k + _SPARE), dtype=np.float32),
+                np.zeros(len(q), dtype=np.int64),
+                2 * _slack(q, largest),
+            )
+            bounds = indptr[block.start : block.stop + 1]
+            for first, scores in _tiles(q, points, half_norms):
+                _share(team, len(q), _shorten, first, scores, (bounds, hidden), shortlist)
+            _share(
+                team, len(q), _finish, (q, points), (bounds, hidden), shortlist,
+                (items[block], distances[block]),
+            )  # fmt: skip
+    return items, distances
+
+
+def held_out_ranks(
+    queries: np.ndarray,
+    points: np.ndarray,
+    held: tuple[np.ndarray, np.ndarray],
+    excluded: tuple[np.ndarray, np.ndarray],
+    threads: int | None = None,
+) -> np.ndarray:
+    """Return the rank, from 1, of each held-out item among the items not excluded.
+
+    Parameters
+    ----------
+    queries, points : float32 (m, d), (n, d)
+    held, excluded : (indptr int64 (m + 1), items int32 ascending within a query)
+        An item that is both held out and excluded has no meaningful rank.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Returns
+    -------
+    int32, one for each held-out item
+        1 + how many items are nearer, or as near and earlier in item order.
+    """
+    m, threads = len(queries), thread_count(threads)
+    ranks = np.ones(len(held[1]), dtype=np.int32)
+    points = padded_table(points)
+    half_norms, largest = _half_norms(points)
+    with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
+        for start in range(0, m, USERS_AT_ONCE):
+            block = slice(start, min(m, start + USERS_AT_ONCE))
+            q = padded_table(queries[block])
+            lists = tuple(
+                (indptr[block.start : block.stop + 1], items) for indptr, items in (held, excluded)
+            )
+            slack = _slack(q, largest)
+            for first, scores in _tiles(q, points, half_norms):
+                _share(team, len(q), _count, first, scores, lists, (q, points, slack), ranks)
+    return ranks
+
+
+def pair_distances(
+    queries: np.ndarray, points: np.ndarray, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Return d²(queries[rows[i]], points[columns[i]]) for each i, float32."""
+    out = np.empty(len(rows), dtype=np.float32)
+    _pairs(padded_table(queries), padded_table(points), rows, columns, out)
+    return out
+
+
+def _half_norms(points: np.ndarray) -> tuple[np.ndarray, float]:
+    squares = np.einsum("ij,ij->i", points, points)
+    return (squares / 2).astype(np.float32), float(np.sqrt(squares.max(initial=0.0)))
+
+
+def _slack(queries: np.ndarray, largest: float) -> np.ndarray:
+    """Bound |G computed − G| plus half the rounding of d² (Higham 2002, section 3.1)."""
+    norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
+    width, unit = queries.shape[1], 2.0**-24
+    product = (width + 4) * (norms * largest + largest * largest / 2)
+    distance = (width / 16 + 8) * (norms + largest) ** 2
+    return (unit * (product + distance)).astype(np.float32)
+
+
+def _tiles(queries: np.ndarray, points: np.ndarray, half_norms: np.ndarray) -> Any:
+    """Yield (first item, G of a tile of items), the same memory each time."""
+    room = np.empty((len(queries), min(ITEMS_AT_ONCE, len(points))), dtype=np.float32)
+    for first in range(0, len(points), ITEMS_AT_ONCE):
+        tile = points[first : first + ITEMS_AT_ONCE]
+        scores = (
+            room[:, : len(tile)]
+            if len(tile) == room.shape[1]
+            else np.empty((len(queries), len(tile)), dtype=np.float32)
+        )
+        np.matmul(queries, tile.T, out=scores)
+        scores -= half_norms[first : first + ITEMS_AT_ONCE]
+        yield first, scores
+
+
+def _share(team: Team, rows: int, work: Any, *arguments: Any) -> None:
+    size = -(-rows // team.threads)
+    team.run(lambda me: work((me * size, min(rows, (me + 1) * size)), *arguments))
+
+
+@inline
+def _first_at_least(value, items, low, high):  # type: ignore[no-untyped-def]
+    while low < high:
+        middle = (low + high) >> 1
+        if items[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@inline
+def _hide(scores, first, low, high, items):  # type: ignore[no-untyped-def]
+    """Set the scores of the listed items within this tile to minus infinity."""
+    last = first + len(scores)
+    for i in range(_first_at_least(first, items, low, high), high):
+        if items[i] >= last:
+            break
+        scores[items[i] - first] = -np.inf
+
+
+@inline
+def _any_at_least(scores, low, high, threshold):  # type: ignore[no-untyped-def]
+    found = 0
+    for j in range(low, high):
+        found |= scores[j] >= threshold
+    return found != 0
+
+
+@kernel
+def _shorten(span, first, scores, excluded, shortlist):  # type: ignore[no-untyped-def]
+    """Add a tile to the shortlists of users span[0] .. span[1] - 1."""
+    indptr, hidden = excluded
+    for user in range(span[0], span[1]):
+        if shortlist.filled[user] < 0:
+            continue
+        row = scores[user]
+        _hide(row, first, indptr[user], indptr[user + 1], hidden)
+        shortlist.filled[user] = _scan(
+            row, first, shortlist.best[user], shortlist.items[user], shortlist.scores[user],
+            shortlist.slack[user], shortlist.filled[user],
+        )  # fmt: skip
+
+
+@inline
+def _scan(row, first, best, items, scores, slack, filled):  # type: ignore[no-untyped-def]
+    """Shortlist whatever reaches the k-th best so far, less the slack."""
+    width = len(row)
+    threshold = best[0] - slack
+    for low in range(0, width, _CHUNK):
+        high = min(low + _CHUNK, width)
+        if not _any_at_least(row, low, high, threshold):
+            continue
+        for j in range(low, high):
+            score = row[j]
+            if score < threshold or score == -np.inf:
+                continue
+            if score > best[0]:
+                _replace_least(best, score)
+                threshold = best[0] - slack
+            if filled == len(items):
+                filled = _thin(items, scores, filled, threshold)
+                if filled == len(items):
+                    return np.int64(-1)
+            items[filled] = first + j
+            scores[filled] = score
+            filled += 1
+    return np.int64(filled)
+
+
+@inline
+def _replace_least(heap, value):  # type: ignore[no-untyped-def]
+    """Replace the root of a min-heap and sift down."""
+    size, place = len(heap), 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= value:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = value
+
+
+@inline
+def _thin(items, scores, filled, threshold):  # type: ignore[no-untyped-def]
+    kept = 0
+    for i in range(filled):
+        if scores[i] >= threshold:
+            items[kept], scores[kept] = items[i], scores[i]
+            kept += 1
+    return kept
+
+
+@kernel
+def _finish(span, tables, excluded, shortlist, answer):  # type: ignore[no-untyped-def]
+    """Order each shortlist by exact distance into the answer's rows."""
+    queries, points = tables
+    indptr, hidden = excluded
+    items, distances = answer
+    k = items.shape[1]
+    for user in range(span[0], span[1]):
+        placed = 0
+        threshold = shortlist.best[user, 0] - shortlist.slack[user]
+        overflow = shortlist.filled[user] < 0
+        candidates = len(points) if overflow else shortlist.filled[user]
+        seen, end = indptr[user], indptr[user + 1]
+        for i in range(candidates):
+            item = np.int64(i)
+            if overflow:
+                seen = _first_at_least(i, hidden, seen, end)
+                if seen < end and hidden[seen] == i:
+                    continue
+            else:
+                item = np.int64(shortlist.items[user, i])
+                if shortlist.scores[user, i] < threshold:
+                    continue
+            d = squared_distance(queries, user, points, item)
+            if placed == k and not d < distances[user, k - 1]:
+                continue
+            at = placed if placed < k else k - 1
+            while at > 0 and d < distances[user, at - 1]:
+                items[user, at], distances[user, at] = items[user, at - 1], distances[user, at - 1]
+                at -= 1
+            items[user, at], distances[user, at] = item, d
+            placed = min(placed + 1, k)
+
+
+@kernel
+def _count(span, first, scores, lists, space, ranks):  # type: ignore[no-untyped-def]
+    """Add to each held-out item's rank the items of this tile that come before it."""
+    (held_indptr, held), (indptr, hidden) = lists
+    queries, points, slack = space
+    width = scores.shape[1]
+    for user in range(span[0], span[1]):
+        low, high = held_indptr[user], held_indptr[user + 1]
+        if low == high:
+            continue
+        row = scores[user]
+        _hide(row, first, indptr[user], indptr[user + 1], hidden)
+        square = _squared_length(queries, user)
+        for place in range(low, high):
+            item = np.int64(held[place])
+            d = squared_distance(queries, user, points, item)
+            g = np.float32((square - d) / 2)
+            sure, maybe = g + 2 * slack[user], g - 2 * slack[user]
+            before = 0
+            for start in range(0, width, _CHUNK):
+                stop = min(start + _CHUNK, width)
+                above, reach = 0, 0
+                for j in range(start, stop):
+                    above += row[j] > sure
+                    reach += row[j] >= maybe
+                before += above
+                if reach != above:
+                    for j in range(start, stop):
+                        if row[j] >= maybe and row[j] <= sure:
+                            other = squared_distance(queries, user, points, first + j)
+                            before += other < d or (other == d and first + j < item)
+            ranks[place] += before
+
+
+@inline
+def _squared_length(a, i):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(a.shape[1]):
+        total += np.float64(a[i, k]) * a[i, k]
+    return total
+
+
+@kernel
+def _pairs(queries, points, rows, columns, out):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        out[i] = squared_distance(queries, rows[i], points, columns[i])
