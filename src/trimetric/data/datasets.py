@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def load(name: str, **rules: Any) -> Interactions:
         raise DataError(_absent(name))
     if path.is_dir():
         return Interactions.from_frame(load_raw(name, path), name=name, **rules)
-    return Interactions.read(path, **rules)
+    return replace(Interactions.read(path, **rules), name=name)
 
 
 def titles(name: str) -> pl.DataFrame | None:

@@ -121,8 +121,8 @@ def _one_int(value: Any) -> int | None:
         return None
     if isinstance(value, int | np.integer):
         return int(value) if INT64_MIN <= int(value) <= INT64_MAX else None
-    if isinstance(value, float | np.floating) and abs(value) <= EXACT_FLOAT and value % 1 == 0:
-        return int(value)
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return int(value) if abs(float(value)) <= EXACT_FLOAT else None
     return None
 
 

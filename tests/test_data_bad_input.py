@@ -1,0 +1,145 @@
+"""Whatever is wrong with the data, one clear error says what, where and what to do."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+
+from trimetric.data import Interactions
+from trimetric.errors import DataError, ParameterError
+
+GZ = gzip.compress(b"user,item\n" + b"".join(b"%d,%d\n" % (i, i * 7 % 97) for i in range(3000)))
+
+
+def refused(call, *parts, error=DataError):
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    for part in parts:
+        assert part in message
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("t.csv", b"", ["is empty"]),
+        ("t.csv", b"\n \n", ["is empty"]),
+        ("t.jsonl", b"", ["is empty"]),
+        ("t.csv", b"user,item\n", ["no rows"]),
+        ("t.csv", b"userId,item\n1,2\n", ["no column 'user'", "'userId'", "user='userId'"]),
+        ("t.csv", b"user,item,rating\n1,2,3\n3,4,good\n", ["'good'", "row 2", "rating=False"]),
+        ("t.csv", b"user,item,rating\n1,2,3\n3,4,nan\n", ["nan", "row 2", "nulls='drop'"]),
+        ("t.csv", b"user,item,rating\n1,2,1e39\n", ["1e+39", "not a finite"]),
+        ("t.csv", b"user,item,rating\n1,2,3\n3,4\n", ["'rating'", "no value", "row 2"]),
+        ("t.csv", b"user,item\n1,2\n,4\n,5\n", ["'user'", "row 2", "2 such rows"]),
+        ("t.csv", b"user,item,rating\n1,2,3\n3,4,-1\n", ["-1", "row 2", "give min_rating"]),
+        ("t.csv", b"user,item,rating\n1,2,3,4\n", ["row 1", "4 fields", "3"]),
+        ("t.csv", b"user,item,timestamp\n1,2,later\n", ["'later'", "row 1", "timestamp=False"]),
+        ("t.csv", b"user,item,timestamp\n1,2,\n", ["'timestamp'", "no value"]),
+        ("t.csv", b"user,item\n\xe9,1\n", ["line 2", "UTF-8"]),
+        ("t.csv", bytes(range(256)), ["t.csv"]),
+        ("t.csv", b'user,item\n"1,2\n3,4\n', ["no table"]),
+        ("t.csv.gz", GZ[: len(GZ) // 2], ["cut short"]),
+        ("t.csv.gz", b"user,item\n1,2\n", ["damaged"]),
+        ("t.csv.gz", GZ[:-8] + bytes(8), ["damaged"]),
+        ("t.parquet", b"PAR1 no such thing", ["not a whole parquet"]),
+        ("t.parquet", b"", ["not a whole parquet"]),
+        ("t.jsonl", b'{"user": 1, "item": 2}\n{"user"\n', ["line 2"]),
+        ("t.jsonl", b"[1, 2]\n", ["line 1", "object"]),
+        ("t.jsonl", b'{"user":1,"item":2}\n{"user":"1","item":2}\n', ["mixes", "row 2", "'1'"]),
+        ("t.jsonl", b'{"user":[1],"item":2}\n', ["row 1", "list"]),
+        ("t.jsonl", b'{"user":99999999999999999999,"item":2}\n', ["64 bits", "row 1"]),
+        ("t.jsonl", b'{"user":true,"item":2}\n', ["Boolean"]),
+        ("t.jsonl", b'{"user":1.5,"item":2}\n', ["1.5", "row 1"]),
+        ("t.xlsx", b"PK", [".csv", ".parquet"]),
+        ("t.parquet.gz", GZ, [".csv"]),
+    ],
+)
+def test_files(tmp_path, name, content, parts):
+    (tmp_path / name).write_bytes(content)
+    refused(lambda: Interactions.read(tmp_path / name), str(tmp_path / name), *parts)
+
+
+def test_truncated_parquet(tmp_path):
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"user": range(5000), "item": range(5000)}).write_parquet(path)
+    whole = path.read_bytes()
+    for size in (0, 3, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        refused(lambda: Interactions.read(path), str(path))
+
+
+def test_missing_files_and_folders(tmp_path):
+    (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
+    refused(lambda: Interactions.read(tmp_path / "rating.csv"), "ratings.csv", "data set's name")
+    refused(lambda: Interactions.read(tmp_path / "no" / "t.csv"), "nor does its folder")
+    refused(lambda: Interactions.read(tmp_path), "is a folder")
+
+
+@pytest.mark.parametrize(
+    ("frame", "parts"),
+    [
+        ({"user": [1, "x"], "item": [1, 2]}, ["mixes types", "row 2", "'x'"]),
+        (pd.DataFrame({"user": [1, "x"], "item": [1, 2]}), ["mixes types", "row 2"]),
+        (pd.DataFrame({"user": [1, 2.5], "item": [1, 2]}), ["2.5", "row 2"]),
+        ({"user": [float(2**53 + 2), 1.0], "item": [1, 2]}, ["row 1", "2^53"]),
+        ({"user": np.array([1, 2**63], np.uint64), "item": [1, 2]}, ["9223372036854775808"]),
+        ({"user": [b"a"], "item": [1]}, ["bytes"]),
+        ({"user": [1], "item": [1, 2]}, ["one length"]),
+        ({"user": np.zeros((2, 2)), "item": [1, 2]}, ["one dimension"]),
+        ({"user": [1], "item": [1], "rating": [[5]]}, ["rating", "list"]),
+        ({"user": [1], "item": [1], "rating": [None]}, ["no value"]),
+        ({"user": [1], "item": [1], "timestamp": [1e300]}, ["int64"]),
+        (pl.DataFrame({"user": [[1]], "item": [1]}), ["List"]),
+        (pl.DataFrame({"user": [], "item": []}), ["no rows"]),
+        (pl.DataFrame(), ["(none)"]),
+        (42, ["int", "polars"]),
+        (None, ["NoneType"]),
+    ],
+)
+def test_frames(frame, parts):
+    refused(lambda: Interactions.of(frame), *parts)
+
+
+def test_named_columns_must_exist():
+    frame = pl.DataFrame({"user": [1], "item": [2]})
+    refused(lambda: Interactions.from_frame(frame, rating="stars"), "'stars'", "'user', 'item'")
+    refused(lambda: Interactions.from_frame(frame, item="user"), "two roles")
+    refused(lambda: Interactions.from_frame(frame, min_rating=4), "min_rating=4", "rating column")
+
+
+def test_matrices():
+    def matrix(values):
+        return sp.csr_matrix(np.array(values))
+
+    refused(lambda: Interactions.of(matrix([[1, -1]])), "-1")
+    refused(lambda: Interactions.of(matrix([[1, np.nan]])), "nan")
+    refused(lambda: Interactions.of(matrix([[0, 0]])), "no rows")
+    refused(lambda: Interactions.of(matrix([[1j, 0]])), "real numbers")
+    refused(lambda: Interactions.of(matrix([[1, 2]]), item_ids=[1]), "1 ids", "axis of 2")
+    refused(lambda: Interactions.of(matrix([[1, 2]]), item_ids=["a", "a"]), "repeats")
+
+
+def test_nothing_left():
+    refused(lambda: Interactions.from_arrays([1], [2], [3], min_rating=4), "highest is 3")
+    refused(lambda: Interactions.from_arrays([None], [2], nulls="drop"), "none of 1 rows")
+    refused(lambda: Interactions.from_arrays([], []), "no rows")
+    refused(lambda: Interactions.from_arrays([1], [2]).k_core(users=2), "smaller core")
+    refused(lambda: Interactions.from_arrays([1, 1], [2, 2], duplicates="error"), "repeats 1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"nulls": "ignore"}, {"duplicates": "first"}, {"min_rating": np.nan}, {"min_rating": "4"},
+     {"minrating": 4}, {"drop_zeros": True}],
+)  # fmt: skip
+def test_options(options):
+    refused(
+        lambda: Interactions.from_arrays([1], [2], [3], **options),
+        next(iter(options)),
+        error=ParameterError,
+    )

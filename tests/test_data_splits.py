@@ -1,0 +1,178 @@
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimetric.data import (
+    Interactions,
+    split_column,
+    split_leave_one_out,
+    split_per_user,
+    split_random,
+    split_temporal,
+    synthetic,
+)
+from trimetric.errors import DataError, ParameterError
+
+PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=80)
+SHARES = st.sampled_from([(0.1, 0.1), (0.2, 0.2), (0.5, 0.0), (0.45, 0.45), (0.9, 0.05)])
+
+
+def made(pairs):
+    users, items = zip(*pairs, strict=True)
+    return Interactions.from_arrays(users, items, timestamps=[u * i % 7 for u, i in pairs])
+
+
+def parts(split):
+    return [part for part in (split.train, split.valid, split.test) if part is not None]
+
+
+def keys(data):
+    return data.users.astype(np.int64) * data.n_items + data.items
+
+
+def tried(splitter, *args, **settings):
+    try:
+        return splitter(*args, **settings)
+    except DataError as error:
+        if "leaves n" not in str(error):
+            raise
+        return None
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
+def test_every_split_parts_the_pairs(pairs, shares, seed):
+    data, (test, valid) = made(pairs), shares
+    for split in (
+        tried(split_random, data, test=test, valid=valid, seed=seed),
+        tried(split_per_user, data, test=test, valid=valid, seed=seed),
+        tried(split_leave_one_out, data, valid=valid > 0, seed=seed),
+        tried(split_temporal, data, test=test, valid=valid),
+    ):
+        if split is None:
+            continue
+        together = np.concatenate([keys(part) for part in parts(split)])
+        np.testing.assert_array_equal(np.sort(together), keys(data))
+        assert len(split.train) > 0
+        assert len(split.test) > 0
+        assert sum(split.how["pairs"].values()) == len(data)
+        for part in parts(split):
+            assert part.user_ids is data.user_ids
+            assert (np.diff(keys(part)) > 0).all()
+        if valid == 0:
+            assert split.valid is None
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
+def test_random_keeps_each_user_and_item_in_train(pairs, shares, seed):
+    data = made(pairs)
+    split = tried(split_random, data, test=shares[0], valid=shares[1], seed=seed)
+    if split is not None:
+        assert len(np.unique(split.train.users)) == data.n_users
+        assert len(np.unique(split.train.items)) == data.n_items
+        held = len(data) - len(split.train)
+        asked = int(len(data) * shares[0] + 1e-9) + int(len(data) * shares[1] + 1e-9)
+        assert held == asked - split.how["put_back"]
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
+def test_per_user_sizes_are_exact(pairs, shares, seed):
+    data, (test, valid) = made(pairs), shares
+    split = tried(split_per_user, data, test=test, valid=valid, seed=seed)
+    if split is not None:
+        for user in range(data.n_users):
+            n = int((data.users == user).sum())
+            assert (split.test.users == user).sum() == int(n * test + 1e-9)
+            assert split.valid is None or (split.valid.users == user).sum() == int(n * valid + 1e-9)
+            assert (split.train.users == user).sum() >= 1
+
+
+def test_leave_one_out_takes_the_latest():
+    data = Interactions.from_arrays(
+        [1, 1, 1, 2, 2, 3], [1, 2, 3, 1, 2, 1], None, [9, 5, 7, 3, 1, 8]
+    )
+    split = split_leave_one_out(data)
+    assert split.test.to_frame().rows() == [(1, 1, 9), (2, 1, 3)]
+    assert split.valid.to_frame().rows() == [(1, 3, 7)]
+    assert split_leave_one_out(data, valid=False).train.indptr.tolist() == [0, 2, 3, 4]
+
+
+def test_leave_one_out_without_times_is_seeded():
+    data = Interactions.from_arrays([0] * 50, range(50))
+    held = {int(split_leave_one_out(data, seed=seed).test.items[0]) for seed in range(20)}
+    assert len(held) > 10
+    assert split_leave_one_out(data).how["last_by"] == "chance"
+
+
+def test_temporal_never_parts_a_time():
+    data = Interactions.from_arrays(range(10), [0] * 10, None, [0, 1, 2, 3, 3, 3, 4, 5, 5, 6])
+    split = split_temporal(data, test=0.2, valid=0.2)
+    assert split.test.timestamps.tolist() == [5, 5, 6]
+    assert split.valid.timestamps.tolist() == [4]
+    assert split.train.timestamps.max() < split.how["valid_from"] == 4
+    with pytest.raises(DataError, match="no pair for train"):
+        split_temporal(Interactions.from_arrays(range(10), [0] * 10, None, [1] * 10))
+    with pytest.raises(DataError, match="no timestamps"):
+        split_temporal(Interactions.from_arrays([1, 2], [1, 2]))
+
+
+def test_column():
+    labels = ["train", "Validation", "test", "train"]
+    data = Interactions.from_frame({"user": [1, 2, 3, 4], "item": [1] * 4, "split": labels})
+    split = split_column(data)
+    assert [len(part) for part in parts(split)] == [2, 1, 1]
+    assert split.how["method"] == "column"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "ships no split"),
+        (["train", "holdout"], "'holdout'"),
+        (["train", "train"], "none for test"),
+        (["test", "test"], "no pair for train"),
+    ],
+)
+def test_bad_columns(labels, message):
+    columns = {"user": [1, 2], "item": [1, 2]} | ({"split": labels} if labels else {})
+    with pytest.raises(DataError, match=message):
+        split_column(Interactions.from_frame(columns))
+
+
+@pytest.mark.parametrize("splitter", [split_random, split_per_user, split_temporal])
+@pytest.mark.parametrize(
+    "shares", [(0, 0.1), (1, 0), (-0.1, 0), (0.5, 0.5), (0.1, -0.1), (np.nan, 0), (0.1, np.nan)]
+)
+def test_shares_out_of_range(splitter, shares):
+    with pytest.raises(ParameterError, match="shares must be"):
+        splitter(Interactions.from_arrays([1, 2], [1, 2]), test=shares[0], valid=shares[1])
+
+
+def test_nothing_to_hold_out_is_said():
+    single = Interactions.from_arrays([1], [1], None, [1])
+    for splitter in (split_random, split_per_user, split_leave_one_out, split_temporal):
+        with pytest.raises(DataError, match="leaves n"):
+            splitter(single)
+
+
+def test_seeds_differ_and_row_order_does_not_matter():
+    pairs = [(u, i) for u in range(20) for i in range(20) if (u + i) % 3]
+    data, turned = made(pairs), made(pairs[::-1])
+    for splitter in (split_random, split_per_user, split_leave_one_out):
+        assert splitter(data).test.fingerprint == splitter(turned).test.fingerprint
+        if splitter is not split_leave_one_out:
+            assert splitter(data).test.fingerprint != splitter(data, seed=1).test.fingerprint
+
+
+def test_splits_are_the_same_on_every_machine():
+    data = synthetic.planted(60, 40, per_user=8, seed=3).interactions
+    digest = hashlib.sha256()
+    for splitter in (split_random, split_per_user, split_leave_one_out):
+        for part in parts(splitter(data, seed=5)):
+            digest.update(part.fingerprint.encode())
+    assert digest.hexdigest() == "7b6f7638233caee8f40086e5c75a5141f9bfb401ea62c619d070638bad30b674"
