@@ -33,7 +33,7 @@ bench: .venv/.ready-dev,peers  ## measure training and ranking beside peers
 
 clean:  ## remove .venv and everything else that was made here
 	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache dist demo-model
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: $(NEEDS)
 	tools/setup
