@@ -1,0 +1,1 @@
+"""Compiled kernels on plain arrays; knows nothing of ids, files or models."""

@@ -6,9 +6,10 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.counter import GOLDEN
-from trimetric.engine.policy import inline
+from trimetric.engine.policy import inline, kernel
 
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_LOW = np.uint64(0xFFFF)
 _ONE, _16, _30, _27, _31, _32 = (np.uint64(n) for n in (1, 16, 30, 27, 31, 32))
 
 
@@ -63,3 +64,18 @@ def shuffled(position, order):  # type: ignore[no-untyped-def]
             x = x ^ (x >> order.half)
         if x < order.n:
             return np.int64(x)
+
+
+@kernel
+def fill_normal(table, dim, key, shape):  # type: ignore[no-untyped-def]
+    """Fill columns 0 .. dim - 1 with mean + std·`trimetric.counter.normal`; `shape` = (mean, std)."""
+    mean, std = shape
+    for i in range(len(table)):
+        for k in range(dim):
+            total = np.int64(0)
+            for word in range(3):
+                drawn = bits(key, (i * dim + k) * 3 + word)
+                for _ in range(4):
+                    total += np.int64(drawn & _LOW)
+                    drawn >>= _16
+            table[i, k] = mean + std * ((total * 2 - 12 * 65535) / 131072.0)

@@ -8,7 +8,7 @@ where the rule needs less. Only rows that a mini-batch touches move, so Adam is 
 import numpy as np
 
 from trimetric.engine.lanes import adagrad, adam, descend, scale, squared_norm
-from trimetric.engine.policy import inline
+from trimetric.engine.policy import inline, kernel
 
 ROWWISE, ADAGRAD, ADAM = 0, 1, 2
 SMALLEST_MARGIN = np.float32(1e-6)  # the paper keeps margins in (0, l]
@@ -36,6 +36,15 @@ def project(g, k, norm, rule):  # type: ignore[no-untyped-def]
     """Bring g[k], of squared norm `norm`, into the ball of radius l, or onto its sphere."""
     if norm > rule.radius * rule.radius or (rule.sphere and norm > 0):
         scale(g, k, rule.radius / np.sqrt(norm))
+
+
+@kernel
+def project_all(table, radius, sphere):  # type: ignore[no-untyped-def]
+    """Bring every row into the ball of `radius`, or onto its sphere."""
+    for row in range(len(table)):
+        norm = squared_norm(table, row)
+        if norm > radius * radius or (sphere and norm > 0):
+            scale(table, row, radius / np.sqrt(norm))
 
 
 @inline

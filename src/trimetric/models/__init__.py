@@ -1,0 +1,57 @@
+"""The registry: a new model is one file and one line here."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimetric.errors import ArtifactError, ParameterError
+
+if TYPE_CHECKING:
+    from trimetric.models.base import Recommender
+
+REGISTRY = {
+    "sml": ("triplet", "SML", {}),
+    "cml": ("triplet", "CML", {}),
+    "base": ("triplet", "SML", {"variant": "base"}),
+    "base+u": ("triplet", "SML", {"variant": "base+u"}),
+    "base+s": ("triplet", "SML", {"variant": "base+s"}),
+    "base+s+p": ("triplet", "SML", {"variant": "base+s+p"}),
+    "base+s+u": ("triplet", "SML", {"variant": "base+s+u"}),
+}
+"""Name on the command line: module here, class, and arguments of the class."""
+
+
+def create(name: str, **settings: Any) -> "Recommender":
+    """Return an untrained model by its registered name.
+
+    Raises
+    ------
+    ParameterError
+        The name is unknown, or a setting is unknown or out of range.
+    """
+    if name not in REGISTRY:
+        raise ParameterError(f"model must be one of {', '.join(REGISTRY)}, got {name!r}")
+    module, kind, given = REGISTRY[name]
+    return getattr(import_module(f"{__name__}.{module}"), kind)(**given, **settings)
+
+
+def load(folder: str | Path) -> "Recommender":
+    """Load a saved model.
+
+    Raises
+    ------
+    ArtifactError
+        The folder holds no model, a damaged one, or one that this version cannot read.
+    """
+    from trimetric import artifact
+
+    loaded = artifact.load(folder, "model")
+    name = loaded.meta.get("model")
+    for module, kind, _ in REGISTRY.values():
+        cls = getattr(import_module(f"{__name__}.{module}"), kind)
+        if cls.name == name:
+            return cls._from_artifact(loaded, str(folder))
+    raise ArtifactError(
+        f"{folder} holds a model named {name!r}, which this version of trimetric does not have;"
+        " load it with the version that saved it"
+    )

@@ -1,0 +1,202 @@
+"""Training in progress on plain arrays: the room for it, and its mini-batches in bounded steps."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimetric import counter
+from trimetric.engine import lanes, random, sampling, updates
+from trimetric.engine.objective import GAMMA_BATCH
+from trimetric.engine.random import fill_normal
+from trimetric.engine.threads import Team, arrivals
+from trimetric.engine.trainer import Positives, Rule, Space, Work, train
+from trimetric.engine.updates import project_all
+
+NEGATIVES = {
+    "uniform": sampling.UNIFORM,
+    "popularity": sampling.POPULARITY,
+    "hardest": sampling.HARDEST,
+}
+OPTIMIZERS = {
+    "rowwise-adagrad": updates.ROWWISE,
+    "adagrad": updates.ADAGRAD,
+    "adam": updates.ADAM,
+}
+ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
+_ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
+_WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the kernels need to know, in the words of `models.triplet.TripletConfig`."""
+
+    dim: int
+    batch_size: int
+    negatives: str
+    candidates: int
+    rank_weight: bool
+    lam: float
+    gamma: float
+    adaptive_users: bool
+    adaptive_items: bool
+    margin: float
+    item_margin: float
+    optimizer: str
+    lr: float
+    radius: float
+    sphere: bool
+    init_mean: float
+    init_std: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over an epoch so far."""
+
+    loss: float
+    user_hinges: int
+    item_hinges: int
+    triplets: int
+
+
+class Session:
+    """One training run: its space, its interactions and where in the epochs it stands.
+
+    Everything that changes is in `arrays`; a session given those arrays, the epoch and the batch
+    goes on as if it had never stopped, because every random draw is a function of its position.
+
+    Parameters
+    ----------
+    settings : Settings
+    users, items : int32 (p,)
+        Positive pairs, ascending by (user, item), distinct.
+    indptr : int64 (n_users + 1,)
+        Where each user's pairs begin.
+    n_items : int
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        users: np.ndarray,
+        items: np.ndarray,
+        indptr: np.ndarray,
+        n_items: int,
+    ) -> None:
+        self.settings = settings
+        self.n_users = len(indptr) - 1
+        self.n_points = self.n_users + n_items
+        self.n_batches = -(-len(users) // settings.batch_size)
+        self.space = _start(settings, self.n_users, n_items)
+        self._positives = Positives(users, items, indptr)
+        self._totals = np.zeros(4)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Live views of all that training changes."""
+        return {**self.space._asdict(), "totals": self._totals}
+
+    @property
+    def totals(self) -> Totals:
+        """Sums since the epoch began."""
+        loss, users, items, triplets = self._totals
+        return Totals(float(loss), int(users), int(items), int(triplets))
+
+    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
+        """Train from `first_batch` of `epoch` to its end; return the batch where it stopped.
+
+        `pause(batch)` is asked every few tenths of a second and may end the run early.
+        """
+        if first_batch == 0:
+            self._totals[:] = 0
+        work, rule = self._work(team.threads), self._rule(epoch)
+        each = self.settings.candidates + 2 if self.settings.negatives == "hardest" else 3
+        stride = max(1, _WORK_A_STEP // (each * self.settings.batch_size))
+        batch = first_batch
+        while batch < self.n_batches:
+            span = (batch, min(batch + stride, self.n_batches))
+            work.arrivals[:] = 0
+            team.run(
+                lambda me, span=span: train(
+                    me, team.threads, span, self._positives, self.space, rule, work
+                )
+            )
+            batch = span[1]
+            if pause(batch):
+                break
+        return batch
+
+    def _rule(self, epoch: int) -> Rule:
+        s, n = self.settings, len(self._positives.users)
+        return Rule(
+            order=random.order(counter.key(s.seed, _ORDER, epoch), n),
+            draws=counter.key(s.seed, _DRAWS, epoch),
+            steps_before=np.int64(epoch * self.n_batches),
+            batch_size=np.int64(s.batch_size),
+            negatives=np.int64(NEGATIVES[s.negatives]),
+            candidates=np.int64(s.candidates),
+            rank_weight=s.rank_weight,
+            lam=np.float32(s.lam),
+            gamma=np.float32(s.gamma / GAMMA_BATCH),
+            adaptive_users=s.adaptive_users,
+            adaptive_items=s.adaptive_items,
+            optimizer=np.int64(OPTIMIZERS[s.optimizer]),
+            lr=np.float32(s.lr),
+            radius=np.float32(s.radius),
+            sphere=s.sphere,
+            dim=np.float32(s.dim),
+        )
+
+    def _work(self, threads: int) -> Work:
+        batch = min(self.settings.batch_size, len(self._positives.users))
+        corners = 3 * batch
+        n_items, drawn = self.n_points - self.n_users, self.settings.candidates
+        return Work(
+            triplets=np.zeros((batch, 3), dtype=np.int32),
+            pulls=np.zeros((batch, 2), dtype=np.float32),
+            loss=np.zeros(batch, dtype=np.float32),
+            weights=rank_weights(n_items, drawn),
+            heads=np.full(self.n_points, -1, dtype=np.int32),
+            own=np.zeros((threads, corners + 1), dtype=np.int32),
+            chain=np.zeros((threads, corners), dtype=np.int32),
+            rows=np.zeros((threads, corners), dtype=np.int32),
+            fresh=tuple(
+                lanes.table(min(corners, self.n_points), self.settings.dim) for _ in range(threads)
+            ),
+            arrivals=arrivals(),
+            totals=self._totals,
+        )
+
+
+def _start(s: Settings, n_users: int, n_items: int) -> Space:
+    n = n_users + n_items
+    points = lanes.table(n, s.dim)
+    fill_normal(points, s.dim, counter.key(s.seed, _START), (s.init_mean, s.init_std))
+    project_all(points, np.float32(s.radius), s.sphere)
+    margins = np.full(n, s.margin, dtype=np.float32)
+    margins[n_users:] = s.item_margin
+    wide = points.shape[1]
+    return Space(
+        points=points,
+        first=np.zeros((n, wide) if s.optimizer == "adam" else (0, 1), dtype=np.float32),
+        second=np.full(
+            (n, 1 if s.optimizer == "rowwise-adagrad" else wide),
+            0 if s.optimizer == "adam" else ACCUMULATOR_START,
+            dtype=np.float32,
+        ),
+        margins=margins,
+        memory=np.full((n, 2), 0 if s.optimizer == "adam" else ACCUMULATOR_START, dtype=np.float32),
+    )
+
+
+def rank_weights(n_items: int, candidates: int) -> np.ndarray:
+    """Return CML's w = ln(1 + rank) for 0 .. S impostors among S candidates, float32.
+
+    The rank is estimated as |V|·impostors/S (Hsieh et al. 2017, section 3.2.2).
+    """
+    ranks = (n_items * impostors / candidates for impostors in range(candidates + 1))
+    return np.array([math.log1p(rank) for rank in ranks], dtype=np.float32)

@@ -1,0 +1,324 @@
+"""What every model offers: answers with original ids, saving, settings."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from trimetric import artifact
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+from trimetric.errors import ArtifactError, ParameterError, UnknownIds, Unsupported
+from trimetric.retrieval import check_k, ranked_frame, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from trimetric.artifact import Loaded
+
+OnUnknown = Literal["error", "popular", "skip"]
+
+
+class Recommender(ABC):
+    """A model of who likes what.
+
+    Attributes
+    ----------
+    user_ids, item_ids : Vocabulary
+        The users and items it knows.
+    seen : Csr
+        The interactions it was trained on, by user row.
+    capabilities : frozenset of str
+        Among "metric space", "similar items", "similar users".
+    history : list of dict
+        One row an epoch.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    seen: Csr
+    history: list[dict[str, Any]]
+    _data: dict[str, Any]
+
+    # --- what a model file writes ---------------------------------------------------------------
+
+    @abstractmethod
+    def _nearest_items(
+        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return item rows (int32 (m, k), -1 where none is left) and their scores, best first."""
+
+    @abstractmethod
+    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Score pairs of rows, float32, higher is better (minus d² for metric models)."""
+
+    @abstractmethod
+    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+        """Rank each held-out item of each user among the items that are not excluded."""
+
+    @abstractmethod
+    def get_params(self) -> dict[str, Any]:
+        """Return the settings by name."""
+
+    @abstractmethod
+    def _tensors(self) -> dict[str, np.ndarray]:
+        """Return what was learned, by name, for the artifact."""
+
+    @abstractmethod
+    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
+        """Check and take what `_tensors` gave."""
+
+    def _neighbours(
+        self, kind: str, rows: np.ndarray, k: int, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise Unsupported(f"{self.name} has no similar {kind}s; models with a metric space do")
+
+    def _shown_score(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores of `score_rows` into those shown to people."""
+        return scores
+
+    # --- what every model offers ------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        on_unknown: OnUnknown = "error",
+        threads: int | None = None,
+    ) -> "pl.DataFrame":
+        """Recommend items to users.
+
+        Parameters
+        ----------
+        users : id or iterable of ids
+            Original ids, answered in the order given.
+        k : int
+            Items a user, at least 1. Users with fewer candidates get shorter lists.
+        exclude_seen : bool
+            Leave out the items a user was trained on.
+        on_unknown : "error", "popular" or "skip"
+            What users that the model does not know get: an error, the most popular items (with a
+            null score), or nothing.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns user, item, rank (from 1) and score: the squared distance d² of equation (1)
+            for metric models, so that lower is better there. Ties go by item order.
+
+        Raises
+        ------
+        UnknownIds
+            A user is unknown and `on_unknown` is "error".
+        ParameterError
+            `k` is not a positive whole number, or `on_unknown` is none of its values.
+        """
+        import polars as pl
+
+        self._require_fit()
+        k, ids = check_k(k), as_ids(users)
+        if on_unknown not in ("error", "popular", "skip"):
+            raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
+        rows = self.user_ids.encode(ids)
+        unknown = [one for one, row in zip(ids, rows, strict=True) if row < 0]
+        if unknown and on_unknown == "error":
+            raise UnknownIds(
+                "user",
+                unknown,
+                "the model was not trained on them; on_unknown can be popular or skip",
+            )
+        known = np.flatnonzero(rows >= 0)
+        rows = rows[known]
+        excluded = rows_of(self.seen, rows) if exclude_seen else _nothing(len(rows))
+        found, scores = self._nearest_items(rows, k, excluded, threads)
+        names = ("user", "item")
+        answer = ranked_frame(
+            self.user_ids.decode(rows), (found, self._shown_score(scores)), self.item_ids, names
+        )
+        if not unknown or on_unknown == "skip":
+            return answer
+        popular = self._popular(unknown, k, answer.schema)
+        order = pl.Series(dict.fromkeys(ids))
+        place = pl.DataFrame({"user": order, "__place": range(len(order))})
+        both = pl.concat([answer.cast({"user": order.dtype}), popular.cast({"user": order.dtype})])
+        return both.join(place, on="user", how="left").sort("__place", "rank").drop("__place")
+
+    def similar_items(
+        self, items: Any, k: int = 10, *, threads: int | None = None
+    ) -> "pl.DataFrame":
+        """Return the items nearest to each of `items`: columns item, similar, rank, score (d²).
+
+        Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
+        """
+        return self._similar("item", self.item_ids, items, k, threads)
+
+    def similar_users(
+        self, users: Any, k: int = 10, *, threads: int | None = None
+    ) -> "pl.DataFrame":
+        """Return the users nearest to each of `users`: columns user, similar, rank, score (d²).
+
+        Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
+        """
+        return self._similar("user", self.user_ids, users, k, threads)
+
+    def score(self, pairs: Any) -> np.ndarray:
+        """Score pairs of original ids.
+
+        Parameters
+        ----------
+        pairs : iterable of (user, item), or a frame with columns user and item
+
+        Returns
+        -------
+        float32 (n,)
+            As in `recommend`: d² for metric models, lower is better.
+
+        Raises
+        ------
+        UnknownIds
+            Names the users or items that the model does not know.
+        """
+        self._require_fit()
+        if hasattr(pairs, "columns"):
+            users, items = list(pairs["user"]), list(pairs["item"])
+        else:
+            listed = [tuple(pair) for pair in pairs]
+            users, items = [pair[0] for pair in listed], [pair[1] for pair in listed]
+        rows = [
+            self._known("user", self.user_ids, users),
+            self._known("item", self.item_ids, items),
+        ]
+        return self._shown_score(self.score_rows(*rows))
+
+    def set_params(self, **settings: Any) -> Self:
+        """Replace settings of an untrained model, as scikit-learn does; returns the model."""
+        fresh = type(self)(**{**self.get_params(), **settings})
+        self.__dict__.update(fresh.__dict__)
+        return self
+
+    def save(self, folder: str | Path) -> None:
+        """Save the model to a folder, replacing what model is there in a single step.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written; what was there is intact.
+        """
+        self._require_fit()
+        tensors = dict(self._tensors())
+        for side, vocabulary in (("user", self.user_ids), ("item", self.item_ids)):
+            for part, array in vocabulary.to_arrays().items():
+                tensors[f"{side}_{part}"] = array
+        tensors["seen_indptr"], tensors["seen_items"] = self.seen
+        meta = {
+            "model": self.name,
+            "params": self.get_params(),
+            "data": self._data,
+            "history": self.history,
+        }
+        artifact.save(folder, "model", meta, tensors)
+
+    @classmethod
+    def _from_artifact(cls, loaded: "Loaded", where: str) -> Self:
+        try:
+            model = cls(**loaded.meta["params"])
+            model._data, model.history = loaded.meta["data"], loaded.meta["history"]
+        except (KeyError, TypeError, ParameterError) as error:
+            raise ArtifactError(f"{where}: settings cannot be used: {error}") from error
+        tensors = dict(loaded.tensors)
+        sides = []
+        for side in ("user", "item"):
+            parts = {
+                part: tensors.pop(f"{side}_{part}")
+                for part in ("ids", "utf8", "offsets")
+                if f"{side}_{part}" in tensors
+            }
+            try:
+                sides.append(Vocabulary.from_arrays(parts))
+            except (KeyError, ValueError) as error:
+                raise ArtifactError(f"{where}: the {side} ids cannot be read: {error}") from error
+        model.user_ids, model.item_ids = sides
+        n_users, n_items = len(sides[0]), len(sides[1])
+        seen = {
+            name: tensors.pop(name) for name in ("seen_indptr", "seen_items") if name in tensors
+        }
+        shapes = {"seen_indptr": ((n_users + 1,), np.int64), "seen_items": ((None,), np.int32)}
+        artifact.check(seen, shapes, where)
+        model.seen = Csr(seen["seen_indptr"], seen["seen_items"])
+        rows = model.seen.items
+        fits = model.seen.indptr[0] == 0 and model.seen.indptr[-1] == len(rows)
+        if (
+            not fits
+            or (np.diff(model.seen.indptr) < 0).any()
+            or (len(rows) and (rows.min() < 0 or rows.max() >= n_items))
+        ):
+            raise ArtifactError(f"{where}: seen_indptr and seen_items do not fit the ids")
+        model._restore(tensors, where)
+        return model
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "seen"):
+            return f"{type(self).__name__}(not trained)"
+        return (
+            f"{type(self).__name__}({len(self.user_ids):,} users, {len(self.item_ids):,} items,"
+            f" {len(self.seen.items):,} interactions)"
+        )
+
+    # --- helpers ------------------------------------------------------------------------------------
+
+    def _require_fit(self) -> None:
+        if not hasattr(self, "seen"):
+            raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
+
+    def _known(self, kind: str, vocabulary: Vocabulary, ids: list) -> np.ndarray:
+        rows = vocabulary.encode(ids)
+        unknown = [one for one, row in zip(ids, rows, strict=True) if row < 0]
+        if unknown:
+            raise UnknownIds(kind, unknown, "the model was not trained on them")
+        return rows
+
+    def _similar(
+        self, kind: str, vocabulary: Vocabulary, asked: Any, k: int, threads: int | None
+    ) -> "pl.DataFrame":
+        self._require_fit()
+        k, rows = check_k(k), self._known(kind, vocabulary, as_ids(asked))
+        found, scores = self._neighbours(kind, rows, k, threads)
+        shown = (found, self._shown_score(scores))
+        return ranked_frame(vocabulary.decode(rows), shown, vocabulary, (kind, "similar"))
+
+    def _popular(self, users: list, k: int, schema: Any) -> "pl.DataFrame":
+        import polars as pl
+
+        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))
+        top = np.argsort(-counts, kind="stable")[:k]
+        return pl.DataFrame(
+            {
+                "user": pl.Series(users).repeat_by(len(top)).explode(),
+                "item": pl.concat([self.item_ids.decode(top)] * len(users)),
+                "rank": list(range(1, len(top) + 1)) * len(users),
+                "score": [None] * (len(top) * len(users)),
+            },
+            schema_overrides={"rank": schema["rank"], "score": schema["score"]},
+        )
+
+
+def as_ids(asked: Any) -> list:
+    """Return one id or an iterable of ids as a list."""
+    if isinstance(asked, (str, bytes, int, np.integer)):
+        return [asked]
+    if isinstance(asked, Iterable):
+        return list(asked)
+    raise ParameterError(f"expected an id or a list of ids, got {asked!r}")
+
+
+def _nothing(n: int) -> Csr:
+    return Csr(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))

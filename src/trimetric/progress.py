@@ -1,0 +1,108 @@
+"""What a person sees while training runs: a live bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Any, Self
+
+
+class Silent:
+    """Shows nothing; the others are the same with a voice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def start(self, plan: Any, run: Any, learner: Any) -> None:
+        """Training begins, or goes on, at `run`."""
+
+    def batch(self, epoch: int, batch: int) -> None:
+        """Mini-batches before `batch` of `epoch` (from 0) are done."""
+
+    def epoch(self, row: dict[str, Any], run: Any) -> None:
+        """An epoch is done; `row` describes it."""
+
+
+class Lines(Silent):
+    """One line for each validated epoch, for logs."""
+
+    def start(self, plan: Any, run: Any, learner: Any) -> None:
+        """Remember the plan."""
+        self._plan = plan
+        if run.epoch or run.batch:
+            self._say(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
+
+    def epoch(self, row: dict[str, Any], run: Any) -> None:
+        """Write the line of an epoch that was validated, of the first and of the last."""
+        due = self._plan.metric in row or row["epoch"] in (1, self._plan.epochs)
+        if due:
+            self._say(describe(row, self._plan))
+        if run.stopped:
+            self._say(f"stopped: {run.stopped}")
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Bar(Lines):
+    """A Rich progress bar over all epochs, with a line above it for each validation."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def start(self, plan: Any, run: Any, learner: Any) -> None:
+        """Set the bar up for the batches of all epochs."""
+        super().start(plan, run, learner)
+        self._batches = learner.n_batches
+        self._began, self._first = time.monotonic(), run.epoch * self._batches + run.batch
+        self._per_batch = learner.triplets / self._batches
+        self._task = self._bar.add_task(
+            "", total=plan.epochs * self._batches, epoch=run.epoch + 1, state=""
+        )
+
+    def batch(self, epoch: int, batch: int) -> None:
+        """Move the bar and show the speed so far."""
+        done = epoch * self._batches + batch
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        speed = (done - self._first) * self._per_batch / elapsed
+        self._bar.update(
+            self._task, completed=done, epoch=epoch + 1, state=f"{speed / 1e6:.2f} M triplets/s"
+        )
+
+    def _say(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False)
+
+
+def describe(row: dict[str, Any], plan: Any) -> str:
+    """Say an epoch's row in one line."""
+    speed = row["triplets"] / max(row["seconds"], 1e-9) / 1e6
+    text = (
+        f"epoch {row['epoch']:>3}/{plan.epochs}  loss {row['loss']:.4f}"
+        f"  active {row['active']:.0%}  {speed:.2f} M triplets/s"
+    )
+    return text + (f"  {plan.metric} {row[plan.metric]:.4f}" if plan.metric in row else "")
+
+
+def chosen(progress: bool | None) -> Silent:
+    """Return the form that suits: None decides by whether standard error is a terminal."""
+    if progress is False:
+        return Silent()
+    if progress is None and not sys.stderr.isatty():
+        return Silent()
+    return Bar() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,276 @@
+"""The epoch loop: progress, validation, early stopping, best weights, checkpoints, Ctrl-C.
+
+A checkpoint holds everything that training changes and the place it has reached, so that a run
+killed at any moment and resumed gives the same bits as one that was never interrupted.
+"""
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from trimetric import artifact
+from trimetric.engine.policy import thread_count
+from trimetric.engine.threads import Team
+from trimetric.errors import CheckpointMismatch, Diverged, Interrupted
+from trimetric.progress import Silent
+
+CHECKPOINT_SECONDS = 30.0
+_BEST = "best/"
+
+
+class Learner(Protocol):
+    """What the loop trains."""
+
+    @property
+    def n_batches(self) -> int:
+        """Mini-batches in an epoch."""
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Live views of all that training changes."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of the arrays that make up the model."""
+
+    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
+        """Train from a batch of an epoch until its end or a pause; return the batch reached."""
+
+    def summary(self) -> dict[str, float]:
+        """Describe the epoch: "loss", "active" and "triplets"; the loss is NaN if it diverged."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and when to look.
+
+    Parameters
+    ----------
+    epochs : int
+        The most epochs.
+    metric : str
+        What validation measures.
+    every : int
+        Epochs between two validations.
+    patience : int
+        Validations without a new best after which training stops; 0 never stops early.
+    """
+
+    epochs: int
+    metric: str = "ndcg@10"
+    every: int = 5
+    patience: int = 4
+
+
+@dataclass
+class Run:
+    """Where a run stands, and its past."""
+
+    epoch: int = 0
+    batch: int = 0
+    best_epoch: int = 0
+    best_value: float | None = None
+    misses: int = 0
+    stopped: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where checkpoints go, and what they must belong to.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder of its own, removed when training is complete.
+    identity : mapping
+        Name to JSON value: the configuration and the data's fingerprint. Resuming under another
+        identity is refused.
+    seconds : float
+        The least time between two checkpoints.
+    """
+
+    folder: Path
+    identity: Mapping[str, Any]
+    seconds: float = CHECKPOINT_SECONDS
+
+
+def train(
+    learner: Learner,
+    plan: Plan,
+    validate: Callable[[], float] | None = None,
+    *,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = False,
+    threads: int | None = None,
+    progress: Any = None,
+) -> Run:
+    """Train to the plan's end, or to where validation stops improving.
+
+    With `validate` the learner is left with the weights of its best validation, otherwise with the
+    last ones.
+
+    Returns
+    -------
+    Run
+        Its history has one row an epoch: epoch, loss, active, triplets, seconds, and the metric
+        where it was measured.
+
+    Raises
+    ------
+    CheckpointMismatch
+        `resume` found a checkpoint of other data or another configuration.
+    Diverged
+        The loss became NaN or infinite.
+    Interrupted
+        Ctrl-C; a checkpoint was saved first, if there is a place for one.
+    """
+    run, best = Run(), {}
+    if checkpoints and resume:
+        run, best = _load(learner, checkpoints)
+    progress = progress or Silent()
+    with Team(thread_count(threads)) as team, _stop_signal() as stop, progress:
+        progress.start(plan, run, learner)
+        saved = time.monotonic()
+        while run.epoch < plan.epochs and not run.stopped:
+            began = time.monotonic()
+
+            def pause(batch: int) -> bool:
+                nonlocal saved
+                progress.batch(run.epoch, batch)
+                if stop.is_set():
+                    return True
+                if checkpoints and time.monotonic() - saved >= checkpoints.seconds:
+                    _save(learner, replace(run, batch=batch), best, checkpoints)
+                    saved = time.monotonic()
+                return False
+
+            run.batch = learner.run(run.epoch, run.batch, team, pause)
+            if stop.is_set() and run.batch < learner.n_batches:
+                break
+            row = {"epoch": run.epoch + 1, **learner.summary()}
+            row["seconds"] = round(time.monotonic() - began, 4)
+            _check_finite(row, learner)
+            run.epoch, run.batch = run.epoch + 1, 0
+            if validate and (run.epoch % plan.every == 0 or run.epoch == plan.epochs):
+                row[plan.metric] = validate()
+                best = _judge(run, row[plan.metric], plan, learner, best)
+            run.history.append(row)
+            progress.epoch(row, run)
+            if stop.is_set():
+                break
+        if stop.is_set() and run.epoch < plan.epochs and not run.stopped:
+            if checkpoints:
+                _save(learner, run, best, checkpoints)
+            raise Interrupted(_farewell(run, checkpoints))
+    for name, array in best.items():
+        learner.arrays[name][...] = array
+    return run
+
+
+def discard(checkpoints: Checkpoints) -> None:
+    """Remove the checkpoint of a run whose model is safely stored."""
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
+
+
+def _judge(
+    run: Run, value: float, plan: Plan, learner: Learner, best: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    if run.best_value is None or value > run.best_value:
+        run.best_value, run.best_epoch, run.misses = value, run.epoch, 0
+        return {name: learner.arrays[name].copy() for name in learner.kept}
+    run.misses += 1
+    if plan.patience and run.misses >= plan.patience:
+        run.stopped = f"no better {plan.metric} in the last {run.misses} validations"
+    return best
+
+
+def _check_finite(row: dict[str, Any], learner: Learner) -> None:
+    kept = (learner.arrays[name] for name in learner.kept)
+    if np.isfinite(row["loss"]) and all(np.isfinite(array).all() for array in kept):
+        return
+    raise Diverged(
+        f"training met NaN or infinity in epoch {row['epoch']}; the likely cause is too large a"
+        " learning rate: lower lr (0.05 suits most data) or use optimizer='rowwise-adagrad'"
+    )
+
+
+def _save(
+    learner: Learner, run: Run, best: Mapping[str, np.ndarray], checkpoints: Checkpoints
+) -> None:
+    tensors = dict(learner.arrays) | {_BEST + name: array for name, array in best.items()}
+    meta = {"identity": dict(checkpoints.identity), "run": vars(run)}
+    artifact.save(checkpoints.folder, "checkpoint", meta, tensors)
+
+
+def _load(learner: Learner, checkpoints: Checkpoints) -> tuple[Run, dict[str, np.ndarray]]:
+    """Bring the learner to where its checkpoint stands; without one, leave it at the start."""
+    if not (checkpoints.folder / "model.json").exists():
+        return Run(), {}
+    loaded = artifact.load(checkpoints.folder, "checkpoint")
+    _same_identity(loaded.meta["identity"], checkpoints)
+    live = learner.arrays
+    best = {
+        name.removeprefix(_BEST): array
+        for name, array in loaded.tensors.items()
+        if name.startswith(_BEST)
+    }
+    tensors = {name: a for name, a in loaded.tensors.items() if not name.startswith(_BEST)}
+    expected = {name: (array.shape, array.dtype) for name, array in live.items()}
+    artifact.check(tensors, expected, str(checkpoints.folder))
+    for name, array in tensors.items():
+        live[name][...] = array
+    return Run(**loaded.meta["run"]), best
+
+
+def _same_identity(found: Mapping[str, Any], checkpoints: Checkpoints) -> None:
+    wanted = checkpoints.identity
+    differing = [
+        f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise CheckpointMismatch(
+            f"the checkpoint in {checkpoints.folder} belongs to another run: "
+            + "; ".join(differing)
+            + "; resume with the same data and settings, or start anew without resume"
+        )
+
+
+def _farewell(run: Run, checkpoints: Checkpoints | None) -> str:
+    at = f"interrupted in epoch {run.epoch + 1}"
+    if checkpoints is None:
+        return f"{at}; nothing was saved, since no output folder was given"
+    return f"{at}; saved in {checkpoints.folder}: run the same command with --resume to go on"
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into a flag, where this thread may; a second Ctrl-C is immediate."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
