@@ -44,7 +44,26 @@ _HOMES = {
     "load": "models",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = [
+    "CML",
+    "FullRanking",
+    "Interactions",
+    "Result",
+    "SML",
+    "SampledCandidates",
+    "Split",
+    "__version__",
+    "create",
+    "datasets",
+    "evaluate",
+    "load",
+    "split_column",
+    "split_leave_one_out",
+    "split_per_user",
+    "split_random",
+    "split_temporal",
+    "synthetic",
+]
 
 
 def __getattr__(name: str) -> Any:

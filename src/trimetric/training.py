@@ -133,26 +133,26 @@ def train(
     Interrupted
         Ctrl-C; a checkpoint was saved first, if there is a place for one.
     """
-    run, best = Run(), {}
+    run, best = Run(), dict[str, np.ndarray]()
     if checkpoints and resume:
         run, best = _load(learner, checkpoints)
     progress = progress or Silent()
     with Team(thread_count(threads)) as team, _stop_signal() as stop, progress:
         progress.start(plan, run, learner)
         saved = time.monotonic()
+
+        def pause(batch: int) -> bool:
+            nonlocal saved
+            progress.batch(run.epoch, batch)
+            if stop.is_set():
+                return True
+            if checkpoints and time.monotonic() - saved >= checkpoints.seconds:
+                _save(learner, replace(run, batch=batch), best, checkpoints)
+                saved = time.monotonic()
+            return False
+
         while run.epoch < plan.epochs and not run.stopped:
             began = time.monotonic()
-
-            def pause(batch: int) -> bool:
-                nonlocal saved
-                progress.batch(run.epoch, batch)
-                if stop.is_set():
-                    return True
-                if checkpoints and time.monotonic() - saved >= checkpoints.seconds:
-                    _save(learner, replace(run, batch=batch), best, checkpoints)
-                    saved = time.monotonic()
-                return False
-
             run.batch = learner.run(run.epoch, run.batch, team, pause)
             if stop.is_set() and run.batch < learner.n_batches:
                 break

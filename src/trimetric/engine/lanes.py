@@ -27,7 +27,7 @@ if INTERPRETED:
         squared_norm,
     )
 else:
-    from trimetric.engine.lanes_llvm import (  # type: ignore[assignment]
+    from trimetric.engine.lanes_llvm import (
         adagrad,
         adam,
         add_pull,

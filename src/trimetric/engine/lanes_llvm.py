@@ -95,7 +95,7 @@ def _emit(code: Callable[[_Rows], Any]) -> Callable:
 
 
 @intrinsic
-def squared_distance(typing, a, i, b, j):  # type: ignore[no-untyped-def]  # noqa: D103
+def squared_distance(typing, a, i, b, j):  # noqa: D103
     def code(r: _Rows) -> Any:
         x, y = r.row(0), r.row(2)
         return r.sum_over_chunks(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
@@ -104,7 +104,7 @@ def squared_distance(typing, a, i, b, j):  # type: ignore[no-untyped-def]  # noq
 
 
 @intrinsic
-def squared_norm(typing, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+def squared_norm(typing, a, i):  # noqa: D103
     def code(r: _Rows) -> Any:
         x = r.row(0)
         return r.sum_over_chunks(lambda c: r.load(x, c))
@@ -131,17 +131,17 @@ def _pull_code(add: bool) -> Callable[[_Rows], None]:
 
 
 @intrinsic
-def pull(typing, g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]  # noqa: D103
+def pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
     return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
 
 
 @intrinsic
-def add_pull(typing, g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]  # noqa: D103
+def add_pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
     return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
 
 
 @intrinsic
-def scale(typing, g, k, factor):  # type: ignore[no-untyped-def]  # noqa: D103
+def scale(typing, g, k, factor):  # noqa: D103
     def code(r: _Rows) -> None:
         out, f = r.row(0), r.scalar(2)
         r.each_chunk(lambda c: r.store(r.builder.fmul(r.load(out, c), f), out, c))
@@ -150,7 +150,7 @@ def scale(typing, g, k, factor):  # type: ignore[no-untyped-def]  # noqa: D103
 
 
 @intrinsic
-def copy(typing, out, k, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+def copy(typing, out, k, a, i):  # noqa: D103
     def code(r: _Rows) -> None:
         to, x = r.row(0), r.row(2)
         r.each_chunk(lambda c: r.store(r.load(x, c), to, c))
@@ -159,7 +159,7 @@ def copy(typing, out, k, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
 
 
 @intrinsic
-def descend(typing, g, k, a, i, rate):  # type: ignore[no-untyped-def]  # noqa: D103
+def descend(typing, g, k, a, i, rate):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, eta = r.row(0), r.row(2), r.scalar(4)
 
@@ -174,7 +174,7 @@ def descend(typing, g, k, a, i, rate):  # type: ignore[no-untyped-def]  # noqa: 
 
 
 @intrinsic
-def adagrad(typing, g, k, a, i, past, p, rate):  # type: ignore[no-untyped-def]  # noqa: D103
+def adagrad(typing, g, k, a, i, past, p, rate):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, seen, eta = r.row(0), r.row(2), r.row(4), r.scalar(6)
 
@@ -193,7 +193,7 @@ def adagrad(typing, g, k, a, i, past, p, rate):  # type: ignore[no-untyped-def] 
 
 
 @intrinsic
-def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # type: ignore[no-untyped-def]  # noqa: D103
+def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, mean, spread = r.row(0), r.row(2), r.row(4), r.row(6)
         eta, bias, b = r.scalar(8), r.scalar(9), r.builder
@@ -219,7 +219,7 @@ def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # type: ig
 
 
 @intrinsic
-def prefetch(typing, a, i):  # type: ignore[no-untyped-def]  # noqa: D103
+def prefetch(typing, a, i):  # noqa: D103
     def code(r: _Rows) -> None:
         row, byte = r.row(0), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])

@@ -28,13 +28,13 @@ def squared_norm(a: np.ndarray, i: int) -> np.float32:
     return _lane_sum(a[i] * a[i])
 
 
-def pull(g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]
+def pull(g, k, points, x, y, z, a, b):
     """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]): see `objective`."""
     far, near = points[x] - points[z], points[y] - points[z]
     g[k] = np.float32(a) * far + np.float32(b) * near
 
 
-def add_pull(g, k, points, x, y, z, a, b):  # type: ignore[no-untyped-def]
+def add_pull(g, k, points, x, y, z, a, b):
     """g[k] += a·(points[x] − points[z]) + b·(points[y] − points[z])."""
     far, near = points[x] - points[z], points[y] - points[z]
     g[k] += np.float32(a) * far + np.float32(b) * near
@@ -56,14 +56,14 @@ def descend(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.flo
     return squared_norm(g, k)
 
 
-def adagrad(g, k, a, i, past, p, rate):  # type: ignore[no-untyped-def]
+def adagrad(g, k, a, i, past, p, rate):
     """past[p] += g[k]²; g[k] = a[i] − rate·g[k]/√past[p]; returns its ‖·‖²."""
     past[p] += g[k] * g[k]
     g[k] = a[i] - np.float32(rate) * g[k] / np.sqrt(past[p])
     return squared_norm(g, k)
 
 
-def adam(g, k, a, i, first, p, second, q, rate, correction):  # type: ignore[no-untyped-def]
+def adam(g, k, a, i, first, p, second, q, rate, correction):
     """One Adam step (Kingma and Ba, ICLR 2015) from gradient g[k]; returns the result's ‖·‖².
 
     first = .9·first + .1·g; second = .999·second + .001·g²;

@@ -27,19 +27,19 @@ GAMMA_BATCH = 512
 
 
 @inline
-def user_hinge(d_uv, d_un, m):  # type: ignore[no-untyped-def]
+def user_hinge(d_uv, d_un, m):
     """d²(u,v) − d²(u,v⁻) + m_u, the bracket of equation (3) with the margin of (6)."""
     return d_uv - d_un + m
 
 
 @inline
-def item_hinge(d_uv, d_vn, n):  # type: ignore[no-untyped-def]
+def item_hinge(d_uv, d_vn, n):
     """d²(u,v) − d²(v,v⁻) + n_v, the bracket of equation (4)."""
     return d_uv - d_vn + n
 
 
 @inline
-def corners(role, u, v, n):  # type: ignore[no-untyped-def]
+def corners(role, u, v, n):
     """Return the rows (x, y, z) of the gradient of corner `role` (0: u, 1: v, 2: v⁻)."""
     if role == 0:
         return n, u, v
@@ -49,6 +49,6 @@ def corners(role, u, v, n):  # type: ignore[no-untyped-def]
 
 
 @inline
-def margin_gradient(pull, gamma):  # type: ignore[no-untyped-def]
+def margin_gradient(pull, gamma):
     """∂/∂m_u = a/2 − γ/512, ∂/∂n_v = b/2 − γ/512; `gamma` is γ/512."""
     return np.float32(0.5) * pull - gamma

@@ -14,7 +14,7 @@ _ONE, _16, _30, _27, _31, _32 = (np.uint64(n) for n in (1, 16, 30, 27, 31, 32))
 
 
 @inline
-def mix(x):  # type: ignore[no-untyped-def]
+def mix(x):
     """Scramble a uint64 by the bijection of `trimetric.counter.mix`."""
     x = (x ^ (x >> _30)) * _M1
     x = (x ^ (x >> _27)) * _M2
@@ -22,13 +22,13 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @inline
-def bits(key, position):  # type: ignore[no-untyped-def]
+def bits(key, position):
     """Return the random uint64 at `position` (int >= 0) of stream `key`."""
     return mix(key + (np.uint64(position) + _ONE) * GOLDEN)
 
 
 @inline
-def below(key, position, n):  # type: ignore[no-untyped-def]
+def below(key, position, n):
     """Return a random integer in [0, n), n < 2**31; its bias is below 2**-32 of a draw."""
     return np.int64(((bits(key, position) >> _32) * np.uint64(n)) >> _32)
 
@@ -50,7 +50,7 @@ def order(key: np.uint64, n: int) -> Order:
 
 
 @inline
-def shuffled(position, order):  # type: ignore[no-untyped-def]
+def shuffled(position, order):
     """Return where `position` goes in the order.
 
     Odd multiplication, addition and a shifted exclusive or are each a bijection on the smallest
@@ -67,8 +67,8 @@ def shuffled(position, order):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fill_normal(table, dim, key, shape):  # type: ignore[no-untyped-def]
-    """Fill columns 0 .. dim - 1 with mean + std·`trimetric.counter.normal`; `shape` = (mean, std)."""
+def fill_normal(table, dim, key, shape):
+    """Fill `dim` columns with mean + std·`trimetric.counter.normal`; `shape` = (mean, std)."""
     mean, std = shape
     for i in range(len(table)):
         for k in range(dim):

@@ -169,7 +169,7 @@ def _share(team: Team, rows: int, work: Any, *arguments: Any) -> None:
 
 
 @inline
-def _first_at_least(value, items, low, high):  # type: ignore[no-untyped-def]
+def _first_at_least(value, items, low, high):
     while low < high:
         middle = (low + high) >> 1
         if items[middle] < value:
@@ -180,7 +180,7 @@ def _first_at_least(value, items, low, high):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _hide(scores, first, low, high, items):  # type: ignore[no-untyped-def]
+def _hide(scores, first, low, high, items):
     """Set the scores of the listed items within this tile to minus infinity."""
     last = first + len(scores)
     for i in range(_first_at_least(first, items, low, high), high):
@@ -190,7 +190,7 @@ def _hide(scores, first, low, high, items):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _any_at_least(scores, low, high, threshold):  # type: ignore[no-untyped-def]
+def _any_at_least(scores, low, high, threshold):
     found = 0
     for j in range(low, high):
         found |= scores[j] >= threshold
@@ -198,7 +198,7 @@ def _any_at_least(scores, low, high, threshold):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _shorten(span, first, scores, excluded, shortlist):  # type: ignore[no-untyped-def]
+def _shorten(span, first, scores, excluded, shortlist):
     """Add a tile to the shortlists of users span[0] .. span[1] - 1."""
     indptr, hidden = excluded
     for user in range(span[0], span[1]):
@@ -213,7 +213,7 @@ def _shorten(span, first, scores, excluded, shortlist):  # type: ignore[no-untyp
 
 
 @inline
-def _scan(row, first, best, items, scores, slack, filled):  # type: ignore[no-untyped-def]
+def _scan(row, first, best, items, scores, slack, filled):
     """Shortlist whatever reaches the k-th best so far, less the slack."""
     width = len(row)
     threshold = best[0] - slack
@@ -239,7 +239,7 @@ def _scan(row, first, best, items, scores, slack, filled):  # type: ignore[no-un
 
 
 @inline
-def _replace_least(heap, value):  # type: ignore[no-untyped-def]
+def _replace_least(heap, value):
     """Replace the root of a min-heap and sift down."""
     size, place = len(heap), 0
     while True:
@@ -256,7 +256,7 @@ def _replace_least(heap, value):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _thin(items, scores, filled, threshold):  # type: ignore[no-untyped-def]
+def _thin(items, scores, filled, threshold):
     kept = 0
     for i in range(filled):
         if scores[i] >= threshold:
@@ -266,7 +266,7 @@ def _thin(items, scores, filled, threshold):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish(span, tables, excluded, shortlist, answer):  # type: ignore[no-untyped-def]
+def _finish(span, tables, excluded, shortlist, answer):
     """Order each shortlist by exact distance into the answer's rows."""
     queries, points = tables
     indptr, hidden = excluded
@@ -300,7 +300,7 @@ def _finish(span, tables, excluded, shortlist, answer):  # type: ignore[no-untyp
 
 
 @kernel
-def _count(span, first, scores, lists, space, ranks):  # type: ignore[no-untyped-def]
+def _count(span, first, scores, lists, space, ranks):
     """Add to each held-out item's rank the items of this tile that come before it."""
     (held_indptr, held), (indptr, hidden) = lists
     queries, points, slack = space
@@ -334,7 +334,7 @@ def _count(span, first, scores, lists, space, ranks):  # type: ignore[no-untyped
 
 
 @inline
-def _squared_length(a, i):  # type: ignore[no-untyped-def]
+def _squared_length(a, i):
     total = 0.0
     for k in range(a.shape[1]):
         total += np.float64(a[i, k]) * a[i, k]
@@ -342,6 +342,6 @@ def _squared_length(a, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pairs(queries, points, rows, columns, out):  # type: ignore[no-untyped-def]
+def _pairs(queries, points, rows, columns, out):
     for i in range(len(rows)):
         out[i] = squared_distance(queries, rows[i], points, columns[i])

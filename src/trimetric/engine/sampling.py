@@ -15,7 +15,7 @@ POPULARITY_ATTEMPTS = 32
 
 
 @inline
-def interacted(item, user, indptr, items):  # type: ignore[no-untyped-def]
+def interacted(item, user, indptr, items):
     """Tell whether `item` is among the user's training items (binary search)."""
     low, high = indptr[user], indptr[user + 1]
     end = high
@@ -29,7 +29,7 @@ def interacted(item, user, indptr, items):  # type: ignore[no-untyped-def]
 
 
 @inline
-def missing_item(rank, user, indptr, items):  # type: ignore[no-untyped-def]
+def missing_item(rank, user, indptr, items):
     """Return the item with `rank` (from 0) among those the user has not interacted with."""
     start = indptr[user]
     low, high = start, indptr[user + 1]
@@ -43,7 +43,7 @@ def missing_item(rank, user, indptr, items):  # type: ignore[no-untyped-def]
 
 
 @inline
-def uniform_negative(key, triplet, user, positives, n_items):  # type: ignore[no-untyped-def]
+def uniform_negative(key, triplet, user, positives, n_items):
     """Draw one item the user has not interacted with, each equally likely; -1 if there is none.
 
     One draw and one search: nothing is rejected, so a user with nearly every item costs no more.
@@ -57,7 +57,7 @@ def uniform_negative(key, triplet, user, positives, n_items):  # type: ignore[no
 
 
 @inline
-def popular_negative(key, triplet, user, positives, n_items):  # type: ignore[no-untyped-def]
+def popular_negative(key, triplet, user, positives, n_items):
     """Draw an item in proportion to its training interactions, among those the user lacks.
 
     The item of a random interaction is proposed; the user's own are rejected. After 32 rejections

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -120,11 +121,8 @@ class Session:
         while batch < self.n_batches:
             span = (batch, min(batch + stride, self.n_batches))
             work.arrivals[:] = 0
-            team.run(
-                lambda me, span=span: train(
-                    me, team.threads, span, self._positives, self.space, rule, work
-                )
-            )
+            arguments = (team.threads, span, self._positives, self.space, rule, work)
+            team.run(partial(_train, arguments))
             batch = span[1]
             if pause(batch):
                 break
@@ -170,6 +168,10 @@ class Session:
             arrivals=arrivals(),
             totals=self._totals,
         )
+
+
+def _train(arguments: tuple, me: int) -> None:
+    train(me, *arguments)
 
 
 def _start(s: Settings, n_users: int, n_items: int) -> Space:

@@ -24,7 +24,7 @@ _yield_processor = types.ExternalFunction(
 
 
 @intrinsic
-def _arrive(typing, counter):  # type: ignore[no-untyped-def]
+def _arrive(typing, counter):
     """Add one to counter[0] as one indivisible step."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -36,7 +36,7 @@ def _arrive(typing, counter):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _arrivals(typing, counter):  # type: ignore[no-untyped-def]
+def _arrivals(typing, counter):
     """Read counter[0] as the other threads last wrote it."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -46,7 +46,7 @@ def _arrivals(typing, counter):  # type: ignore[no-untyped-def]
     return types.int64(counter), code
 
 
-def _meet_compiled(counter, target):  # type: ignore[no-untyped-def]
+def _meet_compiled(counter, target):
     _arrive(counter)
     spins = 0
     while _arrivals(counter) < target:
@@ -55,7 +55,7 @@ def _meet_compiled(counter, target):  # type: ignore[no-untyped-def]
             _yield_processor()
 
 
-def _meet_alone(counter, target):  # type: ignore[no-untyped-def]
+def _meet_alone(counter, target):
     pass
 
 

@@ -93,7 +93,7 @@ class Work(NamedTuple):
 
 
 @kernel
-def train(me, threads, span, positives, space, rule, work):  # type: ignore[no-untyped-def]
+def train(me, threads, span, positives, space, rule, work):
     """Run mini-batches span[0] .. span[1] - 1 of one epoch as thread `me` of `threads`."""
     total, size = len(positives.users), rule.batch_size
     met = np.int64(0)
@@ -120,7 +120,7 @@ def train(me, threads, span, positives, space, rule, work):  # type: ignore[no-u
 
 
 @inline
-def draw(low, high, first, positives, rule, work):  # type: ignore[no-untyped-def]
+def draw(low, high, first, positives, rule, work):
     """Choose the positive pairs at places low .. high - 1 of the batch, and easy negatives."""
     triplets, n_users = work.triplets, len(positives.indptr) - 1
     n_items = len(work.heads) - n_users
@@ -140,7 +140,7 @@ def draw(low, high, first, positives, rule, work):  # type: ignore[no-untyped-de
 
 
 @inline
-def judge(low, high, first, positives, space, rule, work):  # type: ignore[no-untyped-def]
+def judge(low, high, first, positives, space, rule, work):
     """Decide how strongly each hinge of equation (6) pulls, and choose hard negatives."""
     points, margins, triplets, pulls = space.points, space.margins, work.triplets, work.pulls
     lam = rule.lam
@@ -178,7 +178,7 @@ def judge(low, high, first, positives, space, rule, work):  # type: ignore[no-un
 
 
 @inline
-def hardest(triplet, u, reach, positives, points, rule):  # type: ignore[no-untyped-def]
+def hardest(triplet, u, reach, positives, points, rule):
     """Return the drawn item nearest to the user, its d², and how many lie within `reach`.
 
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly and
@@ -206,14 +206,14 @@ def hardest(triplet, u, reach, positives, points, rule):  # type: ignore[no-unty
 
 
 @inline
-def owner(point, threads):  # type: ignore[no-untyped-def]
+def owner(point, threads):
     """Return which thread owns `point`: blocks of 16, spread by a multiplicative hash."""
     scrambled = np.uint32(np.uint32(point >> _BLOCK_BITS) * np.uint32(2654435769))
     return np.int64((np.uint64(scrambled) * np.uint64(threads)) >> np.uint64(32))
 
 
 @inline
-def claim(me, threads, count, rule, work):  # type: ignore[no-untyped-def]
+def claim(me, threads, count, rule, work):
     """List the corners that pull at this thread's points; chain those at the same point.
 
     Corner 3t + r is corner r of triplet t. A margin feels γ even where its hinge rests.
@@ -239,7 +239,7 @@ def claim(me, threads, count, rule, work):  # type: ignore[no-untyped-def]
 
 
 @inline
-def gather(me, threads, count, positives, space, rule, work, bias):  # type: ignore[no-untyped-def]
+def gather(me, threads, count, positives, space, rule, work, bias):
     """Step the points this thread owns, into its buffer; return how many there are."""
     points, first, second = space.points, space.first, space.second
     margins, memory, gamma = space.margins, space.memory, rule.gamma
@@ -280,7 +280,7 @@ def gather(me, threads, count, positives, space, rule, work, bias):  # type: ign
 
 
 @inline
-def add_up(count, work):  # type: ignore[no-untyped-def]
+def add_up(count, work):
     """Add the batch to the running totals, in triplet order."""
     for t in range(count):
         work.totals[0] += work.loss[t]

@@ -15,7 +15,7 @@ SMALLEST_MARGIN = np.float32(1e-6)  # the paper keeps margins in (0, l]
 
 
 @inline
-def step_row(g, k, table, row, first, second, rule, bias):  # type: ignore[no-untyped-def]
+def step_row(g, k, table, row, first, second, rule, bias):
     """Turn gradient g[k] into the new value of table[row], projected.
 
     Row-wise Adagrad keeps one number a row: the sum of the mean squares of its gradients. `bias`
@@ -32,14 +32,14 @@ def step_row(g, k, table, row, first, second, rule, bias):  # type: ignore[no-un
 
 
 @inline
-def project(g, k, norm, rule):  # type: ignore[no-untyped-def]
+def project(g, k, norm, rule):
     """Bring g[k], of squared norm `norm`, into the ball of radius l, or onto its sphere."""
     if norm > rule.radius * rule.radius or (rule.sphere and norm > 0):
         scale(g, k, rule.radius / np.sqrt(norm))
 
 
 @kernel
-def project_all(table, radius, sphere):  # type: ignore[no-untyped-def]
+def project_all(table, radius, sphere):
     """Bring every row into the ball of `radius`, or onto its sphere."""
     for row in range(len(table)):
         norm = squared_norm(table, row)
@@ -48,7 +48,7 @@ def project_all(table, radius, sphere):  # type: ignore[no-untyped-def]
 
 
 @inline
-def step_margin(margins, row, gradient, memory, rule, bias):  # type: ignore[no-untyped-def]
+def step_margin(margins, row, gradient, memory, rule, bias):
     """Move one margin by the same optimiser and clip it to (0, l]; `memory` is (n, 2)."""
     if rule.optimizer == ADAM:
         memory[row, 0] = np.float32(0.9) * memory[row, 0] + np.float32(0.1) * gradient
@@ -64,7 +64,7 @@ def step_margin(margins, row, gradient, memory, rule, bias):  # type: ignore[no-
 
 
 @inline
-def adam_bias(step):  # type: ignore[no-untyped-def]
+def adam_bias(step):
     """Return Adam's corrections 1/(1−.9ᵗ) and 1/(1−.999ᵗ) after `step` = t mini-batches."""
     return (
         np.float32(1.0 / (1.0 - _power(0.9, step))),
@@ -73,7 +73,7 @@ def adam_bias(step):  # type: ignore[no-untyped-def]
 
 
 @inline
-def _power(base, exponent):  # type: ignore[no-untyped-def]
+def _power(base, exponent):
     # By repeated squaring: the library's pow may differ in the last bit between machines.
     result = 1.0
     while exponent > 0:

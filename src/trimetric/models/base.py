@@ -82,7 +82,7 @@ class Recommender(ABC):
         """Turn scores of `score_rows` into those shown to people."""
         return scores
 
-    # --- what every model offers ------------------------------------------------------------------
+    # --- what every model offers ----------------------------------------------------------------
 
     def recommend(
         self,
@@ -248,10 +248,11 @@ class Recommender(ABC):
                 raise ArtifactError(f"{where}: the {side} ids cannot be read: {error}") from error
         model.user_ids, model.item_ids = sides
         n_users, n_items = len(sides[0]), len(sides[1])
-        seen = {
-            name: tensors.pop(name) for name in ("seen_indptr", "seen_items") if name in tensors
+        shapes: artifact.Expected = {
+            "seen_indptr": ((n_users + 1,), np.int64),
+            "seen_items": ((None,), np.int32),
         }
-        shapes = {"seen_indptr": ((n_users + 1,), np.int64), "seen_items": ((None,), np.int32)}
+        seen = {name: tensors.pop(name) for name in list(shapes) if name in tensors}
         artifact.check(seen, shapes, where)
         model.seen = Csr(seen["seen_indptr"], seen["seen_items"])
         rows = model.seen.items
@@ -273,7 +274,7 @@ class Recommender(ABC):
             f" {len(self.seen.items):,} interactions)"
         )
 
-    # --- helpers ------------------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------
 
     def _require_fit(self) -> None:
         if not hasattr(self, "seen"):
