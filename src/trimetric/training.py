@@ -34,6 +34,10 @@ class Learner(Protocol):
         """Mini-batches in an epoch."""
 
     @property
+    def triplets(self) -> int:
+        """Triplets in an epoch."""
+
+    @property
     def arrays(self) -> dict[str, np.ndarray]:
         """Live views of all that training changes."""
 
@@ -144,7 +148,7 @@ def train(
         def pause(batch: int) -> bool:
             nonlocal saved
             progress.batch(run.epoch, batch)
-            if stop.is_set():
+            if stop.is_set() or not np.isfinite(learner.summary()["loss"]):
                 return True
             if checkpoints and time.monotonic() - saved >= checkpoints.seconds:
                 _save(learner, replace(run, batch=batch), best, checkpoints)

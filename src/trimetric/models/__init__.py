@@ -46,12 +46,11 @@ def load(folder: str | Path) -> "Recommender":
     from trimetric import artifact
 
     loaded = artifact.load(folder, "model")
-    name = loaded.meta.get("model")
-    for module, kind, _ in REGISTRY.values():
-        cls = getattr(import_module(f"{__name__}.{module}"), kind)
-        if cls.name == name:
-            return cls._from_artifact(loaded, str(folder))
-    raise ArtifactError(
-        f"{folder} holds a model named {name!r}, which this version of trimetric does not have;"
-        " load it with the version that saved it"
-    )
+    name = str(loaded.meta.get("model"))
+    if name not in REGISTRY:
+        raise ArtifactError(
+            f"{folder} holds a model named {name!r}, which this version of trimetric does not have;"
+            " load it with the version that saved it"
+        )
+    module, kind, _ = REGISTRY[name]
+    return getattr(import_module(f"{__name__}.{module}"), kind)._from_artifact(loaded, str(folder))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from trimetric import artifact
-from trimetric.data.csr import Csr
+from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ArtifactError, ParameterError, UnknownIds, Unsupported
 from trimetric.retrieval import check_k, ranked_frame, rows_of
@@ -51,7 +51,10 @@ class Recommender(ABC):
     def _nearest_items(
         self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return item rows (int32 (m, k), -1 where none is left) and their scores, best first."""
+        """Return item rows and their scores, best first.
+
+        Both have shape (m, min(k, n_items)); rows are int32, -1 where none is left.
+        """
 
     @abstractmethod
     def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -62,8 +65,8 @@ class Recommender(ABC):
         """Rank each held-out item of each user among the items that are not excluded."""
 
     @abstractmethod
-    def get_params(self) -> dict[str, Any]:
-        """Return the settings by name."""
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
 
     @abstractmethod
     def _tensors(self) -> dict[str, np.ndarray]:
@@ -118,7 +121,8 @@ class Recommender(ABC):
         Raises
         ------
         UnknownIds
-            A user is unknown and `on_unknown` is "error".
+            A user is unknown and `on_unknown` is "error", or it is "popular" and the id is of
+            another type than the model's.
         ParameterError
             `k` is not a positive whole number, or `on_unknown` is none of its values.
         """
@@ -137,20 +141,18 @@ class Recommender(ABC):
                 "the model was not trained on them; on_unknown can be popular or skip",
             )
         known = np.flatnonzero(rows >= 0)
-        rows = rows[known]
-        excluded = rows_of(self.seen, rows) if exclude_seen else _nothing(len(rows))
-        found, scores = self._nearest_items(rows, k, excluded, threads)
-        names = ("user", "item")
-        answer = ranked_frame(
-            self.user_ids.decode(rows), (found, self._shown_score(scores)), self.item_ids, names
-        )
-        if not unknown or on_unknown == "skip":
-            return answer
-        popular = self._popular(unknown, k, answer.schema)
-        order = pl.Series(dict.fromkeys(ids))
-        place = pl.DataFrame({"user": order, "__place": range(len(order))})
-        both = pl.concat([answer.cast({"user": order.dtype}), popular.cast({"user": order.dtype})])
-        return both.join(place, on="user", how="left").sort("__place", "rank").drop("__place")
+        asked = self.user_ids.decode(rows[known])
+        excluded = rows_of(self.seen, rows[known]) if exclude_seen else _nothing(len(known))
+        found, scores = self._nearest_items(rows[known], k, excluded, threads)
+        scores = self._shown_score(scores)
+        if unknown and on_unknown == "popular":
+            place = np.argsort(np.concatenate([known, np.flatnonzero(rows < 0)]))
+            popular, unscored = self._popular(len(unknown), k)
+            asked = pl.concat([asked, self._strangers(unknown)]).gather(place)
+            found = np.concatenate([found, popular])[place]
+            scores = np.concatenate([scores, unscored])[place]
+        answer = ranked_frame(asked, (found, scores), self.item_ids, ("user", "item"))
+        return answer.with_columns(pl.col("score").fill_nan(None))
 
     def similar_items(
         self, items: Any, k: int = 10, *, threads: int | None = None
@@ -186,13 +188,11 @@ class Recommender(ABC):
         ------
         UnknownIds
             Names the users or items that the model does not know.
+        ParameterError
+            These are no pairs.
         """
         self._require_fit()
-        if hasattr(pairs, "columns"):
-            users, items = list(pairs["user"]), list(pairs["item"])
-        else:
-            listed = [tuple(pair) for pair in pairs]
-            users, items = [pair[0] for pair in listed], [pair[1] for pair in listed]
+        users, items = as_pairs(pairs)
         rows = [
             self._known("user", self.user_ids, users),
             self._known("item", self.item_ids, items),
@@ -200,8 +200,24 @@ class Recommender(ABC):
         return self._shown_score(self.score_rows(*rows))
 
     def set_params(self, **settings: Any) -> Self:
-        """Replace settings of an untrained model, as scikit-learn does; returns the model."""
-        fresh = type(self)(**{**self.get_params(), **settings})
+        """Replace settings of an untrained model, as scikit-learn does; returns the model.
+
+        Raises
+        ------
+        ParameterError
+            A setting is unknown or out of range.
+        Unsupported
+            The model is trained, and what it learned belongs to its settings.
+        """
+        if hasattr(self, "seen"):
+            raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
+        params = self.get_params()
+        unknown = sorted(settings.keys() - params.keys())
+        if unknown:
+            raise ParameterError(
+                f"unknown setting {unknown[0]!r}; {self.name} has {', '.join(sorted(params))}"
+            )
+        fresh = type(self)(**{**params, **settings})
         self.__dict__.update(fresh.__dict__)
         return self
 
@@ -255,13 +271,7 @@ class Recommender(ABC):
         seen = {name: tensors.pop(name) for name in list(shapes) if name in tensors}
         artifact.check(seen, shapes, where)
         model.seen = Csr(seen["seen_indptr"], seen["seen_items"])
-        rows = model.seen.items
-        fits = model.seen.indptr[0] == 0 and model.seen.indptr[-1] == len(rows)
-        if (
-            not fits
-            or (np.diff(model.seen.indptr) < 0).any()
-            or (len(rows) and (rows.min() < 0 or rows.max() >= n_items))
-        ):
+        if not _is_csr(model.seen, n_items):
             raise ArtifactError(f"{where}: seen_indptr and seen_items do not fit the ids")
         model._restore(tensors, where)
         return model
@@ -296,29 +306,58 @@ class Recommender(ABC):
         shown = (found, self._shown_score(scores))
         return ranked_frame(vocabulary.decode(rows), shown, vocabulary, (kind, "similar"))
 
-    def _popular(self, users: list, k: int, schema: Any) -> "pl.DataFrame":
+    def _popular(self, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the most popular items for `n` users, laid out as `_nearest_items` does."""
+        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))
+        top = np.argsort(-counts, kind="stable")[:k].astype(np.int32)
+        return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
+
+    def _strangers(self, users: list) -> "pl.Series":
+        """Return unknown ids in the type of the known ones."""
         import polars as pl
 
-        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))
-        top = np.argsort(-counts, kind="stable")[:k]
-        return pl.DataFrame(
-            {
-                "user": pl.Series(users).repeat_by(len(top)).explode(),
-                "item": pl.concat([self.item_ids.decode(top)] * len(users)),
-                "rank": list(range(1, len(top) + 1)) * len(users),
-                "score": [None] * (len(top) * len(users)),
-            },
-            schema_overrides={"rank": schema["rank"], "score": schema["score"]},
-        )
+        try:
+            return pl.Series(users, dtype=self.user_ids.values.dtype, strict=True)
+        except (TypeError, OverflowError):
+            remedy = f"the model's user ids are {self.user_ids.kind}: give ids of that type"
+            raise UnknownIds("user", users, remedy) from None
 
 
 def as_ids(asked: Any) -> list:
-    """Return one id or an iterable of ids as a list."""
-    if isinstance(asked, (str, bytes, int, np.integer)):
-        return [asked]
-    if isinstance(asked, Iterable):
-        return list(asked)
-    raise ParameterError(f"expected an id or a list of ids, got {asked!r}")
+    """Return one id or an iterable of ids as a list of plain Python values."""
+    if isinstance(asked, (str, bytes, int, np.generic)):
+        asked = [asked]
+    if not isinstance(asked, Iterable):
+        raise ParameterError(f"expected an id or a list of ids, got {asked!r}")
+    return [one.item() if isinstance(one, np.generic) else one for one in asked]
+
+
+def as_pairs(pairs: Any) -> tuple[list, list]:
+    """Return the users and the items of pairs, given as pairs or as a frame."""
+    if hasattr(pairs, "columns"):
+        missing = [name for name in ("user", "item") if name not in pairs.columns]
+        if missing:
+            raise ParameterError(
+                f"pairs must have columns user and item; {missing[0]!r} is not among"
+                f" {', '.join(map(str, pairs.columns))}"
+            )
+        return as_ids(pairs["user"]), as_ids(pairs["item"])
+    users, items = [], []
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, Iterable) or len(both := [*pair]) != 2:
+            raise ParameterError(f"expected pairs of a user and an item, got {pair!r} among them")
+        users.append(both[0])
+        items.append(both[1])
+    return as_ids(users), as_ids(items)
+
+
+def _is_csr(lists: Csr, n_items: int) -> bool:
+    """Tell whether the lists span all items, each ascending within 0..n_items - 1."""
+    indptr, items = lists
+    if indptr[0] != 0 or indptr[-1] != len(items) or (np.diff(indptr) < 0).any():
+        return False
+    inside = ((items >= 0) & (items < n_items)).all()
+    return bool(inside and (np.diff(keys(lists.users, items)) > 0).all())
 
 
 def _nothing(n: int) -> Csr:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from trimetric.engine.session import NEGATIVES, OPTIMIZERS
 from trimetric.errors import ParameterError
+from trimetric.evaluation import metrics
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class TripletConfig:
     init_mean: float = 0.0
     """Mean of the first coordinates; the paper's .1."""
     init_std: float | None = None
-    """Their standard deviation; None is 1/√dim (released); the paper's variance is .03."""
+    """Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03."""
     metric: str = "ndcg@10"
     """What validation measures, on full ranking."""
     validate_every: int = 5
@@ -67,7 +68,7 @@ class TripletConfig:
     """Any integer of 64 bits; the same seed, data and settings give the same bits."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.negatives, int) or str(self.negatives).isdigit():
+        if str(self.negatives).isdecimal():
             count = int(self.negatives)
             object.__setattr__(self, "negatives", "uniform" if count == 1 else "hardest")
             if count != 1:
@@ -76,11 +77,11 @@ class TripletConfig:
             value = _typed(item.name, getattr(self, item.name), str(item.type))
             object.__setattr__(self, item.name, value)
         for name, (low, high, open_low, advice) in _RANGES.items():
-            _in_range(name, getattr(self, name), (low, high), open_low, advice)
+            if getattr(self, name) is not None:
+                _in_range(name, getattr(self, name), (low, high), open_low, advice)
         _one_of("negatives", self.negatives, list(NEGATIVES))
         _one_of("optimizer", self.optimizer, list(OPTIMIZERS))
-        if self.init_std is not None and not (0 <= self.init_std < math.inf):
-            raise ParameterError(f"init_std must be 0 or more, got {self.init_std}")
+        metrics.metric(self.metric)
         for name, learned in (
             ("margin", self.adaptive_users),
             ("item_margin", self.adaptive_items),
@@ -113,6 +114,7 @@ _RANGES: dict[str, tuple[float, float, bool, str]] = {
     "item_margin": (0, 1000, True, "1 suits most data"),
     "radius": (0, 1000, True, "1 suits most data"),
     "init_mean": (-1000, 1000, False, "0 suits most data"),
+    "init_std": (0, 1000, False, "leave it out for 1/√dim, which suits most data"),
     "validate_every": (1, 100_000, False, "5 suits most data"),
     "patience": (0, 100_000, False, "4 suits most data"),
     "seed": (-(2**63), 2**63 - 1, False, "any integer will do"),
@@ -132,10 +134,11 @@ def _typed(name: str, value: Any, kind: str) -> Any:
     if kind == "float | None" and value is None:
         return None
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind == "int" and number and value == value and value == math.floor(value):
+    if kind == "int" and number and (isinstance(value, int) or value.is_integer()):
         return int(value)
     if kind.startswith("float") and number:
-        return float(value)
+        with suppress(OverflowError):  # an int beyond all floats
+            return float(value)
     wanted = {"str": "a word", "bool": "true or false", "int": "a whole number"}
     raise ParameterError(f"{name} must be {wanted.get(kind, 'a number')}, got {value!r}")
 

@@ -7,6 +7,7 @@ fixed margins it is CML (Hsieh et al., WWW 2017), equation (3).
 
 import warnings
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -94,14 +95,19 @@ class SML(Recommender):
             raise ParameterError(
                 f"unknown setting {unknown[0]!r}; {self.name} has {', '.join(sorted(_NAMES))}"
             )
-        chosen_settings = dict(self.defaults)
-        chosen_settings |= _lookup("preset", preset, PRESETS)
-        chosen_settings |= _lookup("variant", variant, VARIANTS)
-        self.config = TripletConfig(**{**chosen_settings, **settings, **self.fixed})
+        given = _lookup("variant", variant, VARIANTS) | settings
+        for name, value in self.fixed.items():
+            if given.get(name, value) != value:
+                raise ParameterError(
+                    f"{name} is always {value} in {self.name}, got {given[name]!r};"
+                    " SML is the model to change it in"
+                )
+        preset_settings = _lookup("preset", preset, PRESETS)
+        self.config = TripletConfig(**self.defaults | preset_settings | given | self.fixed)
         self.history = []
 
-    def get_params(self) -> dict[str, Any]:
-        """Return the settings by name."""
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
         return self.config.to_dict()
 
     def fit(
@@ -111,10 +117,11 @@ class SML(Recommender):
         *,
         out: str | Path | None = None,
         resume: bool = False,
+        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
         threads: int | None = None,
         progress: bool | None = None,
     ) -> Self:
-        """Train on interactions.
+        """Train on interactions. If that fails, the model is as it was before.
 
         Parameters
         ----------
@@ -126,6 +133,8 @@ class SML(Recommender):
             Save checkpoints while training, and the model at the end, to this folder.
         resume : bool
             Go on from the checkpoint in `out`, if there is one.
+        checkpoint_seconds : float
+            The least time between two checkpoints.
         threads : int, optional
             All processors unless given; the result does not depend on it.
         progress : bool, optional
@@ -145,29 +154,41 @@ class SML(Recommender):
             See `training.train`.
         """
         data = Interactions.of(train)
-        valid = self._align(valid, data)
         self._check_data(data)
-        checkpoints = self._checkpoints(data, valid, out, resume)
-        learner = _Learner(self._settings(), data)
-        self.user_ids, self.item_ids, self.seen = data.user_ids, data.item_ids, Csr.of(data)
-        self._points, self._margins = learner.session.space.points, learner.session.space.margins
+        valid = self._align(valid, data)
+        if resume and out is None:
+            raise ParameterError("resume needs out, the folder that holds the checkpoint")
+        learner, checkpoints = _Learner(self._settings(), data), None
+        if out is not None:
+            artifact.probe(Path(out), 2 * sum(array.nbytes for array in learner.arrays.values()))
+            checkpoints = training.Checkpoints(
+                Path(out) / "checkpoint", self._identity(data, valid), checkpoint_seconds
+            )
+        trained = copy(self)
+        trained.user_ids, trained.item_ids, trained.seen = (
+            data.user_ids,
+            data.item_ids,
+            Csr.of(data),
+        )
+        trained._points, trained._margins = learner.arrays["points"], learner.arrays["margins"]
         run = training.train(
             learner,
             self._plan(),
-            self._validation(data, valid, threads),
+            trained._validation(data, valid, threads),
             checkpoints=checkpoints,
             resume=resume,
             threads=threads,
             progress=chosen(progress),
         )
-        self.history = run.history
-        self._data = {
+        trained.history = run.history
+        trained._data = {
             "train": {"name": data.name, "fingerprint": data.fingerprint, "pairs": len(data)},
             "best_epoch": run.best_epoch,
             "stopped": run.stopped,
         }
-        if checkpoints and out is not None:
-            self.save(out)
+        self.__dict__ = trained.__dict__
+        if checkpoints:
+            self.save(checkpoints.folder.parent)
             training.discard(checkpoints)
         return self
 
@@ -274,28 +295,21 @@ class SML(Recommender):
                 " item exists; metric learning needs items that a user has not interacted with"
             )
         if full.any():
+            first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
             warnings.warn(
-                f"{int(full.sum())} users have every item and are skipped in training",
+                f"{int(full.sum())} of the users have every item and are skipped in training;"
+                f" the first is {first!r}",
                 stacklevel=3,
             )
 
-    def _checkpoints(
-        self, data: Interactions, valid: Interactions | None, out: Any, resume: bool
-    ) -> training.Checkpoints | None:
-        if out is None:
-            if resume:
-                raise ParameterError("resume needs out, the folder that holds the checkpoint")
-            return None
-        folder = Path(out)
-        bytes_a_point = 4 * 2 * (self.config.dim + 8)
-        artifact.probe(folder, bytes_a_point * (data.n_users + data.n_items))
-        identity = {
+    def _identity(self, data: Interactions, valid: Interactions | None) -> dict[str, Any]:
+        """Return what a checkpoint must share with this run."""
+        return {
             "model": self.name,
             **self.get_params(),
             "train": data.fingerprint,
             "valid": None if valid is None else valid.fingerprint,
         }
-        return training.Checkpoints(folder / "checkpoint", identity)
 
     def _validation(
         self, data: Interactions, valid: Interactions | None, threads: int | None
