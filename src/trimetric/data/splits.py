@@ -104,9 +104,10 @@ def split_per_user(
 ) -> Split:
     """Hold out a share of each user's pairs.
 
-    The n pairs of a user are put in a random order; the first floor(test * n) are its test part,
-    the next floor(valid * n) its validation part, the rest, at least one, its train part. Users
-    with few pairs may have nothing held out, and an item may occur in a held-out part alone.
+    The n pairs of a user are put in a random order and cut at floor((1 - test - valid) * n), but
+    not before the first, and at floor((1 - test) * n): train, validation, test. So what rounding
+    leaves over is tested, as in the 60/20/20 protocol of DPCML (Bao et al., NeurIPS 2022). A user
+    with one pair has nothing held out, and an item may occur in a held-out part alone.
 
     Parameters
     ----------
@@ -125,8 +126,9 @@ def split_per_user(
     _check_shares(test, valid)
     drawn = counter.bits(counter.key(seed, PER_USER), np.arange(len(data)))
     place, count = _places(data, np.lexsort((drawn, data.users)))
-    n_test, n_valid = _floor(test, count), _floor(valid, count)
-    part = np.where(place < n_test, TEST, np.where(place < n_test + n_valid, VALID, TRAIN))
+    first = np.maximum(_floor(1 - test - valid, count), 1)
+    second = np.maximum(_floor(1 - test, count), first)
+    part = np.where(place < first, TRAIN, np.where(place < second, VALID, TEST))
     return _parts(data, part, "per-user", {"test": test, "valid": valid, "seed": seed})
 
 
