@@ -1,0 +1,194 @@
+"""Training speed: triplets a second of the trainer beside samples a second of implicit's BPR.
+
+Both take d = 100, the same interactions and the same threads, and run one epoch in turn. One
+triplet and one BPR sample are the same unit: a positive pair with a negative item. Also: the same
+epochs of ml_1m with the hardest of 10 negatives, peak memory, and the first call's compile time.
+
+    python benchmarks/train.py [--rounds 5] [--threads 2]
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+import record
+
+DIM = 100
+LARGE = (138_000, 27_000, 4_000_000)
+RULES = {
+    "SML, uniform negatives": {"negatives": "uniform", "gamma": 10.0, "lam": 0.01},
+    "SML, hardest of 10": {"negatives": "hardest", "gamma": 512.0, "lam": 0.1},
+    "CML, uniform negatives": {
+        "negatives": "uniform",
+        "lam": 0.0,
+        "adaptive_users": False,
+        "adaptive_items": False,
+    },
+}
+
+
+def session(data, **rules):
+    """Return a trainer of `data` = (users, items, n_users, n_items) with d = 100."""
+    from trimetric.engine.session import Session, Settings
+    from trimetric.models.triplet import SML
+
+    config = SML(dim=DIM, **rules).config
+    settings = {name: getattr(config, name) for name in Settings.__dataclass_fields__}
+    settings["init_std"] = DIM**-0.5
+    users, items, n_users, n_items = data
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))])
+    return Session(Settings(**settings), users, items, indptr.astype(np.int64), n_items)
+
+
+class Ours:
+    """Seconds of one epoch after another."""
+
+    def __init__(self, data, threads, **rules):
+        from trimetric.engine.threads import Team
+
+        self.session, self.team, self.done = session(data, **rules), Team(threads), 0
+        self.session.run(0, self.session.n_batches - 1, self.team, lambda _: False)  # compiles
+
+    def __call__(self):
+        began = time.perf_counter()
+        self.session.run(self.done, 0, self.team, lambda _: False)
+        self.done += 1
+        return time.perf_counter() - began
+
+
+class Bpr:
+    """Seconds of one iteration of implicit's BPR after another."""
+
+    def __init__(self, data, threads):
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+        from scipy.sparse import csr_matrix
+
+        users, items, n_users, n_items = data
+        ones = np.ones(len(users), dtype=np.float32)
+        self.matrix = csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+        # It goes on from its factors at each fit; the set-up of a fit is not counted.
+        self.model = BayesianPersonalizedRanking(factors=DIM, iterations=1, num_threads=threads)
+
+    def __call__(self):
+        seconds = []
+        self.model.fit(
+            self.matrix,
+            show_progress=False,
+            callback=lambda _, elapsed, *rest: seconds.append(elapsed),
+        )
+        return seconds[-1]
+
+
+def compare(data, threads, rounds, names):
+    """Print and return the speeds of the named rules beside BPR's."""
+    pairs = len(data[0])
+    runs = {name: Ours(data, threads, **RULES[name]) for name in names}
+    runs["implicit BPR"] = Bpr(data, threads)
+    seconds = record.in_turn(runs, rounds)
+    figures = {}
+    for name, values in seconds.items():
+        speeds = sorted(pairs / value / 1e6 for value in values)
+        versus = record.ratio(seconds["implicit BPR"], values)
+        figures[name] = {
+            "M triplets/s": round(statistics.median(speeds), 3),
+            "min": round(speeds[0], 3),
+            "max": round(speeds[-1], 3),
+            "seconds an epoch": round(statistics.median(values), 4),
+            "ratio to implicit BPR": round(versus, 3),
+        }
+        print(
+            f"  {name:<26} {statistics.median(speeds):6.2f} M/s"
+            f"  ({speeds[0]:.2f}-{speeds[-1]:.2f})"
+            f"  {statistics.median(values):7.3f} s an epoch  {versus:5.2f}x"
+        )
+    return figures
+
+
+def large():
+    """Generate the large set."""
+    from trimetric.data import synthetic
+
+    n_users, n_items, n_pairs = LARGE
+    return (*synthetic.scale(n_users, n_items, n_pairs), n_users, n_items)
+
+
+def memory():
+    """Print, as JSON, the peak memory of training on the large set; run in a fresh process."""
+    rules = RULES["SML, uniform negatives"]
+    data = large()
+    tiny = (data[0][:1000], data[1][:1000], *LARGE[:2])
+    Ours(tiny, 2, **rules)()  # what importing and compiling take is not the data's
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")  # forget the peak so far
+    before = _rss("VmRSS") - data[0].nbytes - data[1].nbytes
+    ours = Ours(data, 2, **rules)
+    ours()
+    arrays = sum(array.nbytes for array in ours.session.arrays.values())
+    needed = arrays + data[0].nbytes + data[1].nbytes + 8 * (LARGE[0] + 1)
+    print(json.dumps({"peak": _rss("VmHWM") - before, "needed": needed}))
+
+
+def _rss(name):
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def first_call():
+    """Print, as JSON, the seconds of the first epoch of a tiny set; run in a fresh process."""
+    users = np.repeat(np.arange(50, dtype=np.int32), 5)
+    items = np.tile(np.arange(5, dtype=np.int32), 50)
+    began = time.perf_counter()
+    Ours((users, items, 50, 40), 2, **RULES["SML, hardest of 10"])
+    print(json.dumps({"seconds": time.perf_counter() - began}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--child", choices=["memory", "first_call"])
+    options = parser.parse_args()
+    if options.child:
+        return globals()[options.child]()
+
+    from trimetric.data import datasets
+
+    figures = {"threads": options.threads, "rounds": options.rounds, "dim": DIM}
+    print("generated set, {:,} users x {:,} items x {:,} interactions".format(*LARGE))
+    figures["large"] = compare(large(), options.threads, options.rounds, list(RULES))
+    if "ml_1m" in datasets.available():
+        data = datasets.load("ml_1m", min_rating=4).k_core(users=5)
+        from trimetric.data import split_per_user
+
+        train = split_per_user(data).train
+        print(f"ml_1m, ratings of 4 or more, training part: {len(train):,} interactions")
+        arrays = (train.users, train.items, train.n_users, train.n_items)
+        figures["ml_1m"] = compare(arrays, options.threads, options.rounds, list(RULES))
+    else:
+        print("ml_1m was not found (set TRIMETRIC_DATA); left out")
+
+    used = record.child(__file__, "--child", "memory")
+    figures["memory"] = {**used, "ratio": round(used["peak"] / used["needed"], 3)}
+    print(
+        f"memory, large set: {used['peak'] / 2**20:.0f} MiB for {used['needed'] / 2**20:.0f} MiB of"
+        f" weights, optimiser state and interactions: {figures['memory']['ratio']:.2f}x"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        cold, warm = (
+            record.child(__file__, "--child", "first_call", env={"NUMBA_CACHE_DIR": cache})
+            for _ in range(2)
+        )
+    figures["first call"] = {"compiling": cold["seconds"], "from the cache": warm["seconds"]}
+    print(f"first call: {cold['seconds']:.1f} s compiling, {warm['seconds']:.1f} s from the cache")
+    record.write("train", figures)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
