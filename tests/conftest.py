@@ -1,0 +1,33 @@
+"""What all tests share; it runs before anything imports numba."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def _compiled_folder() -> Path:
+    """Name a folder of compiled kernels by the sources they come from.
+
+    Numba looks only at the file of the function it compiles: after an edit of a function that a
+    kernel calls, it would still run the kernel as compiled before.
+    """
+    digest = hashlib.sha256()
+    for source in sorted((_ROOT / "src/trimetric/engine").glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return _ROOT / ".pytest_cache" / f"numba-{digest.hexdigest()[:16]}"
+
+
+os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real data sets, or skip."""
+    folder = os.environ.get("TRIMETRIC_DATA")
+    if not folder:
+        pytest.skip("set TRIMETRIC_DATA to test on the real data sets")
+    return Path(folder)

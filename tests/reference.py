@@ -1,0 +1,267 @@
+"""Naive twins of the engine: loops over definitions, in float64 unless bits matter.
+
+Nothing here is shared with the kernels but `trimetric.counter`, which is tested by itself.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimetric import counter
+
+ATTEMPTS = 2**16  # positions of the random stream that belong to one triplet
+ORDER, DRAWS = 1, 2  # the streams of a training run
+
+# --- rows in sixteen lanes, float32 and to the last bit ----------------------------------------
+
+
+def lane_sum(values):
+    """Sum a float32 row (or each row of an array): 16 partial sums, then halves upon halves."""
+    values = np.asarray(values, dtype=np.float32)
+    partial = np.zeros((*values.shape[:-1], 16), dtype=np.float32)
+    for start in range(0, values.shape[-1], 16):
+        partial = partial + values[..., start : start + 16]
+    for half in (8, 4, 2, 1):
+        partial = partial[..., :half] + partial[..., half : 2 * half]
+    return partial[..., 0]
+
+
+def widened(rows):
+    """Pad rows with zeros to a multiple of 16 columns."""
+    rows = np.asarray(rows, dtype=np.float32)
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 16)))
+
+
+def distances(queries, points):
+    """d² of every query to every point, float32 (m, n)."""
+    difference = widened(queries)[:, None, :] - widened(points)[None, :, :]
+    return lane_sum(difference * difference)
+
+
+# --- ranking -----------------------------------------------------------------------------------
+
+
+def ranking(distances, excluded):
+    """Order the items of one user by (distance, number), without the excluded ones."""
+    hidden = set(excluded)
+    return sorted(
+        (item for item in range(len(distances)) if item not in hidden),
+        key=lambda item: (distances[item], item),
+    )
+
+
+def top_k(queries, points, k, excluded):
+    """Rows of items and distances, filled with -1 and NaN; `excluded` is a list a query."""
+    d = distances(queries, points)
+    k = min(k, len(points))
+    items = np.full((len(queries), k), -1, dtype=np.int32)
+    found = np.full((len(queries), k), np.nan, dtype=np.float32)
+    for query in range(len(queries)):
+        best = ranking(d[query], excluded[query])[:k]
+        items[query, : len(best)], found[query, : len(best)] = best, d[query, best]
+    return items, found
+
+
+def held_out_ranks(queries, points, held, excluded):
+    """Rank of each held-out item, from 1, query after query."""
+    d = distances(queries, points)
+    ranks = []
+    for query in range(len(queries)):
+        order = ranking(d[query], excluded[query])
+        ranks += [order.index(item) + 1 for item in held[query]]
+    return np.array(ranks, dtype=np.int32)
+
+
+# --- random draws ------------------------------------------------------------------------------
+
+
+def below(key, position, n):
+    """An integer in [0, n): the upper half of the random bits, scaled."""
+    bits = int(counter.bits(key, np.array([position]))[0])
+    return (bits >> 32) * n >> 32
+
+
+def uniform_negative(key, triplet, owned, n_items):
+    """One of the items not in `owned`, or None."""
+    missing = [item for item in range(n_items) if item not in owned]
+    if not missing:
+        return None
+    return missing[below(key, triplet * ATTEMPTS + ATTEMPTS - 1, len(missing))]
+
+
+def popular_negative(key, triplet, owned, all_items, n_items):
+    """The item of one of 32 random interactions, the first not in `owned`; else uniform."""
+    for attempt in range(32):
+        item = int(all_items[below(key, triplet * ATTEMPTS + attempt, len(all_items))])
+        if item not in owned:
+            return item
+    return uniform_negative(key, triplet, owned, n_items)
+
+
+def hardest_negative(key, triplet, owned, d_to_items, reach, candidates):
+    """Nearest of S draws not in `owned`, and how many of them (with repeats) are within reach."""
+    n_items = len(d_to_items)
+    drawn = [below(key, triplet * ATTEMPTS + attempt, n_items) for attempt in range(candidates)]
+    drawn = [item for item in drawn if item not in owned]
+    if not drawn:
+        item = uniform_negative(key, triplet, owned, n_items)
+        drawn = [] if item is None else [item]
+    if not drawn:
+        return None, 0
+    nearest = min(drawn, key=lambda item: d_to_items[item])
+    return nearest, sum(d_to_items[item] < reach for item in drawn)
+
+
+# --- the objective and its optimisers ------------------------------------------------------------
+
+
+def squared(x, y):
+    """d²(x, y)."""
+    return ((x - y) ** 2).sum()
+
+
+def triplet_loss(u, v, n, margins, w, lam, gamma):
+    """Equations (5)-(6) for one triplet; `margins` = (m_u, n_v)."""
+    user = max(squared(u, v) - squared(u, n) + margins[0], 0.0)
+    item = max(squared(u, v) - squared(v, n) + margins[1], 0.0)
+    return w * user + lam * item - gamma / 512 * (margins[0] + margins[1])
+
+
+def triplet_gradients(u, v, n, pulls):
+    """∂/∂u, ∂/∂v, ∂/∂v⁻ of w·[user hinge] + λ·[item hinge]; `pulls` has 0 where one rests."""
+    w, lam = pulls
+    near, far, across = 2 * (u - v), 2 * (u - n), 2 * (v - n)
+    return (
+        w * (near - far) + lam * near,
+        -w * near + lam * (-near - across),
+        w * far + lam * across,
+    )
+
+
+def rowwise_adagrad(x, g, second, lr):
+    """One accumulator a row: the sum of mean squares. Returns the new x; changes `second`."""
+    second[0] += (g**2).mean()
+    return x - lr * g / np.sqrt(second[0])
+
+
+def adagrad(x, g, second, lr):
+    """Duchi, Hazan and Singer 2011, diagonal. Returns the new x; changes `second`."""
+    second += g**2
+    return x - lr * g / np.sqrt(second)
+
+
+def adam(x, g, first, second, lr, step):
+    """Kingma and Ba 2015, algorithm 1. Returns the new x; changes `first` and `second`."""
+    first[...] = 0.9 * first + 0.1 * g
+    second[...] = 0.999 * second + 0.001 * g**2
+    mean, square = first / (1 - 0.9**step), second / (1 - 0.999**step)
+    return x - lr * mean / (np.sqrt(square) + 1e-8)
+
+
+def projected(x, radius, sphere):
+    """Bring x into the ball, or onto its sphere."""
+    length = math.sqrt((x**2).sum())
+    if length > radius or (sphere and length > 0):
+        return x * (radius / length)
+    return x
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Twin:
+    """A training run in float64; the users' rows come first, then the items'."""
+
+    settings: object
+    users: np.ndarray
+    items: np.ndarray
+    n_users: int
+    n_items: int
+    points: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    margins: np.ndarray
+    memory: np.ndarray
+
+    def __post_init__(self):
+        self.owned = [set() for _ in range(self.n_users)]
+        for user, item in zip(self.users, self.items, strict=True):
+            self.owned[user].add(int(item))
+        self.step = 0
+        self.totals = [0.0, 0, 0, 0]
+
+    def epoch(self, number, order):
+        """Train on all pairs, in `order`."""
+        self.totals = [0.0, 0, 0, 0]
+        key = counter.key(self.settings.seed, DRAWS, number)
+        for start in range(0, len(order), self.settings.batch_size):
+            self.step += 1
+            places = enumerate(order[start : start + self.settings.batch_size], start)
+            triplets = [self.triplet(key, t, place) for t, place in places]
+            self.move([triplet for triplet in triplets if triplet is not None])
+
+    def triplet(self, key, t, place):
+        """(u, v, v⁻) and the pulls (w, λ) of its hinges, 0 where they rest."""
+        s, u, item = self.settings, int(self.users[place]), int(self.items[place])
+        v = self.n_users + item
+        d_to_items = ((self.points[self.n_users :] - self.points[u]) ** 2).sum(axis=1)
+        weight = 1.0
+        if s.negatives == "hardest":
+            reach = d_to_items[item] + self.margins[u]
+            negative, impostors = hardest_negative(
+                key, t, self.owned[u], d_to_items, reach, s.candidates
+            )
+            if s.rank_weight:
+                weight = math.log(1 + self.n_items * impostors / s.candidates)
+        elif s.negatives == "popularity":
+            negative = popular_negative(key, t, self.owned[u], self.items, self.n_items)
+        else:
+            negative = uniform_negative(key, t, self.owned[u], self.n_items)
+        if negative is None:
+            return None
+        n = self.n_users + negative
+        d_uv = d_to_items[item]
+        user_hinge = d_uv - d_to_items[negative] + self.margins[u]
+        item_hinge = d_uv - squared(self.points[v], self.points[n]) + self.margins[v]
+        pulls = (weight if user_hinge > 0 else 0.0, s.lam if item_hinge > 0 else 0.0)
+        self.totals[0] += pulls[0] * user_hinge + pulls[1] * item_hinge
+        self.totals[1] += pulls[0] > 0
+        self.totals[2] += pulls[1] > 0
+        self.totals[3] += 1
+        return (u, v, n), pulls
+
+    def move(self, triplets):
+        """Sum the gradients of a mini-batch, then step every point and margin it touches."""
+        s, gradients, margin_gradients = self.settings, {}, {}
+        for (u, v, n), (w, lam) in triplets:
+            if s.adaptive_users:
+                margin_gradients[u] = margin_gradients.get(u, 0.0) + w - s.gamma / 512
+            if s.adaptive_items:
+                margin_gradients[v] = margin_gradients.get(v, 0.0) + lam - s.gamma / 512
+            if w == lam == 0:
+                continue
+            terms = triplet_gradients(self.points[u], self.points[v], self.points[n], (w, lam))
+            for point, term in zip((u, v, n), terms, strict=True):
+                gradients[point] = gradients.get(point, 0.0) + term
+        for point, gradient in gradients.items():
+            moved = self.stepped(point, gradient)
+            self.points[point] = projected(moved, s.radius, s.sphere)
+        for point, gradient in margin_gradients.items():
+            moved = self.stepped_margin(point, gradient)
+            self.margins[point] = min(max(moved, 1e-6), s.radius)
+
+    def stepped(self, point, gradient):
+        s, x = self.settings, self.points[point]
+        if s.optimizer == "rowwise-adagrad":
+            return rowwise_adagrad(x, gradient, self.second[point], s.lr)
+        if s.optimizer == "adagrad":
+            return adagrad(x, gradient, self.second[point], s.lr)
+        return adam(x, gradient, self.first[point], self.second[point], s.lr, self.step)
+
+    def stepped_margin(self, point, gradient):
+        s, x, memory = self.settings, self.margins[point], self.memory[point]
+        if s.optimizer == "adam":
+            return adam(x, gradient, memory[:1], memory[1:], s.lr, self.step)[0]
+        return adagrad(np.array([x]), np.array([gradient]), memory[1:], s.lr)[0]

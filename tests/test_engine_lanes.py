@@ -1,0 +1,218 @@
+"""Row operations, compiled or interpreted: each to the last bit what its definition says."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimetric.engine import lanes, lanes_numpy
+from trimetric.engine.policy import kernel
+
+pytestmark = pytest.mark.twin
+WIDTHS = [16, 32, 48, 112, 128, 1024]
+
+
+@kernel
+def run_squared_distance(a, i, b, j):
+    return lanes.squared_distance(a, i, b, j)
+
+
+@kernel
+def run_squared_norm(a, i):
+    return lanes.squared_norm(a, i)
+
+
+@kernel
+def run_pull(g, k, points, corners, weights):
+    lanes.pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
+
+
+@kernel
+def run_add_pull(g, k, points, corners, weights):
+    lanes.add_pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
+
+
+@kernel
+def run_scale(g, k, factor):
+    lanes.scale(g, k, factor)
+
+
+@kernel
+def run_copy(out, k, a, i):
+    lanes.copy(out, k, a, i)
+
+
+@kernel
+def run_descend(g, k, a, i, rate):
+    return lanes.descend(g, k, a, i, rate)
+
+
+@kernel
+def run_adagrad(g, k, a, i, past, rate):
+    return lanes.adagrad(g, k, a, i, past, i, rate)
+
+
+@kernel
+def run_adam(g, k, a, i, first, second, rates):
+    return lanes.adam(g, k, a, i, first, i, second, i, rates[0], rates[1])
+
+
+@kernel
+def run_prefetch(a, i):
+    lanes.prefetch(a, i)
+
+
+def same(x, y):
+    """Tell whether two float32 arrays or numbers have the same bits."""
+    x, y = np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
+    return x.shape == y.shape and (x.view(np.uint32) == y.view(np.uint32)).all()
+
+
+def rows(rng, n, dim, size=1.0):
+    return lanes.padded_table(rng.normal(0, size, (n, dim)).astype(np.float32))
+
+
+@st.composite
+def rooms(draw):
+    """Four tables of random rows, over many magnitudes, and four row numbers."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dim = draw(st.integers(1, 200))
+    size = 10.0 ** draw(st.integers(-12, 12))
+    tables = tuple(rows(rng, 5, dim, size) for _ in range(4))
+    numbers = tuple(draw(st.integers(0, 4)) for _ in range(4))
+    weights = tuple(np.float32(draw(st.sampled_from([0.0, 0.1, 2.0, rng.normal()]))) for _ in "ab")
+    return tables, numbers, weights
+
+
+def twice(operation, twin, tables, *arguments):
+    """Run an operation and its twin on copies of the same tables; both results and tables agree."""
+    ours, theirs = ([lanes.padded_table(t) for t in tables] for _ in range(2))
+    got, expected = operation(ours, *arguments), twin(theirs, *arguments)
+    assert expected is None or same(got, expected)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert same(mine, other)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sums_keep_sixteen_lanes(width):
+    a = rows(np.random.default_rng(width), 3, width)
+    b = rows(np.random.default_rng(width + 1), 4, width)
+    assert same(run_squared_distance(a, 2, b, 1), reference.distances(a, b)[2, 1])
+    assert same(run_squared_norm(a, 1), reference.lane_sum(a[1] * a[1]))
+    assert np.isclose(run_squared_norm(a, 1), (a[1].astype(float) ** 2).sum(), rtol=1e-5)
+
+
+@given(rooms())
+def test_reading_operations_equal_numpy(room):
+    (a, b, _, _), (i, j, _, _), _ = room
+    assert same(run_squared_distance(a, i, b, j), lanes_numpy.squared_distance(a, i, b, j))
+    assert same(run_squared_distance(a, i, b, j), reference.distances(a, b)[i, j])
+    assert same(
+        run_squared_distance(a, np.int32(i), b, np.int32(j)), run_squared_distance(b, j, a, i)
+    )
+    assert same(run_squared_norm(a, i), lanes_numpy.squared_norm(a, i))
+    before = a.copy()
+    run_prefetch(a, i)
+    assert same(a, before)
+
+
+@given(rooms())
+def test_pulls_equal_numpy_and_their_formula(room):
+    (g, points, _, _), (k, *corners), weights = room
+    x, y, z = (points[number] for number in corners)
+    term = weights[0] * (x - z) + weights[1] * (y - z)
+
+    def set_to(tables, *_):
+        tables[0][k] = term
+
+    def added(tables, *_):
+        tables[0][k] += term
+
+    for ours, numpy_form, formula in (
+        (run_pull, lanes_numpy.pull, set_to),
+        (run_add_pull, lanes_numpy.add_pull, added),
+    ):
+        tables = (g, points)
+        run = lambda t, ours=ours: ours(t[0], k, t[1], tuple(corners), weights)  # noqa: E731
+        twice(run, lambda t, form=numpy_form: form(t[0], k, t[1], *corners, *weights), tables)
+        twice(run, formula, tables)
+
+
+@given(rooms())
+def test_scale_and_copy_equal_numpy(room):
+    (g, a, _, _), (k, i, _, _), (factor, _) = room
+    twice(lambda t: run_scale(t[0], k, factor), lambda t: lanes_numpy.scale(t[0], k, factor), (g,))
+    twice(
+        lambda t: run_copy(t[0], k, t[1], i), lambda t: lanes_numpy.copy(t[0], k, t[1], i), (g, a)
+    )
+
+
+@given(rooms())
+def test_steps_equal_numpy(room):
+    (g, a, first, second), (k, i, _, _), (rate, _) = room
+    first, second = first, np.abs(second) + np.float32(1e-3)
+    correction = np.float32(1000)
+    twice(
+        lambda t: run_descend(t[0], k, t[1], i, rate),
+        lambda t: lanes_numpy.descend(t[0], k, t[1], i, rate),
+        (g, a),
+    )
+    twice(
+        lambda t: run_adagrad(t[0], k, t[1], i, t[2], rate),
+        lambda t: lanes_numpy.adagrad(t[0], k, t[1], i, t[2], i, rate),
+        (g, a, second),
+    )
+    twice(
+        lambda t: run_adam(t[0], k, t[1], i, t[2], t[3], (rate, correction)),
+        lambda t: lanes_numpy.adam(t[0], k, t[1], i, t[2], i, t[3], i, rate, correction),
+        (g, a, first, second),
+    )
+
+
+@pytest.mark.parametrize("step", ["descend", "adagrad", "adam"])
+def test_steps_return_the_squared_norm_of_the_new_row(step):
+    rng = np.random.default_rng(3)
+    g, a, first, second = (rows(rng, 2, 40) for _ in range(4))
+    second = np.abs(second) + np.float32(0.1)
+    rate = np.float32(0.05)
+    norm = {
+        "descend": lambda: run_descend(g, 0, a, 1, rate),
+        "adagrad": lambda: run_adagrad(g, 0, a, 1, second, rate),
+        "adam": lambda: run_adam(g, 0, a, 1, first, second, (rate, np.float32(1))),
+    }[step]()
+    assert same(norm, reference.lane_sum(g[0] * g[0]))
+
+
+@given(st.integers(0, 9), st.integers(1, 70))
+@settings(max_examples=60)
+def test_tables_are_aligned_and_padded(n_rows, dim):
+    width = lanes.padded(dim)
+    assert width % lanes.LANES == 0
+    assert dim <= width < dim + lanes.LANES
+    table = lanes.table(n_rows, dim)
+    assert (table.shape, table.dtype) == ((n_rows, width), np.float32)
+    assert table.flags.c_contiguous
+    assert n_rows == 0 or table.ctypes.data % 64 == 0
+    assert not table.any()
+    values = np.random.default_rng(dim).normal(size=(n_rows, dim))
+    padded = lanes.padded_table(values)
+    assert same(padded[:, :dim], values.astype(np.float32))
+    assert not padded[:, dim:].any()
+    assert n_rows == 0 or padded.ctypes.data % 64 == 0
+
+
+def test_padding_columns_stay_zero():
+    rng = np.random.default_rng(4)
+    g, a, first, second = (rows(rng, 4, 21) for _ in range(4))
+    second = np.abs(second)
+    run_pull(g, 0, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
+    run_add_pull(g, 1, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
+    run_descend(g, 0, a, 1, np.float32(0.1))
+    past = lanes.table(4, 21)
+    past[:] = np.float32(0.1)  # as Adagrad starts
+    run_adagrad(g, 1, a, 1, past, np.float32(0.1))
+    run_adam(g, 2, a, 1, first, second, (np.float32(0.1), np.float32(10)))
+    run_scale(g, 3, np.float32(3))
+    for table in (g, a, first, second):
+        assert not table[:, 21:].any()
