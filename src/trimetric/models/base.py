@@ -161,7 +161,7 @@ class Recommender(ABC):
 
         Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
         """
-        return self._similar("item", self.item_ids, items, k, threads)
+        return self._similar("item", items, k, threads)
 
     def similar_users(
         self, users: Any, k: int = 10, *, threads: int | None = None
@@ -170,7 +170,7 @@ class Recommender(ABC):
 
         Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
         """
-        return self._similar("user", self.user_ids, users, k, threads)
+        return self._similar("user", users, k, threads)
 
     def score(self, pairs: Any) -> np.ndarray:
         """Score pairs of original ids.
@@ -251,27 +251,16 @@ class Recommender(ABC):
         except (KeyError, TypeError, ParameterError) as error:
             raise ArtifactError(f"{where}: settings cannot be used: {error}") from error
         tensors = dict(loaded.tensors)
-        sides = []
-        for side in ("user", "item"):
-            parts = {
-                part: tensors.pop(f"{side}_{part}")
-                for part in ("ids", "utf8", "offsets")
-                if f"{side}_{part}" in tensors
-            }
-            try:
-                sides.append(Vocabulary.from_arrays(parts))
-            except (KeyError, ValueError) as error:
-                raise ArtifactError(f"{where}: the {side} ids cannot be read: {error}") from error
-        model.user_ids, model.item_ids = sides
-        n_users, n_items = len(sides[0]), len(sides[1])
+        model.user_ids = _take_ids(tensors, "user", where)
+        model.item_ids = _take_ids(tensors, "item", where)
         shapes: artifact.Expected = {
-            "seen_indptr": ((n_users + 1,), np.int64),
+            "seen_indptr": ((len(model.user_ids) + 1,), np.int64),
             "seen_items": ((None,), np.int32),
         }
         seen = {name: tensors.pop(name) for name in list(shapes) if name in tensors}
         artifact.check(seen, shapes, where)
         model.seen = Csr(seen["seen_indptr"], seen["seen_items"])
-        if not _is_csr(model.seen, n_items):
+        if not _is_csr(model.seen, len(model.item_ids)):
             raise ArtifactError(f"{where}: seen_indptr and seen_items do not fit the ids")
         model._restore(tensors, where)
         return model
@@ -297,10 +286,9 @@ class Recommender(ABC):
             raise UnknownIds(kind, unknown, "the model was not trained on them")
         return rows
 
-    def _similar(
-        self, kind: str, vocabulary: Vocabulary, asked: Any, k: int, threads: int | None
-    ) -> "pl.DataFrame":
+    def _similar(self, kind: str, asked: Any, k: int, threads: int | None) -> "pl.DataFrame":
         self._require_fit()
+        vocabulary = self.item_ids if kind == "item" else self.user_ids
         k, rows = check_k(k), self._known(kind, vocabulary, as_ids(asked))
         found, scores = self._neighbours(kind, rows, k, threads)
         shown = (found, self._shown_score(scores))
@@ -349,6 +337,18 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
         users.append(both[0])
         items.append(both[1])
     return as_ids(users), as_ids(items)
+
+
+def _take_ids(tensors: dict[str, np.ndarray], side: str, where: str) -> Vocabulary:
+    """Take the ids of a side out of the tensors of an artifact."""
+    types = {"ids": np.int64, "utf8": np.uint8, "offsets": np.int64}
+    parts = {part: tensors.pop(f"{side}_{part}") for part in types if f"{side}_{part}" in tensors}
+    where = f"{where}: {side} ids"
+    artifact.check(parts, {part: ((None,), types[part]) for part in parts}, where)
+    try:
+        return Vocabulary.from_arrays(parts)
+    except ValueError as error:
+        raise ArtifactError(f"{where} cannot be read: {error}") from error
 
 
 def _is_csr(lists: Csr, n_items: int) -> bool:
