@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,6 +23,10 @@ def _compiled_folder() -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
+
+# The first example of a test may have to compile a kernel.
+settings.register_profile("trimetric", deadline=None)
+settings.load_profile("trimetric")
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+import reference
 from trimetric.engine import lanes
 from trimetric.engine.objective import (
     GAMMA_BATCH,

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import reference
 from trimetric import counter
 from trimetric.engine import random
 from trimetric.engine.policy import INTERPRETED, kernel
