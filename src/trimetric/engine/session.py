@@ -1,6 +1,7 @@
 """Training in progress on plain arrays: the room for it, and its mini-batches in bounded steps."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from trimetric import counter
 from trimetric.engine import lanes, random, sampling, updates
 from trimetric.engine.objective import GAMMA_BATCH
 from trimetric.engine.random import fill_normal
-from trimetric.engine.threads import Team, arrivals
+from trimetric.engine.threads import Pace, Team, arrivals
 from trimetric.engine.trainer import Positives, Rule, Space, Work, train
 from trimetric.engine.updates import project_all
 
@@ -95,6 +96,7 @@ class Session:
         self.space = _start(settings, self.n_users, n_items)
         self._positives = Positives(users, items, indptr)
         self._totals = np.zeros(4)
+        self._paces: dict[int, Pace] = {}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -115,14 +117,19 @@ class Session:
         if first_batch == 0:
             self._totals[:] = 0
         work, rule = self._work(team.threads), self._rule(epoch)
+        train(
+            0, 1, (0, 0), self._positives, self.space, rule, work
+        )
         each = self.settings.candidates + 2 if self.settings.negatives == "hardest" else 3
         stride = max(1, _WORK_A_STEP // (each * self.settings.batch_size))
-        batch = first_batch
+        batch, pace = first_batch, self._paces.setdefault(team.threads, Pace(team.threads))
         while batch < self.n_batches:
             span = (batch, min(batch + stride, self.n_batches))
             work.arrivals[:] = 0
-            arguments = (team.threads, span, self._positives, self.space, rule, work)
-            team.run(partial(_train, arguments))
+            threads, began = pace.choose(), time.perf_counter()
+            arguments = (threads, span, self._positives, self.space, rule, work)
+            team.run(partial(_train, arguments), threads)
+            pace.learn(threads, (span[1] - span[0]) / (time.perf_counter() - began))
             batch = span[1]
             if pause(batch):
                 break

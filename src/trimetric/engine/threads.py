@@ -68,6 +68,36 @@ def arrivals() -> np.ndarray:
     return np.zeros(16, dtype=np.int64)
 
 
+class Pace:
+    """Finds how many threads get most done, by trying; for work whose result is the same for any.
+
+    On a machine that is busy with something else, threads in step wait for the slowest, and fewer
+    can be faster. Each choice (all, half, ..., one) is tried, the best is kept, and now and then
+    the others are tried again.
+    """
+
+    RETRY = 40  # steps
+
+    def __init__(self, threads: int) -> None:
+        self._speeds: dict[int, float] = {}
+        self._choices = [threads]
+        while self._choices[-1] > 1:
+            self._choices.append(self._choices[-1] // 2)
+        self._steps = 0
+
+    def choose(self) -> int:
+        """Return how many threads to run next."""
+        self._steps += 1
+        if self._steps % self.RETRY == 0:
+            self._speeds = {}
+        untried = [threads for threads in self._choices if threads not in self._speeds]
+        return untried[0] if untried else max(self._speeds, key=self._speeds.__getitem__)
+
+    def learn(self, threads: int, speed: float) -> None:
+        """Take note of the work done a second by so many threads."""
+        self._speeds[threads] = speed
+
+
 class Team:
     """A fixed number of threads that run a kernel together, once per `run`."""
 
@@ -75,11 +105,14 @@ class Team:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
-    def run(self, work: Callable[[int], Any]) -> list:
-        """Call work(0) .. work(threads - 1) at the same time; return their results in order."""
+    def run(self, work: Callable[[int], Any], threads: int | None = None) -> list:
+        """Call work(0) .. work(threads - 1) at the same time; return their results in order.
+
+        `threads` is the whole team unless given.
+        """
         if self._pool is None:
             return [work(0)]
-        others = [self._pool.submit(work, number) for number in range(1, self.threads)]
+        others = [self._pool.submit(work, number) for number in range(1, threads or self.threads)]
         first = work(0)
         return [first, *(other.result() for other in others)]
 
