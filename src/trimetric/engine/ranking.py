@@ -62,6 +62,8 @@ def top_k(
     k, threads = min(k, n), thread_count(threads)
     items = np.full((m, k), -1, dtype=np.int32)
     distances = np.full((m, k), np.nan, dtype=np.float32)
+    if k == 0:
+        return items, distances
     indptr, hidden = excluded or (np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
     points = padded_table(points)
     half_norms, largest = _half_norms(points)
