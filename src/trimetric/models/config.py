@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from trimetric.engine.session import NEGATIVES, OPTIMIZERS
+from trimetric.engine.session import NEGATIVES, OPTIMIZERS, SCHEDULES
 from trimetric.errors import ParameterError
 from trimetric.evaluation import metrics
 
@@ -27,6 +27,8 @@ class TripletConfig:
     """Triplets in a mini-batch, 1..1000000; the paper's 512. γ does not depend on it."""
     lr: float = 0.05
     """Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01."""
+    schedule: str = "linear"
+    """"linear": the rate falls from `lr` towards 0 over `epochs`; or "constant" (paper)."""
     optimizer: str = "rowwise-adagrad"
     """"rowwise-adagrad" (one number a row), "adagrad" (released) or "adam" (paper; lazy rows)."""
     negatives: str = "hardest"
@@ -81,6 +83,7 @@ class TripletConfig:
                 _in_range(name, getattr(self, name), (low, high), open_low, advice)
         _one_of("negatives", self.negatives, list(NEGATIVES))
         _one_of("optimizer", self.optimizer, list(OPTIMIZERS))
+        _one_of("schedule", self.schedule, list(SCHEDULES))
         metrics.metric(self.metric)
         for name, learned in (
             ("margin", self.adaptive_users),
@@ -109,7 +112,7 @@ _RANGES: dict[str, tuple[float, float, bool, str]] = {
     "lr": (0, 10, True, "0.05 suits most data"),
     "candidates": (1, 60_000, False, "10-50 suits most data"),
     "lam": (0, 1000, False, "0.01-0.1 suits most data"),
-    "gamma": (0, 1e6, False, "see the docs on margins"),
+    "gamma": (0, 1_000_000, False, "see the docs on margins"),
     "margin": (0, 1000, True, "1 suits most data"),
     "item_margin": (0, 1000, True, "1 suits most data"),
     "radius": (0, 1000, True, "1 suits most data"),
@@ -149,7 +152,7 @@ def _in_range(
     low, high = limits
     if (low < value if open_low else low <= value) and value <= high:
         return
-    shown = f"above {low:g} and at most {high:g}" if open_low else f"in {low:g}..{high:g}"
+    shown = f"above {low} and at most {high}" if open_low else f"in {low}..{high}"
     raise ParameterError(f"{name} must be {shown}, got {value}; {advice}")
 
 
