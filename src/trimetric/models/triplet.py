@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rank_weight": False,
         "optimizer": "adam",
         "lr": 0.05,
+        "schedule": "constant",
         "lam": 0.01,
         "gamma": 10.0,
         "init_mean": 0.1,
@@ -52,6 +53,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rank_weight": False,
         "optimizer": "adagrad",
         "lr": 0.05,
+        "schedule": "constant",
         "lam": 0.01,
         "gamma": 10.0,
         "epochs": 800,
@@ -182,7 +184,8 @@ class SML(Recommender):
         )
         trained.history = run.history
         trained._data = {
-            "train": {"name": data.name, "fingerprint": data.fingerprint, "pairs": len(data)},
+            "train": _described(data),
+            "valid": None if valid is None else _described(valid),
             "best_epoch": run.best_epoch,
             "stopped": run.stopped,
         }
@@ -355,6 +358,10 @@ class _Learner:
             "active": totals.user_hinges / seen,
             "triplets": totals.triplets,
         }
+
+
+def _described(data: Interactions) -> dict[str, Any]:
+    return {"name": data.name, "fingerprint": data.fingerprint, "pairs": len(data)}
 
 
 def _lookup(kind: str, name: str | None, choices: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

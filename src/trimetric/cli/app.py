@@ -1,0 +1,61 @@
+"""All commands in one place."""
+
+import sys
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from trimetric.cli import data, demo, evaluate, fit, recommend
+from trimetric.cli.options import grouped
+from trimetric.cli.output import note
+
+app = typer.Typer(
+    name="trimetric", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+app.command()(grouped(demo.demo))
+app.command()(grouped(fit.fit))
+app.command()(grouped(evaluate.evaluate))
+app.command()(grouped(recommend.recommend))
+app.command()(grouped(recommend.similar_items))
+app.command()(grouped(recommend.similar_users))
+app.add_typer(data.app, name="data")
+
+
+def run(args: list[str]) -> None:
+    """Run one command; leaves by SystemExit, or by whatever error it met."""
+    warnings.showwarning = _warn
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    get_command(app)(args, prog_name="trimetric")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from trimetric import __version__
+        from trimetric.cli.output import emit
+
+        emit(f"trimetric {__version__}")
+        raise typer.Exit
+
+
+def _warn(message: Any, *_: Any, **__: Any) -> None:
+    note(f"warning: {message}")
+
+
+@app.callback()
+def _trimetric(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recommend with users and items in one Euclidean space: train, evaluate, answer.
+
+    DATA is a csv, tsv, jsonl or parquet file, the name of a known data set (`trimetric data list`),
+    or `planted`, which is generated.
+    """

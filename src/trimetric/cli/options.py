@@ -1,0 +1,84 @@
+"""Options that several commands share, as small dataclasses."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+from typer import Argument, Option
+
+Data = Annotated[str, Argument(help="A file, a data set's name, or planted.")]
+Model = Annotated[str, Argument(help="The folder of a saved model.")]
+Threads = Annotated[
+    int | None, Option("--threads", help="All processors by default; results are the same.")
+]
+Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress and no notes.")]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How to read DATA and files like it."""
+
+    user_column: Annotated[str, Option(help="Column of the user ids.")] = "user"
+    item_column: Annotated[str, Option(help="Column of the item ids.")] = "item"
+    rating_column: Annotated[
+        str | None, Option(help="Column of the ratings, if any: rating; none ignores it.")
+    ] = None
+    timestamp_column: Annotated[
+        str | None, Option(help="Column of the times, if any: timestamp; none ignores it.")
+    ] = None
+    min_rating: Annotated[
+        float | None, Option(help="Keep only interactions rated at least this.")
+    ] = None
+    nulls: Annotated[
+        str, Option(help="Rows that lack a value: error, or drop to leave them out.")
+    ] = "error"
+
+    def rules(self) -> dict[str, Any]:
+        """Return them as `Interactions.read` takes them."""
+        return {
+            "user": self.user_column,
+            "item": self.item_column,
+            "rating": False if self.rating_column == "none" else self.rating_column,
+            "timestamp": False if self.timestamp_column == "none" else self.timestamp_column,
+            "min_rating": self.min_rating,
+            "nulls": self.nulls,
+        }
+
+
+def grouped(command: Callable) -> Callable:
+    """Show Typer each field of a dataclass parameter as an option of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += _options(groups[name])
+        else:
+            parameters.append(
+                parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+            )
+
+    def ungrouped(**given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{item.name: given.pop(item.name) for item in fields(kind)})
+        command(**given)
+
+    ungrouped.__name__, ungrouped.__doc__ = command.__name__, command.__doc__
+    ungrouped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    ungrouped.__annotations__ = {one.name: one.annotation for one in parameters}
+    return ungrouped
+
+
+def _options(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if item.default is MISSING else item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(group)
+    ]

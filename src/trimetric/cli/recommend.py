@@ -1,0 +1,135 @@
+"""`trimetric recommend`, `similar-items` and `similar-users`: ask a saved model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from trimetric.cli.options import Json, Model, Threads
+from trimetric.cli.output import emit, emit_json, rows_table, show
+from trimetric.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from trimetric.models.base import Recommender
+
+ROWS_A_BLOCK = 1_000_000
+
+K = Annotated[int, Option("-k", help="The length of each list.")]
+Users = Annotated[list[str] | None, Option("--user", help="A user's id; repeat for more.")]
+
+
+def recommend(
+    model: Model,
+    user: Users = None,
+    users_file: Annotated[
+        str | None, Option(help="A text file with a user's id a line; - is standard input.")
+    ] = None,
+    every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
+    k: K = 10,
+    out: Annotated[
+        str | None, Option("--out", help="Write to a .parquet, .csv or .jsonl file.")
+    ] = None,
+    include_seen: Annotated[
+        bool, Option("--include-seen", help="Also items that the user was trained on.")
+    ] = False,
+    on_unknown: Annotated[
+        str, Option(help="Unknown users: error, popular (items), or skip.")
+    ] = "error",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Recommend items to users.
+
+    The nearest come first; the score of metric models is the squared distance.
+    """
+    from trimetric.cli.tables import write
+    from trimetric.models import load
+    from trimetric.retrieval import check_k
+
+    if (user is not None) + (users_file is not None) + every != 1:
+        raise ParameterError("give users by --user ID (repeatable), --users-file FILE or --all")
+    if every and out is None:
+        raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
+    check_k(k)
+    trained = load(model)
+    texts = user if user is not None else _lines(users_file) if users_file is not None else []
+    asked = trained.user_ids.values if every else trained.user_ids.parse(texts)
+
+    def blocks() -> "Iterator[pl.DataFrame]":
+        step = max(1, ROWS_A_BLOCK // min(k, len(trained.item_ids)))
+        for start in range(0, len(asked), step):
+            yield trained.recommend(
+                asked[start : start + step],
+                k,
+                exclude_seen=not include_seen,
+                on_unknown=on_unknown,  # type: ignore[arg-type]
+                threads=threads,
+            )
+
+    if out is not None:
+        rows = write(Path(out), blocks())
+        if json:
+            emit_json({"folder": model, "out": out, "users": len(asked), "rows": rows})
+        else:
+            emit(f"wrote {rows:,} recommendations for {len(asked):,} users to {out}")
+        return
+    import polars as pl
+
+    _answer(trained, model, "recommendations", pl.concat(blocks()), json)
+
+
+def similar_items(
+    model: Model,
+    item: Annotated[list[str], Option("--item", help="An item's id; repeat for more.")],
+    k: K = 10,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Find the items nearest to an item."""
+    from trimetric.models import load
+
+    trained = load(model)
+    found = trained.similar_items(trained.item_ids.parse(item), k, threads=threads)
+    _answer(trained, model, "similar", found, json)
+
+
+def similar_users(
+    model: Model,
+    user: Annotated[list[str], Option("--user", help="A user's id; repeat for more.")],
+    k: K = 10,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Find the users nearest to a user."""
+    from trimetric.models import load
+
+    trained = load(model)
+    found = trained.similar_users(trained.user_ids.parse(user), k, threads=threads)
+    _answer(trained, model, "similar", found, json)
+
+
+def _answer(
+    trained: "Recommender", folder: str, kind: str, rows: "pl.DataFrame", json: bool
+) -> None:
+    if json:
+        emit_json({"folder": folder, "model": trained.name, kind: rows.to_dicts()})
+    else:
+        show(rows_table(rows))
+
+
+def _lines(name: str) -> list[str]:
+    import sys
+
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        found = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"--users-file {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"--users-file {name} is not UTF-8 text; give one id a line") from None
+    if not found:
+        raise DataError(f"--users-file {name} holds no ids; give one id a line")
+    return found

@@ -1,0 +1,75 @@
+"""Settings of a model from a TOML file, `--preset` and `--set name=value`; later ones win."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from trimetric.errors import ParameterError
+
+_CONSTANTS = {"true": True, "false": False, "none": None}
+
+
+def collect(
+    model: str | None, config: str | None, preset: str | None, sets: list[str]
+) -> tuple[str, dict[str, Any]]:
+    """Return the model's name and its settings.
+
+    Raises
+    ------
+    ParameterError
+        The file cannot be read, or a name is unknown.
+    """
+    from trimetric.models import REGISTRY, create
+
+    settings = _toml(Path(config)) if config else {}
+    named = settings.pop("model", "sml")
+    model = model or named
+    if not isinstance(model, str) or model not in REGISTRY:
+        raise ParameterError(_unlike("model", str(model), list(REGISTRY)))
+    if preset is not None:
+        settings["preset"] = preset
+    settings |= dict(_pair(text) for text in sets)
+    known = [*create(model).get_params(), "preset", "variant"]
+    for name in settings:
+        if name not in known:
+            raise ParameterError(_unlike("setting", name, known))
+        if name in REGISTRY[model][2]:
+            raise ParameterError(f"model {model!r} is already a {name}; give --model sml with it")
+    return model, settings
+
+
+def parse(text: str) -> Any:
+    """Read a value as true, false, none, a whole number, a number, or else a word."""
+    text = text.strip()
+    if text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ParameterError(f"--set takes name=value, got {text!r}; for instance --set lr=.05")
+    return name.strip(), parse(value)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ParameterError(f"--config {path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ParameterError(f"--config {path} is not TOML: {error}") from None
+
+
+def _unlike(kind: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {hint}"
