@@ -46,10 +46,10 @@ _HOMES = {
 
 __all__ = [
     "CML",
+    "SML",
     "FullRanking",
     "Interactions",
     "Result",
-    "SML",
     "SampledCandidates",
     "Split",
     "__version__",
