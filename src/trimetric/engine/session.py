@@ -26,6 +26,7 @@ OPTIMIZERS = {
     "adagrad": updates.ADAGRAD,
     "adam": updates.ADAM,
 }
+SCHEDULES = ("linear", "constant")
 ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
 _ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
 _WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
@@ -48,6 +49,8 @@ class Settings:
     item_margin: float
     optimizer: str
     lr: float
+    schedule: str
+    epochs: int
     radius: float
     sphere: bool
     init_mean: float
@@ -117,9 +120,7 @@ class Session:
         if first_batch == 0:
             self._totals[:] = 0
         work, rule = self._work(team.threads), self._rule(epoch)
-        train(
-            0, 1, (0, 0), self._positives, self.space, rule, work
-        )
+        train(0, 1, (0, 0), self._positives, self.space, rule, work)
         each = self.settings.candidates + 2 if self.settings.negatives == "hardest" else 3
         stride = max(1, _WORK_A_STEP // (each * self.settings.batch_size))
         batch, pace = first_batch, self._paces.setdefault(team.threads, Pace(team.threads))
@@ -150,11 +151,18 @@ class Session:
             adaptive_users=s.adaptive_users,
             adaptive_items=s.adaptive_items,
             optimizer=np.int64(OPTIMIZERS[s.optimizer]),
-            lr=np.float32(s.lr),
+            lr=np.float32(self._rate(epoch)),
             radius=np.float32(s.radius),
+            margin=np.float32(s.margin),
+            item_margin=np.float32(s.item_margin),
             sphere=s.sphere,
             dim=np.float32(s.dim),
         )
+
+    def _rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch: constant, or falling on a line towards zero."""
+        s = self.settings
+        return s.lr if s.schedule == "constant" else s.lr * (1 - epoch / s.epochs)
 
     def _work(self, threads: int) -> Work:
         batch = min(self.settings.batch_size, len(self._positives.users))

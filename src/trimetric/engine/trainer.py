@@ -71,7 +71,9 @@ class Rule(NamedTuple):
     adaptive_items: Any  # bool
     optimizer: Any  # int64: ROWWISE, ADAGRAD or ADAM
     lr: Any  # float32
-    radius: Any  # float32
+    radius: Any  # float32: l of the ball
+    margin: Any  # float32: where m starts, and its limit
+    item_margin: Any  # float32: where n starts, and its limit
     sphere: Any  # bool
     dim: Any  # float32
 
@@ -271,7 +273,8 @@ def gather(me, threads, count, positives, space, rule, work, bias):
             corner = chain[corner]
         is_user = point < len(positives.indptr) - 1
         if has_margin and (rule.adaptive_users if is_user else rule.adaptive_items):
-            step_margin(margins, point, margin_pull, memory, rule, bias)
+            limit = rule.margin if is_user else rule.item_margin
+            step_margin(margins, point, margin_pull, limit, memory, rule, bias)
         if strength != 0:
             step_row(fresh, stepped, points, point, first, second, rule, bias)
             rows[stepped] = point

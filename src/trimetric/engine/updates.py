@@ -48,8 +48,8 @@ def project_all(table, radius, sphere):
 
 
 @inline
-def step_margin(margins, row, gradient, memory, rule, bias):
-    """Move one margin by the same optimiser and clip it to (0, l]; `memory` is (n, 2)."""
+def step_margin(margins, row, gradient, limit, memory, rule, bias):
+    """Move one margin by the same optimiser and clip it to (0, limit]; `memory` is (n, 2)."""
     if rule.optimizer == ADAM:
         memory[row, 0] = np.float32(0.9) * memory[row, 0] + np.float32(0.1) * gradient
         memory[row, 1] = np.float32(0.999) * memory[row, 1] + np.float32(0.001) * (
@@ -60,7 +60,7 @@ def step_margin(margins, row, gradient, memory, rule, bias):
     else:
         memory[row, 1] += gradient * gradient
         change = rule.lr * gradient / np.sqrt(memory[row, 1])
-    margins[row] = min(max(margins[row] - change, SMALLEST_MARGIN), rule.radius)
+    margins[row] = min(max(margins[row] - change, SMALLEST_MARGIN), limit)
 
 
 @inline

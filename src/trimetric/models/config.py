@@ -25,7 +25,7 @@ class TripletConfig:
     """Most passes over the interactions, 0..100000; with validation data training stops earlier."""
     batch_size: int = 512
     """Triplets in a mini-batch, 1..1000000; the paper's 512. γ does not depend on it."""
-    lr: float = 0.05
+    lr: float = 0.2
     """Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01."""
     schedule: str = "linear"
     """"linear": the rate falls from `lr` towards 0 over `epochs`; or "constant" (paper)."""
@@ -40,20 +40,20 @@ class TripletConfig:
     """S of "hardest", 1..60000; unused otherwise."""
     rank_weight: bool = False
     """Weigh the user's hinge by CML's ln(1 + rank) (Hsieh et al. 2017); needs "hardest"."""
-    lam: float = 0.1
+    lam: float = 0.2
     """λ of equation (6), 0..1000: the weight of the item's hinge; the paper's about .01."""
-    gamma: float = 500.0
+    gamma: float = 512.0
     """γ of equation (6), 0..1e6: how strongly margins grow, per 512 triplets. 512 holds them up."""
     adaptive_users: bool = True
     """Learn m_u for each user; otherwise all keep `margin`."""
     adaptive_items: bool = True
     """Learn n_v for each item; otherwise all keep `item_margin`."""
-    margin: float = 1.0
-    """m: where user margins start, or stay; above 0, up to `radius` if they are learned."""
-    item_margin: float = 1.0
-    """n: where item margins start, or stay; above 0, up to `radius` if they are learned."""
+    margin: float = 0.8
+    """m: where user margins start, and what they never exceed; above 0 (paper: 1)."""
+    item_margin: float = 0.8
+    """n: where item margins start, and what they never exceed; above 0 (paper: 1)."""
     radius: float = 1.0
-    """l: all positions stay within this distance of the origin, and learned margins below it."""
+    """l: all positions stay within this distance of the origin; the paper's 1."""
     sphere: bool = False
     """Keep positions at distance l instead of within it."""
     init_mean: float = 0.0
@@ -85,15 +85,6 @@ class TripletConfig:
         _one_of("optimizer", self.optimizer, list(OPTIMIZERS))
         _one_of("schedule", self.schedule, list(SCHEDULES))
         metrics.metric(self.metric)
-        for name, learned in (
-            ("margin", self.adaptive_users),
-            ("item_margin", self.adaptive_items),
-        ):
-            if learned and getattr(self, name) > self.radius:
-                raise ParameterError(
-                    f"{name} must be at most radius ({self.radius}) when margins are learned,"
-                    f" got {getattr(self, name)}; raise radius or turn adaptive margins off"
-                )
         if self.rank_weight and self.negatives != "hardest":
             raise ParameterError(
                 "rank_weight needs negatives='hardest', which estimates the rank;"
@@ -109,12 +100,12 @@ _RANGES: dict[str, tuple[float, float, bool, str]] = {
     "dim": (1, 4096, False, "64-128 suits most data"),
     "epochs": (0, 100_000, False, "20-100 suits most data"),
     "batch_size": (1, 1_000_000, False, "512 suits most data"),
-    "lr": (0, 10, True, "0.05 suits most data"),
+    "lr": (0, 10, True, "0.05-0.2 suits most data"),
     "candidates": (1, 60_000, False, "10-50 suits most data"),
-    "lam": (0, 1000, False, "0.01-0.1 suits most data"),
+    "lam": (0, 1000, False, "0.01-0.3 suits most data"),
     "gamma": (0, 1_000_000, False, "see the docs on margins"),
-    "margin": (0, 1000, True, "1 suits most data"),
-    "item_margin": (0, 1000, True, "1 suits most data"),
+    "margin": (0, 1000, True, "0.7-1 suits most data"),
+    "item_margin": (0, 1000, True, "0.7-1 suits most data"),
     "radius": (0, 1000, True, "1 suits most data"),
     "init_mean": (-1000, 1000, False, "0 suits most data"),
     "init_std": (0, 1000, False, "leave it out for 1/√dim, which suits most data"),

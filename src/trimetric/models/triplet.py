@@ -47,6 +47,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "gamma": 10.0,
         "init_mean": 0.1,
         "init_std": 0.03**0.5,
+        "margin": 1.0,
+        "item_margin": 1.0,
     },
     "released": {
         "negatives": "uniform",
@@ -57,6 +59,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lam": 0.01,
         "gamma": 10.0,
         "epochs": 800,
+        "margin": 1.0,
+        "item_margin": 1.0,
     },
 }
 """Settings of the paper (for Instant Video) and of the authors' code."""
