@@ -189,16 +189,17 @@ class Twin:
         self.owned = [set() for _ in range(self.n_users)]
         for user, item in zip(self.users, self.items, strict=True):
             self.owned[user].add(int(item))
-        self.step = 0
+        self.step, self.lr = 0, 0.0
         self.totals = [0.0, 0, 0, 0]
 
     def epoch(self, number, order):
         """Train on all pairs, in `order`."""
-        self.totals = [0.0, 0, 0, 0]
-        key = counter.key(self.settings.seed, DRAWS, number)
-        for start in range(0, len(order), self.settings.batch_size):
+        s, self.totals = self.settings, [0.0, 0, 0, 0]
+        self.lr = s.lr * (1 - number / s.epochs) if s.schedule == "linear" else s.lr
+        key = counter.key(s.seed, DRAWS, number)
+        for start in range(0, len(order), s.batch_size):
             self.step += 1
-            places = enumerate(order[start : start + self.settings.batch_size], start)
+            places = enumerate(order[start : start + s.batch_size], start)
             triplets = [self.triplet(key, t, place) for t, place in places]
             self.move([triplet for triplet in triplets if triplet is not None])
 
@@ -255,13 +256,13 @@ class Twin:
     def stepped(self, point, gradient):
         s, x = self.settings, self.points[point]
         if s.optimizer == "rowwise-adagrad":
-            return rowwise_adagrad(x, gradient, self.second[point], s.lr)
+            return rowwise_adagrad(x, gradient, self.second[point], self.lr)
         if s.optimizer == "adagrad":
-            return adagrad(x, gradient, self.second[point], s.lr)
-        return adam(x, gradient, self.first[point], self.second[point], s.lr, self.step)
+            return adagrad(x, gradient, self.second[point], self.lr)
+        return adam(x, gradient, self.first[point], self.second[point], self.lr, self.step)
 
     def stepped_margin(self, point, gradient):
         s, x, memory = self.settings, self.margins[point], self.memory[point]
         if s.optimizer == "adam":
-            return adam(x, gradient, memory[:1], memory[1:], s.lr, self.step)[0]
-        return adagrad(np.array([x]), np.array([gradient]), memory[1:], s.lr)[0]
+            return adam(x, gradient, memory[:1], memory[1:], self.lr, self.step)[0]
+        return adagrad(np.array([x]), np.array([gradient]), memory[1:], self.lr)[0]

@@ -7,7 +7,7 @@ import pytest
 
 from trimetric.engine import policy, threads
 from trimetric.engine.policy import INTERPRETED, kernel, thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Pace, Team
 from trimetric.errors import ParameterError
 
 compiled = pytest.mark.skipif(INTERPRETED, reason="interpreted kernels run on one thread")
@@ -32,6 +32,23 @@ def test_results_come_in_order(size):
     with Team(size) as team:
         for _ in range(50):
             assert team.run(lambda me: me * me) == [me * me for me in range(size)]
+
+
+def test_a_part_of_the_team_can_work():
+    with Team(4) as team:
+        for size in (1, 4, 2, 3, 4):
+            assert team.run(lambda me: me, size) == list(range(size))
+
+
+def test_pace_finds_the_fastest_and_tries_again():
+    pace = Pace(5)
+    for speeds, best in (({5: 1.0, 2: 3.0, 1: 2.0}, 2), ({5: 9.0, 2: 3.0, 1: 2.0}, 5)):
+        chosen = []
+        for _ in range(2 * Pace.RETRY):
+            chosen.append(pace.choose())
+            pace.learn(chosen[-1], speeds[chosen[-1]])
+        assert set(chosen) == {5, 2, 1}
+        assert set(chosen[Pace.RETRY + 2 : 2 * Pace.RETRY - 1]) == {best}
 
 
 def test_all_work_at_the_same_time():
