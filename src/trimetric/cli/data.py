@@ -170,9 +170,10 @@ def _lines_table(found: dict[str, Any]) -> Any:
     table.add_column()
     for key, value in found.items():
         if isinstance(value, dict):
-            shown = {name: v for name, v in value.items() if key != "rows" or v or name[0] == "r"}
             value = "   ".join(
-                f"{name} {_number(v)}" for name, v in shown.items() if name != "seconds"
+                f"{name.replace('_', ' ')} {_number(v)}"
+                for name, v in value.items()
+                if name != "seconds" and (key != "rows" or v)
             )
         elif isinstance(value, list):
             value = ", ".join(value)

@@ -1,0 +1,57 @@
+"""Run the command line as a process of its own, as a user would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+COMMAND = [sys.executable, "-c", "from trimetric.cli import main; main()"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which no real data set is found."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIMETRIC_")}
+    return {**kept, "TRIMETRIC_CACHE": "/nowhere", **more}
+
+
+def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **more,
+    )
+
+
+def done(*args: Any, **more: Any) -> str:
+    """Run a command that must succeed; return its standard output."""
+    ran = trimetric(*args, **more)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def document(*args: Any, **more: Any) -> Any:
+    """Run a command that must succeed with --json; return the document."""
+    return json.loads(done(*args, "--json", **more))
+
+
+def refused(*args: Any, code: int = 2, **more: Any) -> str:
+    """Run a command that must fail in good order; return what it said."""
+    ran = trimetric(*args, **more)
+    assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
+    assert "Traceback" not in ran.stderr
+    assert ran.stdout == ""
+    return ran.stderr
+
+
+def tensors(folder: Path) -> dict[str, bytes]:
+    """Return the tensors files of a model, by name."""
+    found = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+    assert found, f"no model in {folder}"
+    return found
