@@ -64,7 +64,7 @@ class TripletConfig:
     """What validation measures, on full ranking."""
     validate_every: int = 5
     """Epochs between two validations, at least 1."""
-    patience: int = 4
+    patience: int = 6
     """Validations without a new best before training stops; 0 trains all epochs."""
     seed: int = 0
     """Any integer of 64 bits; the same seed, data and settings give the same bits."""
@@ -110,7 +110,7 @@ _RANGES: dict[str, tuple[float, float, bool, str]] = {
     "init_mean": (-1000, 1000, False, "0 suits most data"),
     "init_std": (0, 1000, False, "leave it out for 1/√dim, which suits most data"),
     "validate_every": (1, 100_000, False, "5 suits most data"),
-    "patience": (0, 100_000, False, "4 suits most data"),
+    "patience": (0, 100_000, False, "6 suits most data"),
     "seed": (-(2**63), 2**63 - 1, False, "any integer will do"),
 }
 

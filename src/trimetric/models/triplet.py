@@ -334,7 +334,7 @@ class CML(SML):
     """
 
     name: ClassVar[str] = "cml"
-    defaults: ClassVar[dict[str, Any]] = {"rank_weight": True, "candidates": 20}
+    defaults: ClassVar[dict[str, Any]] = {"rank_weight": True}
     fixed: ClassVar[dict[str, Any]] = {
         "lam": 0.0,
         "adaptive_users": False,
