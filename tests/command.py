@@ -1,11 +1,17 @@
-"""Run the command line as a process of its own, as a user would."""
+"""Run the command line: in this process, which is quick, or in one of its own, as a user would."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+from trimetric.cli import main
 
 COMMAND = [sys.executable, "-c", "from trimetric.cli import main; main()"]
 
@@ -17,7 +23,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end in a process of its own."""
     return subprocess.run(
         [*COMMAND, *map(str, args)],
         cwd=cwd,
@@ -29,9 +35,26 @@ def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.Co
     )
 
 
+def inside(*args: Any, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch.dict(os.environ, environment(), clear=True),
+        warnings.catch_warnings(),
+    ):
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
+
+
 def done(*args: Any, **more: Any) -> str:
     """Run a command that must succeed; return its standard output."""
-    ran = trimetric(*args, **more)
+    ran = inside(*args, **more)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -42,7 +65,7 @@ def document(*args: Any, **more: Any) -> Any:
 
 
 def refused(*args: Any, code: int = 2, **more: Any) -> str:
-    """Run a command that must fail in good order; return what it said."""
+    """Run a command that must fail in good order, in a process of its own; return what it said."""
     ran = trimetric(*args, **more)
     assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
     assert "Traceback" not in ran.stderr
