@@ -1,0 +1,22 @@
+"""What models reach on real data, far from the edge: a fall below this is a defect."""
+
+import numpy as np
+import pytest
+
+import trimetric as tm
+from popularity import Popularity
+
+
+@pytest.mark.usefixtures("real_data")
+def test_ml_100k() -> None:
+    data = tm.datasets.load("ml_100k", min_rating=4)
+    split = tm.split_per_user(data, test=0.2, valid=0.1)
+
+    def ndcg(model: object) -> float:
+        return tm.evaluate(model, split).metrics["ndcg@10"]
+
+    popular = ndcg(Popularity(split.train))
+    assert 0.1 < popular < 0.25
+    for model in (tm.SML(epochs=15), tm.CML(epochs=15), tm.SML(epochs=15, optimizer="adagrad")):
+        assert ndcg(model.fit(split.train)) > 1.5 * popular
+    assert np.isclose(ndcg(tm.SML(epochs=0).fit(split.train)), 0, atol=0.03)
