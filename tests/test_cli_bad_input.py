@@ -228,9 +228,11 @@ def test_a_full_disk(small_disk: Path, trained: Path, room: Path) -> None:
     everyone = ("recommend", trained / "m", "--all", "-k", 50)
     for name in ("r.csv", "r.jsonl", "r.parquet"):
         said = refused(*everyone, "--out", small_disk / name)
-        assert f"cannot write {small_disk / name}" in said
-    pairs = range(90_000)
-    many = pl.DataFrame({"user": [n % 300 for n in pairs], "item": [n * 7919 for n in pairs]})
+        assert f"cannot write {small_disk / name}: No space left on device; free some" in said
+    pairs = range(400_000)
+    many = pl.DataFrame(
+        {"user": [n % 300 for n in pairs], "item": [n * 7919 % 20011 for n in pairs]}
+    )
     many.write_parquet(room / "many.parquet")
     said = refused("data", "split", room / "many.parquet", "--out", small_disk / "s")
     assert "No space left" in said

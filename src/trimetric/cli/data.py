@@ -208,6 +208,7 @@ def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:
     """Fill a new folder beside the final one and rename it."""
     import json
 
+    from trimetric.cli.tables import system_errors
     from trimetric.files import output_errors, replacing
 
     _refuse_other_files(folder)
@@ -221,7 +222,7 @@ def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:
                 part = getattr(split, name)
                 if part is not None:
                     frame = part.to_frame()
-                    with replacing(fresh / f"{name}.parquet") as out:
+                    with replacing(fresh / f"{name}.parquet") as out, system_errors():
                         frame.drop("split", strict=False).write_parquet(out)
             with replacing(fresh / "split.json") as out:
                 out.write(json.dumps(document, indent=2).encode())

@@ -1,11 +1,14 @@
 """Write frames that come block by block to one file, in bounded memory and in one step."""
 
+import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from trimetric.errors import OutputError, ParameterError
+from trimetric.errors import ParameterError
 from trimetric.files import replacing
 
 if TYPE_CHECKING:
@@ -26,19 +29,26 @@ def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     if path.suffix not in writers:
         raise ParameterError(f"--out must end in .parquet, .csv or .jsonl, got {path.name!r}")
     counted = _Counted(blocks)
-    with replacing(path) as out:
+    with replacing(path) as out, system_errors():
         try:
             writers[path.suffix](out, counted)
-        except Exception as error:
+        except Exception:
             if counted.failure is not None:
                 raise counted.failure from None
-            # Polars has its own errors for a disk that is full, by the writer's format.
-            if isinstance(error, OSError) or type(error).__module__.startswith("polars"):
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                raise OutputError(f"cannot write {path}: {error}; choose another place") from error
             raise
     return counted.rows
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Give the errors of the system, which Polars wraps in its own, back as `OSError`."""
+    try:
+        yield
+    except Exception as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None or getattr(error, "errno", None):
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 class _Counted:
