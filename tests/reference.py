@@ -251,7 +251,8 @@ class Twin:
             self.points[point] = projected(moved, s.radius, s.sphere)
         for point, gradient in margin_gradients.items():
             moved = self.stepped_margin(point, gradient)
-            self.margins[point] = min(max(moved, 1e-6), s.radius)
+            limit = s.margin if point < self.n_users else s.item_margin
+            self.margins[point] = min(max(moved, 1e-6), limit)
 
     def stepped(self, point, gradient):
         s, x = self.settings, self.points[point]

@@ -10,8 +10,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+import reference
 from test_engine_trainer import BASE, interactions
 from trimetric.engine.policy import INTERPRETED
+from trimetric.engine.ranking import top_k
 from trimetric.engine.session import Session
 from trimetric.engine.threads import Team
 
@@ -93,6 +95,28 @@ def test_a_fresh_session_goes_on_from_the_arrays(optimizer):
             after.arrays[name][...] = array
         after.run(0, batch, team, lambda batch: False)
     assert digest(after) == digest(whole)
+
+
+@pytest.mark.usefixtures("real_data")
+def test_real_data_threads_pauses_and_lists():
+    from trimetric.data import datasets
+
+    data = datasets.load("ml_100k", min_rating=4)
+    arrays = data.users, data.items, data.indptr, data.n_items
+    settings = replace(BASE, dim=50, batch_size=512, negatives="hardest", init_std=50**-0.5)
+    alone = trained(settings, arrays)
+    assert alone.totals.triplets == len(data)
+    for threads in (2, 3):
+        again = trained(settings, arrays, threads, pause=lambda batch: True)
+        assert digest(again) == digest(alone)
+    users, items = np.split(alone.space.points[:, :50], [data.n_users])
+    found, distances = top_k(users, items, 10, (data.indptr, data.items))
+    for user in range(0, data.n_users, 20):
+        exact = reference.distances(users[user : user + 1], items)[0]
+        owned = data.items[data.indptr[user] : data.indptr[user + 1]]
+        best = reference.ranking(exact, owned.tolist())[:10]
+        assert found[user].tolist() == best
+        assert (distances[user] == exact[best]).all()
 
 
 def test_totals_start_anew_with_each_epoch():

@@ -31,8 +31,8 @@ def run_step(g, k, table, row, first, second, rule, step):
 
 
 @kernel
-def run_margin(margins, row, gradient, memory, rule, step):
-    updates.step_margin(margins, row, gradient, memory, rule, updates.adam_bias(step))
+def run_margin(margins, row, gradient, limit, memory, rule, step):
+    updates.step_margin(margins, row, gradient, limit, memory, rule, updates.adam_bias(step))
 
 
 @kernel
@@ -120,9 +120,10 @@ def test_margins_over_time_equal_the_twin(name):
     margins = np.full(3, 0.5, dtype=np.float32)
     memory = np.full((3, 2), start, dtype=np.float32)
     m, state = np.array([0.5]), np.full(2, start)
+    rule, limit = rule_of(name, 0.1), np.float32(0.9)
     for step in range(1, 40):
         gradient = rng.normal(0, 1)
-        run_margin(margins, 1, np.float32(gradient), memory, rule_of(name, 0.1, 0.9), step)
+        run_margin(margins, 1, np.float32(gradient), limit, memory, rule, step)
         g = np.array([gradient])
         moved = (
             reference.adam(m, g, state[:1], state[1:], 0.1, step)
@@ -137,12 +138,13 @@ def test_margins_over_time_equal_the_twin(name):
 
 
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.parametrize("radius", [0.25, 1.0, 3.0])
-def test_margins_stay_above_zero_and_within_the_radius(name, radius):
-    for gradient, end in ((100, np.float32(1e-6)), (-100, np.float32(radius))):
-        margins = np.full(1, radius / 2, dtype=np.float32)
+@pytest.mark.parametrize("limit", [0.25, 1.0, 3.0])
+def test_margins_stay_above_zero_and_within_their_limit(name, limit):
+    limit, rule = np.float32(limit), rule_of(name, 0.5)
+    for gradient, end in ((100, np.float32(1e-6)), (-100, limit)):
+        margins = np.full(1, limit / 2, dtype=np.float32)
         memory = np.full((1, 2), 0 if name == "adam" else 0.1, dtype=np.float32)
         for step in range(1, 200):
-            run_margin(margins, 0, np.float32(gradient), memory, rule_of(name, 0.5, radius), step)
-            assert 0 < margins[0] <= np.float32(radius)
+            run_margin(margins, 0, np.float32(gradient), limit, memory, rule, step)
+            assert 0 < margins[0] <= limit
         assert margins[0] == end
