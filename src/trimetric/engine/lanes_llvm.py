@@ -112,32 +112,34 @@ def squared_norm(typing, a, i):  # noqa: D103
     return types.float32(a, i), _emit(code)
 
 
-def _pull_code(add: bool) -> Callable[[_Rows], None]:
-    def code(r: _Rows) -> None:
+def _pull_code(add: bool) -> Callable[[_Rows], Any]:
+    def code(r: _Rows) -> Any:
         out, b = r.row(0), r.builder
         x, y, z = (r.row(2, number) for number in (3, 4, 5))
         far_weight, near_weight = r.scalar(6), r.scalar(7)
 
-        def body(c: Any) -> None:
+        def gradient(c: Any) -> Any:
             origin = r.load(z, c)
             far = b.fmul(far_weight, b.fsub(r.load(x, c), origin))
             near = b.fmul(near_weight, b.fsub(r.load(y, c), origin))
             total = b.fadd(far, near)
-            r.store(b.fadd(r.load(out, c), total) if add else total, out, c)
+            value = b.fadd(r.load(out, c), total) if add else total
+            r.store(value, out, c)
+            return value
 
-        r.each_chunk(body)
+        return r.sum_over_chunks(gradient)
 
     return code
 
 
 @intrinsic
 def pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
-    return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
 
 
 @intrinsic
 def add_pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
-    return types.void(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
 
 
 @intrinsic
@@ -150,12 +152,12 @@ def scale(typing, g, k, factor):  # noqa: D103
 
 
 @intrinsic
-def copy(typing, out, k, a, i):  # noqa: D103
+def copy(typing, out, k, a, i, factor):  # noqa: D103
     def code(r: _Rows) -> None:
-        to, x = r.row(0), r.row(2)
-        r.each_chunk(lambda c: r.store(r.load(x, c), to, c))
+        to, x, f = r.row(0), r.row(2), r.scalar(4)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(f, r.load(x, c)), to, c))
 
-    return types.void(out, k, a, i), _emit(code)
+    return types.void(out, k, a, i, factor), _emit(code)
 
 
 @intrinsic

@@ -29,15 +29,20 @@ def squared_norm(a: np.ndarray, i: int) -> np.float32:
 
 
 def pull(g, k, points, x, y, z, a, b):
-    """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]): see `objective`."""
+    """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]); returns ‖g[k]‖².
+
+    This is one corner's gradient: see `objective`.
+    """
     far, near = points[x] - points[z], points[y] - points[z]
     g[k] = np.float32(a) * far + np.float32(b) * near
+    return squared_norm(g, k)
 
 
 def add_pull(g, k, points, x, y, z, a, b):
-    """g[k] += a·(points[x] − points[z]) + b·(points[y] − points[z])."""
+    """g[k] += a·(points[x] − points[z]) + b·(points[y] − points[z]); returns ‖g[k]‖²."""
     far, near = points[x] - points[z], points[y] - points[z]
     g[k] += np.float32(a) * far + np.float32(b) * near
+    return squared_norm(g, k)
 
 
 def scale(g: np.ndarray, k: int, factor: float) -> None:
@@ -45,9 +50,9 @@ def scale(g: np.ndarray, k: int, factor: float) -> None:
     g[k] *= np.float32(factor)
 
 
-def copy(out: np.ndarray, k: int, a: np.ndarray, i: int) -> None:
-    """out[k] = a[i]."""
-    out[k] = a[i]
+def copy(out: np.ndarray, k: int, a: np.ndarray, i: int, factor: float) -> None:
+    """out[k] = factor·a[i]."""
+    out[k] = np.float32(factor) * a[i]
 
 
 def descend(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.float32:

@@ -16,30 +16,31 @@ POPULARITY_ATTEMPTS = 32
 
 @inline
 def interacted(item, user, indptr, items):
-    """Tell whether `item` is among the user's training items (binary search)."""
-    low, high = indptr[user], indptr[user + 1]
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
-        if items[middle] < item:
-            low = middle + 1
-        else:
-            high = middle
-    return low < end and items[low] == item
+    """Tell whether `item` is among the user's training items."""
+    low, count = indptr[user], indptr[user + 1] - indptr[user]
+    if count == 0:
+        return False
+    while count > 1:  # halving without a branch on the comparison, which would be a coin toss
+        half = count >> 1
+        low += half * (items[low + half] <= item)
+        count -= half
+    return items[low] == item
 
 
 @inline
 def missing_item(rank, user, indptr, items):
-    """Return the item with `rank` (from 0) among those the user has not interacted with."""
-    start = indptr[user]
-    low, high = start, indptr[user + 1]
-    while low < high:
-        middle = (low + high) >> 1
-        if items[middle] - (middle - start) <= rank:
-            low = middle + 1
-        else:
-            high = middle
-    return np.int64(rank + (low - start))
+    """Return the item with `rank` (from 0) among those the user has not interacted with.
+
+    It is `rank` more than how many of the user's items come before it: item number i of the user,
+    counted from 0, does if items[i] − i <= rank.
+    """
+    start, count = indptr[user], indptr[user + 1] - indptr[user]
+    before = 0
+    while count > 0:
+        half = (count + 1) >> 1
+        before += half * (items[start + before + half - 1] - (before + half - 1) <= rank)
+        count -= half
+    return np.int64(rank + before)
 
 
 @inline

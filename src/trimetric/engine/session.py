@@ -167,19 +167,21 @@ class Session:
     def _work(self, threads: int) -> Work:
         batch = min(self.settings.batch_size, len(self._positives.users))
         corners = 3 * batch
+        room = min(corners, self.n_points)
+        triplets = np.zeros((batch, 4), dtype=np.int32)
         n_items, drawn = self.n_points - self.n_users, self.settings.candidates
         return Work(
-            triplets=np.zeros((batch, 3), dtype=np.int32),
+            triplets=triplets,
+            corners=triplets.reshape(-1),
             pulls=np.zeros((batch, 2), dtype=np.float32),
             loss=np.zeros(batch, dtype=np.float32),
             weights=rank_weights(n_items, drawn),
             heads=np.full(self.n_points, -1, dtype=np.int32),
             own=np.zeros((threads, corners + 1), dtype=np.int32),
-            chain=np.zeros((threads, corners), dtype=np.int32),
+            chain=np.zeros((threads, 4 * batch), dtype=np.int32),
             rows=np.zeros((threads, corners), dtype=np.int32),
-            fresh=tuple(
-                lanes.table(min(corners, self.n_points), self.settings.dim) for _ in range(threads)
-            ),
+            factors=np.zeros((threads, corners), dtype=np.float32),
+            fresh=lanes.table(threads * room, self.settings.dim).reshape(threads, room, -1),
             arrivals=arrivals(),
             totals=self._totals,
         )

@@ -5,6 +5,7 @@ many mini-batches, and a step of a few hundred nanoseconds replaces a fork and j
 arrivals only grows, so nothing has to be reset.
 """
 
+import platform
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from trimetric.engine.policy import INTERPRETED, inline
 
-SPINS = 2000
+SPINS = 500
 _yield_processor = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
@@ -46,10 +48,31 @@ def _arrivals(typing, counter):
     return types.int64(counter), code
 
 
+@intrinsic
+def _breathe(typing):
+    """Tell the processor that this is a waiting loop, so that a sibling thread gets its units."""
+    machine = platform.machine().lower()
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        if machine in ("x86_64", "amd64"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            name, arguments = "llvm.x86.sse2.pause", []
+        elif machine in ("aarch64", "arm64"):
+            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
+            name, arguments = "llvm.aarch64.hint", [ir.Constant(ir.IntType(32), 1)]
+        else:
+            return context.get_dummy_value()
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
 def _meet_compiled(counter, target):
     _arrive(counter)
     spins = 0
     while _arrivals(counter) < target:
+        _breathe()
         spins += 1
         if spins > SPINS:
             _yield_processor()

@@ -81,15 +81,17 @@ class Rule(NamedTuple):
 class Work(NamedTuple):
     """Room for one mini-batch of B triplets on T threads."""
 
-    triplets: np.ndarray  # int32[B, 3]: the points (u, v, v⁻); v⁻ = -1 if the user has every item
+    triplets: np.ndarray  # int32[B, 4]: the points (u, v, v⁻), v⁻ = -1 if the user has all items
+    corners: np.ndarray  # int32[4B]: the same memory; corner r of triplet t is number 4t + r
     pulls: np.ndarray  # float32[B, 2]: a = 2w or 0, b = 2λ or 0 (see objective)
     loss: np.ndarray  # float32[B]
     weights: np.ndarray  # float32[S + 1]: CML's rank weight by number of impostors
     heads: np.ndarray  # int32[n_users + n_items], all -1 between batches
-    own: np.ndarray  # int32[T, 3B + 1]: the corners a thread owns
-    chain: np.ndarray  # int32[T, 3B]: the next corner at the same point, or -1
+    own: np.ndarray  # int32[T, 3B + 1]: numbers of the corners a thread owns
+    chain: np.ndarray  # int32[T, 4B]: the next corner at the same point, or -1
     rows: np.ndarray  # int32[T, 3B]: which point each fresh row is
-    fresh: tuple  # T tables float32[min(3B, n_users + n_items), width]
+    factors: np.ndarray  # float32[T, 3B]: what projects each fresh row
+    fresh: np.ndarray  # float32[T, min(3B, n_users + n_items), width]
     arrivals: np.ndarray  # int64[16]
     totals: np.ndarray  # float64[4]: loss, active user hinges, active item hinges, triplets
 
@@ -116,7 +118,7 @@ def train(me, threads, span, positives, space, rule, work):
         met += threads
         meet(work.arrivals, met)
         for k in range(stepped):
-            copy(space.points, work.rows[me, k], work.fresh[me], k)
+            copy(space.points, work.rows[me, k], work.fresh[me], k, work.factors[me, k])
     met += threads
     meet(work.arrivals, met)
 
@@ -165,18 +167,21 @@ def judge(low, high, first, positives, space, rule, work):
             d_un = squared_distance(points, u, points, max(n, 0))
         a, b, loss = np.float32(0), np.float32(0), np.float32(0)
         if n >= 0:
-            h = user_hinge(d_uv, d_un, margins[u])
-            if not h <= 0:  # NaN counts as active, so that the loss shows it
-                a = weight
-                loss += weight * h
+            a, loss = active(user_hinge(d_uv, d_un, margins[u]), weight)
             if lam > 0:
-                h = item_hinge(d_uv, squared_distance(points, v, points, n), margins[v])
-                if not h <= 0:
-                    b = lam
-                    loss += lam * h
+                d_vn = squared_distance(points, v, points, n)
+                b, item_loss = active(item_hinge(d_uv, d_vn, margins[v]), lam)
+                loss += item_loss
         pulls[t, 0] = a + a
         pulls[t, 1] = b + b
         work.loss[t] = loss
+
+
+@inline
+def active(hinge, weight):
+    """Return the weight where the hinge pulls, else 0, and its loss; NaN pulls, and so shows."""
+    pulling = weight * (not hinge <= 0)
+    return np.float32(pulling), np.float32(pulling * hinge)
 
 
 @inline
@@ -218,23 +223,24 @@ def owner(point, threads):
 def claim(me, threads, count, rule, work):
     """List the corners that pull at this thread's points; chain those at the same point.
 
-    Corner 3t + r is corner r of triplet t. A margin feels γ even where its hinge rests.
+    A margin feels γ even where its hinge rests. Conditions are joined without branches.
     """
-    triplets, pulls, heads = work.triplets, work.pulls, work.heads
+    triplets, pulls, heads, corners_ = work.triplets, work.pulls, work.heads, work.corners
     own, chain = work.own[me], work.chain[me]
+    users, items = rule.adaptive_users, rule.adaptive_items
     owned = 0
     for t in range(count):
         real = triplets[t, 2] >= 0
-        pulled = pulls[t, 0] != 0 or pulls[t, 1] != 0
-        own[owned] = 3 * t
-        owned += real and (pulled or rule.adaptive_users) and owner(triplets[t, 0], threads) == me
-        own[owned] = 3 * t + 1
-        owned += real and (pulled or rule.adaptive_items) and owner(triplets[t, 1], threads) == me
-        own[owned] = 3 * t + 2
-        owned += real and pulled and owner(triplets[t, 2], threads) == me
+        pulled = real & ((pulls[t, 0] != 0) | (pulls[t, 1] != 0))
+        own[owned] = 4 * t
+        owned += (pulled | (real & users)) & (owner(triplets[t, 0], threads) == me)
+        own[owned] = 4 * t + 1
+        owned += (pulled | (real & items)) & (owner(triplets[t, 1], threads) == me)
+        own[owned] = 4 * t + 2
+        owned += pulled & (owner(triplets[t, 2], threads) == me)
     for i in range(owned - 1, -1, -1):
         corner = own[i]
-        point = triplets[corner // 3, corner % 3]
+        point = corners_[corner]
         chain[corner] = heads[point]
         heads[point] = corner
     return owned
@@ -245,41 +251,43 @@ def gather(me, threads, count, positives, space, rule, work, bias):
     """Step the points this thread owns, into its buffer; return how many there are."""
     points, first, second = space.points, space.first, space.second
     margins, memory, gamma = space.margins, space.memory, rule.gamma
-    triplets, pulls, heads = work.triplets, work.pulls, work.heads
+    corners_, pulls, heads = work.corners, work.pulls, work.heads
     own, chain, rows, fresh = work.own[me], work.chain[me], work.rows[me], work.fresh[me]
+    factors, n_users = work.factors[me], len(positives.indptr) - 1
     owned = claim(me, threads, count, rule, work)
-    stepped = 0
+    k = 0
     for i in range(owned):
         corner = own[i]
-        point = triplets[corner // 3, corner % 3]
+        point = corners_[corner]
         if heads[point] != corner:
             continue  # summed with the point's first corner
         heads[point] = -1
-        strength, margin_pull, has_margin = np.float32(0), np.float32(0), False
-        begun = False
+        strength, margin_pull = np.float32(0), np.float32(0)
+        square, begun, has_margin = np.float32(0), False, False
         while corner >= 0:
-            t, role = corner // 3, corner % 3
+            t, role = corner >> 2, corner & 3
             a, b = pulls[t, 0], pulls[t, 1]
-            x, y, z = corners(role, triplets[t, 0], triplets[t, 1], triplets[t, 2])
+            x, y, z = corners(role)
+            x, y, z = corners_[4 * t + x], corners_[4 * t + y], corners_[4 * t + z]
             if begun:
-                add_pull(fresh, stepped, points, x, y, z, a, b)
+                square = add_pull(fresh, k, points, x, y, z, a, b)
             else:
-                pull(fresh, stepped, points, x, y, z, a, b)
+                square = pull(fresh, k, points, x, y, z, a, b)
                 begun = True
             strength += a + b
             if role < 2:
                 margin_pull += margin_gradient(pulls[t, role], gamma)
                 has_margin = True
             corner = chain[corner]
-        is_user = point < len(positives.indptr) - 1
+        is_user = point < n_users
         if has_margin and (rule.adaptive_users if is_user else rule.adaptive_items):
             limit = rule.margin if is_user else rule.item_margin
             step_margin(margins, point, margin_pull, limit, memory, rule, bias)
         if strength != 0:
-            step_row(fresh, stepped, points, point, first, second, rule, bias)
-            rows[stepped] = point
-            stepped += 1
-    return stepped
+            factors[k] = step_row(fresh, k, square, points, point, first, second, rule, bias)
+            rows[k] = point
+            k += 1
+    return k
 
 
 @inline

@@ -1,6 +1,7 @@
 """Optimiser steps on one row or one margin, and the projection that follows.
 
-Row k of `g` brings the gradient and leaves as the row's new value; the table itself is not written.
+Row k of `g` brings the gradient and leaves as the row's new value, to be projected by the factor
+returned; the table itself is not written.
 `state` is the optimiser's memory of the table: `first` and `second`, each (n, width) or narrower
 where the rule needs less. Only rows that a mini-batch touches move, so Adam is the lazy form.
 """
@@ -15,41 +16,46 @@ SMALLEST_MARGIN = np.float32(1e-6)  # the paper keeps margins in (0, l]
 
 
 @inline
-def step_row(g, k, table, row, first, second, rule, bias):
-    """Turn gradient g[k] into the new value of table[row], projected.
+def step_row(g, k, square, table, row, first, second, rule, bias):
+    """Turn gradient g[k] into the new value of table[row]; return the factor that projects it.
 
-    Row-wise Adagrad keeps one number a row: the sum of the mean squares of its gradients. `bias`
-    holds Adam's two corrections at this mini-batch.
+    Row-wise Adagrad keeps one number a row: the sum of the mean squares of its gradients. `square`
+    is ‖g[k]‖², and `bias` holds Adam's two corrections at this mini-batch.
     """
     if rule.optimizer == ROWWISE:
-        second[row, 0] += squared_norm(g, k) / rule.dim
+        second[row, 0] += square / rule.dim
         norm = descend(g, k, table, row, rule.lr / np.sqrt(second[row, 0]))
     elif rule.optimizer == ADAGRAD:
         norm = adagrad(g, k, table, row, second, row, rule.lr)
     else:
         norm = adam(g, k, table, row, first, row, second, row, rule.lr * bias[0], bias[1])
-    project(g, k, norm, rule)
+    return projection(norm, rule.radius, rule.sphere)
 
 
 @inline
-def project(g, k, norm, rule):
-    """Bring g[k], of squared norm `norm`, into the ball of radius l, or onto its sphere."""
-    if norm > rule.radius * rule.radius or (rule.sphere and norm > 0):
-        scale(g, k, rule.radius / np.sqrt(norm))
+def projection(square, radius, sphere):
+    """Return what brings a row of ‖·‖² = `square` into the ball of radius l, or onto its sphere."""
+    if (square > radius * radius) | (sphere & (square > 0)):
+        return radius / np.sqrt(square)
+    return np.float32(1)
 
 
 @kernel
 def project_all(table, radius, sphere):
     """Bring every row into the ball of `radius`, or onto its sphere."""
     for row in range(len(table)):
-        norm = squared_norm(table, row)
-        if norm > radius * radius or (sphere and norm > 0):
-            scale(table, row, radius / np.sqrt(norm))
+        scale(table, row, projection(squared_norm(table, row), radius, sphere))
 
 
 @inline
 def step_margin(margins, row, gradient, limit, memory, rule, bias):
-    """Move one margin by the same optimiser and clip it to (0, limit]; `memory` is (n, 2)."""
+    """Move one margin by the same optimiser and clip it to (0, limit]; `memory` is (n, 2).
+
+    At its limit and pushed further, a margin neither moves nor remembers: its gradient, projected
+    on what is allowed, is zero.
+    """
+    if margins[row] >= limit and gradient <= 0:
+        return
     if rule.optimizer == ADAM:
         memory[row, 0] = np.float32(0.9) * memory[row, 0] + np.float32(0.1) * gradient
         memory[row, 1] = np.float32(0.999) * memory[row, 1] + np.float32(0.001) * (
