@@ -250,8 +250,10 @@ class Twin:
             moved = self.stepped(point, gradient)
             self.points[point] = projected(moved, s.radius, s.sphere)
         for point, gradient in margin_gradients.items():
-            moved = self.stepped_margin(point, gradient)
             limit = s.margin if point < self.n_users else s.item_margin
+            if self.margins[point] >= limit and gradient <= 0:
+                continue  # it cannot follow, and does not remember
+            moved = self.stepped_margin(point, gradient)
             self.margins[point] = min(max(moved, 1e-6), limit)
 
     def stepped(self, point, gradient):

@@ -25,12 +25,12 @@ def run_squared_norm(a, i):
 
 @kernel
 def run_pull(g, k, points, corners, weights):
-    lanes.pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
+    return lanes.pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
 
 
 @kernel
 def run_add_pull(g, k, points, corners, weights):
-    lanes.add_pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
+    return lanes.add_pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
 
 
 @kernel
@@ -39,8 +39,8 @@ def run_scale(g, k, factor):
 
 
 @kernel
-def run_copy(out, k, a, i):
-    lanes.copy(out, k, a, i)
+def run_copy(out, k, a, i, factor):
+    lanes.copy(out, k, a, i, factor)
 
 
 @kernel
@@ -85,10 +85,10 @@ def rooms(draw):
     return tables, numbers, weights
 
 
-def twice(operation, twin, tables, *arguments):
+def twice(operation, twin, tables):
     """Run an operation and its twin on copies of the same tables; both results and tables agree."""
     ours, theirs = ([lanes.padded_table(t) for t in tables] for _ in range(2))
-    got, expected = operation(ours, *arguments), twin(theirs, *arguments)
+    got, expected = operation(ours), twin(theirs)
     assert expected is None or same(got, expected)
     for mine, other in zip(ours, theirs, strict=True):
         assert same(mine, other)
@@ -123,11 +123,13 @@ def test_pulls_equal_numpy_and_their_formula(room):
     x, y, z = (points[number] for number in corners)
     term = weights[0] * (x - z) + weights[1] * (y - z)
 
-    def set_to(tables, *_):
+    def set_to(tables):
         tables[0][k] = term
+        return reference.lane_sum(tables[0][k] ** 2)
 
-    def added(tables, *_):
+    def added(tables):
         tables[0][k] += term
+        return reference.lane_sum(tables[0][k] ** 2)
 
     for ours, numpy_form, formula in (
         (run_pull, lanes_numpy.pull, set_to),
@@ -143,9 +145,14 @@ def test_pulls_equal_numpy_and_their_formula(room):
 def test_scale_and_copy_equal_numpy(room):
     (g, a, _, _), (k, i, _, _), (factor, _) = room
     twice(lambda t: run_scale(t[0], k, factor), lambda t: lanes_numpy.scale(t[0], k, factor), (g,))
-    twice(
-        lambda t: run_copy(t[0], k, t[1], i), lambda t: lanes_numpy.copy(t[0], k, t[1], i), (g, a)
-    )
+    for times in (factor, np.float32(1)):
+        twice(
+            lambda t, times=times: run_copy(t[0], k, t[1], i, times),
+            lambda t, times=times: lanes_numpy.copy(t[0], k, t[1], i, times),
+            (g, a),
+        )
+    run_copy(g, k, a, i, np.float32(1))
+    assert same(g[k], a[i])
 
 
 @given(rooms())

@@ -32,7 +32,7 @@ def hinges(points, margins):
 @kernel
 def gradients(g, points, pulls):
     for role in range(3):
-        x, y, z = corners(role, 0, 1, 2)
+        x, y, z = corners(role)
         lanes.pull(g, role, points, x, y, z, pulls[0], pulls[1])
 
 
@@ -102,6 +102,5 @@ def test_hinges_are_the_brackets_of_equations_3_and_4(triplet):
 
 
 def test_each_corner_takes_each_part_once():
-    taken = [corners(role, 10, 20, 30) for role in range(3)]
-    assert all(sorted(parts) == [10, 20, 30] for parts in taken)
-    assert [parts[2] for parts in taken] == [20, 10, 30]  # where x and y are seen from
+    u, v, n = 0, 1, 2
+    assert [tuple(corners(role)) for role in (u, v, n)] == [(n, u, v), (v, n, u), (u, v, n)]

@@ -27,7 +27,8 @@ class Rule(NamedTuple):
 
 @kernel
 def run_step(g, k, table, row, first, second, rule, step):
-    updates.step_row(g, k, table, row, first, second, rule, updates.adam_bias(step))
+    square, bias = lanes.squared_norm(g, k), updates.adam_bias(step)
+    return updates.step_row(g, k, square, table, row, first, second, rule, bias)
 
 
 @kernel
@@ -69,13 +70,13 @@ def test_steps_over_time_equal_the_twin(name, radius, sphere):
         g = lanes.table(3, dim)
         g[1, :dim] = gradient
         before = table.copy()
-        run_step(g, 1, table, row, first, second, rule, step)
+        factor = run_step(g, 1, table, row, first, second, rule, step)
         assert (table == before).all()
         assert not g[[0, 2]].any()
         assert not g[1, dim:].any()
         x = reference.projected(twin_step(name, x, gradient, *memory, 0.1, step), radius, sphere)
-        assert np.allclose(g[1, :dim], x, rtol=1e-4, atol=1e-6)
-        table[row] = g[1]
+        table[row] = factor * g[1]
+        assert np.allclose(table[row, :dim], x, rtol=1e-4, atol=1e-6)
     others = [0, 1, 3]
     assert (second[others] == np.float32(start)).all()
     assert not first[others].any()
@@ -120,18 +121,23 @@ def test_margins_over_time_equal_the_twin(name):
     margins = np.full(3, 0.5, dtype=np.float32)
     memory = np.full((3, 2), start, dtype=np.float32)
     m, state = np.array([0.5]), np.full(2, start)
-    rule, limit = rule_of(name, 0.1), np.float32(0.9)
+    rule, limit, pushed = rule_of(name, 0.3), np.float32(0.9), 0
     for step in range(1, 40):
-        gradient = rng.normal(0, 1)
+        gradient = rng.normal(-1 if step < 20 else 1, 1)
+        if m[0] == 0.9 and gradient <= 0:  # it does not remember what it cannot follow
+            pushed += 1
+            run_margin(margins, 1, np.float32(gradient), limit, memory, rule, step)
+            continue
         run_margin(margins, 1, np.float32(gradient), limit, memory, rule, step)
         g = np.array([gradient])
         moved = (
-            reference.adam(m, g, state[:1], state[1:], 0.1, step)
+            reference.adam(m, g, state[:1], state[1:], 0.3, step)
             if name == "adam"
-            else reference.adagrad(m, g, state[1:], 0.1)
+            else reference.adagrad(m, g, state[1:], 0.3)
         )
         m = np.clip(moved, 1e-6, 0.9)
         assert np.allclose(margins[1], m, rtol=1e-4, atol=1e-6)
+    assert pushed
     assert margins[[0, 2]].tolist() == [0.5, 0.5]
     assert np.allclose(memory[1], state, rtol=1e-4, atol=1e-6)
     assert (memory[[0, 2]] == np.float32(start)).all()
