@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trimetric as tm
 from popularity import Popularity
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, ParameterError, UnknownIds
 from trimetric.models import REGISTRY, create
 from trimetric.models.triplet import VARIANTS
 
@@ -289,7 +289,6 @@ def test_one_user() -> None:
     alone = data.take(np.array([0]))
     model = tm.SML(dim=2).fit(alone)
     assert model.recommend("a").rows() == [("a", "y", 1, model.score([("a", "y")])[0])]
-    assert model.recommend("b").height == 2
 
 
 def test_validation_data_that_cannot_be_used() -> None:
@@ -348,3 +347,15 @@ def test_a_planted_space_is_found_again(planted: tuple[Any, tm.Split], given: di
 
     spearman = np.corrcoef(ranks(model.users, model.items), ranks(made.users, made.items))[0, 1]
     assert spearman > 0.25
+
+
+def test_a_user_of_the_test_part_alone_counts_as_unknown() -> None:
+    data = tm.Interactions.from_arrays(["a", "a", "b", "c"], ["x", "y", "x", "y"])
+    train = data.take(data.users != 2)
+    model = tm.SML(dim=4, epochs=2).fit(train)
+    assert "c" in list(model.user_ids.values)
+    with pytest.raises(UnknownIds, match="'c'"):
+        model.recommend("c")
+    popular = model.recommend("c", on_unknown="popular")
+    assert popular["item"].to_list() == ["x", "y"]
+    assert popular["score"].null_count() == 2

@@ -107,8 +107,8 @@ class Recommender(ABC):
         exclude_seen : bool
             Leave out the items a user was trained on.
         on_unknown : "error", "popular" or "skip"
-            What users that the model does not know get: an error, the most popular items (with a
-            null score), or nothing.
+            What users get that the model was not trained on: an error, the most popular items
+            (with a null score), or nothing.
         threads : int, optional
             All processors unless given; the result does not depend on it.
 
@@ -133,6 +133,8 @@ class Recommender(ABC):
         if on_unknown not in ("error", "popular", "skip"):
             raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
         rows = self.user_ids.encode(ids)
+        # A user of a split's other parts has a row, but a position that nothing has moved.
+        rows[(rows >= 0) & (self.seen.counts[rows] == 0)] = -1
         unknown = [one for one, row in zip(ids, rows, strict=True) if row < 0]
         if unknown and on_unknown == "error":
             raise UnknownIds(
