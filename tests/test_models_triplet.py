@@ -350,12 +350,12 @@ def test_a_planted_space_is_found_again(planted: tuple[Any, tm.Split], given: di
 
 
 def test_a_user_of_the_test_part_alone_counts_as_unknown() -> None:
-    data = tm.Interactions.from_arrays(["a", "a", "b", "c"], ["x", "y", "x", "y"])
+    data = tm.Interactions.from_arrays(["a", "b", "b", "c", "d"], ["x", "x", "y", "y", "z"])
     train = data.take(data.users != 2)
     model = tm.SML(dim=4, epochs=2).fit(train)
     assert "c" in list(model.user_ids.values)
     with pytest.raises(UnknownIds, match="'c'"):
         model.recommend("c")
     popular = model.recommend("c", on_unknown="popular")
-    assert popular["item"].to_list() == ["x", "y"]
-    assert popular["score"].null_count() == 2
+    assert popular["item"].to_list() == ["x", "y", "z"]
+    assert popular["score"].null_count() == 3
