@@ -83,7 +83,11 @@ def below(key, position, n):
 
 
 def uniform_negative(key, triplet, owned, n_items):
-    """One of the items not in `owned`, or None."""
+    """The first of 8 uniform draws not in `owned`; else one of the missing items; or None."""
+    for attempt in range(8):
+        item = below(key, triplet * ATTEMPTS + attempt, n_items)
+        if item not in owned:
+            return item
     missing = [item for item in range(n_items) if item not in owned]
     if not missing:
         return None

@@ -50,7 +50,7 @@ def fill_hardest(out, nearest, impostors, user, reach, positives, points, choice
 @kernel
 def fill_interacted(out, user, positives):
     for item in range(len(out)):
-        out[item] = sampling.interacted(item, user, positives.indptr, positives.items)
+        out[item] = sampling.interacted(item, user, positives)
 
 
 def positives_of(lists):
@@ -59,7 +59,7 @@ def positives_of(lists):
     counts = [len(owned) for owned in lists]
     users = np.repeat(np.arange(len(lists)), counts).astype(np.int32)
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return trainer.Positives(users, np.array([*chain(*lists)], dtype=np.int32), indptr)
+    return sampling.positives(users, np.array([*chain(*lists)], dtype=np.int32), indptr)
 
 
 def drawn(fill, lists, n_items, user, n=MANY, key=0):

@@ -1,22 +1,64 @@
 """Negative items: drawn where the user has no training interaction.
 
-`indptr` (int64) and `items` (int32, ascending within a user) are the training interactions by
-user. Every draw is a pure function of (key, triplet, attempt): see `trimetric.engine.random`.
+Every draw is a pure function of (key, triplet, attempt): see `trimetric.engine.random`.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from trimetric.engine.policy import inline
-from trimetric.engine.random import below
+from trimetric.engine.policy import inline, kernel
+from trimetric.engine.random import below, mix
 
 UNIFORM, POPULARITY, HARDEST = 0, 1, 2
-ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the uniform fallback's
+ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's
+UNIFORM_ATTEMPTS = 8
 POPULARITY_ATTEMPTS = 32
+_BITS = 16  # of the filter, for each interaction
+_SIX, _WORD, _ONE, _SHIFT = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64(32)
+
+
+class Positives(NamedTuple):
+    """The training interactions, sorted by (user, item), and a filter that knows most absences."""
+
+    users: np.ndarray  # int32[p]
+    items: np.ndarray  # int32[p]
+    indptr: np.ndarray  # int64[n_users + 1]
+    filter: np.ndarray  # uint64[2**k], 16 to 32 bits an interaction
+
+
+def positives(users: np.ndarray, items: np.ndarray, indptr: np.ndarray) -> Positives:
+    """Return the interactions with their filter: one hashed bit each (Bloom, 1970)."""
+    words = 1 << max(0, (len(users) * _BITS - 1).bit_length() - 6)
+    bits = np.zeros(words, dtype=np.uint64)
+    _fill_filter(users, items, bits)
+    return Positives(users, items, indptr, bits)
 
 
 @inline
-def interacted(item, user, indptr, items):
-    """Tell whether `item` is among the user's training items."""
+def _place(user, item, bits):
+    """Return the word and the bit of the filter that stand for a pair."""
+    hashed = mix((np.uint64(user) << _SHIFT) | np.uint64(item))
+    return (hashed >> _SIX) & np.uint64(len(bits) - 1), _ONE << (hashed & _WORD)
+
+
+@kernel
+def _fill_filter(users, items, bits):
+    for i in range(len(users)):
+        word, bit = _place(users[i], items[i], bits)
+        bits[word] |= bit
+
+
+@inline
+def interacted(item, user, positives):
+    """Tell whether `item` is among the user's training items.
+
+    The filter answers most questions with one look; a search confirms the rest.
+    """
+    word, bit = _place(user, item, positives.filter)
+    if positives.filter[word] & bit == 0:
+        return False
+    indptr, items = positives.indptr, positives.items
     low, count = indptr[user], indptr[user + 1] - indptr[user]
     if count == 0:
         return False
@@ -47,8 +89,13 @@ def missing_item(rank, user, indptr, items):
 def uniform_negative(key, triplet, user, positives, n_items):
     """Draw one item the user has not interacted with, each equally likely; -1 if there is none.
 
-    One draw and one search: nothing is rejected, so a user with nearly every item costs no more.
+    Eight uniform items are proposed, of which the user's own are rejected; after that (a user who
+    has most items) one draw among the missing items decides, so that none costs more.
     """
+    for attempt in range(UNIFORM_ATTEMPTS):
+        item = below(key, triplet * ATTEMPTS + attempt, n_items)
+        if not interacted(item, user, positives):
+            return item
     indptr, items = positives.indptr, positives.items
     missing = n_items - (indptr[user + 1] - indptr[user])
     if missing <= 0:
@@ -64,9 +111,9 @@ def popular_negative(key, triplet, user, positives, n_items):
     The item of a random interaction is proposed; the user's own are rejected. After 32 rejections
     (a user who has all that is popular) the draw is uniform.
     """
-    indptr, items = positives.indptr, positives.items
+    items = positives.items
     for attempt in range(POPULARITY_ATTEMPTS):
         item = np.int64(items[below(key, triplet * ATTEMPTS + attempt, len(items))])
-        if not interacted(item, user, indptr, items):
+        if not interacted(item, user, positives):
             return item
     return uniform_negative(key, triplet, user, positives, n_items)

@@ -13,7 +13,7 @@ from trimetric.engine import lanes, random, sampling, updates
 from trimetric.engine.objective import GAMMA_BATCH
 from trimetric.engine.random import fill_normal
 from trimetric.engine.threads import Pace, Team, arrivals
-from trimetric.engine.trainer import Positives, Rule, Space, Work, train
+from trimetric.engine.trainer import Rule, Space, Work, train
 from trimetric.engine.updates import project_all
 
 NEGATIVES = {
@@ -97,7 +97,7 @@ class Session:
         self.n_points = self.n_users + n_items
         self.n_batches = -(-len(users) // settings.batch_size)
         self.space = _start(settings, self.n_users, n_items)
-        self._positives = Positives(users, items, indptr)
+        self._positives = sampling.positives(users, items, indptr)
         self._totals = np.zeros(4)
         self._paces: dict[int, Pace] = {}
 
@@ -196,19 +196,19 @@ def _start(s: Settings, n_users: int, n_items: int) -> Space:
     points = lanes.table(n, s.dim)
     fill_normal(points, s.dim, counter.key(s.seed, _START), (s.init_mean, s.init_std))
     project_all(points, np.float32(s.radius), s.sphere)
-    margins = np.full(n, s.margin, dtype=np.float32)
-    margins[n_users:] = s.item_margin
-    wide = points.shape[1]
+    start = 0 if s.optimizer == "adam" else ACCUMULATOR_START
+    # All that is kept of a point beside its row lies together, so that one read brings it.
+    ledger = np.full((n, 4), start, dtype=np.float32)
+    ledger[:n_users, 0], ledger[n_users:, 0] = s.margin, s.item_margin
+    wide = points.shape
     return Space(
         points=points,
-        first=np.zeros((n, wide) if s.optimizer == "adam" else (0, 1), dtype=np.float32),
-        second=np.full(
-            (n, 1 if s.optimizer == "rowwise-adagrad" else wide),
-            0 if s.optimizer == "adam" else ACCUMULATOR_START,
-            dtype=np.float32,
-        ),
-        margins=margins,
-        memory=np.full((n, 2), 0 if s.optimizer == "adam" else ACCUMULATOR_START, dtype=np.float32),
+        first=np.zeros(wide if s.optimizer == "adam" else (0, 1), dtype=np.float32),
+        second=ledger[:, 3:]
+        if s.optimizer == "rowwise-adagrad"
+        else np.full(wide, start, dtype=np.float32),
+        margins=ledger[:, 0],
+        memory=ledger[:, 1:3],
     )
 
 

@@ -99,26 +99,31 @@ class Pace:
     the others are tried again.
     """
 
-    RETRY = 40  # steps
+    RETRY = 100  # steps
 
     def __init__(self, threads: int) -> None:
-        self._speeds: dict[int, float] = {}
         self._choices = [threads]
         while self._choices[-1] > 1:
             self._choices.append(self._choices[-1] // 2)
         self._steps = 0
+        self._trials: list[int] = []
+        self._speeds: dict[int, float] = {}
 
     def choose(self) -> int:
         """Return how many threads to run next."""
-        self._steps += 1
+        if len(self._choices) == 1:
+            return self._choices[0]
         if self._steps % self.RETRY == 0:
-            self._speeds = {}
-        untried = [threads for threads in self._choices if threads not in self._speeds]
-        return untried[0] if untried else max(self._speeds, key=self._speeds.__getitem__)
+            # Twice each, of which the faster counts: a first try may find its memory cold.
+            self._trials, self._speeds = self._choices[::-1] * 2, {}
+        self._steps += 1
+        return (
+            self._trials.pop() if self._trials else max(self._speeds, key=self._speeds.__getitem__)
+        )
 
     def learn(self, threads: int, speed: float) -> None:
         """Take note of the work done a second by so many threads."""
-        self._speeds[threads] = speed
+        self._speeds[threads] = max(speed, self._speeds.get(threads, 0.0))
 
 
 class Team:

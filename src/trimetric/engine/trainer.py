@@ -37,14 +37,6 @@ _AHEAD = 6  # triplets between asking for a row and reading it
 _BLOCK_BITS = 4  # points owned together: their int32 chain heads share a cache line
 
 
-class Positives(NamedTuple):
-    """The training interactions, sorted by (user, item)."""
-
-    users: np.ndarray  # int32[p]
-    items: np.ndarray  # int32[p]
-    indptr: np.ndarray  # int64[n_users + 1]
-
-
 class Space(NamedTuple):
     """What is learned, and the optimiser's memory of it; the users' rows come first."""
 
@@ -191,15 +183,14 @@ def hardest(triplet, u, reach, positives, points, rule):
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly and
     those the user has interacted with are left out. If none remains, one uniform negative.
     """
-    indptr, items = positives.indptr, positives.items
-    n_users = len(indptr) - 1
+    n_users = len(positives.indptr) - 1
     n_items = len(points) - n_users
     best, nearest, impostors = np.int64(-1), np.float32(np.inf), 0
     for attempt in range(rule.candidates):
         item = below(rule.draws, triplet * ATTEMPTS + attempt, n_items)
         d = squared_distance(points, u, points, item + n_users)
         counts = rule.rank_weight and d < reach
-        if (d < nearest or counts) and not interacted(item, u, indptr, items):
+        if (d < nearest or counts) and not interacted(item, u, positives):
             impostors += counts
             if d < nearest:
                 best, nearest = item + n_users, d
