@@ -19,7 +19,7 @@ demo: .venv/.ready  ## train, evaluate and recommend on a small data set
 # The twins run the kernels as plain Python; the closing summary is that of the whole suite.
 test: .venv/.ready-dev  ## run all tests, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
-	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -m twin
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -m "twin and not compiled"
 	$(RUN)/python -m pytest
 
 lint: .venv/.ready-dev  ## ruff and mypy

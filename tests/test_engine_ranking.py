@@ -148,7 +148,7 @@ def test_a_held_out_item_is_ranked_among_what_is_not_excluded():
     assert ranks.tolist() == [1, 2, 4]
 
 
-big = pytest.mark.skipif(INTERPRETED, reason="too slow interpreted")
+big = pytest.mark.compiled  # too slow interpreted
 
 
 @big

@@ -12,12 +12,11 @@ import pytest
 
 import reference
 from test_engine_trainer import BASE, interactions
-from trimetric.engine.policy import INTERPRETED
 from trimetric.engine.ranking import top_k
 from trimetric.engine.session import Session
 from trimetric.engine.threads import Team
 
-pytestmark = pytest.mark.skipif(INTERPRETED, reason="interpreted kernels run on one thread")
+pytestmark = pytest.mark.compiled  # interpreted kernels run on one thread
 
 VARIED = [
     replace(BASE, dim=20, batch_size=100),
