@@ -39,13 +39,13 @@ class Order(NamedTuple):
     n: Any
     mask: Any
     half: Any
-    rounds: Any  # four uint64
+    rounds: Any  # six uint64
 
 
 def order(key: np.uint64, n: int) -> Order:
     """Return the random order `key` of range(n), n >= 1, ready for `shuffled`."""
     width = max(1, (n - 1).bit_length())
-    rounds = tuple(counter.bits(key, np.arange(4)))
+    rounds = tuple(counter.bits(key, np.arange(6)))
     return Order(np.uint64(n), np.uint64(2**width - 1), np.uint64((width + 1) // 2), rounds)
 
 
@@ -54,7 +54,7 @@ def shuffled(position, order):
     """Return where `position` goes in the order.
 
     Odd multiplication, addition and a shifted exclusive or are each a bijection on the smallest
-    2**b >= n; four rounds are composed, and results outside range(n) are sent round again, which
+    2**b >= n; six rounds are composed, and results outside range(n) are sent round again, which
     keeps it a bijection. No order is stored, and any position can be asked for alone.
     """
     x = np.uint64(position)
