@@ -7,55 +7,25 @@ AVX-512 register, two of AVX, four of SSE or NEON) lane by lane and without reas
 forms (`lanes_numpy`) do the same sums in the same order. So a result has the same bits everywhere.
 """
 
+from importlib import import_module
+
 import numpy as np
 
 from trimetric.engine.policy import INTERPRETED
 
 LANES = 16
 
-if INTERPRETED:
-    from trimetric.engine.lanes_numpy import (
-        adagrad,
-        adam,
-        add_pull,
-        copy,
-        descend,
-        prefetch,
-        pull,
-        scale,
-        squared_distance,
-        squared_norm,
-    )
-else:
-    from trimetric.engine.lanes_llvm import (
-        adagrad,
-        adam,
-        add_pull,
-        copy,
-        descend,
-        prefetch,
-        pull,
-        scale,
-        squared_distance,
-        squared_norm,
-    )
-
-__all__ = [
-    "LANES",
-    "adagrad",
-    "adam",
-    "add_pull",
-    "copy",
-    "descend",
-    "padded",
-    "padded_table",
-    "prefetch",
-    "pull",
-    "scale",
-    "squared_distance",
-    "squared_norm",
-    "table",
-]
+_forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
+squared_distance = _forms.squared_distance
+squared_norm = _forms.squared_norm
+pull = _forms.pull
+add_pull = _forms.add_pull
+descend = _forms.descend
+adagrad = _forms.adagrad
+adam = _forms.adam
+scale = _forms.scale
+copy = _forms.copy
+prefetch = _forms.prefetch
 
 
 def padded(dim: int) -> int:
