@@ -252,3 +252,12 @@ def test_importing_the_room_imports_no_polars():
         "import sys; from trimetric.data import *; assert not {'pandas', 'scipy'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_the_header_tells_another_separator(tmp_path, separator, ending):
+    path = tmp_path / f"likes{ending}"
+    rows = ["user", "item"], ["a,b", "x"], ["c", "y"]
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    assert Interactions.read(path).to_frame().rows() == [("a,b", "x"), ("c", "y")]

@@ -92,7 +92,13 @@ def contents(path: Path) -> bytes:
 
 
 def delimited(data: bytes, path: Path, pick: Pick, separator: str) -> pl.DataFrame:
-    """Read comma- or tab-separated text with a line of column names; every column is String."""
+    """Read delimited text with a line of column names; every column is String.
+
+    Where that line has no `separator`, but a semicolon, tab or bar, these separate.
+    """
+    header = data.split(b"\n", 1)[0]
+    if separator.encode() not in header:
+        separator = next((other for other in ";\t|" if other.encode() in header), separator)
     try:
         # Reading all columns, not only those picked, makes polars check the width of each row.
         frame = pl.read_csv(data, separator=separator, infer_schema=False)
