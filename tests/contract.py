@@ -4,7 +4,6 @@ A new model is covered as soon as it is registered. What it can do it says in `c
 the names of its settings; checks of what it cannot do are left out.
 """
 
-import inspect
 import pickle
 import signal
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 import trimetric as tm
 from trimetric import artifact
 from trimetric.data.csr import Csr
-from trimetric.engine import session
 from trimetric.errors import (
     ArtifactError,
     DataError,
@@ -26,7 +24,9 @@ from trimetric.errors import (
     UnknownIds,
     Unsupported,
 )
+from trimetric.models import search_space
 from trimetric.models.base import Recommender
+from trimetric.models.trained import Trained
 from trimetric.progress import Silent
 
 SMALL = {"dim": 12, "epochs": 3, "batch_size": 64, "validate_every": 1, "patience": 0}
@@ -52,9 +52,9 @@ def has(name: str) -> dict[str, Any]:
     return tm.create(name).get_params()
 
 
-def resumable(name: str) -> bool:
-    """Tell whether a model trains in epochs that can be interrupted."""
-    return "resume" in inspect.signature(type(tm.create(name)).fit).parameters
+def in_epochs(name: str) -> bool:
+    """Tell whether a model trains in epochs, rather than in one go."""
+    return isinstance(tm.create(name), Trained)
 
 
 def planted(ids: str = "text", n_users: int = 60, n_items: int = 40) -> tm.Interactions:
@@ -127,9 +127,8 @@ class Contract:
 
     def test_ties_go_by_item_order(self, name: str, data: tm.Interactions) -> None:
         model = small(name).fit(data)
-        if "metric space" not in model.capabilities:
-            pytest.skip("scores cannot be set from outside")
-        model.items[:] = model.items[0]
+        for learned_array in model._tensors().values():
+            learned_array[...] = 0  # live views: now all items score alike
         answer = model.recommend(data.user_ids.values[:4], k=5, exclude_seen=False)
         assert set(map(tuple, lists(answer).values())) == {tuple(data.item_ids.values[:5])}
         assert answer["score"].n_unique() <= 4
@@ -264,6 +263,55 @@ class Contract:
         with pytest.raises(DataError, match=r"nowhere\.csv"):
             small(name).fit(tmp_path / "nowhere.csv")
 
+    def test_negatives_come_from_the_pool(self, name: str, data: tm.Interactions) -> None:
+        """A pool of all items changes nothing that is learned in one go, and trains elsewhere."""
+        everything = np.indices((data.n_users, data.n_items)).reshape(2, -1)
+        pool = Csr.from_pairs(*everything, data.n_users)
+        settings = {"cells": "sampled"} if "cells" in has(name) else {}
+        model = small(name, **settings).fit(data, pool=pool)
+        assert model.recommend(data.user_ids.values, k=3).height == 3 * data.n_users
+        if not in_epochs(name):
+            assert learned(model) == learned(small(name).fit(data))
+            return
+        one = Csr.from_pairs(pool.users, np.minimum(pool.items, 4), data.n_users)
+        assert learned(small(name, **settings).fit(data, pool=one)) != learned(model)
+        nothing = pool.keep(np.zeros(len(pool.items), dtype=bool))
+        with pytest.raises(DataError, match="pool leaves no user a negative"):
+            small(name, **settings).fit(data, pool=nothing)
+        with pytest.raises(ParameterError, match="pool has 1 users"):
+            small(name, **settings).fit(data, pool=Csr(pool.indptr[:2], pool.items))
+
+    def test_monitored(self, name: str, data: tm.Interactions) -> None:
+        asked: list[Recommender] = []
+
+        def monitor(model: Recommender) -> float:
+            asked.append(model)
+            assert model.recommend([data.user_ids.values[0]], k=2).height == 2
+            return -len(asked)
+
+        model = small(name).fit(data, monitor=monitor)
+        assert len(asked) == (SMALL["epochs"] if in_epochs(name) else 0)
+        assert model._data["best_epoch"] == (1 if in_epochs(name) else 0)
+
+    def test_space(self, model: Recommender, data: tm.Interactions) -> None:
+        """Models declare a metric space or refuse an L2 index."""
+        if "metric space" in model.capabilities:
+            assert model.items.shape[0] == data.n_items
+            assert model.users.shape[0] == data.n_users
+            return
+        for side in ("users", "items"):
+            with pytest.raises(Unsupported, match="no distance between two points"):
+                getattr(model, side)
+
+    def test_search_space(self, name: str) -> None:
+        """What tuning may try, the model takes."""
+        space = search_space(name)
+        for setting, choice in space.items():
+            values = choice["choices"] if isinstance(choice, dict) else choice[:2]
+            for value in values:
+                assert setting in has(name)
+                assert tm.create(name, **{setting: value})
+
     # --- settings -------------------------------------------------------------------------------
 
     def test_settings(self, name: str) -> None:
@@ -347,12 +395,23 @@ class Contract:
         model = small(name).fit(planted("numeral"))
         assert learned(model.fit(data)) == learned(small(name).fit(data))
 
+    def one_go(self, name: str, data: tm.Interactions, tmp_path: Path) -> None:
+        """What has no epochs has nothing to resume: asked to, it trains anew to the same bits."""
+        whole = small(name).fit(data, out=tmp_path)
+        again = small(name).fit(data, out=tmp_path, resume=True)
+        assert learned(again) == learned(whole) == learned(tm.load(tmp_path))
+
+    def test_resume_needs_a_folder(self, name: str, data: tm.Interactions) -> None:
+        with pytest.raises(ParameterError, match="resume needs out"):
+            small(name).fit(data, resume=True)
+
     def test_resumed_after_ctrl_c(
         self, name: str, data: tm.Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if not resumable(name):
-            pytest.skip("nothing to resume")
-        monkeypatch.setattr(session, "_WORK_A_STEP", 1)
+        if not in_epochs(name):
+            self.one_go(name, data, tmp_path)
+            return
+        monkeypatch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
         split = tm.split_per_user(data, test=0.2, valid=0.2)
         whole = small(name).fit(split.train, valid=split.valid)
 

@@ -82,8 +82,14 @@ def below(key, position, n):
     return (bits >> 32) * n >> 32
 
 
-def uniform_negative(key, triplet, owned, n_items):
-    """The first of 8 uniform draws not in `owned`; else one of the missing items; or None."""
+def uniform_negative(key, triplet, owned, n_items, pool=None):
+    """The first of 8 uniform draws not in `owned`; else one of the missing items; or None.
+
+    With a pool, a sorted list: its first draw.
+    """
+    if pool is not None:
+        free = [item for item in pool if item not in owned]
+        return free[below(key, triplet * ATTEMPTS, len(free))] if free else None
     for attempt in range(8):
         item = below(key, triplet * ATTEMPTS + attempt, n_items)
         if item not in owned:
@@ -94,8 +100,16 @@ def uniform_negative(key, triplet, owned, n_items):
     return missing[below(key, triplet * ATTEMPTS + ATTEMPTS - 1, len(missing))]
 
 
-def popular_negative(key, triplet, owned, all_items, n_items):
-    """The item of one of 32 random interactions, the first not in `owned`; else uniform."""
+def popular_negative(key, triplet, owned, all_items, n_items, pool=None):
+    """The item of one of 32 random interactions, the first not in `owned`; else uniform.
+
+    With a pool: the item of one of the interactions that its items have.
+    """
+    if pool is not None:
+        theirs = sorted(item for item in all_items if item in pool and item not in owned)
+        if not theirs:
+            return uniform_negative(key, triplet, owned, n_items, pool)
+        return int(theirs[below(key, triplet * ATTEMPTS, len(theirs))])
     for attempt in range(32):
         item = int(all_items[below(key, triplet * ATTEMPTS + attempt, len(all_items))])
         if item not in owned:
@@ -103,13 +117,15 @@ def popular_negative(key, triplet, owned, all_items, n_items):
     return uniform_negative(key, triplet, owned, n_items)
 
 
-def hardest_negative(key, triplet, owned, d_to_items, reach, candidates):
+def hardest_negative(key, triplet, owned, d_to_items, reach, candidates, pool=None):
     """Nearest of S draws not in `owned`, and how many of them (with repeats) are within reach."""
     n_items = len(d_to_items)
-    drawn = [below(key, triplet * ATTEMPTS + attempt, n_items) for attempt in range(candidates)]
+    among = range(n_items) if pool is None else [item for item in pool if item not in owned]
+    places = [below(key, triplet * ATTEMPTS + attempt, len(among)) for attempt in range(candidates)]
+    drawn = [among[place] for place in places if among]
     drawn = [item for item in drawn if item not in owned]
     if not drawn:
-        item = uniform_negative(key, triplet, owned, n_items)
+        item = uniform_negative(key, triplet, owned, n_items, pool)
         drawn = [] if item is None else [item]
     if not drawn:
         return None, 0
@@ -188,6 +204,7 @@ class Twin:
     second: np.ndarray
     margins: np.ndarray
     memory: np.ndarray
+    pools: list | None = None  # a sorted list of items a user
 
     def __post_init__(self):
         self.owned = [set() for _ in range(self.n_users)]
@@ -213,17 +230,18 @@ class Twin:
         v = self.n_users + item
         d_to_items = ((self.points[self.n_users :] - self.points[u]) ** 2).sum(axis=1)
         weight = 1.0
+        pool = None if self.pools is None else self.pools[u]
         if s.negatives == "hardest":
             reach = d_to_items[item] + self.margins[u]
             negative, impostors = hardest_negative(
-                key, t, self.owned[u], d_to_items, reach, s.candidates
+                key, t, self.owned[u], d_to_items, reach, s.candidates, pool
             )
             if s.rank_weight:
                 weight = math.log(1 + self.n_items * impostors / s.candidates)
         elif s.negatives == "popularity":
-            negative = popular_negative(key, t, self.owned[u], self.items, self.n_items)
+            negative = popular_negative(key, t, self.owned[u], self.items, self.n_items, pool)
         else:
-            negative = uniform_negative(key, t, self.owned[u], self.n_items)
+            negative = uniform_negative(key, t, self.owned[u], self.n_items, pool)
         if negative is None:
             return None
         n = self.n_users + negative

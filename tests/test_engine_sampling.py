@@ -11,6 +11,7 @@ from scipy import stats
 
 import reference
 from trimetric import counter
+from trimetric.data.csr import Csr
 from trimetric.engine import lanes, sampling, trainer
 from trimetric.engine.policy import INTERPRETED, kernel
 
@@ -53,18 +54,22 @@ def fill_interacted(out, user, positives):
         out[item] = sampling.interacted(item, user, positives)
 
 
-def positives_of(lists):
-    """Interactions from a list of items a user."""
-    lists = [sorted(owned) for owned in lists]
-    counts = [len(owned) for owned in lists]
-    users = np.repeat(np.arange(len(lists)), counts).astype(np.int32)
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return sampling.positives(users, np.array([*chain(*lists)], dtype=np.int32), indptr)
+def rows(lists):
+    """Compressed rows of a list of items a user."""
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
+    return indptr, np.array([*chain(*(sorted(row) for row in lists))], dtype=np.int32)
 
 
-def drawn(fill, lists, n_items, user, n=MANY, key=0):
+def positives_of(lists, pools=None):
+    """Interactions from a list of items a user, and perhaps another list a user to draw from."""
+    indptr, items = rows(lists)
+    users = np.repeat(np.arange(len(lists)), np.diff(indptr)).astype(np.int32)
+    return sampling.positives(users, items, indptr, None if pools is None else rows(pools))
+
+
+def drawn(fill, lists, n_items, user, n=MANY, key=0, pools=None):
     out = np.empty(n, dtype=np.int64)
-    fill(out, counter.key(11, key), user, positives_of(lists), n_items)
+    fill(out, counter.key(11, key), user, positives_of(lists, pools), n_items)
     return out
 
 
@@ -180,6 +185,97 @@ def test_hardest_is_the_nearest_of_the_same_draws(candidates, rank_weight, owned
     fill_hardest(out, nearest, impostors, user, reach, positives, points, choice)
     for t in range(n):
         item, within = reference.hardest_negative(key, t, set(owned), d, reach, candidates)
+        if item is None:
+            assert out[t] == -1
+            continue
+        assert out[t] == n_users + item
+        assert nearest[t] == d[item]
+        if rank_weight:
+            assert impostors[t] == within
+
+
+@st.composite
+def pooled_libraries(draw):
+    """Items of a few users, and a pool for each, which may be empty or hold the user's own."""
+    n_items, lists = draw(libraries())
+    some = st.sets(st.integers(0, n_items - 1))
+    return n_items, lists, [draw(some) for _ in lists]
+
+
+@given(pooled_libraries(), st.integers(0, 2**32))
+def test_a_pooled_negative_equals_the_twin(library, key):
+    n_items, lists, pools = library
+    everyone = positives_of(lists).items
+    stream = counter.key(11, key)
+    for user, (owned, pool) in enumerate(zip(lists, pools, strict=True)):
+        pool = sorted(pool)
+        uniform = drawn(fill_uniform, lists, n_items, user, 20, key, pools)
+        popular = drawn(fill_popular, lists, n_items, user, 20, key, pools)
+        for t in range(20):
+            twin = reference.uniform_negative(stream, t, owned, n_items, pool)
+            assert uniform[t] == (-1 if twin is None else twin)
+            twin = reference.popular_negative(stream, t, owned, everyone, n_items, pool)
+            assert popular[t] == (-1 if twin is None else twin)
+        allowed = set(pool) - owned or {-1}
+        assert set(uniform.tolist()) <= allowed
+        assert set(popular.tolist()) <= allowed
+
+
+def test_a_pool_without_an_item_is_not_the_same_as_no_pool():
+    assert (drawn(fill_uniform, [[0], [1]], 5, 0, 50, pools=[[], []]) == -1).all()
+    assert (drawn(fill_uniform, [[0], [1]], 5, 0, 50, pools=[[0], [2]]) == -1).all()
+    assert (drawn(fill_popular, [[0], [1]], 5, 0, 50, pools=[[], []]) == -1).all()
+    assert (drawn(fill_uniform, [[0], [1]], 5, 0, 50) > 0).all()
+    assert len(positives_of([[0], [1]]).pool_indptr) == 0
+
+
+def test_a_pool_may_be_given_as_compressed_rows():
+    pool = Csr(*rows([[0, 3, 4], [2]]))
+    given = sampling.positives(
+        np.array([0, 1], np.int32), np.array([3, 0], np.int32), np.array([0, 1, 2]), pool
+    )
+    assert given.pool_indptr.tolist() == [0, 2, 3]
+    assert given.pool_items.tolist() == [0, 4, 2]
+    assert given.pool_mass.tolist() == [0, 1, 1, 1]
+
+
+def test_uniform_negatives_are_uniform_over_the_pool():
+    lists, pools = [[1, 2], [3, 8], [0]], [[5], [0, 3, 4, 8, 11, 12, 19], []]
+    counts = np.bincount(drawn(fill_uniform, lists, 20, 1, pools=pools), minlength=20)
+    free = [0, 4, 11, 12, 19]
+    assert counts[free].sum() == MANY
+    assert stats.chisquare(counts[free]).pvalue > LIKELY
+
+
+def test_popular_negatives_follow_the_number_of_interactions_in_the_pool():
+    # Items 0 .. 9 have 1 .. 10 interactions, items 10 and 11 none; user 0 has items 3 and 9.
+    lists = [[3, 9]] + [[i for i in range(10) if i >= start + (i in (3, 9))] for start in range(10)]
+    pools = [[0, 3, 4, 8, 10], *[[1, 2]] * 10]
+    seen = np.bincount(drawn(fill_popular, lists, 12, user=0, pools=pools), minlength=12)
+    free = [0, 4, 8]
+    assert seen[free].sum() == MANY
+    assert stats.chisquare(seen[free], np.array([1, 5, 9]) / 15 * MANY).pvalue > LIKELY
+    unpopular = [[10, 11], *[[1, 2]] * 10]
+    seen = np.bincount(drawn(fill_popular, lists, 12, user=0, pools=unpopular), minlength=12)
+    assert stats.chisquare(seen[10:]).pvalue > LIKELY
+
+
+@pytest.mark.parametrize("pool", [[], [2], [0, 2, 3, 7, 8, 11], list(range(12))])
+@pytest.mark.parametrize(("candidates", "rank_weight"), [(1, False), (5, True), (40, True)])
+def test_hardest_is_the_nearest_of_the_same_draws_from_the_pool(candidates, rank_weight, pool):
+    n_users, n_items, n, owned = 3, 12, 60, [2, 8]
+    rng = np.random.default_rng(len(pool))
+    points = lanes.padded_table(rng.normal(0, 0.4, (n_users + n_items, 20)))
+    positives, user = positives_of([[3], owned, [1, 2]], [[5], pool, [0]]), 1
+    d = reference.distances(points[user : user + 1], points[n_users:])[0]
+    reach = np.float32(np.median(d))
+    out, impostors = (np.empty(n, dtype=np.int64) for _ in range(2))
+    nearest = np.empty(n, dtype=np.float32)
+    key = counter.key(12, candidates)
+    choice = Choice(key, np.int64(candidates), rank_weight)
+    fill_hardest(out, nearest, impostors, user, reach, positives, points, choice)
+    for t in range(n):
+        item, within = reference.hardest_negative(key, t, set(owned), d, reach, candidates, pool)
         if item is None:
             assert out[t] == -1
             continue

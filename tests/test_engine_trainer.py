@@ -60,14 +60,15 @@ def run_epoch(session, number):
         assert session.run(number, 0, team, lambda batch: False) == session.n_batches
 
 
-def twin_of(session, data):
+def twin_of(session, data, pools=None):
     """The twin of a session at its start."""
     users, items, indptr, n_items = data
     dim = session.settings.dim
     space = {name: a.astype(np.float64) for name, a in session.space._asdict().items()}
     for name in ("points", "first", "second"):
         space[name] = space[name][:, :dim]
-    return reference.Twin(session.settings, users, items, len(indptr) - 1, n_items, **space)
+    sizes = len(indptr) - 1, n_items
+    return reference.Twin(session.settings, users, items, *sizes, **space, pools=pools)
 
 
 def order_of(settings, epoch, n):
@@ -125,6 +126,24 @@ def test_epochs_equal_the_twin(negatives, rank_weight, optimizer):
         session = assert_equal_runs(settings, data)
         if lam == 0:
             assert session.totals.item_hinges == 0
+
+
+@pytest.mark.parametrize(("negatives", "rank_weight"), NEGATIVES)
+def test_epochs_with_pools_equal_the_twin(negatives, rank_weight):
+    data = interactions()
+    settings = replace(BASE, negatives=negatives, rank_weight=rank_weight, lam=0.3)
+    pools = [[0, 1, 5, 7, 11], [], *[[2, 3, 4, 9, 10]] * 7]
+    indptr = np.concatenate([[0], np.cumsum([len(pool) for pool in pools])])
+    pool = indptr, np.array([item for pool in pools for item in pool], dtype=np.int32)
+    session = Session(settings, *data, pool)
+    twin = twin_of(session, data, pools)
+    for epoch in range(2):
+        run_epoch(session, epoch)
+        twin.epoch(epoch, order_of(settings, epoch, len(data[0])))
+    close = {"rtol": 1e-3, "atol": 1e-4}
+    assert np.allclose(session.space.points[:, : settings.dim], twin.points, **close)
+    assert np.allclose(session.space.margins, twin.margins, **close)
+    assert session.totals.triplets == twin.totals[3] < len(data[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 53, 10_000])

@@ -13,7 +13,6 @@ import pytest
 
 import trimetric as tm
 from trimetric import artifact, progress, training
-from trimetric.engine import session
 from trimetric.errors import (
     ArtifactError,
     CheckpointMismatch,
@@ -142,7 +141,9 @@ VARIETY = [
 def test_interrupted_anywhere(
     given: dict, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "_WORK_A_STEP", 1)  # one mini-batch between two pauses
+    monkeypatch.setattr(
+        "trimetric.engine.threads.WORK_A_STEP", 1
+    )  # one mini-batch between two pauses
 
     def fit(threads: int = threads, **more: Any) -> tm.SML:
         model = tm.SML(**SMALL | given)
@@ -189,10 +190,10 @@ import os, random, signal, sys, time
 from pathlib import Path
 import trimetric as tm
 from trimetric import artifact, training
-from trimetric.engine import session
+from trimetric.engine import threads
 from trimetric.models import triplet
 
-session._WORK_A_STEP = 1
+threads.WORK_A_STEP = 1
 data = tm.synthetic.planted(300, 100, dim=4, clusters=4, per_user=15, seed=1).interactions
 split = tm.split_per_user(data, test=0.2, valid=0.1)
 model = tm.SML(dim=16, epochs=8, batch_size=256, validate_every=2, patience=0)
@@ -275,7 +276,7 @@ def test_training_in_another_thread() -> None:
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of a run that was interrupted in its second epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr(session, "_WORK_A_STEP", 1)
+        patch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
         patch.setattr(progress, "Silent", lambda: At((1, 1), ctrl_c))
         with pytest.raises(Interrupted):
             tm.SML(**SMALL).fit(SPLIT.train, SPLIT.valid, out=tmp_path / "m", progress=False)

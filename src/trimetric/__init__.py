@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         split_temporal,
         synthetic,
     )
-    from trimetric.evaluation import FullRanking, Result, SampledCandidates, evaluate
+    from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
     from trimetric.models.triplet import CML, SML
 
@@ -34,6 +34,7 @@ _HOMES = {
     "split_random": "data",
     "split_temporal": "data",
     "synthetic": "data",
+    "AsReleased": "evaluation",
     "FullRanking": "evaluation",
     "Result": "evaluation",
     "SampledCandidates": "evaluation",
@@ -47,6 +48,7 @@ _HOMES = {
 __all__ = [
     "CML",
     "SML",
+    "AsReleased",
     "FullRanking",
     "Interactions",
     "Result",

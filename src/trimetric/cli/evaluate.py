@@ -24,7 +24,12 @@ def evaluate(
         Option("--valid", help="What --valid of fit was: left out of full ranking, too."),
     ] = None,
     protocol: Annotated[
-        str, Option("--protocol", help="full, dpcml, or sampled-499 (not comparable).")
+        str,
+        Option(
+            "--protocol",
+            help="full, dpcml, sampled-499 (not comparable with them), or as-released (leaks;"
+            " comparable with published figures only).",
+        ),
     ] = "full",
     at: Annotated[str | None, Option("--at", help="Cutoffs, as 5,10,20.")] = None,
     threads: Threads = None,

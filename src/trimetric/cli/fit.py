@@ -158,7 +158,7 @@ def _trained(
     threads: int | None,
     quiet: bool,
 ) -> "Recommender":
-    return model.fit(  # type: ignore[attr-defined]
+    return model.fit(
         parts.train,
         parts.valid,
         out=out,

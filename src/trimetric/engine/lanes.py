@@ -18,12 +18,15 @@ LANES = 16
 _forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
 squared_distance = _forms.squared_distance
 squared_norm = _forms.squared_norm
+dot = _forms.dot
 pull = _forms.pull
 add_pull = _forms.add_pull
 descend = _forms.descend
 adagrad = _forms.adagrad
 adam = _forms.adam
 scale = _forms.scale
+add_scaled = _forms.add_scaled
+multiply = _forms.multiply
 copy = _forms.copy
 prefetch = _forms.prefetch
 

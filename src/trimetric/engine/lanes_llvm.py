@@ -57,15 +57,23 @@ class _Rows:
         with cgutils.for_range(self.builder, self.chunks) as loop:
             body(loop.index)
 
+    def sum_of_squares(self, term: Callable[[Any], Any]) -> Any:
+        """Add term(chunk)² over the chunks; see `sum_over_chunks`."""
+
+        def square(chunk: Any) -> Any:
+            value = term(chunk)
+            return self.builder.fmul(value, value)
+
+        return self.sum_over_chunks(square)
+
     def sum_over_chunks(self, term: Callable[[Any], Any]) -> Any:
-        """Add term(chunk)² over the chunks lane by lane, then the lanes in halves."""
+        """Add term(chunk) over the chunks lane by lane, then the lanes in halves."""
         cell = cgutils.alloca_once(self.builder, _VECTOR)
         self.builder.store(_every(0.0), cell)
 
         def body(chunk: Any) -> None:
             value = term(chunk)
-            square = self.builder.fmul(value, value)
-            self.builder.store(self.builder.fadd(self.builder.load(cell), square), cell)
+            self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
 
         self.each_chunk(body)
         total, width = self.builder.load(cell), 16
@@ -98,7 +106,7 @@ def _emit(code: Callable[[_Rows], Any]) -> Callable:
 def squared_distance(typing, a, i, b, j):  # noqa: D103
     def code(r: _Rows) -> Any:
         x, y = r.row(0), r.row(2)
-        return r.sum_over_chunks(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
+        return r.sum_of_squares(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
 
     return types.float32(a, i, b, j), _emit(code)
 
@@ -107,9 +115,18 @@ def squared_distance(typing, a, i, b, j):  # noqa: D103
 def squared_norm(typing, a, i):  # noqa: D103
     def code(r: _Rows) -> Any:
         x = r.row(0)
-        return r.sum_over_chunks(lambda c: r.load(x, c))
+        return r.sum_of_squares(lambda c: r.load(x, c))
 
     return types.float32(a, i), _emit(code)
+
+
+@intrinsic
+def dot(typing, a, i, b, j):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x, y = r.row(0), r.row(2)
+        return r.sum_over_chunks(lambda c: r.builder.fmul(r.load(x, c), r.load(y, c)))
+
+    return types.float32(a, i, b, j), _emit(code)
 
 
 def _pull_code(add: bool) -> Callable[[_Rows], Any]:
@@ -127,7 +144,7 @@ def _pull_code(add: bool) -> Callable[[_Rows], Any]:
             r.store(value, out, c)
             return value
 
-        return r.sum_over_chunks(gradient)
+        return r.sum_of_squares(gradient)
 
     return code
 
@@ -161,6 +178,24 @@ def copy(typing, out, k, a, i, factor):  # noqa: D103
 
 
 @intrinsic
+def add_scaled(typing, out, k, a, i, factor):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x, f, b = r.row(0), r.row(2), r.scalar(4), r.builder
+        r.each_chunk(lambda c: r.store(b.fadd(r.load(to, c), b.fmul(f, r.load(x, c))), to, c))
+
+    return types.void(out, k, a, i, factor), _emit(code)
+
+
+@intrinsic
+def multiply(typing, out, k, a, i, b, j):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x, y = r.row(0), r.row(2), r.row(4)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(r.load(x, c), r.load(y, c)), to, c))
+
+    return types.void(out, k, a, i, b, j), _emit(code)
+
+
+@intrinsic
 def descend(typing, g, k, a, i, rate):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, eta = r.row(0), r.row(2), r.scalar(4)
@@ -170,7 +205,7 @@ def descend(typing, g, k, a, i, rate):  # noqa: D103
             r.store(value, out, c)
             return value
 
-        return r.sum_over_chunks(moved)
+        return r.sum_of_squares(moved)
 
     return types.float32(g, k, a, i, rate), _emit(code)
 
@@ -189,7 +224,7 @@ def adagrad(typing, g, k, a, i, past, p, rate):  # noqa: D103
             r.store(value, out, c)
             return value
 
-        return r.sum_over_chunks(moved)
+        return r.sum_of_squares(moved)
 
     return types.float32(g, k, a, i, past, p, rate), _emit(code)
 
@@ -215,7 +250,7 @@ def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # noqa: D1
             r.store(value, out, c)
             return value
 
-        return r.sum_over_chunks(moved)
+        return r.sum_of_squares(moved)
 
     return types.float32(g, k, a, i, first, p, second, q, rate, correction), _emit(code)
 

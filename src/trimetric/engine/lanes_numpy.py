@@ -28,6 +28,11 @@ def squared_norm(a: np.ndarray, i: int) -> np.float32:
     return _lane_sum(a[i] * a[i])
 
 
+def dot(a: np.ndarray, i: int, b: np.ndarray, j: int) -> np.float32:
+    """a[i]·b[j]."""
+    return _lane_sum(a[i] * b[j])
+
+
 def pull(g, k, points, x, y, z, a, b):
     """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]); returns ‖g[k]‖².
 
@@ -53,6 +58,16 @@ def scale(g: np.ndarray, k: int, factor: float) -> None:
 def copy(out: np.ndarray, k: int, a: np.ndarray, i: int, factor: float) -> None:
     """out[k] = factor·a[i]."""
     out[k] = np.float32(factor) * a[i]
+
+
+def add_scaled(out: np.ndarray, k: int, a: np.ndarray, i: int, factor: float) -> None:
+    """out[k] += factor·a[i]."""
+    out[k] += np.float32(factor) * a[i]
+
+
+def multiply(out: np.ndarray, k: int, a: np.ndarray, i: int, b: np.ndarray, j: int) -> None:
+    """out[k] = a[i] ⊙ b[j]."""
+    out[k] = a[i] * b[j]
 
 
 def descend(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.float32:

@@ -13,6 +13,10 @@ INTERPRETED = bool(config.DISABLE_JIT)
 
 MAX_THREADS = 256
 
+# Kernels allocate nothing. Without Numba's run time they cannot (compiling one that does fails),
+# and take no atomic reference counts on the arrays they are given, which cost half of the speed.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
 
 def kernel(function: Callable) -> Any:
     """Compile `function` lazily, without the interpreter lock, cached on disk where that works.
@@ -20,19 +24,15 @@ def kernel(function: Callable) -> Any:
     No fast-math and no fused multiply-add: each operation rounds as IEEE 754 says, hence the same
     bits on every machine. Integer division by zero is the kernels' own care.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # neither the install nor the home folder can be written
-        return njit(**options)(function)
+        return njit(**_OPTIONS)(function)
 
 
 def inline(function: Callable) -> Any:
-    """Compile a function that only kernels call, into its callers.
-
-    Inlining also removes the reference counts that arrays would get at each call.
-    """
-    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    """Compile a function that only kernels call, into its callers."""
+    return njit(forceinline=True, **_OPTIONS)(function)
 
 
 def thread_count(threads: int | None = None) -> int:

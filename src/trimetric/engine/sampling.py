@@ -1,5 +1,7 @@
 """Negative items: drawn where the user has no training interaction.
 
+They come from the whole catalogue, or from a pool of items that each user is given.
+
 Every draw is a pure function of (key, triplet, attempt): see `trimetric.engine.random`.
 """
 
@@ -7,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trimetric.data.csr import Csr
 from trimetric.engine.policy import inline, kernel
 from trimetric.engine.random import below, mix
 
@@ -19,20 +22,51 @@ _SIX, _WORD, _ONE, _SHIFT = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64
 
 
 class Positives(NamedTuple):
-    """The training interactions, sorted by (user, item), and a filter that knows most absences."""
+    """The training interactions, sorted by (user, item), and a filter that knows most absences.
+
+    With pools, a user's negatives are drawn from nothing else; without, `pool_indptr` has length
+    0. Pool entry number i holds `pool_mass[i + 1] - pool_mass[i]` training interactions.
+    """
 
     users: np.ndarray  # int32[p]
     items: np.ndarray  # int32[p]
     indptr: np.ndarray  # int64[n_users + 1]
     filter: np.ndarray  # uint64[2**k], 16 to 32 bits an interaction
+    pool_indptr: np.ndarray  # int64[n_users + 1], or [0] without pools
+    pool_items: np.ndarray  # int32[q], ascending within a user, none of them the user's own
+    pool_mass: np.ndarray  # int64[q + 1]: running sum of the interactions of `pool_items`
 
 
-def positives(users: np.ndarray, items: np.ndarray, indptr: np.ndarray) -> Positives:
-    """Return the interactions with their filter: one hashed bit each (Bloom, 1970)."""
+def positives(
+    users: np.ndarray,
+    items: np.ndarray,
+    indptr: np.ndarray,
+    pool: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Positives:
+    """Return the interactions with their filter: one hashed bit each (Bloom, 1970).
+
+    Parameters
+    ----------
+    users, items : int32[p]
+        Pairs, ascending by (user, item), distinct.
+    indptr : int64[n_users + 1]
+        Where each user's pairs begin.
+    pool : (int64[n_users + 1], int32[q]), optional
+        In compressed rows, the only items that each user's negatives may be; ascending and
+        distinct within a user. Those that the user has interacted with are taken out. A user left
+        with none has no negative.
+    """
     words = 1 << max(0, (len(users) * _BITS - 1).bit_length() - 6)
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
-    return Positives(users, items, indptr, bits)
+    if pool is None:
+        pools = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    else:
+        given = Csr(*pool)
+        pools = given.keep(~Csr(indptr, items).contains(given))
+    popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
+    mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
+    return Positives(users, items, indptr, bits, *pools, mass)
 
 
 @inline
@@ -86,14 +120,39 @@ def missing_item(rank, user, indptr, items):
 
 
 @inline
+def drawn_from(user, positives, n_items):
+    """Return where the user's pool starts and its size; without pools, 0 and `n_items`."""
+    if len(positives.pool_indptr) == 0:
+        return np.int64(0), np.int64(n_items)
+    start = positives.pool_indptr[user]
+    return start, positives.pool_indptr[user + 1] - start
+
+
+@inline
+def proposed(key, position, start, size, positives):
+    """Draw one of the items that `drawn_from` delimits, each equally likely; `size` is not 0.
+
+    Without pools it may be an item of the user.
+    """
+    item = below(key, position, size)
+    if len(positives.pool_indptr) == 0:
+        return item
+    return np.int64(positives.pool_items[start + item])
+
+
+@inline
 def uniform_negative(key, triplet, user, positives, n_items):
     """Draw one item the user has not interacted with, each equally likely; -1 if there is none.
 
     Eight uniform items are proposed, of which the user's own are rejected; after that (a user who
-    has most items) one draw among the missing items decides, so that none costs more.
+    has most items) one draw among the missing items decides, so that none costs more. A pool
+    holds none of the user's own: its first proposal stands.
     """
+    start, size = drawn_from(user, positives, n_items)
+    if size == 0:
+        return np.int64(-1)
     for attempt in range(UNIFORM_ATTEMPTS):
-        item = below(key, triplet * ATTEMPTS + attempt, n_items)
+        item = proposed(key, triplet * ATTEMPTS + attempt, start, size, positives)
         if not interacted(item, user, positives):
             return item
     indptr, items = positives.indptr, positives.items
@@ -109,11 +168,30 @@ def popular_negative(key, triplet, user, positives, n_items):
     """Draw an item in proportion to its training interactions, among those the user lacks.
 
     The item of a random interaction is proposed; the user's own are rejected. After 32 rejections
-    (a user who has all that is popular) the draw is uniform.
+    (a user who has all that is popular) the draw is uniform. From a pool the draw is exact, and
+    uniform where none of its items has an interaction.
     """
+    if len(positives.pool_indptr) > 0:
+        return popular_of_pool(key, triplet, user, positives, n_items)
     items = positives.items
     for attempt in range(POPULARITY_ATTEMPTS):
         item = np.int64(items[below(key, triplet * ATTEMPTS + attempt, len(items))])
         if not interacted(item, user, positives):
             return item
     return uniform_negative(key, triplet, user, positives, n_items)
+
+
+@inline
+def popular_of_pool(key, triplet, user, positives, n_items):
+    """Draw one interaction of the items of the user's pool, and return its item."""
+    mass, start = positives.pool_mass, positives.pool_indptr[user]
+    count = positives.pool_indptr[user + 1] - start
+    total = mass[start + count] - mass[start]
+    if total == 0:
+        return uniform_negative(key, triplet, user, positives, n_items)
+    place = mass[start] + below(key, triplet * ATTEMPTS, total)
+    while count > 1:
+        half = count >> 1
+        start += half * (mass[start + half] <= place)
+        count -= half
+    return np.int64(positives.pool_items[start])

@@ -1,7 +1,6 @@
 """Training in progress on plain arrays: the room for it, and its mini-batches in bounded steps."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from trimetric import counter
 from trimetric.engine import lanes, random, sampling, updates
 from trimetric.engine.objective import GAMMA_BATCH
 from trimetric.engine.random import fill_normal
-from trimetric.engine.threads import Pace, Team, arrivals
+from trimetric.engine.threads import Pace, Team, arrivals, in_steps
 from trimetric.engine.trainer import Rule, Space, Work, train
 from trimetric.engine.updates import project_all
 
@@ -29,7 +28,6 @@ OPTIMIZERS = {
 SCHEDULES = ("linear", "constant")
 ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
 _ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
-_WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,8 @@ class Session:
     indptr : int64 (n_users + 1,)
         Where each user's pairs begin.
     n_items : int
+    pool : (int64 (n_users + 1,), int32 (q,)), optional
+        The only items that each user's negatives may be: see `sampling.positives`.
     """
 
     def __init__(
@@ -91,13 +91,14 @@ class Session:
         items: np.ndarray,
         indptr: np.ndarray,
         n_items: int,
+        pool: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self.settings = settings
         self.n_users = len(indptr) - 1
         self.n_points = self.n_users + n_items
         self.n_batches = -(-len(users) // settings.batch_size)
         self.space = _start(settings, self.n_users, n_items)
-        self._positives = sampling.positives(users, items, indptr)
+        self._positives = sampling.positives(users, items, indptr, pool)
         self._totals = np.zeros(4)
         self._paces: dict[int, Pace] = {}
 
@@ -122,19 +123,14 @@ class Session:
         work, rule = self._work(team.threads), self._rule(epoch)
         train(0, 1, (0, 0), self._positives, self.space, rule, work)
         each = self.settings.candidates + 2 if self.settings.negatives == "hardest" else 3
-        stride = max(1, _WORK_A_STEP // (each * self.settings.batch_size))
-        batch, pace = first_batch, self._paces.setdefault(team.threads, Pace(team.threads))
-        while batch < self.n_batches:
-            span = (batch, min(batch + stride, self.n_batches))
+        cost, batches = each * self.settings.batch_size, (first_batch, self.n_batches)
+
+        def step(threads: int, span: tuple[int, int]) -> None:
             work.arrivals[:] = 0
-            threads, began = pace.choose(), time.perf_counter()
             arguments = (threads, span, self._positives, self.space, rule, work)
             team.run(partial(_train, arguments), threads)
-            pace.learn(threads, (span[1] - span[0]) / (time.perf_counter() - began))
-            batch = span[1]
-            if pause(batch):
-                break
-        return batch
+
+        return in_steps(step, batches, cost, team, self._paces, pause)
 
     def _rule(self, epoch: int) -> Rule:
         s, n = self.settings, len(self._positives.users)
@@ -151,18 +147,13 @@ class Session:
             adaptive_users=s.adaptive_users,
             adaptive_items=s.adaptive_items,
             optimizer=np.int64(OPTIMIZERS[s.optimizer]),
-            lr=np.float32(self._rate(epoch)),
+            lr=np.float32(rate(s.lr, s.schedule, epoch, s.epochs)),
             radius=np.float32(s.radius),
             margin=np.float32(s.margin),
             item_margin=np.float32(s.item_margin),
             sphere=s.sphere,
             dim=np.float32(s.dim),
         )
-
-    def _rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch: constant, or falling on a line towards zero."""
-        s = self.settings
-        return s.lr if s.schedule == "constant" else s.lr * (1 - epoch / s.epochs)
 
     def _work(self, threads: int) -> Work:
         batch = min(self.settings.batch_size, len(self._positives.users))
@@ -185,6 +176,11 @@ class Session:
             arrivals=arrivals(),
             totals=self._totals,
         )
+
+
+def rate(lr: float, schedule: str, epoch: int, epochs: int) -> float:
+    """Return the learning rate of an epoch: constant, or falling on a line towards zero."""
+    return lr if schedule == "constant" else lr * (1 - epoch / epochs)
 
 
 def _train(arguments: tuple, me: int) -> None:

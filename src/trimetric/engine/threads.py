@@ -7,6 +7,7 @@ arrivals only grows, so nothing has to be reset.
 
 import platform
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ from numba.extending import intrinsic
 from trimetric.engine.policy import INTERPRETED, inline
 
 SPINS = 500
+WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
 _yield_processor = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
@@ -154,3 +156,40 @@ class Team:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def in_steps(
+    step: Callable[[int, tuple[int, int]], Any],
+    batches: tuple[int, int],
+    work: float,
+    team: Team,
+    paces: dict[int, Pace],
+    pause: Callable[[int], bool],
+) -> int:
+    """Run mini-batches in steps of bounded length; return the batch reached.
+
+    Parameters
+    ----------
+    step : callable
+        step(threads, (first, stop)) runs these mini-batches on so many threads.
+    batches : (int, int)
+        The first batch and the end.
+    work : float
+        What a batch costs, in distances computed; `WORK_A_STEP` bounds a step.
+    team : Team
+    paces : dict
+        The `Pace` for each size of team, kept by the caller from epoch to epoch.
+    pause : callable
+        Asked with the next batch after each step; may end the run early.
+    """
+    (batch, end), stride = batches, max(1, int(WORK_A_STEP / work))
+    pace = paces.setdefault(team.threads, Pace(team.threads))
+    while batch < end:
+        span = (batch, min(batch + stride, end))
+        threads, began = pace.choose(), time.perf_counter()
+        step(threads, span)
+        pace.learn(threads, (span[1] - span[0]) / (time.perf_counter() - began))
+        batch = span[1]
+        if pause(batch):
+            break
+    return batch

@@ -21,13 +21,15 @@ import numpy as np
 from trimetric.engine.lanes import add_pull, copy, prefetch, pull, squared_distance
 from trimetric.engine.objective import corners, item_hinge, margin_gradient, user_hinge
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import below, shuffled
+from trimetric.engine.random import shuffled
 from trimetric.engine.sampling import (
     ATTEMPTS,
     HARDEST,
     POPULARITY,
+    drawn_from,
     interacted,
     popular_negative,
+    proposed,
     uniform_negative,
 )
 from trimetric.engine.threads import meet
@@ -181,13 +183,15 @@ def hardest(triplet, u, reach, positives, points, rule):
     """Return the drawn item nearest to the user, its d², and how many lie within `reach`.
 
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly and
-    those the user has interacted with are left out. If none remains, one uniform negative.
+    those the user has interacted with are left out. If none remains, one uniform negative. A pool
+    stands for the catalogue: S are drawn from it, and the share of impostors is its own.
     """
     n_users = len(positives.indptr) - 1
     n_items = len(points) - n_users
     best, nearest, impostors = np.int64(-1), np.float32(np.inf), 0
-    for attempt in range(rule.candidates):
-        item = below(rule.draws, triplet * ATTEMPTS + attempt, n_items)
+    start, size = drawn_from(u, positives, n_items)
+    for attempt in range(rule.candidates if size > 0 else 0):
+        item = proposed(rule.draws, triplet * ATTEMPTS + attempt, start, size, positives)
         d = squared_distance(points, u, points, item + n_users)
         counts = rule.rank_weight and d < reach
         if (d < nearest or counts) and not interacted(item, u, positives):

@@ -11,7 +11,7 @@ import numpy as np
 from trimetric.engine.lanes import adagrad, adam, descend, scale, squared_norm
 from trimetric.engine.policy import inline, kernel
 
-ROWWISE, ADAGRAD, ADAM = 0, 1, 2
+ROWWISE, ADAGRAD, ADAM, SGD = 0, 1, 2, 3
 SMALLEST_MARGIN = np.float32(1e-6)  # the paper keeps margins in (0, l]
 
 
@@ -27,6 +27,8 @@ def step_row(g, k, square, table, row, first, second, rule, bias):
         norm = descend(g, k, table, row, rule.lr / np.sqrt(second[row, 0]))
     elif rule.optimizer == ADAGRAD:
         norm = adagrad(g, k, table, row, second, row, rule.lr)
+    elif rule.optimizer == SGD:
+        norm = descend(g, k, table, row, rule.lr)
     else:
         norm = adam(g, k, table, row, first, row, second, row, rule.lr * bias[0], bias[1])
     return projection(norm, rule.radius, rule.sphere)
@@ -67,6 +69,21 @@ def step_margin(margins, row, gradient, limit, memory, rule, bias):
         memory[row, 1] += gradient * gradient
         change = rule.lr * gradient / np.sqrt(memory[row, 1])
     margins[row] = min(max(margins[row] - change, SMALLEST_MARGIN), limit)
+
+
+@inline
+def step_weight(weights, i, gradient, first, second, rule, bias):
+    """Move one dense weight by the same optimiser; row-wise Adagrad is Adagrad there."""
+    if rule.optimizer == ADAM:
+        first[i] = np.float32(0.9) * first[i] + np.float32(0.1) * gradient
+        second[i] = np.float32(0.999) * second[i] + np.float32(0.001) * (gradient * gradient)
+        root = np.sqrt(second[i] * bias[1]) + np.float32(1e-8)
+        weights[i] -= rule.lr * bias[0] * first[i] / root
+    elif rule.optimizer == SGD:
+        weights[i] -= rule.lr * gradient
+    else:
+        second[i] += gradient * gradient
+        weights[i] -= rule.lr * gradient / np.sqrt(second[i])
 
 
 @inline

@@ -1,20 +1,30 @@
 """Honest evaluation: ranks of held-out items, and the metrics that follow from them."""
 
 from trimetric.evaluation.metrics import Metric, Ranks, metric
+from trimetric.evaluation.names import protocol
 from trimetric.evaluation.protocols import (
     EvaluationProtocol,
     FullRanking,
     SampledCandidates,
     Task,
-    protocol,
 )
 from trimetric.evaluation.ranker import Ranker
+from trimetric.evaluation.released import (
+    AsReleased,
+    BestPerMetric,
+    leaked_pool,
+    released_data,
+)
 from trimetric.evaluation.result import Counts, Result
 from trimetric.evaluation.run import evaluate
+from trimetric.evaluation.significance import Difference, compare, holm, spread
 from trimetric.evaluation.validation import validator
 
 __all__ = [
+    "AsReleased",
+    "BestPerMetric",
     "Counts",
+    "Difference",
     "EvaluationProtocol",
     "FullRanking",
     "Metric",
@@ -23,8 +33,13 @@ __all__ = [
     "Result",
     "SampledCandidates",
     "Task",
+    "compare",
     "evaluate",
+    "holm",
+    "leaked_pool",
     "metric",
     "protocol",
+    "released_data",
+    "spread",
     "validator",
 ]

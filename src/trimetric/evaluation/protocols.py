@@ -4,7 +4,7 @@ A protocol is a frozen dataclass with the members of `EvaluationProtocol`. It tu
 into `Ranks`; the metrics follow from these alone.
 """
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -93,7 +93,7 @@ class FullRanking:
     min_held_out: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", _cutoffs(self.at))
+        object.__setattr__(self, "at", checked_cutoffs(self.at))
         if self.exclude not in ("train+valid", "train"):
             raise ParameterError(f"exclude must be 'train+valid' or 'train', got {self.exclude!r}")
         if self.min_held_out < 1:
@@ -122,7 +122,7 @@ class FullRanking:
     def metrics(self) -> list[Metric]:
         """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
         fewest = {k: k if self.at_least_k else self.min_held_out for k in self.at}
-        return _metrics(fewest, self.min_held_out)
+        return listed_metrics(fewest, self.min_held_out)
 
     def describe(self) -> str:
         """Say in one line what is ranked among what."""
@@ -174,7 +174,7 @@ class SampledCandidates:
     at: tuple[int, ...] = (5, 10)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", _cutoffs(self.at))
+        object.__setattr__(self, "at", checked_cutoffs(self.at))
         if self.n < 1:
             raise ParameterError(f"n must be at least 1, got {self.n}; the SML paper has 499")
 
@@ -191,7 +191,7 @@ class SampledCandidates:
     @property
     def metrics(self) -> list[Metric]:
         """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
-        return _metrics(dict.fromkeys(self.at, 1), 1)
+        return listed_metrics(dict.fromkeys(self.at, 1), 1)
 
     def describe(self) -> str:
         """Say in one line what is ranked among what."""
@@ -208,46 +208,49 @@ class SampledCandidates:
     def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
         draw = CandidateDraw(task.known, len(model.item_ids), self.n, self.seed)
-        indptr = _compact_indptr(task)
-        ranks = np.empty(len(task.held.items), dtype=np.int32)
-        n_candidates = np.empty(len(task.users), dtype=np.int64)
-        step = max(1, BLOCK_PAIRS // draw.n)
-        for start in range(0, len(task.users), step):
-            users = task.users[start : start + step]
-            ends = indptr[start : start + len(users) + 1]
-            held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
-            others = draw.draw(users)
-            ranks[ends[0] : ends[-1]] = rank_together(model, users, held, others)
-            n_drawn = (others < len(model.item_ids)).sum(axis=1)
-            n_candidates[start : start + len(users)] = held.counts + n_drawn
-        return Ranks(ranks, indptr, n_candidates)
+        return rank_among(model, task, draw.n, draw.draw)
 
 
-def protocol(name: str) -> FullRanking | SampledCandidates:
-    """Return the protocol of a name: `full`, `dpcml`, or `sampled-N` for N candidates.
+def rank_among(
+    model: Ranker, task: Task, n: int, candidates: Callable[[np.ndarray], np.ndarray]
+) -> Ranks:
+    """Rank each user's held-out items together with some candidates, a block of users at a time.
 
-    Raises
-    ------
-    ParameterError
-        The name is unknown.
+    Parameters
+    ----------
+    n : int
+        Most candidates of a user.
+    candidates : callable
+        User rows, int32[u], -> item rows, int32[u, n], filled up with the size of the catalogue.
     """
-    if name == "full":
-        return FullRanking()
-    if name == "dpcml":
-        return FullRanking.dpcml()
-    if sampled := re.fullmatch("sampled-([1-9][0-9]{0,8})", name):
-        return SampledCandidates(int(sampled[1]))
-    raise ParameterError(f"unknown protocol {name!r}; choose full, dpcml or sampled-N (N >= 1)")
+    indptr = _compact_indptr(task)
+    ranks = np.empty(len(task.held.items), dtype=np.int32)
+    n_candidates = np.empty(len(task.users), dtype=np.int64)
+    step = max(1, BLOCK_PAIRS // n)
+    for start in range(0, len(task.users), step):
+        users = task.users[start : start + step]
+        ends = indptr[start : start + len(users) + 1]
+        held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
+        others = candidates(users)
+        ranks[ends[0] : ends[-1]] = rank_together(model, users, held, others)
+        n_others = (others < len(model.item_ids)).sum(axis=1)
+        n_candidates[start : start + len(users)] = held.counts + n_others
+    return Ranks(ranks, indptr, n_candidates)
 
 
-def _cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
+def checked_cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
+    """Return cutoffs as a tuple; raise ParameterError for one that no metric can have."""
     at = tuple(at)
     for k in at:
         metric(f"ndcg@{k}")
     return at
 
 
-def _metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:
+def listed_metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:
+    """Return the metrics of a report: at each K of `fewest`, then those of the whole list.
+
+    The numbers are the fewest held-out items of a user who counts.
+    """
     families = ("precision", "recall", "hr", "ndcg")
     at_k = [metric(f"{name}@{k}", least) for k, least in fewest.items() for name in families]
     return at_k + [metric(name, fewest_whole_list) for name in ("map", "mrr", "auc")]

@@ -8,8 +8,8 @@ import numpy as np
 import trimetric
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation.names import protocol as named_protocol
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking, Task
-from trimetric.evaluation.protocols import protocol as named_protocol
 from trimetric.evaluation.ranker import Ranker
 from trimetric.evaluation.result import Counts, Result
 

@@ -1,4 +1,4 @@
-"""Candidates drawn uniformly from the items a user never touched, and ranks among them."""
+"""The items a user never touched, uniform draws from them, and ranks among them."""
 
 import numpy as np
 
@@ -8,6 +8,43 @@ from trimetric.errors import Diverged
 from trimetric.evaluation.ranker import Ranker
 
 STREAM = 0xCA4D  # keeps these draws apart from others made with the same seed
+
+
+class Untouched:
+    """The items without any interaction with a user, numbered from 0 in item order.
+
+    Parameters
+    ----------
+    touched : Csr
+        All interactions of every user.
+    n_items : int
+        Size of the catalogue.
+    """
+
+    def __init__(self, touched: Csr, n_items: int) -> None:
+        self.n_items = n_items
+        self.counts = n_items - touched.counts
+        """int64[n_users], how many each user has."""
+        # The j-th item a user touched has item - j untouched ones before it. So the untouched item
+        # number p is p + #{j : item_j - j <= p}, which one search in ascending keys answers.
+        users = touched.users
+        before = touched.items - (np.arange(len(users)) - touched.indptr[users])
+        self._before, self._indptr = keys(users, before), touched.indptr
+
+    def items(self, users: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return the items with these numbers (int64[u, n], ascending in a row), int32[u, n].
+
+        Where a user has no item of that number, the size of the catalogue stands.
+        """
+        owner = np.broadcast_to(users[:, None], numbers.shape)
+        passed = np.searchsorted(self._before, keys(owner, numbers), side="right")
+        found = numbers + passed - self._indptr[owner]
+        return np.where(numbers < self.counts[owner], found, self.n_items).astype(np.int32)
+
+    def first(self, users: np.ndarray, n: int) -> np.ndarray:
+        """Return the first n items of each user, int32[len(users), min(n, n_items)]."""
+        numbers = np.arange(min(n, self.n_items))
+        return self.items(users, np.broadcast_to(numbers, (len(users), len(numbers))))
 
 
 class CandidateDraw:
@@ -28,19 +65,14 @@ class CandidateDraw:
     def __init__(self, touched: Csr, n_items: int, n: int, seed: int) -> None:
         self.n_items, self.n = n_items, min(n, n_items)
         self._key = counter.key(seed, STREAM)
-        self._indptr, self._untouched = touched.indptr, n_items - touched.counts
-        # The j-th item a user touched has item - j untouched ones before it. So the untouched item
-        # number p is p + #{j : item_j - j <= p}, which one search in ascending keys answers.
-        users = touched.users
-        before = touched.items - (np.arange(len(users)) - touched.indptr[users])
-        self._before = keys(users, before)
+        self._untouched = Untouched(touched, n_items)
 
     def draw(self, users: np.ndarray) -> np.ndarray:
         """Return int32[len(users), min(n, n_items)].
 
         Each row ascends, and is filled up with `n_items` if it is short.
         """
-        pool = self._untouched[users]
+        pool = self._untouched.counts[users]
         places = np.full((len(users), self.n), self.n_items, dtype=np.int64)
         # With most of the pool wanted, drawing until enough are distinct would take long.
         dense = pool < 2 * self.n
@@ -48,11 +80,8 @@ class CandidateDraw:
             places[dense] = self._shuffle(users[dense], pool[dense])
         if not dense.all():
             places[~dense] = self._first_distinct(users[~dense], pool[~dense])
-        short = np.arange(self.n) >= pool[:, None]
         places.sort(axis=1)
-        owner = np.broadcast_to(users[:, None], places.shape)
-        passed = np.searchsorted(self._before, keys(owner, places), side="right")
-        return np.where(short, self.n_items, places + passed - self._indptr[owner]).astype(np.int32)
+        return self._untouched.items(users, places)
 
     def _bits(self, users: np.ndarray, n: int) -> np.ndarray:
         return counter.bits(self._key, keys(users[:, None], np.arange(n)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 REGISTRY = {
     "sml": ("triplet", "SML", {}),
     "cml": ("triplet", "CML", {}),
+    "bpr": ("bpr", "BPR", {}),
     "base": ("triplet", "SML", {"variant": "base"}),
     "base+u": ("triplet", "SML", {"variant": "base+u"}),
     "base+s": ("triplet", "SML", {"variant": "base+s"}),
@@ -33,6 +34,21 @@ def create(name: str, **settings: Any) -> "Recommender":
         raise ParameterError(f"model must be one of {', '.join(REGISTRY)}, got {name!r}")
     module, kind, given = REGISTRY[name]
     return getattr(import_module(f"{__name__}.{module}"), kind)(**given, **settings)
+
+
+def search_space(name: str) -> dict[str, Any]:
+    """Return what tuning may try of a registered model, setting by setting.
+
+    A pair is a range, a triple ending in "log" one in logarithms, {"choices": ...} a list. What
+    makes an ablation, or CML, is not searched.
+    """
+    module, kind, given = REGISTRY[name]
+    home = import_module(f"{__name__}.{module}")
+    fixed = {**getattr(getattr(home, kind), "fixed", {})}
+    if "variant" in given:
+        fixed |= home.VARIANTS[given["variant"]]
+    space = getattr(home, kind).search
+    return {setting: span for setting, span in space.items() if setting not in fixed}
 
 
 def load(folder: str | Path) -> "Recommender":

@@ -1,7 +1,7 @@
 """What every model offers: answers with original ids, saving, settings."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -10,14 +10,17 @@ import numpy as np
 from trimetric import artifact
 from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import ArtifactError, ParameterError, UnknownIds, Unsupported
+from trimetric.data.interactions import Interactions
+from trimetric.errors import ArtifactError, DataError, ParameterError, UnknownIds, Unsupported
 from trimetric.retrieval import check_k, ranked_frame, rows_of
+from trimetric.training import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
     import polars as pl
 
     from trimetric.artifact import Loaded
 
+Monitor = Callable[["Recommender"], float]
 OnUnknown = Literal["error", "popular", "skip"]
 
 
@@ -38,6 +41,8 @@ class Recommender(ABC):
 
     name: ClassVar[str]
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    search: ClassVar[dict[str, tuple]] = {}
+    """What tuning may try: (low, high), (low, high, "log"), or {"choices": (...)} a setting."""
 
     user_ids: Vocabulary
     item_ids: Vocabulary
@@ -46,6 +51,59 @@ class Recommender(ABC):
     _data: dict[str, Any]
 
     # --- what a model file writes ---------------------------------------------------------------
+
+    @abstractmethod
+    def fit(
+        self,
+        train: Any,
+        valid: Any = None,
+        *,
+        pool: Any = None,
+        monitor: "Monitor | None" = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Self:
+        """Train on interactions. If that fails, the model is as it was before.
+
+        Parameters
+        ----------
+        train : Interactions, path, data set name, frame, sparse matrix or (users, items)
+        valid : the same, optional
+            Held-out interactions that decide when to stop and which weights to keep. Users and
+            items that `train` does not know are left out.
+        pool : Csr in the rows of `train`, or the same as `train`, optional
+            For each user the only items that negatives may be drawn from, such as those that were
+            shown; without it, all that the user has not interacted with.
+        monitor : callable, optional
+            Asked with the model as it stands where validation is due, instead of ranking `valid`;
+            what it returns, higher being better, decides when to stop and what to keep.
+        out : path, optional
+            Save checkpoints while training, and the model at the end, to this folder.
+        resume : bool
+            Go on from the checkpoint in `out`, if there is one.
+        checkpoint_seconds : float
+            The least time between two checkpoints.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+        progress : bool, optional
+            Show progress on standard error; by default only on a terminal.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            The data cannot be used: no interactions, or no user with an item left to contrast.
+        ParameterError
+            `resume` without `out`.
+        CheckpointMismatch, Diverged, Interrupted, OutputError
+            See `training.train`.
+        """
 
     @abstractmethod
     def _nearest_items(
@@ -277,6 +335,10 @@ class Recommender(ABC):
 
     # --- helpers --------------------------------------------------------------------------------
 
+    def _know(self, data: Interactions) -> None:
+        """Take the ids and the interactions of the training data."""
+        self.user_ids, self.item_ids, self.seen = data.user_ids, data.item_ids, Csr.of(data)
+
     def _require_fit(self) -> None:
         if not hasattr(self, "seen"):
             raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
@@ -311,6 +373,37 @@ class Recommender(ABC):
         except (TypeError, OverflowError):
             remedy = f"the model's user ids are {self.user_ids.kind}: give ids of that type"
             raise UnknownIds("user", users, remedy) from None
+
+
+def aligned(valid: Any, data: Interactions) -> Interactions | None:
+    """Return validation data in the rows of the training data.
+
+    Raises
+    ------
+    DataError
+        They have no user and item in common.
+    """
+    if valid is None:
+        return None
+    found, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
+    if len(found) == 0:
+        raise DataError(
+            f"no validation interaction has a user and an item of the training data"
+            f" ({report.unknown_users} users and {report.unknown_items} items are unknown);"
+            " give validation data of the same users and items"
+        )
+    return found
+
+
+def described(train: Interactions, valid: Interactions | None) -> dict[str, Any]:
+    """Say what a model was trained and validated on, as JSON values."""
+    parts = {"train": train, "valid": valid}
+    return {
+        name: part
+        if part is None
+        else {"name": part.name, "fingerprint": part.fingerprint, "pairs": len(part)}
+        for name, part in parts.items()
+    }
 
 
 def as_ids(asked: Any) -> list:

@@ -5,26 +5,21 @@ by margins learned for each user and item, equation (6). Without the item's side
 fixed margins it is CML (Hsieh et al., WWW 2017), equation (3).
 """
 
-import warnings
-from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import fields
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
-from trimetric import artifact, training
+from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.lanes import padded_table
-from trimetric.engine.ranking import held_out_ranks, pair_distances, top_k
-from trimetric.engine.session import Session, Settings
-from trimetric.errors import DataError, ParameterError
-from trimetric.evaluation import validator
-from trimetric.models.base import Recommender
-from trimetric.models.config import TripletConfig
-from trimetric.progress import chosen
+from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
+from trimetric.errors import ParameterError
+from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.metric import MetricSpace
+from trimetric.models.trained import Trained, lookup
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {"lam": 0.0, "adaptive_users": False, "adaptive_items": False},
@@ -65,10 +60,80 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings of the paper (for Instant Video) and of the authors' code."""
 
-_NAMES = {item.name for item in fields(TripletConfig)}
+
+@dataclass(frozen=True)
+class TripletConfig(TrainingConfig):
+    """Settings of SML; CML and the ablations are other values of the same ones.
+
+    Numbers of the paper are those of section "Implementation Details"; "released" is the authors'
+    code. The paper's dim is 100 and its batch_size 512; γ does not depend on the latter.
+    """
+
+    lr: float = 0.2
+    """Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01."""
+    optimizer: str = "rowwise-adagrad"
+    """"rowwise-adagrad" (one number a row), "adagrad" (released) or "adam" (paper; lazy rows)."""
+    negatives: str = "hardest"
+    """"uniform" (paper), "popularity", or "hardest": the nearest of `candidates` uniform draws.
+
+    A number N is short for "uniform" (1) or "hardest" of N.
+    """
+    candidates: int = 10
+    """S of "hardest", 1..60000; unused otherwise."""
+    rank_weight: bool = False
+    """Weigh the user's hinge by CML's ln(1 + rank) (Hsieh et al. 2017); needs "hardest"."""
+    lam: float = 0.2
+    """λ of equation (6), 0..1000: the weight of the item's hinge; the paper's about .01."""
+    gamma: float = 512.0
+    """γ of equation (6), 0..1e6: how strongly margins grow, per 512 triplets. 512 holds them up."""
+    adaptive_users: bool = True
+    """Learn m_u for each user; otherwise all keep `margin`."""
+    adaptive_items: bool = True
+    """Learn n_v for each item; otherwise all keep `item_margin`."""
+    margin: float = 0.8
+    """m: where user margins start, and what they never exceed; above 0 (paper: 1)."""
+    item_margin: float = 0.8
+    """n: where item margins start, and what they never exceed; above 0 (paper: 1)."""
+    radius: float = 1.0
+    """l: all positions stay within this distance of the origin; the paper's 1."""
+    sphere: bool = False
+    """Keep positions at distance l instead of within it."""
+    init_mean: float = 0.0
+    """Mean of the first coordinates; the paper's .1."""
+    init_std: float | None = None
+    """Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03."""
+    ranges: ClassVar[dict[str, Range]] = {
+        **TrainingConfig.ranges,
+        "candidates": (1, 60_000, False, "10-50 suits most data"),
+        "lam": (0, 1000, False, "0.01-0.3 suits most data"),
+        "gamma": (0, 1_000_000, False, "see the docs on margins"),
+        "margin": (0, 1000, True, "0.7-1 suits most data"),
+        "item_margin": (0, 1000, True, "0.7-1 suits most data"),
+        "radius": (0, 1000, True, "1 suits most data"),
+        "init_mean": (-1000, 1000, False, "0 suits most data"),
+        "init_std": (0, 1000, False, "leave it out for 1/√dim, which suits most data"),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        **TrainingConfig.choices,
+        "negatives": tuple(NEGATIVES),
+        "optimizer": tuple(OPTIMIZERS),
+    }
+
+    def __post_init__(self) -> None:
+        if str(self.negatives).isdecimal():
+            count = int(self.negatives)
+            object.__setattr__(self, "negatives", "uniform" if count == 1 else "hardest")
+            if count != 1:
+                object.__setattr__(self, "candidates", count)
+        super().__post_init__()
+        if self.rank_weight and self.negatives != "hardest":
+            raise ParameterError(
+                "rank_weight needs negatives='hardest', which estimates the rank;"
+                f" got negatives={self.negatives!r}"
+            )
 
 
-class SML(Recommender):
+class SML(MetricSpace, Trained):
     """Symmetric metric learning with adaptive margins.
 
     Parameters
@@ -87,117 +152,32 @@ class SML(Recommender):
     """
 
     name: ClassVar[str] = "sml"
-    capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"metric space", "similar items", "similar users"}
-    )
+    Config: ClassVar[type[TrainingConfig]] = TripletConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     defaults: ClassVar[dict[str, Any]] = {}
     fixed: ClassVar[dict[str, Any]] = {}
+    search: ClassVar[dict[str, Any]] = {
+        "lr": (0.05, 0.5, "log"),
+        "margin": (0.3, 1.5),
+        "lam": (0.01, 0.5, "log"),
+        "candidates": {"choices": (1, 5, 10, 30)},
+    }
+    config: TripletConfig
 
     def __init__(
         self, *, preset: str | None = None, variant: str | None = None, **settings: Any
     ) -> None:
-        unknown = sorted(settings.keys() - _NAMES)
-        if unknown:
-            raise ParameterError(
-                f"unknown setting {unknown[0]!r}; {self.name} has {', '.join(sorted(_NAMES))}"
-            )
-        given = _lookup("variant", variant, VARIANTS) | settings
+        variant_settings = lookup("variant", variant, VARIANTS)
+        super().__init__(preset=preset, **{**variant_settings, **settings})
+
+    def _given(self, preset: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         for name, value in self.fixed.items():
-            if given.get(name, value) != value:
+            if settings.get(name, value) != value:
                 raise ParameterError(
-                    f"{name} is always {value} in {self.name}, got {given[name]!r};"
+                    f"{name} is always {value} in {self.name}, got {settings[name]!r};"
                     " SML is the model to change it in"
                 )
-        preset_settings = _lookup("preset", preset, PRESETS)
-        self.config = TripletConfig(**self.defaults | preset_settings | given | self.fixed)
-        self.history = []
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
-        return self.config.to_dict()
-
-    def fit(
-        self,
-        train: Any,
-        valid: Any = None,
-        *,
-        out: str | Path | None = None,
-        resume: bool = False,
-        checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
-        threads: int | None = None,
-        progress: bool | None = None,
-    ) -> Self:
-        """Train on interactions. If that fails, the model is as it was before.
-
-        Parameters
-        ----------
-        train : Interactions, path, data set name, frame, sparse matrix or (users, items)
-        valid : the same, optional
-            Held-out interactions that decide when to stop and which weights to keep. Users and
-            items that `train` does not know are left out.
-        out : path, optional
-            Save checkpoints while training, and the model at the end, to this folder.
-        resume : bool
-            Go on from the checkpoint in `out`, if there is one.
-        checkpoint_seconds : float
-            The least time between two checkpoints.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
-        progress : bool, optional
-            Show progress on standard error; by default only on a terminal.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        DataError
-            The data cannot be used: no interactions, or no user with an item left to contrast.
-        ParameterError
-            `resume` without `out`.
-        CheckpointMismatch, Diverged, Interrupted, OutputError
-            See `training.train`.
-        """
-        data = Interactions.of(train)
-        self._check_data(data)
-        valid = self._align(valid, data)
-        if resume and out is None:
-            raise ParameterError("resume needs out, the folder that holds the checkpoint")
-        learner, checkpoints = _Learner(self._settings(), data), None
-        if out is not None:
-            artifact.probe(Path(out), 2 * sum(array.nbytes for array in learner.arrays.values()))
-            checkpoints = training.Checkpoints(
-                Path(out) / "checkpoint", self._identity(data, valid), checkpoint_seconds
-            )
-        trained = copy(self)
-        trained.user_ids, trained.item_ids, trained.seen = (
-            data.user_ids,
-            data.item_ids,
-            Csr.of(data),
-        )
-        trained._points, trained._margins = learner.arrays["points"], learner.arrays["margins"]
-        run = training.train(
-            learner,
-            self._plan(),
-            trained._validation(data, valid, threads),
-            checkpoints=checkpoints,
-            resume=resume,
-            threads=threads,
-            progress=chosen(progress),
-        )
-        trained.history = run.history
-        trained._data = {
-            "train": _described(data),
-            "valid": None if valid is None else _described(valid),
-            "best_epoch": run.best_epoch,
-            "stopped": run.stopped,
-        }
-        self.__dict__ = trained.__dict__
-        if checkpoints:
-            self.save(checkpoints.folder.parent)
-            training.discard(checkpoints)
-        return self
+        return {**self.defaults, **preset, **settings, **self.fixed}
 
     # --- the space ------------------------------------------------------------------------------
 
@@ -220,31 +200,6 @@ class SML(Recommender):
     def item_margins(self) -> np.ndarray:
         """Margins n, float32 (n_items,)."""
         return self._margins[len(self.user_ids) :]
-
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return −d² for pairs of rows (int32 (n,)), float32."""
-        return -pair_distances(self.users, self.items, users, items)
-
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
-        """Rank each held-out item of each user among the items that are not excluded."""
-        return held_out_ranks(self.users, self.items, held, excluded, threads)
-
-    def _nearest_items(
-        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        found, distances = top_k(self.users[users], self.items, k, excluded, threads)
-        return found, -distances
-
-    def _neighbours(
-        self, kind: str, rows: np.ndarray, k: int, threads: int | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        points = self.items if kind == "item" else self.users
-        itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
-        found, distances = top_k(points[rows], points, k, itself, threads)
-        return found, -distances
-
-    def _shown_score(self, scores: np.ndarray) -> np.ndarray:
-        return -scores
 
     # --- saving ---------------------------------------------------------------------------------
 
@@ -276,55 +231,11 @@ class SML(Recommender):
             given["init_std"] = self.config.dim**-0.5
         return Settings(**given)
 
-    def _plan(self) -> training.Plan:
-        config = self.config
-        return training.Plan(config.epochs, config.metric, config.validate_every, config.patience)
+    def _learner(self, data: Interactions, pool: Csr | None) -> "_Learner":
+        return _Learner(self._settings(), data, pool)
 
-    def _align(self, valid: Any, data: Interactions) -> Interactions | None:
-        if valid is None:
-            return None
-        aligned, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
-        if len(aligned) == 0:
-            raise DataError(
-                f"no validation interaction has a user and an item of the training data"
-                f" ({report.unknown_users} users and {report.unknown_items} items are unknown);"
-                " give validation data of the same users and items"
-            )
-        return aligned
-
-    def _check_data(self, data: Interactions) -> None:
-        if len(data) == 0:
-            raise DataError("the training data has no interactions; nothing can be learned")
-        full = np.diff(data.indptr) >= data.n_items
-        if full.all():
-            raise DataError(
-                f"every user of the training data has all {data.n_items} items, so that no negative"
-                " item exists; metric learning needs items that a user has not interacted with"
-            )
-        if full.any():
-            first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
-            warnings.warn(
-                f"{int(full.sum())} of the users have every item and are skipped in training;"
-                f" the first is {first!r}",
-                stacklevel=3,
-            )
-
-    def _identity(self, data: Interactions, valid: Interactions | None) -> dict[str, Any]:
-        """Return what a checkpoint must share with this run."""
-        return {
-            "model": self.name,
-            **self.get_params(),
-            "train": data.fingerprint,
-            "valid": None if valid is None else valid.fingerprint,
-        }
-
-    def _validation(
-        self, data: Interactions, valid: Interactions | None, threads: int | None
-    ) -> Callable[[], float] | None:
-        if valid is None:
-            return None
-        measure = validator(valid, data, self.config.metric, threads=threads)
-        return lambda: measure(self)
+    def _adopt(self, learner: Any) -> None:
+        self._points, self._margins = learner.arrays["points"], learner.arrays["margins"]
 
 
 class CML(SML):
@@ -347,8 +258,8 @@ class _Learner:
 
     kept = ("points", "margins")
 
-    def __init__(self, settings: Settings, data: Interactions) -> None:
-        self.session = Session(settings, data.users, data.items, data.indptr, data.n_items)
+    def __init__(self, settings: Settings, data: Interactions, pool: Csr | None = None) -> None:
+        self.session = Session(settings, data.users, data.items, data.indptr, data.n_items, pool)
         self.run = self.session.run
         self.arrays = self.session.arrays
         self.n_batches = self.session.n_batches
@@ -362,15 +273,3 @@ class _Learner:
             "active": totals.user_hinges / seen,
             "triplets": totals.triplets,
         }
-
-
-def _described(data: Interactions) -> dict[str, Any]:
-    return {"name": data.name, "fingerprint": data.fingerprint, "pairs": len(data)}
-
-
-def _lookup(kind: str, name: str | None, choices: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    if name is None:
-        return {}
-    if name not in choices:
-        raise ParameterError(f"{kind} must be one of {', '.join(choices)}, got {name!r}")
-    return choices[name]

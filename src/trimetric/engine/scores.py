@@ -1,0 +1,172 @@
+"""Top-k lists and ranks from tables of scores, higher is better, ties by item number.
+
+For models whose score is no distance: a model fills float32 tables of (users, all items), and what
+is ranked here are those scores as they are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.policy import inline, kernel, thread_count
+from trimetric.engine.ranking import _hide
+from trimetric.engine.threads import Team
+
+CELLS_AT_ONCE = 1 << 20  # scores a thread holds at a time
+
+Table = Callable[[np.ndarray], np.ndarray]
+"""User rows int32 (b,) -> scores float32 (b, n_items), a fresh array that may be written to."""
+
+
+def top_scores(
+    table: Table,
+    users: np.ndarray,
+    n_items: int,
+    k: int,
+    excluded: Csr,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best items of each user.
+
+    Parameters
+    ----------
+    table : callable
+        See `Table`.
+    users : int32 (m,)
+    n_items, k : int
+    excluded : Csr
+        Items that may not be returned, by position in `users`.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Returns
+    -------
+    items : int32 (m, min(k, n_items))
+        Best first, equal scores by item number; -1 where fewer remain.
+    scores : float32, same shape
+        NaN where `items` is -1.
+    """
+    k = min(k, n_items)
+    items = np.full((len(users), k), -1, dtype=np.int32)
+    scores = np.full((len(users), k), np.nan, dtype=np.float32)
+
+    def block(low: int, high: int) -> None:
+        _best(table(users[low:high]), low, excluded, items, scores)
+
+    if k:
+        _in_blocks(block, len(users), n_items, threads)
+    return items, scores
+
+
+def ranks_by_score(
+    table: Table, n_items: int, held: Csr, excluded: Csr, threads: int | None = None
+) -> np.ndarray:
+    """Return the rank, from 1, of each held-out item among the items not excluded.
+
+    Returns
+    -------
+    int32, one for each held-out item
+        1 + how many items score higher, or as high and come earlier in item order.
+    """
+    ranks = np.ones(len(held.items), dtype=np.int32)
+    asked = np.flatnonzero(held.counts).astype(np.int32)
+
+    def block(low: int, high: int) -> None:
+        users = asked[low:high]
+        _count(table(users), users, held, excluded, ranks)
+
+    _in_blocks(block, len(asked), n_items, threads)
+    return ranks
+
+
+def _in_blocks(
+    block: Callable[[int, int], None], rows: int, n_items: int, threads: int | None
+) -> None:
+    size = max(1, CELLS_AT_ONCE // max(n_items, 1))
+    starts = list(range(0, rows, size))
+    with Team(min(thread_count(threads), max(len(starts), 1))) as team:
+
+        def work(me: int) -> None:
+            for start in starts[me :: team.threads]:
+                block(start, min(start + size, rows))
+
+        team.run(work)
+
+
+@inline
+def _before(score, item, other, other_item):
+    return score > other or (score == other and item < other_item)
+
+
+@inline
+def _sink(items, scores, size):
+    """Restore a heap, whose root is its last in order, after its root was replaced."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and _before(
+            scores[child], items[child], scores[child + 1], items[child + 1]
+        ):
+            child += 1
+        if not _before(scores[place], items[place], scores[child], items[child]):
+            break
+        items[place], items[child] = items[child], items[place]
+        scores[place], scores[child] = scores[child], scores[place]
+        place = child
+
+
+@inline
+def _rise(items, scores, place):
+    while place > 0:
+        parent = (place - 1) >> 1
+        if not _before(scores[parent], items[parent], scores[place], items[place]):
+            break
+        items[place], items[parent] = items[parent], items[place]
+        scores[place], scores[parent] = scores[parent], scores[place]
+        place = parent
+
+
+@kernel
+def _best(table, low, excluded, items, scores):
+    """Fill rows low .. of `items` and `scores` from the rows of `table`."""
+    indptr, hidden = excluded
+    k = items.shape[1]
+    for row in range(len(table)):
+        found, points = items[low + row], scores[low + row]
+        _hide(table[row], 0, indptr[low + row], indptr[low + row + 1], hidden)
+        size = 0
+        for item in range(table.shape[1]):
+            score = table[row, item]
+            if score == -np.inf:
+                continue
+            if size < k:
+                found[size], points[size] = item, score
+                _rise(found, points, size)
+                size += 1
+            elif score > points[0]:  # at an equal score the earlier item stays
+                found[0], points[0] = item, score
+                _sink(found, points, size)
+        for last in range(size - 1, 0, -1):
+            found[0], found[last] = found[last], found[0]
+            points[0], points[last] = points[last], points[0]
+            _sink(found, points, last)
+
+
+@kernel
+def _count(table, users, held, excluded, ranks):
+    """Rank the held-out items of each of `users`, whose scores are the rows of `table`."""
+    (held_indptr, held_items), (indptr, hidden) = held, excluded
+    for row in range(len(users)):
+        user, scores = users[row], table[row]
+        _hide(scores, 0, indptr[user], indptr[user + 1], hidden)
+        for place in range(held_indptr[user], held_indptr[user + 1]):
+            item = held_items[place]
+            score, before = scores[item], 0
+            for j in range(item):
+                before += scores[j] >= score
+            for j in range(item + 1, len(scores)):
+                before += scores[j] > score
+            ranks[place] += before

@@ -1,0 +1,56 @@
+"""Lists, ranks and neighbours in a space where the nearest is the best, equation (1)."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.ranking import held_out_ranks, pair_distances, top_k
+from trimetric.models.base import Recommender
+
+
+class MetricSpace(Recommender):
+    """A model whose score is −d² between two points, so that any L2 index can serve it.
+
+    A subclass says where `users` and `items` are.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"metric space", "similar items", "similar users"}
+    )
+
+    @property
+    @abstractmethod
+    def users(self) -> np.ndarray:
+        """Positions α, float32 (n_users, dim), in the order of `user_ids`."""
+
+    @property
+    @abstractmethod
+    def items(self) -> np.ndarray:
+        """Positions β, float32 (n_items, dim), in the order of `item_ids`."""
+
+    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return −d² for pairs of rows (int32 (n,)), float32."""
+        return -pair_distances(self.users, self.items, users, items)
+
+    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+        """Rank each held-out item of each user among the items that are not excluded."""
+        return held_out_ranks(self.users, self.items, held, excluded, threads)
+
+    def _nearest_items(
+        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        found, distances = top_k(self.users[users], self.items, k, excluded, threads)
+        return found, -distances
+
+    def _neighbours(
+        self, kind: str, rows: np.ndarray, k: int, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        points = self.items if kind == "item" else self.users
+        itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
+        found, distances = top_k(points[rows], points, k, itself, threads)
+        return found, -distances
+
+    def _shown_score(self, scores: np.ndarray) -> np.ndarray:
+        return -scores
