@@ -269,20 +269,6 @@ def test_a_reader_that_leaves_early_is_no_error(room: Path) -> None:
     assert (ran.returncode, said) == (0, b"")
 
 
-def test_popularity_ranks_as_counting_does() -> None:
-    from trimetric.cli.popularity import Popularity
-    from trimetric.data.csr import Csr
-
-    split = tm.split_random(tm.synthetic.planted(n_users=50, n_items=40, per_user=8).interactions)
-    train, test = split.train, split.test
-    counts = np.bincount(train.items, minlength=train.n_items)
-    ranks = Popularity(train).held_out_ranks(Csr.of(test), Csr.of(train))
-    for user, item, rank in zip(test.users, test.items, ranks, strict=True):
-        seen = set(train.items[train.users == user])
-        order = sorted(set(range(train.n_items)) - seen, key=lambda i: (-counts[i], i))
-        assert order.index(item) + 1 == rank
-
-
 def test_the_demo_works_anywhere(tmp_path: Path) -> None:
     found = document("demo", cwd=tmp_path)
     assert found["data"]["name"] == "planted"

@@ -30,6 +30,7 @@ INTS = {
     "batch_size": (1, 10**6),
     "candidates": (1, 60_000),
     "validate_every": (1, 100_000),
+    "validate_users": (0, 10**9),
     "patience": (0, 100_000),
     "seed": (-(2**63), 2**63 - 1),
 }

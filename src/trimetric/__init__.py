@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     )
     from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
+    from trimetric.models.bpr import BPR
+    from trimetric.models.fml import FML
+    from trimetric.models.lrml import LRML
+    from trimetric.models.ncf import MLP, NCF
+    from trimetric.models.references.ease import EASE
+    from trimetric.models.references.ials import IALS
+    from trimetric.models.references.itemknn import ItemKNN
+    from trimetric.models.references.popularity import Popularity
+    from trimetric.models.transcf import TransCF
     from trimetric.models.triplet import CML, SML
 
 _HOMES = {
@@ -39,21 +48,41 @@ _HOMES = {
     "Result": "evaluation",
     "SampledCandidates": "evaluation",
     "evaluate": "evaluation",
+    "BPR": "models.bpr",
     "CML": "models.triplet",
+    "EASE": "models.references.ease",
+    "IALS": "models.references.ials",
+    "ItemKNN": "models.references.itemknn",
+    "Popularity": "models.references.popularity",
+    "FML": "models.fml",
+    "LRML": "models.lrml",
+    "MLP": "models.ncf",
+    "NCF": "models.ncf",
     "SML": "models.triplet",
+    "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
 }
 
 __all__ = [
+    "BPR",
     "CML",
+    "EASE",
+    "FML",
+    "IALS",
+    "LRML",
+    "MLP",
+    "NCF",
     "SML",
     "AsReleased",
     "FullRanking",
     "Interactions",
+    "ItemKNN",
+    "Popularity",
     "Result",
     "SampledCandidates",
     "Split",
+    "TransCF",
     "__version__",
     "create",
     "datasets",

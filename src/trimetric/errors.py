@@ -70,3 +70,7 @@ class Interrupted(TrimetricError):
     """Stopped by the user; what was saved is named in the message."""
 
     exit_code = 130
+
+
+class WorkerLost(TrimetricError):
+    """The system ended a worker process of a study."""

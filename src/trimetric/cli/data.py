@@ -12,7 +12,8 @@ from typer import Option, Typer
 from trimetric.cli.options import Columns, Data, Json, grouped
 from trimetric.cli.output import emit, emit_json, show
 from trimetric.cli.reading import read
-from trimetric.errors import OutputError, ParameterError
+from trimetric.cli.splitting import Splitting, divided
+from trimetric.errors import OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,15 +42,8 @@ def inspect(data: Data, columns: Columns, json: Json = False) -> None:
 def split(
     data: Data,
     columns: Columns,
+    how: Splitting,
     out: Annotated[str, Option("--out", help="The folder for train, valid and test.parquet.")],
-    how: Annotated[
-        str, Option("--how", help="random, per-user, leave-one-out, temporal or column.")
-    ] = "random",
-    test: Annotated[float, Option("--test", help="Share of the test part.")] = 0.1,
-    valid: Annotated[
-        float, Option("--valid", help="Share of the validation part; 0 for none.")
-    ] = 0.1,
-    seed: Annotated[int, Option("--seed")] = 0,
     json: Json = False,
 ) -> None:
     """Split DATA into train.parquet, valid.parquet and test.parquet, with split.json beside them.
@@ -57,7 +51,7 @@ def split(
     The shares do not matter to leave-one-out and column. All files appear at once.
     """
     whole = read(data, columns)
-    parts = _split(whole, how, test, valid, seed)
+    parts = divided(whole, how)
     document = {"out": out, "name": whole.name, "fingerprint": whole.fingerprint, **parts.how}
     _write(Path(out), parts, document)
     if json:
@@ -186,22 +180,6 @@ def _number(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _split(data: "Interactions", how: str, test: float, valid: float, seed: int) -> "Split":
-    from trimetric.data import splits
-
-    shares: Any = {"test": test, "valid": valid}
-    ways = {
-        "random": lambda: splits.split_random(data, **shares, seed=seed),
-        "per-user": lambda: splits.split_per_user(data, **shares, seed=seed),
-        "leave-one-out": lambda: splits.split_leave_one_out(data, valid=valid > 0, seed=seed),
-        "temporal": lambda: splits.split_temporal(data, **shares),
-        "column": lambda: splits.split_column(data),
-    }
-    if how not in ways:
-        raise ParameterError(f"--how must be one of {', '.join(ways)}, got {how!r}")
-    return ways[how]()
 
 
 def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:

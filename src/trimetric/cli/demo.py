@@ -32,7 +32,6 @@ def demo(
     The data is MovieLens if it is at hand, else a generated set.
     """
     import trimetric as tm
-    from trimetric.cli.popularity import Popularity
 
     began = time.monotonic()
     data, told = _data()
@@ -47,7 +46,7 @@ def demo(
     saved = _save(model, out)
     results = {
         "SML": tm.evaluate(model, split, threads=threads),
-        "popularity": tm.evaluate(Popularity(split.train), split),
+        "popularity": tm.evaluate(tm.Popularity().fit(split.train), split, threads=threads),
     }
     user = _someone(split)
     answer = _recommended(model, split, user, data.name)

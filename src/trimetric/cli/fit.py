@@ -35,7 +35,12 @@ def fit(
     columns: Columns,
     out: Annotated[str, Option("--out", help="The folder to save the model to.")],
     model: Annotated[
-        str | None, Option("--model", help="sml, cml, or an ablation such as base+s.")
+        str | None,
+        Option(
+            "--model",
+            help="sml, cml, bpr, mlp, ncf, fml, transcf, lrml; an ablation such as base+s;"
+            " popularity, itemknn, ease, ials.",
+        ),
     ] = None,
     valid: Annotated[
         str | None,
@@ -69,6 +74,7 @@ def fit(
     """
     from trimetric.cli.settings import collect
     from trimetric.models import create
+    from trimetric.models.trained import Trained
 
     began = time.monotonic()
     say = (lambda text: None) if quiet else note
@@ -76,6 +82,8 @@ def fit(
     untrained = create(name, **settings)
     whole = read(data, columns)
     tell(whole, say)
+    if valid is None and valid_share is None and not isinstance(untrained, Trained):
+        valid = "none"  # trained in one go, it has nothing to stop
     parts = _parts(whole, valid, valid_share, columns)
     say(parts.said)
     done = _finished(untrained, parts, Path(out)) if resume else None
@@ -116,7 +124,7 @@ def _parts(data: "Interactions", valid: str | None, share: float | None, columns
     if data.labels is not None:
         words = f"training on the {len(train):,} interactions of the train part that it ships"
     if valid == "none":
-        return Parts(train, None, f"{words}, for all epochs")
+        return Parts(train, None, words)
     if valid is not None:
         stop = held_out(valid, columns, "valid")
         return Parts(train, stop, f"{words}; stopping on {stop.name} ({len(stop):,} interactions)")
@@ -141,7 +149,7 @@ def _hold_out(data: "Interactions", share: float, words: str) -> Parts:
     except DataError:
         split = None
     if split is None or len(split.test) < LEAST_VALID:
-        return Parts(data, None, f"{words}, for all epochs: too little to hold a part out")
+        return Parts(data, None, f"{words}: too little to hold a part out")
     said = (
         f"{words} but {len(split.test):,} interactions held out to decide when to stop"
         " (--valid none holds out nothing)"
@@ -203,7 +211,8 @@ def _mark_seen(model: "Recommender", parts: Parts, out: str) -> None:
 
 def _outcome(model: "Recommender", out: str, seconds: float) -> str:
     history, metric = model.history, model.get_params().get("metric", "")
-    text = f"saved {model!r} to {out} after {len(history)} epochs, {seconds:.1f} s"
+    count = f"after {len(history)} epochs, " if metric else "in "
+    text = f"saved {model!r} to {out} {count}{seconds:.1f} s"
     best: Any = model._data["best_epoch"]
     if best:
         value = next(row[metric] for row in history if row["epoch"] == best)

@@ -28,7 +28,7 @@ def collect(
         raise ParameterError(_unlike("model", str(model), list(REGISTRY)))
     if preset is not None:
         settings["preset"] = preset
-    settings |= dict(_pair(text) for text in sets)
+    settings |= dict(pair(text) for text in sets)
     known = [*create(model).get_params(), "preset", "variant"]
     for name in settings:
         if name not in known:
@@ -51,7 +51,8 @@ def parse(text: str) -> Any:
     return text
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def pair(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ParameterError(f"--set takes name=value, got {text!r}; for instance --set lr=.05")

@@ -35,6 +35,11 @@ def available() -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
+def has(name: str) -> bool:
+    """Tell whether a data set of this name is on this machine, known or not."""
+    return _find(name) is not None
+
+
 def load(name: str, **rules: Any) -> Interactions:
     """Read a data set by name.
 

@@ -63,6 +63,7 @@ class Work(NamedTuple):
     loss: np.ndarray  # float32[B]
     active: np.ndarray  # bool[B]: whether the sample pulled at all
     dense: np.ndarray  # float32[chunks, W]
+    dense_rows: np.ndarray  # float32[chunks * W // width, width]: the same memory, where W allows
     heads: np.ndarray  # int32[n_users + n_items], all -1 between batches
     own: np.ndarray  # int32[T, 3B + 1]: numbers of the corners a thread owns
     chain: np.ndarray  # int32[3B]: the next corner at the same row, or -1

@@ -12,14 +12,30 @@ if TYPE_CHECKING:
 REGISTRY = {
     "sml": ("triplet", "SML", {}),
     "cml": ("triplet", "CML", {}),
-    "bpr": ("bpr", "BPR", {}),
     "base": ("triplet", "SML", {"variant": "base"}),
     "base+u": ("triplet", "SML", {"variant": "base+u"}),
     "base+s": ("triplet", "SML", {"variant": "base+s"}),
     "base+s+p": ("triplet", "SML", {"variant": "base+s+p"}),
     "base+s+u": ("triplet", "SML", {"variant": "base+s+u"}),
+    "bpr": ("bpr", "BPR", {}),
+    "mlp": ("ncf", "MLP", {}),
+    "ncf": ("ncf", "NCF", {}),
+    "fml": ("fml", "FML", {}),
+    "transcf": ("transcf", "TransCF", {}),
+    "lrml": ("lrml", "LRML", {}),
+    "popularity": ("references.popularity", "Popularity", {}),
+    "itemknn": ("references.itemknn", "ItemKNN", {}),
+    "ease": ("references.ease", "EASE", {}),
+    "ials": ("references.ials", "IALS", {}),
 }
 """Name on the command line: module here, class, and arguments of the class."""
+
+
+SYSTEMS = ("bpr", "mlp", "ncf", "fml", "transcf", "lrml", "cml", "sml")
+"""The systems of the SML paper's Table 3, in its order."""
+
+REFERENCES = ("popularity", "itemknn", "ease", "ials")
+"""What a comparison should not be without."""
 
 
 def create(name: str, **settings: Any) -> "Recommender":

@@ -54,6 +54,8 @@ class TrainingConfig(Config):
     """What validation measures, on full ranking."""
     validate_every: int = 5
     """Epochs between two validations, at least 1."""
+    validate_users: int = 0
+    """Most users that validation looks at while training, always the same; 0 for all."""
     patience: int = 6
     """Validations without a new best before training stops; 0 trains all epochs."""
     seed: int = 0
@@ -65,6 +67,7 @@ class TrainingConfig(Config):
         "batch_size": (1, 1_000_000, False, "512 suits most data"),
         "lr": (0, 10, True, "0.05-0.2 suits most data"),
         "validate_every": (1, 100_000, False, "5 suits most data"),
+        "validate_users": (0, 1_000_000_000, False, "0 looks at all"),
         "patience": (0, 100_000, False, "6 suits most data"),
         "seed": (-(2**63), 2**63 - 1, False, "any integer will do"),
     }

@@ -1,11 +1,14 @@
 """Lists, ranks and neighbours in a space where the nearest is the best, equation (1)."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
+from trimetric import artifact
 from trimetric.data.csr import Csr
+from trimetric.engine.lanes import padded_table
 from trimetric.engine.ranking import held_out_ranks, pair_distances, top_k
 from trimetric.models.base import Recommender
 
@@ -54,3 +57,31 @@ class MetricSpace(Recommender):
 
     def _shown_score(self, scores: np.ndarray) -> np.ndarray:
         return -scores
+
+
+class Points(MetricSpace):
+    """A metric space that is one table of rows, the users' first; a subclass sets `_points`."""
+
+    config: Any
+    _points: np.ndarray
+
+    @property
+    def users(self) -> np.ndarray:
+        """Positions α, float32 (n_users, dim), in the order of `user_ids`."""
+        return self._points[: len(self.user_ids), : self.config.dim]
+
+    @property
+    def items(self) -> np.ndarray:
+        """Positions β, float32 (n_items, dim), in the order of `item_ids`."""
+        return self._points[len(self.user_ids) :, : self.config.dim]
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        return {"users": self.users, "items": self.items}
+
+    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
+        expected = {
+            "users": ((len(self.user_ids), self.config.dim), np.float32),
+            "items": ((len(self.item_ids), self.config.dim), np.float32),
+        }
+        artifact.check(tensors, expected, where)
+        self._points = padded_table(np.concatenate([tensors["users"], tensors["items"]]))

@@ -149,7 +149,8 @@ class Trained(Recommender):
             return lambda: monitor(self)
         if valid is None:
             return None
-        measure = validator(valid, data, self.config.metric, threads=threads)
+        most = self.config.validate_users or None
+        measure = validator(valid, data, self.config.metric, max_users=most, threads=threads)
         return lambda: measure(self)
 
 

@@ -14,11 +14,10 @@ import numpy as np
 from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.lanes import padded_table
 from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
 from trimetric.errors import ParameterError
 from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.metric import MetricSpace
+from trimetric.models.metric import Points
 from trimetric.models.trained import Trained, lookup
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -133,7 +132,7 @@ class TripletConfig(TrainingConfig):
             )
 
 
-class SML(MetricSpace, Trained):
+class SML(Points, Trained):
     """Symmetric metric learning with adaptive margins.
 
     Parameters
@@ -179,18 +178,6 @@ class SML(MetricSpace, Trained):
                 )
         return {**self.defaults, **preset, **settings, **self.fixed}
 
-    # --- the space ------------------------------------------------------------------------------
-
-    @property
-    def users(self) -> np.ndarray:
-        """Positions α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._points[: len(self.user_ids), : self.config.dim]
-
-    @property
-    def items(self) -> np.ndarray:
-        """Positions β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._points[len(self.user_ids) :, : self.config.dim]
-
     @property
     def user_margins(self) -> np.ndarray:
         """Margins m, float32 (n_users,)."""
@@ -205,22 +192,19 @@ class SML(MetricSpace, Trained):
 
     def _tensors(self) -> dict[str, np.ndarray]:
         return {
-            "users": self.users,
-            "items": self.items,
+            **super()._tensors(),
             "user_margins": self.user_margins,
             "item_margins": self.item_margins,
         }
 
     def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        n_users, n_items, dim = len(self.user_ids), len(self.item_ids), self.config.dim
         expected = {
-            "users": ((n_users, dim), np.float32),
-            "items": ((n_items, dim), np.float32),
-            "user_margins": ((n_users,), np.float32),
-            "item_margins": ((n_items,), np.float32),
+            "user_margins": ((len(self.user_ids),), np.float32),
+            "item_margins": ((len(self.item_ids),), np.float32),
         }
-        artifact.check(tensors, expected, where)
-        self._points = padded_table(np.concatenate([tensors["users"], tensors["items"]]))
+        margins = {name: tensors[name] for name in expected if name in tensors}
+        artifact.check(margins, expected, where)
+        super()._restore({n: a for n, a in tensors.items() if n not in expected}, where)
         self._margins = np.concatenate([tensors["user_margins"], tensors["item_margins"]])
 
     # --- fitting --------------------------------------------------------------------------------

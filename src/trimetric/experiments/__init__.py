@@ -1,0 +1,1 @@
+"""Experiments: the published figures, and runs set beside them in one report."""

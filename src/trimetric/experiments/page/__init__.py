@@ -1,0 +1,1 @@
+"""The report as a page: its tables, its figures, and the two texts they appear in."""

@@ -1,0 +1,123 @@
+"""The tables and figures of Li et al., AAAI 2020, on the data at hand: one report of them."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimetric.errors import ParameterError
+from trimetric.evaluation import released_data
+from trimetric.experiments import published, report, study
+from trimetric.experiments.budget import budget
+from trimetric.experiments.compare import RESULTS
+from trimetric.experiments.header import header
+from trimetric.experiments.paper import figures, tables, words
+from trimetric.experiments.paper.recipes import HONEST, RELEASED
+from trimetric.experiments.study import Plan, Say
+
+if TYPE_CHECKING:
+    from trimetric.data import Interactions
+
+TARGETS = ("table3", "table4", "fig4", "fig5", "fig6")
+
+
+def reproduce(
+    data: "Interactions",
+    targets: tuple[str, ...] = TARGETS,
+    *,
+    out: str | Path,
+    size: str = "small",
+    seeds: int = 3,
+    workers: int | None = None,
+    command: str = "",
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Rebuild tables and figures of the SML paper, as released and honestly, in one report.
+
+    Interrupted and started again with the same `out`, it goes on where it was.
+
+    Parameters
+    ----------
+    data : Interactions
+        All of a data set, with its ratings; published figures stand beside those of the data sets
+        of `published.COUNTERPARTS`.
+    targets : tuple of str
+        Among `TARGETS`.
+    out : path
+        The folder of the report and, in `runs`, of all results.
+    size : "small", "medium" or "large"
+        The budget: see `budget.BUDGETS`.
+    seeds : int
+        Of each model; at least 1.
+    workers : int, optional
+        Fits at a time, one thread each; all processors unless given. Results do not depend on it.
+    command : str
+        Named in the report.
+    say : callable
+        Told of progress.
+
+    Returns
+    -------
+    dict
+        The report: see `report.write`.
+
+    Raises
+    ------
+    ParameterError
+        A target or budget is unknown, or `seeds` is below 1.
+    DataError
+        The data cannot be split.
+    Interrupted
+        Ctrl-C; what is finished is kept.
+    """
+    from trimetric.data import split_random
+
+    began, spend = time.monotonic(), budget(size)
+    unknown = [target for target in targets if target not in TARGETS]
+    if unknown or not targets:
+        raise ParameterError(f"targets are {', '.join(TARGETS)}; got {unknown or 'none'}")
+    if seeds < 1:
+        raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
+    report.plotly_js()  # missing, it is missed now and not at the end
+    paper = published.counterpart(data.name)
+    dataset = paper.dataset if paper else None
+    splits = {
+        RELEASED: split_random(released_data(data), test=0.1, valid=0.0),
+        HONEST: split_random(data, test=0.1, valid=0.09),
+    }
+    plans: dict[str, Plan] = {}
+    if "table3" in targets:
+        plans |= tables.table3_plans(spend, seeds)
+    if "table4" in targets:
+        plans |= tables.table4_plans(spend, seeds)
+    if "fig4" in targets:
+        plans |= figures.sweep_plans(spend, seeds, dataset)
+    if "fig5" in targets or "fig6" in targets:
+        plans |= figures.margin_plans(spend, seeds)
+    found = study.run(plans, splits, Path(out) / RESULTS, workers=workers, say=say)
+    build = {
+        "table3": tables.table3,
+        "table4": tables.table4,
+        "fig4": figures.figure4,
+        "fig5": figures.figure5,
+        "fig6": figures.figure6,
+    }
+    sections = [section for name in targets for section in build[name](found, dataset)]
+    document = {
+        "title": f"SML reproduced on {data.name}",
+        "subtitle": "Li et al., AAAI 2020: what was published, what the released code gives with"
+        " its leak, and what is honest",
+        **header(splits[HONEST], paper.note if paper else words.NO_COUNTERPART),
+        "command": command,
+        "seeds": list(range(seeds)),
+        "budget": asdict(spend),
+        "seconds": round(time.monotonic() - began, 1),
+        "sections": [
+            words.how(splits[RELEASED], splits[HONEST], spend, seeds),
+            *sections,
+            words.missing(data.name),
+            words.oddities(dataset),
+        ],
+    }
+    report.write(document, Path(out))
+    return document

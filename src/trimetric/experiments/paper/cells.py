@@ -1,0 +1,75 @@
+"""Cells, columns and rows of a report's tables, from the results of jobs."""
+
+from typing import Any
+
+import numpy as np
+
+from trimetric.evaluation.significance import spread
+
+Result = dict[str, Any]
+
+
+def cell(results: list[Result], protocol: str, metric: str, what: str) -> dict[str, Any]:
+    """Return the mean and spread of a metric over runs, or why there is none."""
+    failed = [result["error"] for result in results if "error" in result]
+    if failed or not results:
+        return {"value": None, "source": failed[0] if failed else "not run"}
+    values = [result["metrics"][protocol].get(metric) for result in results]
+    if None in values:
+        return {"value": None, "source": f"{metric} is not defined here"}
+    mean, deviation = spread(values)
+    seeds = f"{len(values)} seeds" if len(values) > 1 else "1 run, no chance in it"
+    source = f"this run, {what}, {seeds}"
+    return {"value": mean, "spread": deviation, "source": source}
+
+
+def columns(
+    metrics: tuple[str, ...], prefix: str, group: str, *, leak: bool = False
+) -> list[dict[str, Any]]:
+    """Return a column for each metric, under one head; its key is "prefix metric"."""
+    return [
+        {
+            "key": f"{prefix} {metric}",
+            "label": metric,
+            "group": group,
+            "higher_is_better": True,
+            "leak": leak,
+        }
+        for metric in metrics
+    ]
+
+
+def cells(
+    results: list[Result], protocol: str, metrics: tuple[str, ...], prefix: str, what: str
+) -> dict[str, Any]:
+    """Return the cells of `columns` with the same prefix."""
+    return {f"{prefix} {m}": cell(results, protocol, m, what) for m in metrics}
+
+
+def published(
+    values: dict[str, float] | None, metrics: tuple[str, ...], prefix: str, source: str
+) -> dict[str, Any]:
+    """Return the cells of printed values."""
+    found = values or {}
+    return {
+        f"{prefix} {m}": {"value": found.get(m), "source": source if m in found else "not printed"}
+        for m in metrics
+    }
+
+
+def per_user(results: list[Result], metric: str) -> np.ndarray:
+    """Return a metric of each user, averaged over runs: float64 (n_users,)."""
+    rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in results]
+    return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
+
+
+def value(results: list[Result], protocol: str, metric: str) -> float:
+    """Return the mean of a metric over runs, NaN if there is none."""
+    found = cell(results, protocol, metric, "")["value"]
+    return float("nan") if found is None else found
+
+
+def ranked(pairs: dict[str, float]) -> str:
+    """Return names from the highest value to the lowest: "a > b > c"."""
+    known = {name: v for name, v in pairs.items() if not np.isnan(v)}
+    return " > ".join(sorted(known, key=lambda name: -known[name]))

@@ -1,0 +1,101 @@
+"""What is run for the paper's tables and figures, as released and honestly."""
+
+from dataclasses import replace
+from typing import Any
+
+from trimetric.experiments.budget import Budget
+from trimetric.experiments.jobs import LEAKED, Job
+from trimetric.experiments.study import Plan
+from trimetric.experiments.tune import tuned
+from trimetric.models import REGISTRY, create
+
+RELEASED, HONEST = "released", "honest"
+"""The splits: ratings of 1 dropped and no validation part; all ratings, with one."""
+
+ABLATIONS = ("base", "base+u", "base+s", "base+s+p", "base+s+u", "sml")
+LAMBDAS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+GAMMAS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+TUNED_FOR = "ndcg@10"
+FRESH = "sampled-499"
+
+UNIFORM = {
+    "negatives": "uniform",
+    "rank_weight": False,
+    "optimizer": "adagrad",
+    "margin": 1.0,
+    "item_margin": 1.0,
+}
+"""The paper's form of SML: one uniform negative, margins that start at their limit l = 1."""
+
+UNIFORM_CML = {"negatives": "uniform", "rank_weight": False, "optimizer": "adagrad"}
+HARD = {"margin": 1.0, "item_margin": 1.0}
+"""trimetric's form, with the paper's l: the hardest of ten negatives."""
+
+SPACES: dict[str, dict[str, tuple]] = {
+    "sml": {"lr": (0.02, 0.3, "log"), "lam": (0.001, 0.3, "log"), "gamma": (1.0, 512.0, "log")},
+    "cml": {"lr": (0.02, 0.3, "log"), "margin": (0.3, 1.5)},
+}
+"""What is searched of the paper's form; of other models, their own `search`."""
+
+
+def released(model: str, spend: Budget) -> dict[str, Any]:
+    """Return the settings of a model trained as released; no search, all epochs."""
+    presets = getattr(type(create(model)), "presets", {})
+    settings: dict[str, Any] = {"patience": 0}
+    for name in ("paper", "released"):
+        if name in presets:
+            settings["preset"] = name
+    params = create(model).get_params()
+    if "cells" in params:
+        settings["cells"] = "sampled"  # there is no pool of cells in the other form
+    if model == "cml" or model in ABLATIONS:
+        settings["epochs"] = spend.epochs
+    epochs = settings.get("epochs", params["epochs"])
+    return {**settings, "validate_every": max(1, epochs // 20)}
+
+
+def leaked(model: str, spend: Budget, **changes: Any) -> Job:
+    """Return a job as released: the pool of the test, the best of each metric on the test."""
+    settings = {**released(model, spend), **changes}
+    return Job(RELEASED, model, settings, protocols=(LEAKED, FRESH), leaked=True)
+
+
+def honest(model: str, settings: dict[str, Any], **more: Any) -> Job:
+    """Return an honest job: validation decides when to stop, fresh candidates and all items."""
+    return Job(HONEST, model, settings, protocols=("full", FRESH), per_user=(TUNED_FOR,), **more)
+
+
+def seeded(job: Job, seeds: int) -> list[Job]:
+    """Return a job for each seed, or one for a model without chance."""
+    several = "seed" in create(job.model).get_params()
+    return [replace(job, seed=seed) for seed in range(seeds if several else 1)]
+
+
+def runs(job: Job, seeds: int) -> Plan:
+    """Do a job once for each seed; the plan returns their results."""
+    found = yield seeded(job, seeds)
+    return found
+
+
+def searched(job: Job, spend: Budget, seeds: int, space: dict[str, Any] | None = None) -> Plan:
+    """Tune on validation data, then do the job for each seed; returns (settings, log, results)."""
+    settings, log = yield from tuned(job, spend.trials, TUNED_FOR, space=space)
+    found = yield seeded(replace(job, settings=settings), seeds)
+    return settings, log, found
+
+
+def ablated(spend: Budget, seeds: int) -> Plan:
+    """Do the ablations with what tuning chose for the whole of SML; returns {name: results}."""
+    job = honest("sml", UNIFORM)
+    settings, _ = yield from tuned(job, spend.trials, TUNED_FOR, space=SPACES["sml"])
+    jobs = {name: seeded(honest(name, variant(name, settings)), seeds) for name in ABLATIONS}
+    found = yield [one for group in jobs.values() for one in group]
+    return {name: found[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
+
+
+def variant(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of SML without those that make the ablation `name`."""
+    from trimetric.models.triplet import VARIANTS
+
+    fixed = VARIANTS[REGISTRY[name][2].get("variant", "all")]
+    return {key: value for key, value in settings.items() if key not in fixed}

@@ -1,0 +1,99 @@
+"""What a reader of the reproduction must know, in words."""
+
+from typing import TYPE_CHECKING, Any
+
+from trimetric.experiments import published
+from trimetric.experiments.budget import Budget
+
+if TYPE_CHECKING:
+    from trimetric.data.splits import Split
+
+NO_COUNTERPART = "not one of the paper's data sets: there is nothing published to set beside it"
+
+
+def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[str, Any]:
+    """Say what the groups of columns are, and how they were made."""
+    sizes = {
+        name: ", ".join(f"{part} {n:,}" for part, n in split.how["pairs"].items() if n)
+        for name, split in (("released", released), ("honest", honest))
+    }
+    return {
+        "kind": "text",
+        "title": "How this was made",
+        "paragraphs": [
+            "**Published**: as printed in the paper.",
+            "**As-released (leak)**: what the authors' code does. Ratings of 1 are dropped; 9:1"
+            f" random split ({sizes['released']}). Each user has a pool, the first 500 items that"
+            " the user never touched: training draws all its negatives from it and the test ranks"
+            " the held-out items among it. So training learns, item by item, which candidates are"
+            " no answers. The test part is evaluated during training and the best value of each"
+            " metric is kept, each at its own time. Settings as released, or each model's"
+            f" defaults; SML, CML and the ablations train {spend.epochs} epochs (released: 800).",
+            "**Honest**: all ratings count as interactions, 81/9/10 random split"
+            f" ({sizes['honest']}); negatives are any items the user did not interact with in"
+            f" training. {spend.trials} trials a system, the first with its defaults, and the time"
+            " to stop are judged by ndcg@10 of a full ranking of the validation part. The test"
+            " part was looked at once. `sampled-499` ranks each user's held-out items among 499"
+            " items that the user never touched, drawn at random from all; full ranking among all"
+            " items but those of train and valid.",
+            f"**Seeds**: {seeds} for every model with chance in it, one split; ± is the standard"
+            " deviation over seeds.",
+            "**Differences from the systems' own papers** are in the docstring of each model.",
+        ],
+    }
+
+
+def missing(name: str) -> dict[str, Any]:
+    """Say what could not be had, and what stands in for it."""
+    own = published.counterpart(name)
+    stands = f"**{name}**: {own.note if own else NO_COUNTERPART}."
+    return {
+        "kind": "text",
+        "title": "What could not be had",
+        "paragraphs": [
+            stands,
+            "**Instant Video**: the paper's 4,902 users × 1,683 items come from a filter that is"
+            " not published, and the released code comes without data; the official 5-core files"
+            " are used.",
+            "**IMDB and Yelp 2013** (Tang et al., ACL 2015): the full files are linked by the"
+            " paper, but were not at hand; only parts of their training sets, made sparse on"
+            " purpose and without ratings. They run when put where `trimetric data list` says,"
+            " and until then `yelp_core40` and the partial files stand in, labelled so.",
+            "**Figures 4 to 6** have no printed numbers; beside ours stands what the text says.",
+            "**The released code's baselines** are other public implementations, with settings"
+            " that are not published; ours follow each system's own paper.",
+        ],
+    }
+
+
+def oddities(dataset: str | None) -> dict[str, Any]:
+    """List where the published values contradict each other."""
+    found = [one for one in published.oddities() if one.dataset == dataset]
+    rows = [
+        {
+            "label": f"{one.model}, {one.metric}",
+            "cells": {
+                "note": {"value": one.note, "source": one.source},
+                "where": {"value": one.source, "source": one.source},
+            },
+        }
+        for one in found
+    ]
+    if not rows:
+        return {
+            "kind": "text",
+            "title": "Where the published values disagree",
+            "paragraphs": ["Nothing was found for this data set."],
+        }
+    return {
+        "kind": "table",
+        "title": "Where the published values disagree",
+        "caption": "HR@K and P@K share their hits, so that their ratio is one number for a data"
+        " set; rows that are off it have a misprint, or another test set.",
+        "label": "value",
+        "columns": [
+            {"key": "note", "label": "what does not fit"},
+            {"key": "where", "label": "in"},
+        ],
+        "rows": rows,
+    }

@@ -1,0 +1,173 @@
+"""Run many plans at once on worker processes, in any order, to the same results.
+
+A plan is a generator: it yields lists of jobs, is sent their results in the same order, and
+returns what came of them. Each worker does one job at a time, on one thread.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimetric.engine.policy import thread_count
+from trimetric.errors import Interrupted, WorkerLost
+from trimetric.experiments.jobs import Job, Ledger, execute
+
+if TYPE_CHECKING:
+    from trimetric.data.splits import Split
+
+Plan = Generator[list[Job], list[dict[str, Any]], Any]
+Say = Callable[[str], None]
+
+
+def run(
+    plans: Mapping[str, Plan],
+    splits: "Mapping[str, Split]",
+    folder: Path,
+    *,
+    workers: int | None = None,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Drive all plans to their ends.
+
+    Parameters
+    ----------
+    plans : mapping of str to Plan
+    splits : mapping of str to Split
+        Sent to each worker once.
+    folder : Path
+        Where results are kept; those that are there already are not done again.
+    workers : int, optional
+        Jobs at a time; all processors unless given. The results do not depend on it.
+    say : callable
+        Told of each job that is done.
+
+    Returns
+    -------
+    dict
+        What each plan returned.
+
+    Raises
+    ------
+    Interrupted
+        Ctrl-C; finished jobs are kept.
+    WorkerLost
+        The system ended a worker; finished jobs are kept.
+    """
+    study = _Study(plans, Ledger(folder, splits), say)
+    context = multiprocessing.get_context("spawn")
+    count = thread_count(workers)
+    with ProcessPoolExecutor(count, context, _begin, (dict(splits),)) as pool:
+        try:
+            for name in plans:
+                study.advance(name, None, pool)
+            while study.running:
+                done, _ = wait(study.running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    study.finished(future, pool)
+        except BrokenProcessPool:
+            raise WorkerLost(
+                "a worker process was killed, most likely for want of memory; finished results are"
+                f" kept in {folder}: run the same command again with fewer --threads"
+            ) from None
+        except (KeyboardInterrupt, Interrupted):
+            processes = list(pool._processes.values())  # forgotten by a pool that is shut down
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            raise Interrupted(
+                f"interrupted; {study.done} results are kept in {folder}: run the same command"
+                " again to go on"
+            ) from None
+    return study.outcomes
+
+
+class _Study:
+    """The plans, and the jobs that are on their way."""
+
+    def __init__(self, plans: Mapping[str, Plan], ledger: Ledger, say: Say) -> None:
+        self._plans, self._ledger, self._say = plans, ledger, say
+        self.running: dict[Future, list[tuple[str, int]]] = {}
+        self.outcomes: dict[str, Any] = {}
+        self.done = 0
+        self._asked: dict[str, list[Job]] = {}
+        self._results: dict[str, list[dict[str, Any] | None]] = {}
+        self._futures: dict[Path, tuple[Future, Job]] = {}
+
+    def advance(self, name: str, results: Any, pool: ProcessPoolExecutor) -> None:
+        """Send a plan its results and start the jobs it asks for next."""
+        while True:
+            try:
+                jobs = self._plans[name].send(results)
+            except StopIteration as end:
+                self.outcomes[name] = end.value
+                return
+            self._asked[name] = jobs
+            self._results[name] = [self._ledger.get(job) for job in jobs]
+            for place, job in enumerate(jobs):
+                if self._results[name][place] is None:
+                    self._start(job, (name, place), pool)
+                else:
+                    self.done += 1
+            if None in self._results[name]:
+                return
+            results = self._results[name]
+
+    def _start(self, job: Job, waiting: tuple[str, int], pool: ProcessPoolExecutor) -> None:
+        """Start a job, or wait for the same job of another plan."""
+        path = self._ledger.path(job)
+        if path in self._futures:
+            self.running[self._futures[path][0]].append(waiting)
+            return
+        future = pool.submit(_work, job)
+        self._futures[path] = future, job
+        self.running[future] = [waiting]
+
+    def finished(self, future: Future, pool: ProcessPoolExecutor) -> None:
+        """Keep a result and hand it to the plans that wait for it."""
+        result, waiting = future.result(), self.running.pop(future)
+        job = self._asked[waiting[0][0]][waiting[0][1]]
+        self._ledger.put(job, result)
+        del self._futures[self._ledger.path(job)]
+        self.done += 1
+        self._say(_told(job, result))
+        for name, place in waiting:
+            self._results[name][place] = result
+            if None not in self._results[name]:
+                self.advance(name, self._results[name], pool)
+
+
+def _told(job: Job, result: dict[str, Any]) -> str:
+    if "error" in result:
+        return f"{job.named()}: {result['error']}"
+    name, metrics = next(iter(result["metrics"].items()))
+    shown = next(m for m in ("ndcg@10", "hr@5", *metrics) if m in metrics)
+    value = metrics[shown]
+    text = "-" if value is None else f"{value:.4f}"
+    return f"{job.named()}: {shown} {text} ({name}), {result['seconds']:.1f} s"
+
+
+_splits: "dict[str, Split]" = {}
+
+
+def _begin(splits: "dict[str, Split]") -> None:
+    _splits.update(splits)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends the workers
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker with the process that started it, however that ends."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job) -> dict[str, Any]:
+    return execute(job, _splits[job.split])

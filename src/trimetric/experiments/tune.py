@@ -1,0 +1,126 @@
+"""Choose settings on validation data: the same number of trials for every model, all kept.
+
+The first trial takes the defaults; Optuna's TPE sampler (Bergstra et al., NeurIPS 2011) proposes
+the others. A proposal is a function of the seed, its number and the trials before it, so that a
+search that was interrupted goes on as if it had not been.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+from trimetric.errors import MissingExtra
+from trimetric.experiments.jobs import Job
+from trimetric.models import create, search_space
+
+RANDOM_TRIALS = 4  # before the sampler learns from what it saw
+
+
+def tuned(
+    job: Job, trials: int, metric: str, *, seed: int = 0, space: dict[str, Any] | None = None
+) -> Generator[list[Job], list[dict[str, Any]], tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Try settings of a model on the validation part; a part of a `study.Plan`.
+
+    Parameters
+    ----------
+    job : Job
+        Its settings are kept in every trial and are not searched.
+    trials : int
+        At least 1. A model with nothing to search has one.
+    metric : str
+        Of the job's first protocol, to be maximised.
+    seed : int
+        Of the search.
+    space : dict, optional
+        Instead of the model's own: see `models.search_space`.
+
+    Returns
+    -------
+    (settings, log)
+        The best settings, those of the job included, and a row for each trial: number, settings,
+        value (None if it failed), error, seconds, epochs.
+    """
+    wanted = search_space(job.model) if space is None else space
+    space = {name: span for name, span in wanted.items() if name not in job.settings}
+    defaults = create(job.model, **job.settings).get_params()
+    log: list[dict[str, Any]] = []
+    for number in range(trials if space else 1):
+        tried = {n: defaults[n] for n in space} if number == 0 else propose(space, log, seed)
+        settings = {**job.settings, **(tried if number else {})}
+        one = replace(
+            job, settings=settings, part="valid", protocols=job.protocols[:1], per_user=(),
+            margins=False,
+        )  # fmt: skip
+        [result] = yield [one]
+        metrics = result.get("metrics", {}).get(job.protocols[0], {})
+        log.append(
+            {
+                "trial": number,
+                "settings": tried,
+                "value": metrics.get(metric),
+                **{name: result.get(name) for name in ("error", "seconds", "epochs")},
+            }
+        )
+    worked = [row for row in log if row["value"] is not None]
+    best = max(worked, key=lambda row: row["value"], default=log[0])
+    return {**job.settings, **(best["settings"] if best["trial"] else {})}, log
+
+
+def propose(space: dict[str, Any], log: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Return the settings to try next.
+
+    Parameters
+    ----------
+    space : dict
+        See `models.search_space`.
+    log : list of dict
+        The trials so far, with settings and value.
+    seed : int
+
+    Raises
+    ------
+    MissingExtra
+        Optuna is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtra(
+            "tuning needs optuna, which is not installed: pip install 'trimetric[tune]';"
+            " or compare with trials=1, which takes the defaults"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kinds = {name: _distribution(span, optuna) for name, span in space.items()}
+    sampler = optuna.samplers.TPESampler(
+        seed=seed * 1009 + len(log), n_startup_trials=RANDOM_TRIALS
+    )
+    search = optuna.create_study(direction="maximize", sampler=sampler)
+    for row in log:
+        inside = all(_inside(span, row["settings"][name]) for name, span in space.items())
+        if row["value"] is not None and inside:
+            search.add_trial(
+                optuna.trial.create_trial(
+                    params=row["settings"], distributions=kinds, value=row["value"]
+                )
+            )
+    return {name: _rounded(value) for name, value in search.ask(kinds).params.items()}
+
+
+def _distribution(span: Any, optuna: Any) -> Any:
+    if isinstance(span, dict):
+        return optuna.distributions.CategoricalDistribution(span["choices"])
+    low, high, *log = span
+    whole = isinstance(low, int) and isinstance(high, int)
+    kind = "IntDistribution" if whole else "FloatDistribution"
+    return getattr(optuna.distributions, kind)(low, high, log=bool(log))
+
+
+def _inside(span: Any, value: Any) -> bool:
+    if isinstance(span, dict):
+        return value in span["choices"]
+    return span[0] <= value <= span[1]
+
+
+def _rounded(value: Any) -> Any:
+    """Keep four digits: settings are read by people, and no more of them matters."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,317 @@
+"""LRML: latent relations between users and items, read from a memory (Tay et al., WWW 2018)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trimetric import artifact, counter
+from trimetric.data.csr import Csr
+from trimetric.data.interactions import Interactions
+from trimetric.engine import lanes
+from trimetric.engine.descent import CHUNK, settle, share
+from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.elementary import exp
+from trimetric.engine.lanes import (
+    add_scaled,
+    copy,
+    dot,
+    multiply,
+    padded,
+    padded_table,
+    squared_norm,
+)
+from trimetric.engine.policy import inline, kernel
+from trimetric.engine.random import shuffled
+from trimetric.engine.sampling import positives, uniform_negative
+from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.scored import Scored
+from trimetric.models.trained import Trained
+
+_RADIUS = 1.0  # of the ball that rows are kept in
+_SLOTS = 4  # the stream of random numbers that the slots start from
+# Rows of scratch: of the positive pair and of the negative, then two of gradients.
+_NEAR, _FAR, _PULL, _BACK, _ROWS = 0, 2, 4, 5, 6
+
+
+@dataclass(frozen=True)
+class LRMLConfig(TrainingConfig):
+    """Settings of LRML; the paper's are dim 20-100, margin .2-.5, 5-100 slots, Adam at .001."""
+
+    lr: float = 0.05
+    """Learning rate, above 0 up to 10."""
+    slots: int = 20
+    """N: keys, and rows of the memory, 1..1000."""
+    margin: float = 0.5
+    """m of the hinge, above 0 up to 1000."""
+    optimizer: str = "adagrad"
+    """"adagrad", "rowwise-adagrad", "adam" (paper; lazy rows) or "sgd"."""
+    clip: float = 1.0
+    """The most that ‖gradient‖ of a user or an item may be in a mini-batch, above 0 up to 1e6."""
+    shared_relation: bool = False
+    """Let the negative reuse the positive pair's relation, as the authors' code does."""
+    init_std: float = 0.1
+    """Standard deviation of the first values, 0..1000 (released: .01)."""
+
+    ranges: ClassVar[dict[str, Range]] = {
+        **TrainingConfig.ranges,
+        "slots": (1, 1000, False, "20 suits most data"),
+        "margin": (0, 1000, True, "0.2-1 suits most data"),
+        "clip": (0, 1_000_000, True, "1 suits most data"),
+        "init_std": (0, 1000, False, "0.01-0.1 suits most data"),
+    }
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        **TrainingConfig.choices,
+        "optimizer": tuple(DESCENT_OPTIMIZERS),
+    }
+
+
+class LRML(Scored, Trained):
+    """Latent relational metric learning: [m + D(u,v) − D(u,v⁻)]₊, one uniform negative a positive.
+
+    D(u,v) = ‖α_u + r − β_v‖² where r = Σ_s a_s·M_s and a = softmax((α_u ⊙ β_v)·K_s). The score is
+    −D, in the order of the paper's −‖·‖. Users and items stay within the unit ball.
+
+    The authors clip the norm of the whole gradient; here that of each user's and item's row is
+    clipped, so that a step of one does not depend on the others, and keys and memory are not.
+
+    Parameters
+    ----------
+    preset : str, optional
+        "released": Adam at .001, margin .2, N(0, .01), the relation shared with the negative.
+    **settings
+        Fields of `LRMLConfig`.
+    """
+
+    name: ClassVar[str] = "lrml"
+    Config: ClassVar[type[TrainingConfig]] = LRMLConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "released": {
+            "optimizer": "adam",
+            "lr": 0.001,
+            "schedule": "constant",
+            "slots": 20,
+            "margin": 0.2,
+            "clip": 1.0,
+            "shared_relation": True,
+            "init_std": 0.01,
+        }
+    }
+    search: ClassVar[dict[str, Any]] = {
+        "lr": (0.01, 0.3, "log"),
+        "margin": (0.2, 1.5),
+        "slots": (5, 50),
+        "clip": (0.3, 10, "log"),
+    }
+    config: LRMLConfig
+    _rows: np.ndarray
+    _slots: np.ndarray  # the keys, then the memory, as rows of the table's width
+
+    @property
+    def user_vectors(self) -> np.ndarray:
+        """Vectors α, float32 (n_users, dim), in the order of `user_ids`."""
+        return self._rows[: len(self.user_ids), : self.config.dim]
+
+    @property
+    def item_vectors(self) -> np.ndarray:
+        """Vectors β, float32 (n_items, dim), in the order of `item_ids`."""
+        return self._rows[len(self.user_ids) :, : self.config.dim]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Keys K, float32 (slots, dim)."""
+        return self._slots[: self.config.slots, : self.config.dim]
+
+    @property
+    def memory(self) -> np.ndarray:
+        """Memory M, float32 (slots, dim)."""
+        return self._slots[self.config.slots :, : self.config.dim]
+
+    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return −D for pairs of rows (int32 (n,)), float32."""
+        out, room = np.empty(len(users), dtype=np.float32), lanes.table(2, self.config.dim)
+        read = np.zeros(self.config.slots, dtype=np.float32)
+        _score(self._rows, self._slots, (users, items), len(self.user_ids), (room, read), out)
+        return out
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        return {
+            "user_vectors": self.user_vectors,
+            "item_vectors": self.item_vectors,
+            "keys": self.keys,
+            "memory": self.memory,
+        }
+
+    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
+        slots, dim = self.config.slots, self.config.dim
+        expected: artifact.Expected = {
+            "user_vectors": ((len(self.user_ids), dim), np.float32),
+            "item_vectors": ((len(self.item_ids), dim), np.float32),
+            "keys": ((slots, dim), np.float32),
+            "memory": ((slots, dim), np.float32),
+        }
+        artifact.check(tensors, expected, where)
+        both = np.concatenate([tensors["user_vectors"], tensors["item_vectors"]])
+        self._rows = padded_table(both)
+        self._slots = padded_table(np.concatenate([tensors["keys"], tensors["memory"]]))
+
+    def _learner(self, data: Interactions, pool: Csr | None) -> DescentSession:
+        config, width = self.config, padded(self.config.dim)
+        how = Descent(
+            dim=config.dim,
+            samples=len(data),
+            batch_size=config.batch_size,
+            optimizer=config.optimizer,
+            lr=config.lr,
+            schedule=config.schedule,
+            epochs=config.epochs,
+            seed=config.seed,
+            radius=_RADIUS,
+            clip=config.clip,
+            init=(0.0, config.init_std),
+            n_weights=2 * config.slots * width,
+            cost=6.0 + 12.0 * config.slots,
+            scratch=_ROWS - -3 * config.slots // width,
+        )
+        drawn = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))
+        start = padded_table(config.init_std * drawn).reshape(-1)
+        own = (np.float32(config.margin), config.shared_relation)
+        pairs = positives(data.users, data.items, data.indptr, pool)
+        return DescentSession(train, how, pairs, data.n_items, own, start)
+
+    def _adopt(self, learner: DescentSession) -> None:
+        self._rows = learner.state.table
+        self._slots = learner.state.weights.reshape(2 * self.config.slots, -1)
+
+
+@kernel
+def train(me, threads, span, pairs, state, rule, work, own):
+    """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
+    n_users, met = len(pairs.indptr) - 1, np.int64(0)
+    n_items, width = len(state.table) - n_users, state.table.shape[1]
+    slots = state.weights.reshape(len(state.weights) // width, width)
+    pulls = work.dense.reshape(work.dense.size // width, width)
+    room = work.scratch[me]
+    reads = work.scratch[me, _ROWS:].reshape((len(room) - _ROWS) * width)
+    for batch in range(span[0], span[1]):
+        low, high = share(me, threads, batch, rule, work)
+        first = batch * rule.batch_size
+        for t in range(low, high):
+            place = shuffled(first + t, rule.order)
+            u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
+            negative = uniform_negative(rule.draws, first + t, u, pairs, n_items)
+            work.loss[t] = work.active[t] = 0
+            work.rows[3 * t : 3 * t + 3] = -1
+            if negative >= 0:
+                corners, chunk = (u, v, negative + n_users), len(slots) * (t // CHUNK)
+                gradient(t, corners, state.table, (slots, pulls, chunk), own, work, room, reads)
+        met = settle(me, threads, batch, met, state, rule, work)
+
+
+@inline
+def attend(room, k, slots, read):
+    """read[s] = a_s = softmax(room[k]·K_s), equation (2), the largest taken off first."""
+    n = len(read)
+    for s in range(n):
+        read[s] = dot(room, k, slots, s)
+    top = read[0]
+    for s in range(1, n):
+        top = max(top, read[s])
+    for s in range(n):
+        read[s] = np.float32(exp(read[s] - top))
+    total = np.float64(0)
+    for s in range(n):
+        total += np.float64(read[s])
+    for s in range(n):
+        read[s] = np.float32(read[s] / total)
+
+
+@inline
+def relate(room, k, u, v, table, slots, read):
+    """room[k] = α_u ⊙ β_v; room[k + 1] = α_u + Σ a_s·M_s: where the relation leads the user."""
+    n = len(read)
+    multiply(room, k, table, u, table, v)
+    attend(room, k, slots, read)
+    copy(room, k + 1, table, u, np.float32(1))
+    for s in range(n):
+        add_scaled(room, k + 1, slots, n + s, read[s])
+
+
+@inline
+def gradient(t, corners, table, memory, own, work, room, reads):
+    """Write the gradients of [m + D(u,v) − D(u,v⁻)]₊, if it pulls.
+
+    With e_uv = α_u + r_uv − β_v, ∂D/∂α_u = 2·e_uv and ∂D/∂β_v = −2·e_uv beside what `unread` adds.
+    """
+    (u, v, n), (slots, _, _), (margin, shared) = corners, memory, own
+    count = len(slots) >> 1
+    near, far = reads[:count], reads[count : 2 * count]
+    relate(room, _NEAR, u, v, table, slots, near)
+    if shared:
+        copy(room, _FAR + 1, room, _NEAR + 1, np.float32(1))
+    else:
+        relate(room, _FAR, u, n, table, slots, far)
+    add_scaled(room, _NEAR + 1, table, v, np.float32(-1))
+    add_scaled(room, _FAR + 1, table, n, np.float32(-1))
+    hinge = margin + squared_norm(room, _NEAR + 1) - squared_norm(room, _FAR + 1)
+    if hinge <= 0:  # NaN pulls, and so shows
+        return
+    g, k = work.gradients, 3 * t
+    copy(g, k, room, _NEAR + 1, np.float32(2))
+    add_scaled(g, k, room, _FAR + 1, np.float32(-2))
+    copy(g, k + 1, room, _NEAR + 1, np.float32(-2))
+    copy(g, k + 2, room, _FAR + 1, np.float32(2))
+    spare = reads[2 * count : 3 * count]
+    if shared:
+        copy(room, _PULL, g, k, np.float32(1))
+        unread(room, _NEAR, near, spare, memory)
+        pass_on(g, k, k + 1, room, table, u, v)
+    else:
+        copy(room, _PULL, room, _NEAR + 1, np.float32(2))
+        unread(room, _NEAR, near, spare, memory)
+        pass_on(g, k, k + 1, room, table, u, v)
+        copy(room, _PULL, room, _FAR + 1, np.float32(-2))
+        unread(room, _FAR, far, spare, memory)
+        pass_on(g, k, k + 2, room, table, u, n)
+    work.rows[k], work.rows[k + 1], work.rows[k + 2] = u, v, n
+    work.loss[t], work.active[t] = hinge, True
+
+
+@inline
+def unread(room, k, read, spare, memory):
+    """From q = room[_PULL], the gradient of r, to those of M, of K, and of p = α_u ⊙ β_v.
+
+    ∂/∂M_s = a_s·q; y_s = ∂/∂(p·K_s) = a_s·(q·M_s − Σ a·(q·M)); ∂/∂K_s = y_s·p; ∂/∂p = Σ y_s·K_s,
+    which goes to room[_BACK]. `pulls` sums for keys, then memory, from row `chunk` on.
+    """
+    (slots, pulls, chunk), n = memory, len(read)
+    mean = np.float32(0)
+    for s in range(n):
+        add_scaled(pulls, chunk + n + s, room, _PULL, read[s])
+        spare[s] = dot(room, _PULL, slots, n + s)
+        mean += read[s] * spare[s]
+    room[_BACK, :] = np.float32(0)
+    for s in range(n):
+        y = read[s] * (spare[s] - mean)
+        add_scaled(pulls, chunk + s, room, k, y)
+        add_scaled(room, _BACK, slots, s, y)
+
+
+@inline
+def pass_on(g, user, item, room, table, u, v):
+    """Add ∂/∂α_u = x ⊙ β_v and ∂/∂β_v = x ⊙ α_u, x = ∂/∂(α_u ⊙ β_v) in room[_BACK]."""
+    multiply(room, _PULL, room, _BACK, table, v)
+    add_scaled(g, user, room, _PULL, np.float32(1))
+    multiply(room, _PULL, room, _BACK, table, u)
+    add_scaled(g, item, room, _PULL, np.float32(1))
+
+
+@kernel
+def _score(table, slots, pairs, n_users, space, out):
+    (users, items), (room, read) = pairs, space
+    for i in range(len(out)):
+        u, v = users[i], items[i] + n_users
+        relate(room, 0, u, v, table, slots, read)
+        add_scaled(room, 1, table, v, np.float32(-1))
+        out[i] = -squared_norm(room, 1)

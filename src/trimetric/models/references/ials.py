@@ -1,0 +1,124 @@
+"""iALS: matrix factorisation of all cells, weighted (Hu, Koren and Volinsky, ICDM 2008)."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from trimetric import counter
+from trimetric.data.interactions import Interactions
+from trimetric.engine.lanes import padded_table
+from trimetric.engine.policy import thread_count
+from trimetric.errors import Diverged, MissingExtra
+from trimetric.models import config
+from trimetric.models.config import Range
+from trimetric.models.factors import Factors
+from trimetric.models.references.base import Reference
+
+_INSTALL = "pip install 'trimetric[peers]'"
+
+
+@dataclass(frozen=True)
+class IALSConfig(config.Config):
+    """Settings of iALS."""
+
+    dim: int = 128
+    """Columns of the factors, 1..4096."""
+    reg: float = 100.0
+    """Weight of ‖α‖² and ‖β‖² of each row, .0001..1000000."""
+    alpha: float = 30.0
+    """Weight of a cell with an interaction; one without weighs 1. Above 0 up to 1000000."""
+    iterations: int = 15
+    """Times that the users' factors, then the items', are solved for, 1..10000."""
+    seed: int = 0
+    """Any integer of 64 bits."""
+
+    ranges: ClassVar[dict[str, Range]] = {
+        "dim": (1, 4096, False, "64-256 suits most data"),
+        "reg": (0.0001, 1_000_000, False, "10-300 suits most data"),
+        "alpha": (0, 1_000_000, True, "2-50 suits most data"),
+        "iterations": (1, 10_000, False, "10-30 suits most data"),
+        "seed": (-(2**63), 2**63 - 1, False, "any integer will do"),
+    }
+
+
+class IALS(Factors, Reference):
+    """Alternating least squares: Σ c_uv (y_uv − α_u·β_v)² + reg·(Σ‖α_u‖² + Σ‖β_v‖²) over all cells.
+
+    y is 1 with an interaction and 0 without, c then `alpha` and 1. The library `implicit` solves
+    for the rows, by three steps of conjugate gradients each (Takács, Pilászy and Tikk, RecSys 2011)
+    from where they stood; the first values, N(0, 1/dim), are ours. Each row is solved by one thread
+    with a single-threaded BLAS, so that the number of threads does not change a bit; the BLAS of
+    another machine, or another version of `implicit`, may round differently.
+
+    Parameters
+    ----------
+    **settings
+        Fields of `IALSConfig`.
+    """
+
+    name: ClassVar[str] = "ials"
+    Config: ClassVar[type[config.Config]] = IALSConfig
+    search: ClassVar[dict[str, Any]] = {
+        "reg": (1, 500, "log"),
+        "alpha": (1, 100, "log"),
+        "dim": {"choices": (32, 64, 128, 256)},
+    }
+    config: IALSConfig
+
+    def _width(self) -> int:
+        return self.config.dim
+
+    def _bytes(self, data: Interactions) -> int:
+        _solver()
+        return 4 * self.config.dim * (data.n_users + data.n_items)
+
+    def _learn(self, data: Interactions, threads: int | None) -> None:
+        import scipy.sparse
+
+        settings, shape = self.config, (data.n_users, data.n_items)
+        ones = np.ones(len(data), dtype=np.float32)
+        liked = scipy.sparse.csr_matrix((ones, data.items, data.indptr), shape=shape)
+        solve, failure = _solver()
+        with threadpool_limits(1, user_api="blas"):
+            solver = solve(
+                factors=settings.dim,
+                regularization=settings.reg,
+                alpha=settings.alpha,
+                iterations=settings.iterations,
+                num_threads=thread_count(threads),
+            )
+            solver.user_factors, solver.item_factors = self._start(*shape)
+            try:
+                solver.fit(liked, show_progress=False)
+            except failure as error:
+                raise Diverged(
+                    f"ials met NaN with reg {settings.reg} and alpha {settings.alpha};"
+                    " a larger reg or a smaller alpha helps"
+                ) from error
+        self._rows = padded_table(np.concatenate([solver.user_factors, solver.item_factors]))
+
+    def _start(self, *rows: int) -> list[np.ndarray]:
+        """Return the first factors of the users and of the items, drawn from N(0, 1/dim)."""
+        dim, seed = self.config.dim, self.config.seed
+        draws = [counter.normal(counter.key(seed, side), (n, dim)) for side, n in enumerate(rows)]
+        return [(one * dim**-0.5).astype(np.float32) for one in draws]
+
+
+def _solver() -> tuple[Any, type[Exception]]:
+    """Return the solver of `implicit` for processors, and the error it fails with.
+
+    Raises
+    ------
+    MissingExtra
+        It is not installed.
+    """
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.recommender_base import ModelFitError
+    except ImportError:
+        raise MissingExtra(
+            f"ials needs the library implicit, which is not installed: {_INSTALL}"
+        ) from None
+    return AlternatingLeastSquares, ModelFitError
