@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -11,7 +11,7 @@ NEEDS := pyproject.toml constraints.txt tools/setup tools/python
 
 help:  ## show this list
 	@echo "Each target first sets up .venv by itself. PYTHON=/path/to/python3 chooses the Python."
-	@sed -n 's/^\([a-z]*\):.*## /  make \1@/p' Makefile | tr '@' '\t'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' Makefile | tr '@' '\t'
 
 demo: .venv/.ready  ## train, evaluate and recommend on a small data set
 	$(RUN)/trimetric demo
@@ -31,8 +31,11 @@ bench: .venv/.ready-dev,peers  ## measure training and ranking beside peers
 	$(RUN)/python benchmarks/train.py
 	$(RUN)/python benchmarks/topk.py
 
+bench-baselines: .venv/.ready-dev,peers .venv-peers/.ready  ## measure each model beside its peer
+	$(RUN)/python benchmarks/baselines.py
+
 clean:  ## remove .venv and everything else that was made here
-	rm -rf .venv .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache dist demo-model
+	rm -rf .venv .venv-peers .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache dist demo-model
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: $(NEEDS)
@@ -41,4 +44,8 @@ clean:  ## remove .venv and everything else that was made here
 
 .venv/.ready-%: $(NEEDS)
 	tools/setup $*
+	@touch $@
+
+.venv-peers/.ready: constraints-peers.txt tools/peers tools/python
+	tools/peers
 	@touch $@

@@ -6,11 +6,13 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+TRIAL = 200  # mini-batches by which the ways of training are compared
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("trimetric", "numpy", "numba", "implicit")
 
@@ -39,6 +41,60 @@ def child(script: str, *arguments: str, env: dict[str, str] | None = None) -> di
         text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+class Peer:
+    """A script in a process of its own, under another Python, that trains an epoch when asked.
+
+    The script calls `serve`. `about` says what it is, and how long each way of training took in a
+    short trial.
+    """
+
+    def __init__(self, python: str, script: str, spec: dict) -> None:
+        self.process = subprocess.Popen(
+            [python, "-W", "ignore", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.name, self.about = Path(script).name, self.ask(spec)
+
+    def ask(self, request: object) -> dict:
+        """Send one line of JSON and return the line that comes back."""
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def seconds(self, way: str) -> float:
+        """Train an epoch in one of its ways."""
+        return self.ask(way)["seconds"]
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(ways: Callable[[dict], dict[str, Callable]], *packages: str) -> None:
+    """Be a `Peer`: `ways` makes, of its specification, what trains `n` batches (None: an epoch)."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+
+    def timed(run: Callable, batches: int | None) -> float:
+        began = time.perf_counter()
+        run(batches)
+        return time.perf_counter() - began
+
+    runs, trial = ways(json.loads(sys.stdin.readline())), {}
+    for way, run in runs.items():
+        run(TRIAL)  # warms up
+        trial[way] = round(min(timed(run, TRIAL) for _ in range(2)), 4)
+    about = {"trial": trial, "versions": {name: version(name) for name in packages}}
+    print(json.dumps(about), file=answers, flush=True)
+    for line in sys.stdin:
+        seconds = timed(runs[json.loads(line)], None)
+        print(json.dumps({"seconds": seconds}), file=answers, flush=True)
 
 
 def machine() -> dict:

@@ -44,6 +44,21 @@ def run_copy(out, k, a, i, factor):
 
 
 @kernel
+def run_dot(a, i, b, j):
+    return lanes.dot(a, i, b, j)
+
+
+@kernel
+def run_add_scaled(out, k, a, i, factor):
+    lanes.add_scaled(out, k, a, i, factor)
+
+
+@kernel
+def run_multiply(out, k, a, i, b, j):
+    lanes.multiply(out, k, a, i, b, j)
+
+
+@kernel
 def run_descend(g, k, a, i, rate):
     return lanes.descend(g, k, a, i, rate)
 
@@ -112,6 +127,8 @@ def test_reading_operations_equal_numpy(room):
         run_squared_distance(a, np.int32(i), b, np.int32(j)), run_squared_distance(b, j, a, i)
     )
     assert same(run_squared_norm(a, i), lanes_numpy.squared_norm(a, i))
+    assert same(run_dot(a, i, b, j), lanes_numpy.dot(a, i, b, j))
+    assert same(run_dot(a, i, b, j), reference.lane_sum(a[i] * b[j]))
     before = a.copy()
     run_prefetch(a, i)
     assert same(a, before)
@@ -153,6 +170,24 @@ def test_scale_and_copy_equal_numpy(room):
         )
     run_copy(g, k, a, i, np.float32(1))
     assert same(g[k], a[i])
+
+
+@given(rooms())
+def test_sums_and_products_equal_numpy(room):
+    (g, a, b, _), (k, i, j, _), (factor, _) = room
+    twice(
+        lambda t: run_add_scaled(t[0], k, t[1], i, factor),
+        lambda t: lanes_numpy.add_scaled(t[0], k, t[1], i, factor),
+        (g, a),
+    )
+    twice(
+        lambda t: run_multiply(t[0], k, t[1], i, t[2], j),
+        lambda t: lanes_numpy.multiply(t[0], k, t[1], i, t[2], j),
+        (g, a, b),
+    )
+    run_add_scaled(g, k, g, k, np.float32(1))  # a row may be added to itself
+    run_multiply(g, k, a, i, b, j)
+    assert same(g[k], a[i] * b[j])
 
 
 @given(rooms())

@@ -154,3 +154,43 @@ def test_margins_stay_above_zero_and_within_their_limit(name, limit):
             run_margin(margins, 0, np.float32(gradient), limit, memory, rule, step)
             assert 0 < margins[0] <= limit
         assert margins[0] == end
+
+
+@kernel
+def run_weight(weights, i, gradient, first, second, rule, step):
+    updates.step_weight(weights, i, gradient, first, second, rule, updates.adam_bias(step))
+
+
+@pytest.mark.parametrize("name", ["adagrad", "rowwise-adagrad", "adam", "sgd"])
+def test_dense_weights_over_time_equal_the_twin(name):
+    """A dense weight is a row of one column; row-wise Adagrad is then Adagrad."""
+    rng, n, lr = np.random.default_rng(8), 5, 0.05
+    optimizer = updates.SGD if name == "sgd" else RULES[name]
+    rule = Rule(np.int64(optimizer), np.float32(lr), np.float32(1), False, np.float32(1))
+    start = 0.0 if name == "adam" else 0.1
+    x = rng.normal(size=n)
+    first, second = np.zeros(n), np.full(n, start)
+    ours = [a.astype(np.float32) for a in (x, first, second)]
+    for step in range(1, 8):
+        for i, g in enumerate(rng.normal(size=n)):
+            run_weight(ours[0], i, np.float32(g), ours[1], ours[2], rule, step)
+            if name == "adam":
+                first[i], second[i] = 0.9 * first[i] + 0.1 * g, 0.999 * second[i] + 0.001 * g * g
+                root = np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8
+                x[i] -= lr * first[i] / (1 - 0.9**step) / root
+            elif name == "sgd":
+                x[i] -= lr * g
+            else:
+                second[i] += g * g
+                x[i] -= lr * g / np.sqrt(second[i])
+    assert np.allclose(ours[0], x, rtol=1e-4, atol=1e-5)
+
+
+def test_plain_descent_of_a_row():
+    rng = np.random.default_rng(9)
+    g, table = (lanes.padded_table(rng.normal(size=(2, 21))) for _ in range(2))
+    expected = table[1] - np.float32(0.05) * g[0]
+    none, rule = np.zeros((0, 1), dtype=np.float32), rule_of("adam", radius=np.inf)
+    factor = run_step(g, 0, table, 1, none, none, rule._replace(optimizer=updates.SGD), 1)
+    assert factor == 1
+    assert (g[0] == expected).all()

@@ -91,6 +91,8 @@ class Ledger:
     def path(self, job: Job) -> Path:
         """Return the file of a job's result."""
         key = {**asdict(job), "split": self._prints[job.split], "version": trimetric.__version__}
+        with suppress(TrimetricError):  # settings that the model refuses are a result, too
+            key["settings"] = create(job.model, **job.settings).get_params()
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{job.model}-{digest[:20]}.json"
 

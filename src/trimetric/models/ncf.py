@@ -62,6 +62,12 @@ class MLPConfig(TrainingConfig):
     """Columns of the tower's embeddings, 1..1024 (paper: 32 for a tower 64-32-16-8)."""
     depth: int = 3
     """Hidden layers, 1..12: of `dim` units, then of half as many each."""
+    epochs: int = 40
+    """Most passes over the interactions, 0..100000; with validation data training stops earlier."""
+    validate_every: int = 2
+    """Epochs between two validations, at least 1: it overfits soon after its best."""
+    patience: int = 5
+    """Validations without a new best before training stops; 0 trains all epochs."""
     batch_size: int = 256
     """Samples in a mini-batch, 1..1000000; positives and negatives both count."""
     lr: float = 0.001

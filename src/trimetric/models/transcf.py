@@ -37,14 +37,16 @@ _RADIUS = 1.0  # of the ball that rows are kept in
 class TransCFConfig(TrainingConfig):
     """Settings of TransCF; "released" are those of its authors' code."""
 
+    lr: float = 0.2
+    """Learning rate, above 0 up to 10 (paper: .001-.005, for SGD)."""
     margin: float = 1.0
     """m of the hinge, above 0 up to 1000."""
     reg_distance: float = 0.01
     """Weight of D(u,v), 0..1000, which draws positive pairs together beyond the hinge."""
     reg_neighbours: float = 0.01
     """Weight of ‖α_u − ᾱ_u‖² + ‖β_v − β̄_v‖², 0..1000."""
-    optimizer: str = "adagrad"
-    """"adagrad", "rowwise-adagrad", "adam" (lazy rows) or "sgd" (paper)."""
+    optimizer: str = "rowwise-adagrad"
+    """"rowwise-adagrad", "adagrad", "adam" (lazy rows) or "sgd" (paper)."""
     mean: bool = False
     """Average the hinges over each mini-batch (released) instead of summing them."""
     projection: str = "batch"
@@ -82,7 +84,8 @@ class TransCF(Scored, Trained):
     ----------
     preset : str, optional
         "released": d = 10, SGD at .001, 1000 triplets a mini-batch, whose hinges are averaged,
-        projection once an epoch.
+        projection once an epoch. Averaged, hinges hardly move anything at that rate: `mean=False`
+        does.
     **settings
         Fields of `TransCFConfig`.
     """
@@ -105,7 +108,7 @@ class TransCF(Scored, Trained):
         }
     }
     search: ClassVar[dict[str, Any]] = {
-        "lr": (0.02, 0.3, "log"),
+        "lr": (0.05, 0.5, "log"),
         "margin": (0.3, 1.5),
         "reg_distance": (0.001, 0.3, "log"),
         "reg_neighbours": (0.001, 0.3, "log"),

@@ -39,18 +39,16 @@ SPACES: dict[str, dict[str, tuple]] = {
 
 
 def released(model: str, spend: Budget) -> dict[str, Any]:
-    """Return the settings of a model trained as released; no search, all epochs."""
-    presets = getattr(type(create(model)), "presets", {})
+    """Return the settings of a model trained as released; no search, all epochs.
+
+    Those of SML and its kin are known. What the baselines had is not: they keep their defaults.
+    """
     settings: dict[str, Any] = {"patience": 0}
-    for name in ("paper", "released"):
-        if name in presets:
-            settings["preset"] = name
-    params = create(model).get_params()
-    if "cells" in params:
-        settings["cells"] = "sampled"  # there is no pool of cells in the other form
     if model == "cml" or model in ABLATIONS:
-        settings["epochs"] = spend.epochs
-    epochs = settings.get("epochs", params["epochs"])
+        settings |= {"preset": "released", "epochs": spend.epochs}
+    if model == "lrml":
+        settings["preset"] = "released"
+    epochs = create(model, **settings).get_params()["epochs"]
     return {**settings, "validate_every": max(1, epochs // 20)}
 
 

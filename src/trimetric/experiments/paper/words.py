@@ -27,8 +27,9 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
             " the user never touched: training draws all its negatives from it and the test ranks"
             " the held-out items among it. So training learns, item by item, which candidates are"
             " no answers. The test part is evaluated during training and the best value of each"
-            " metric is kept, each at its own time. Settings as released, or each model's"
-            f" defaults; SML, CML and the ablations train {spend.epochs} epochs (released: 800).",
+            " metric is kept, each at its own time. SML, CML and the ablations have the released"
+            f" settings, but train {spend.epochs} epochs (released: 800); what the other systems"
+            " had is not published: they keep their defaults.",
             "**Honest**: all ratings count as interactions, 81/9/10 random split"
             f" ({sizes['honest']}); negatives are any items the user did not interact with in"
             f" training. {spend.trials} trials a system, the first with its defaults, and the time"

@@ -1,0 +1,108 @@
+"""LRML: a naive twin of its epochs and scores, and that it learns."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trimetric as tm
+from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
+from trimetric.data.csr import Csr
+from trimetric.errors import ParameterError
+
+pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+
+DATA = interactions()
+
+
+def relation(a: np.ndarray, b: np.ndarray, keys: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    """r = Σ a_s·M_s, a = softmax((α ⊙ β)·K_s)."""
+    attention = np.exp(keys @ (a * b))
+    return attention / attention.sum() @ memory
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("pool", [None, some_pool(DATA)], ids=["all", "pool"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"clip": 1000},
+        {"clip": 1000, "shared_relation": True},
+        {"slots": 40, "margin": 0.1},
+        {"slots": 1, "lr": 0.5, "clip": 0.5},
+    ],
+    ids=str,
+)
+def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
+    model = tm.LRML(**{**SGD, "lr": 0.05, "slots": 3, "init_std": 0.6, **given})
+    session, config = model._learner(DATA, pool), model.config
+    model._know(DATA)
+    model._adopt(session)
+    drawn = triplets(session, DATA, pool, 0)
+
+    def loss(samples: range, table: np.ndarray, weights: np.ndarray) -> float:
+        total = 0.0
+        keys, memory = np.split(weights.reshape(2 * config.slots, -1)[:, : config.dim], 2)
+        for u, v, n in filter(None, (drawn[t] for t in samples)):
+            near = far = relation(table[u], table[v], keys, memory)
+            if not config.shared_relation:
+                far = relation(table[u], table[n], keys, memory)
+            d_near = ((table[u] + near - table[v]) ** 2).sum()
+            d_far = ((table[u] + far - table[n]) ** 2).sum()
+            total += max(config.margin + d_near - d_far, 0)
+        return total
+
+    table, weights, total = follow(session, loss)
+    start = session.state.weights.copy()
+    run_epoch(session)
+    assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
+    assert np.allclose(session.state.weights, weights, atol=1e-5)
+    assert np.isclose(session._totals[0], total, rtol=1e-4)
+    assert np.abs(session.state.weights - start).max() > 0.01
+    assert not model._slots[:, config.dim :].any()
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("slots", [1, 7, 40])
+def test_scores_equal_the_twin(slots: int) -> None:
+    model = tm.LRML(dim=20, slots=slots, init_std=0.4)
+    model._know(DATA)
+    model._adopt(session := model._learner(DATA, None))
+    run_epoch(session)
+    users, items = (side.ravel().astype(np.int32) for side in np.indices((9, 12)))
+    expected = []
+    for a, b in zip(model.user_vectors[users], model.item_vectors[items], strict=True):
+        reach = a.astype(float) + relation(a.astype(float), b, model.keys, model.memory)
+        expected.append(-((reach - b) ** 2).sum())
+    scores = model.score_rows(users, items)
+    assert np.allclose(scores, expected, rtol=1e-4)
+    assert model._table(users[:24:12]).tobytes() == scores[:24].tobytes()
+
+
+def test_vectors_stay_in_the_ball() -> None:
+    model = tm.LRML(dim=8, epochs=3, lr=2, init_std=1).fit(
+        tm.synthetic.planted(60, 40, dim=4, per_user=6, seed=1).interactions
+    )
+    lengths = np.linalg.norm(np.concatenate([model.user_vectors, model.item_vectors]), axis=1)
+    assert 0.99 < lengths.max() <= 1.00001
+
+
+def test_it_learns() -> None:
+    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
+    split = tm.split_per_user(made.interactions, test=0.2, valid=0.1)
+
+    def quality(epochs: int, **given: Any) -> float:
+        model = tm.LRML(dim=16, epochs=epochs, **given).fit(split.train)
+        return tm.evaluate(model, split).metrics["ndcg@10"]
+
+    start = quality(0)
+    assert quality(40) > 4 * start
+    assert quality(40, shared_relation=True) > 4 * start
+
+
+def test_settings() -> None:
+    assert not tm.LRML().config.shared_relation
+    assert tm.LRML(preset="released").config == tm.LRML(shared_relation=True).config
+    for bad in ({"slots": 0}, {"margin": 0}, {"clip": 0}, {"shared_relation": 1.5}):
+        with pytest.raises(ParameterError, match=next(iter(bad))):
+            tm.LRML(**bad)
