@@ -21,6 +21,8 @@ import numpy as np
 
 from trimetric.engine.lanes import add_scaled, copy, scale, squared_norm
 from trimetric.engine.policy import inline
+from trimetric.engine.random import shuffled
+from trimetric.engine.sampling import uniform_negative
 from trimetric.engine.threads import meet
 from trimetric.engine.trainer import owner
 from trimetric.engine.updates import adam_bias, step_row, step_weight
@@ -63,7 +65,6 @@ class Work(NamedTuple):
     loss: np.ndarray  # float32[B]
     active: np.ndarray  # bool[B]: whether the sample pulled at all
     dense: np.ndarray  # float32[chunks, W]
-    dense_rows: np.ndarray  # float32[chunks * W // width, width]: the same memory, where W allows
     heads: np.ndarray  # int32[n_users + n_items], all -1 between batches
     own: np.ndarray  # int32[T, 3B + 1]: numbers of the corners a thread owns
     chain: np.ndarray  # int32[3B]: the next corner at the same row, or -1
@@ -83,6 +84,20 @@ def share(me, threads, batch, rule, work):
     low, high = chunks * me // threads, chunks * (me + 1) // threads
     work.dense[low:high] = np.float32(0)
     return low * CHUNK, min(high * CHUNK, count)
+
+
+@inline
+def triplet(t, first, pairs, rule, work, n_items):
+    """Draw sample t of the batch as rows (u, v, v⁻); v⁻ is -1 if the user has no negative.
+
+    The sample touches no row yet, and its loss is zero.
+    """
+    place, n_users = shuffled(first + t, rule.order), len(pairs.indptr) - 1
+    u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
+    n = uniform_negative(rule.draws, first + t, u, pairs, n_items)
+    work.loss[t] = work.active[t] = 0
+    work.rows[3 * t : 3 * t + 3] = -1
+    return u, v, n + n_users if n >= 0 else np.int64(-1)
 
 
 @inline

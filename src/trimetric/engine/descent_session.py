@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class Descent:
     n_weights: int = 0
     cost: float = 3.0
     scratch: int = 0
+
+    @classmethod
+    def of(cls, config: Any, samples: int, **more: Any) -> Self:
+        """Take what the settings of every model name; `more` adds to it, or overrides it."""
+        names = ("dim", "batch_size", "optimizer", "lr", "schedule", "epochs", "seed")
+        return cls(**{name: getattr(config, name) for name in names} | {"samples": samples, **more})
 
 
 class DescentSession:
@@ -142,15 +148,12 @@ class DescentSession:
     def _work(self, threads: int) -> Work:
         batch, width = min(self.how.batch_size, self.how.samples), self.state.table.shape[1]
         chunks, scratch = -(-batch // CHUNK), max(self.how.scratch, 1)
-        dense = np.zeros((chunks, self.how.n_weights), dtype=np.float32)
-        whole = self.how.n_weights % width == 0
         return Work(
             rows=np.full(3 * batch, -1, dtype=np.int32),
             gradients=lanes.table(3 * batch, self.how.dim),
             loss=np.zeros(batch, dtype=np.float32),
             active=np.zeros(batch, dtype=np.bool_),
-            dense=dense,
-            dense_rows=dense.reshape(-1, width) if whole else dense[:0, :0],
+            dense=np.zeros((chunks, self.how.n_weights), dtype=np.float32),
             heads=np.full(self.n_users + self.n_items, -1, dtype=np.int32),
             own=np.zeros((threads, 3 * batch + 1), dtype=np.int32),
             chain=np.zeros(3 * batch, dtype=np.int32),

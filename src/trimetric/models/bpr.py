@@ -8,13 +8,12 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.descent import settle, share
+from trimetric.engine.descent import settle, share, triplet
 from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
 from trimetric.engine.elementary import sigmoid, softplus
 from trimetric.engine.lanes import add_scaled, copy, dot, pull
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import shuffled
-from trimetric.engine.sampling import positives, uniform_negative
+from trimetric.engine.sampling import positives
 from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.factors import Factors
 from trimetric.models.trained import Trained
@@ -79,17 +78,7 @@ class BPR(Factors, Trained):
 
     def _learner(self, data: Interactions, pool: Csr | None) -> DescentSession:
         config = self.config
-        how = Descent(
-            dim=config.dim,
-            samples=len(data),
-            batch_size=config.batch_size,
-            optimizer=config.optimizer,
-            lr=config.lr,
-            schedule=config.schedule,
-            epochs=config.epochs,
-            seed=config.seed,
-            init=(0.0, config.init_std),
-        )
+        how = Descent.of(config, len(data), init=(0.0, config.init_std))
         pairs = positives(data.users, data.items, data.indptr, pool)
         return DescentSession(train, how, pairs, data.n_items, (np.float32(config.reg),))
 
@@ -100,19 +89,15 @@ class BPR(Factors, Trained):
 @kernel
 def train(me, threads, span, pairs, state, rule, work, own):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    reg, n_users = own[0], len(pairs.indptr) - 1
-    n_items, met = len(state.table) - n_users, np.int64(0)
+    reg, met = own[0], np.int64(0)
+    n_items = len(state.table) - len(pairs.indptr) + 1
     for batch in range(span[0], span[1]):
         low, high = share(me, threads, batch, rule, work)
         first = batch * rule.batch_size
         for t in range(low, high):
-            place = shuffled(first + t, rule.order)
-            u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
-            negative = uniform_negative(rule.draws, first + t, u, pairs, n_items)
-            work.loss[t] = work.active[t] = 0
-            work.rows[3 * t : 3 * t + 3] = -1
-            if negative >= 0:
-                gradient(t, u, v, negative + n_users, state.table, reg, work)
+            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            if n >= 0:
+                gradient(t, u, v, n, state.table, reg, work)
         met = settle(me, threads, batch, met, state, rule, work)
 
 

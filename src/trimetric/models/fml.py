@@ -6,12 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.descent import settle, share
 from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
-from trimetric.engine.lanes import add_scaled, copy, dot, multiply, padded_table
+from trimetric.engine.lanes import add_scaled, copy, dot, multiply
 from trimetric.engine.policy import inline, kernel
 from trimetric.engine.random import bits, shuffled
 from trimetric.engine.sampling import (
@@ -23,7 +22,7 @@ from trimetric.engine.sampling import (
 )
 from trimetric.errors import ParameterError
 from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.metric import MetricSpace
+from trimetric.models.metric import Points
 from trimetric.models.trained import Trained
 
 _RADIUS = 1.0  # of the ball that positions are kept in
@@ -67,7 +66,7 @@ class FMLConfig(TrainingConfig):
     }
 
 
-class FML(MetricSpace, Trained):
+class FML(Points, Trained):
     """Metric factorisation for ranking: (1 + α·y)·(a·(1 − y) − d²(u,v))² over user-item cells.
 
     y is 1 where the user has interacted with the item, else 0. In training, each column's squared
@@ -106,28 +105,6 @@ class FML(MetricSpace, Trained):
         "negatives": (2, 10),
     }
     config: FMLConfig
-    _points: np.ndarray
-
-    @property
-    def users(self) -> np.ndarray:
-        """Positions α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._points[: len(self.user_ids), : self.config.dim]
-
-    @property
-    def items(self) -> np.ndarray:
-        """Positions β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._points[len(self.user_ids) :, : self.config.dim]
-
-    def _tensors(self) -> dict[str, np.ndarray]:
-        return {"users": self.users, "items": self.items}
-
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        expected: artifact.Expected = {
-            "users": ((len(self.user_ids), self.config.dim), np.float32),
-            "items": ((len(self.item_ids), self.config.dim), np.float32),
-        }
-        artifact.check(tensors, expected, where)
-        self._points = padded_table(np.concatenate([tensors["users"], tensors["items"]]))
 
     def _learner(self, data: Interactions, pool: Csr | None) -> DescentSession:
         config, every = self.config, self.config.cells == "all"
@@ -137,15 +114,9 @@ class FML(MetricSpace, Trained):
                 " limits them; use cells='sampled'"
             )
         sampled = len(data) * (1 + config.negatives)
-        how = Descent(
-            dim=config.dim,
-            samples=data.n_users * data.n_items if every else sampled,
-            batch_size=config.batch_size,
-            optimizer=config.optimizer,
-            lr=config.lr,
-            schedule=config.schedule,
-            epochs=config.epochs,
-            seed=config.seed,
+        how = Descent.of(
+            config,
+            data.n_users * data.n_items if every else sampled,
             radius=_RADIUS,
             init=(0.0, config.dim**-0.5 if config.init_std is None else config.init_std),
             cost=4.0,

@@ -10,7 +10,7 @@ from trimetric import artifact, counter
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine import lanes
-from trimetric.engine.descent import CHUNK, settle, share
+from trimetric.engine.descent import CHUNK, settle, share, triplet
 from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
 from trimetric.engine.elementary import exp
 from trimetric.engine.lanes import (
@@ -23,8 +23,7 @@ from trimetric.engine.lanes import (
     squared_norm,
 )
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import shuffled
-from trimetric.engine.sampling import positives, uniform_negative
+from trimetric.engine.sampling import positives
 from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.scored import Scored
 from trimetric.models.trained import Trained
@@ -152,15 +151,9 @@ class LRML(Scored, Trained):
 
     def _learner(self, data: Interactions, pool: Csr | None) -> DescentSession:
         config, width = self.config, padded(self.config.dim)
-        how = Descent(
-            dim=config.dim,
-            samples=len(data),
-            batch_size=config.batch_size,
-            optimizer=config.optimizer,
-            lr=config.lr,
-            schedule=config.schedule,
-            epochs=config.epochs,
-            seed=config.seed,
+        how = Descent.of(
+            config,
+            len(data),
             radius=_RADIUS,
             clip=config.clip,
             init=(0.0, config.init_std),
@@ -192,14 +185,10 @@ def train(me, threads, span, pairs, state, rule, work, own):
         low, high = share(me, threads, batch, rule, work)
         first = batch * rule.batch_size
         for t in range(low, high):
-            place = shuffled(first + t, rule.order)
-            u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
-            negative = uniform_negative(rule.draws, first + t, u, pairs, n_items)
-            work.loss[t] = work.active[t] = 0
-            work.rows[3 * t : 3 * t + 3] = -1
-            if negative >= 0:
-                corners, chunk = (u, v, negative + n_users), len(slots) * (t // CHUNK)
-                gradient(t, corners, state.table, (slots, pulls, chunk), own, work, room, reads)
+            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            if n >= 0:
+                chunk = len(slots) * (t // CHUNK)
+                gradient(t, (u, v, n), state.table, (slots, pulls, chunk), own, work, room, reads)
         met = settle(me, threads, batch, met, state, rule, work)
 
 

@@ -242,15 +242,10 @@ class NeuralSession(DescentSession):
         factors, dim, depth = _sizes(config)
         self.config = config
         self.tower = tower(factors, dim, depth)
-        how = Descent(
+        how = Descent.of(
+            config,
+            len(pairs.users) * (1 + config.negatives),
             dim=factors + dim,
-            samples=len(pairs.users) * (1 + config.negatives),
-            batch_size=config.batch_size,
-            optimizer=config.optimizer,
-            lr=config.lr,
-            schedule=config.schedule,
-            epochs=config.epochs,
-            seed=config.seed,
             init=(0.0, config.init_std),
             n_weights=n_weights(self.tower),
             cost=3.0 + n_weights(self.tower) / _WEIGHTS_A_DISTANCE,

@@ -10,7 +10,7 @@ from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine import lanes
-from trimetric.engine.descent import settle, share
+from trimetric.engine.descent import settle, share, triplet
 from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
 from trimetric.engine.lanes import (
     add_scaled,
@@ -22,8 +22,7 @@ from trimetric.engine.lanes import (
     squared_norm,
 )
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import shuffled
-from trimetric.engine.sampling import Positives, positives, uniform_negative
+from trimetric.engine.sampling import Positives, positives
 from trimetric.engine.threads import Team
 from trimetric.engine.updates import project_all
 from trimetric.models.config import Range, TrainingConfig
@@ -191,15 +190,9 @@ class TranslationSession(DescentSession):
     kept = ("table", "weights", "means")
 
     def __init__(self, config: TransCFConfig, pairs: Positives, n_items: int) -> None:
-        how = Descent(
-            dim=config.dim,
-            samples=len(pairs.users),
-            batch_size=config.batch_size,
-            optimizer=config.optimizer,
-            lr=config.lr,
-            schedule=config.schedule,
-            epochs=config.epochs,
-            seed=config.seed,
+        how = Descent.of(
+            config,
+            len(pairs.users),
             radius=_RADIUS if config.projection == "batch" else np.inf,
             init=(0.0, config.init_std),
             cost=6.0,
@@ -262,14 +255,9 @@ def train(me, threads, span, pairs, state, rule, work, own):
         count = np.float32(min(rule.batch_size, rule.samples - first))
         weight = np.float32(1) / count if own[0].mean else np.float32(1)
         for t in range(low, high):
-            place = shuffled(first + t, rule.order)
-            u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
-            negative = uniform_negative(rule.draws, first + t, u, pairs, n_items)
-            work.loss[t] = work.active[t] = 0
-            work.rows[3 * t : 3 * t + 3] = -1
-            if negative >= 0:
-                work.rows[3 * t], work.rows[3 * t + 1] = u, v
-                work.rows[3 * t + 2] = negative + n_users
+            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            if n >= 0:
+                work.rows[3 * t], work.rows[3 * t + 1], work.rows[3 * t + 2] = u, v, n
                 gradient(t, weight, state.table, own, work, work.scratch[me])
         met = settle(me, threads, batch, met, state, rule, work)
 

@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from trimetric.evaluation.released import WARNING
 from trimetric.evaluation.significance import spread
 
 Result = dict[str, Any]
+CAUTION = WARNING.removeprefix("WARNING, a leak: ").capitalize() + "."
+"""The warning, where its place already says that it is one."""
 
 
 def cell(results: list[Result], protocol: str, metric: str, what: str) -> dict[str, Any]:

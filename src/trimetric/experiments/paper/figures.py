@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import ParameterError
-from trimetric.evaluation.released import WARNING
 from trimetric.evaluation.significance import spread
 from trimetric.experiments import published
 from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED
-from trimetric.experiments.paper.cells import Result, cell
+from trimetric.experiments.paper.cells import CAUTION, Result, cell
 from trimetric.experiments.paper.recipes import (
     FRESH,
     GAMMAS,
@@ -99,7 +98,7 @@ def _sweep(
         "title": f"Figure {number}: SML by {sign}",
         "caption": f"The paper's form of SML, {other}; means over seeds, whiskers the standard"
         f" deviation.{says}",
-        "warning": WARNING,
+        "warning": CAUTION,
         "panels": panels,
     }
 
@@ -143,22 +142,24 @@ KINDS = {
 def figure6(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the sections of Figure 6: margins against activity, and when they collapse."""
     gamma = gamma_of(dataset)
-    panels = []
-    for side in ("user", "item"):
-        panels.append(_histogram(found, side, gamma, dataset))
-    for kind, title in KINDS.items():
-        panels.append(_scatter(found[f"fig5 {kind} {gamma}"][0], f"{title}, γ = {gamma:g}"))
-    figure = {
+    how = f"γ = {gamma:g}, λ = {LAMBDA:g} (hard negatives: trimetric's λ), l = 1, first seed"
+    margins = {
         "kind": "figure",
         "name": "figure6",
         "title": "Figure 6: the learned margins",
-        "caption": f"γ = {gamma:g}, λ = {LAMBDA:g} (hard negatives: trimetric's λ), l = 1, first"
-        " seed. Above, how many users and items have which margin; below, margins against the"
-        " number of training interactions.",
-        "warning": WARNING,
-        "panels": panels,
+        "caption": f"How many users and items have which margin; {how}.",
+        "warning": CAUTION,
+        "panels": [_histogram(found, side, gamma, dataset) for side in ("user", "item")],
     }
-    return [figure, *_collapse(found)]
+    activity = {
+        "kind": "figure",
+        "name": "figure6-activity",
+        "title": "Margins against activity",
+        "caption": f"Each user's and item's margin by its training interactions; {how}.",
+        "warning": CAUTION,
+        "panels": [_scatter(found[f"fig5 {k} {gamma}"][0], title) for k, title in KINDS.items()],
+    }
+    return [margins, activity, *_collapse(found)]
 
 
 def _histogram(
@@ -254,7 +255,7 @@ def _collapse(found: dict[str, Any]) -> list[dict[str, Any]]:
         "title": "Whether and when margins collapse",
         "caption": "Margins start at their limit l = 1. A margin that no γ holds up falls until"
         " its hinge rests. λ as in Figure 6.",
-        "warning": WARNING,
+        "warning": CAUTION,
         "label": "training",
         "format": "{:.4f}",
         "columns": columns,

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from trimetric.evaluation.released import WARNING
 from trimetric.evaluation.significance import compare as differences
 from trimetric.experiments import published
 from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED, Job
 from trimetric.experiments.paper.cells import (
+    CAUTION,
     Result,
     cells,
     columns,
@@ -90,7 +90,7 @@ def table3(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
         " sml and cml have the paper's form (one uniform negative); the rows “hardest of S” are"
         f" trimetric's. † behind the best by more than chance among users ({TUNED_FOR}, p < .05,"
         " Holm). ‡ trained without the pool, and only ranked among it: no leak.",
-        "warning": WARNING,
+        "warning": CAUTION,
         "label": "system",
         "best": True,
         "columns": [
@@ -171,7 +171,7 @@ def _fall(found: dict[str, Any]) -> dict[str, Any]:
         "caption": "Trained with the pool of the test. On the left ranked among that pool, the"
         " best of each metric over evaluations; on the right the weights that were best by HR@5,"
         " among 499 items that the user never touched, drawn anew.",
-        "warning": WARNING,
+        "warning": CAUTION,
         "label": "system",
         "columns": [
             *columns(shown, "pool", LEAK, leak=True),
@@ -248,7 +248,7 @@ def table4(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
             " settings are those that tuning chose for all parts together; with hard negatives,"
             " trimetric's defaults with the paper's limit l = 1. † behind the best of its column"
             f" by more than chance among users ({TUNED_FOR}, p < .05, Holm).",
-            "warning": WARNING,
+            "warning": CAUTION,
             "label": "parts",
             "best": True,
             "columns": [
