@@ -276,7 +276,7 @@ def _how(found: Comparison, split: "Split", spend: Budget, seeds: int) -> dict[s
     how = ", ".join(f"{key} {value}" for key, value in asked.items())
     return {
         "kind": "text",
-        "title": "How this was made",
+        "title": "Split, protocol and tuning",
         "paragraphs": [
             f"**Split**: {how}; {sizes} interactions. All models have the same.",
             f"**Protocol**: `{found.protocol}`, {named_protocol(found.protocol).describe()}.",

@@ -19,7 +19,7 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
     }
     return {
         "kind": "text",
-        "title": "How this was made",
+        "title": "What the groups of columns are",
         "paragraphs": [
             "**Published**: as printed in the paper.",
             "**As-released (leak)**: what the authors' code does. Ratings of 1 are dropped; 9:1"
