@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -84,8 +85,8 @@ def compare(
 
 
 def command() -> str:
-    """Return what was typed."""
-    return shlex.join(["trimetric", *sys.argv[1:]])
+    """Return what was typed; of paths only the last part, since reports are passed on."""
+    return shlex.join(["trimetric", *(Path(arg).name or arg for arg in sys.argv[1:])])
 
 
 def _by_model(sets: list[str]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Compare models on one split: equal tuning on validation data, several seeds, tests over users."""
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -150,7 +149,7 @@ def compare(
     Interrupted
         Ctrl-C; what is finished is kept.
     """
-    began, names, spend = time.monotonic(), listed(models), budget(size, trials)
+    names, spend = listed(models), budget(size, trials)
     _check(split, seeds, metric, protocol)
     report.plotly_js()  # missing, it is missed now and not at the end
     given = settings or {}
@@ -174,7 +173,7 @@ def compare(
         "command": command,
         "seeds": list(range(seeds)),
         "budget": asdict(spend),
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(study.seconds(Path(out) / RESULTS), 1),
         "sections": _sections(found, split, spend, seeds),
     }
     report.write(document, Path(out))

@@ -4,22 +4,28 @@ A plan is a generator: it yields lists of jobs, is sent their results in the sam
 returns what came of them. Each worker does one job at a time, on one thread.
 """
 
+import json
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric.engine.policy import thread_count
 from trimetric.errors import Interrupted, WorkerLost
 from trimetric.experiments.jobs import Job, Ledger, execute
+from trimetric.files import replacing
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
+
+_CLOCK = "seconds"  # the file of a folder of results that says how long they took
 
 Plan = Generator[list[Job], list[dict[str, Any]], Any]
 Say = Callable[[str], None]
@@ -59,10 +65,32 @@ def run(
     WorkerLost
         The system ended a worker; finished jobs are kept.
     """
+    began = time.monotonic()
+    try:
+        return _driven(plans, splits, folder, thread_count(workers), say)
+    finally:
+        if folder.exists():
+            with replacing(folder / _CLOCK) as out:
+                out.write(json.dumps(seconds(folder) + time.monotonic() - began).encode())
+
+
+def seconds(folder: Path) -> float:
+    """Return how long `run` has worked in a folder, interrupted runs (but by kill -9) included."""
+    with suppress(OSError, ValueError):
+        return float(json.loads((folder / _CLOCK).read_bytes()))
+    return 0.0
+
+
+def _driven(
+    plans: Mapping[str, Plan],
+    splits: "Mapping[str, Split]",
+    folder: Path,
+    workers: int,
+    say: Say,
+) -> dict[str, Any]:
     study = _Study(plans, Ledger(folder, splits), say)
     context = multiprocessing.get_context("spawn")
-    count = thread_count(workers)
-    with ProcessPoolExecutor(count, context, _begin, (dict(splits),)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin, (dict(splits),)) as pool:
         try:
             for name in plans:
                 study.advance(name, None, pool)
