@@ -10,7 +10,10 @@ from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
 from trimetric.data.csr import Csr
 from trimetric.engine.threads import Team
 
-pytestmark = pytest.mark.filterwarnings("ignore:1 of the users have every item")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:1 of the users have every item"),
+]
 DATA = interactions()
 
 
