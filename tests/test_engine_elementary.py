@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trimetric.engine.elementary import exp, sigmoid, softplus
 from trimetric.engine.policy import kernel
@@ -37,3 +39,11 @@ def test_the_ends():
     assert 0 < sigmoids[0] < 1e-30
     assert sigmoids[2:].tolist() == [0.5, 1.0, 1.0]
     assert softs[2:].tolist() == [np.float32(np.log(2)), 100.0, np.float32(1e9)]
+    for one in filled(np.array([np.nan])):
+        assert np.isnan(one)  # which ends a run that has gone wrong
+
+
+@given(st.lists(st.floats(-90, 90, width=32), min_size=2, max_size=20))
+def test_none_of_them_ever_falls(values):
+    for one in filled(np.sort(np.array(values, dtype=np.float32))):
+        assert (np.diff(one) >= 0).all()

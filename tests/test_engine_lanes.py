@@ -115,6 +115,7 @@ def test_sums_keep_sixteen_lanes(width):
     b = rows(np.random.default_rng(width + 1), 4, width)
     assert same(run_squared_distance(a, 2, b, 1), reference.distances(a, b)[2, 1])
     assert same(run_squared_norm(a, 1), reference.lane_sum(a[1] * a[1]))
+    assert same(run_dot(a, 2, b, 1), reference.lane_sum(a[2] * b[1]))
     assert np.isclose(run_squared_norm(a, 1), (a[1].astype(float) ** 2).sum(), rtol=1e-5)
 
 
@@ -185,9 +186,13 @@ def test_sums_and_products_equal_numpy(room):
         lambda t: lanes_numpy.multiply(t[0], k, t[1], i, t[2], j),
         (g, a, b),
     )
-    run_add_scaled(g, k, g, k, np.float32(1))  # a row may be added to itself
-    run_multiply(g, k, a, i, b, j)
-    assert same(g[k], a[i] * b[j])
+    before = g[k].copy()
+    run_multiply(g, k, g, k, b, j)  # the result may take the place of what is read
+    assert same(g[k], before * b[j])
+    run_add_scaled(g, k, g, k, factor)
+    assert same(g[k], before * b[j] + factor * (before * b[j]))
+    run_multiply(g, k, a, i, a, i)
+    assert same(run_dot(a, i, a, i), reference.lane_sum(g[k]))
 
 
 @given(rooms())
@@ -256,5 +261,7 @@ def test_padding_columns_stay_zero():
     run_adagrad(g, 1, a, 1, past, np.float32(0.1))
     run_adam(g, 2, a, 1, first, second, (np.float32(0.1), np.float32(10)))
     run_scale(g, 3, np.float32(3))
+    run_multiply(g, 0, g, 1, a, 2)
+    run_add_scaled(g, 1, g, 0, np.float32(3))
     for table in (g, a, first, second):
         assert not table[:, 21:].any()

@@ -13,6 +13,7 @@ from trimetric.engine.policy import kernel
 
 pytestmark = pytest.mark.twin
 RULES = {"rowwise-adagrad": updates.ROWWISE, "adagrad": updates.ADAGRAD, "adam": updates.ADAM}
+ALL_RULES = RULES | {"sgd": updates.SGD}  # margins have no plain descent
 
 
 class Rule(NamedTuple):
@@ -42,7 +43,9 @@ def run_bias(step):
 
 
 def rule_of(name, lr=0.05, radius=1.0, sphere=False, dim=21):
-    return Rule(np.int64(RULES[name]), np.float32(lr), np.float32(radius), sphere, np.float32(dim))
+    return Rule(
+        np.int64(ALL_RULES[name]), np.float32(lr), np.float32(radius), sphere, np.float32(dim)
+    )
 
 
 def twin_step(name, x, g, first, second, lr, step):
@@ -50,10 +53,12 @@ def twin_step(name, x, g, first, second, lr, step):
         return reference.rowwise_adagrad(x, g, second, lr)
     if name == "adagrad":
         return reference.adagrad(x, g, second, lr)
+    if name == "sgd":
+        return x - lr * g
     return reference.adam(x, g, first, second, lr, step)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", ALL_RULES)
 @pytest.mark.parametrize("radius", [0.5, 1.0, 30.0])
 @pytest.mark.parametrize("sphere", [False, True])
 def test_steps_over_time_equal_the_twin(name, radius, sphere):
@@ -161,12 +166,11 @@ def run_weight(weights, i, gradient, first, second, rule, step):
     updates.step_weight(weights, i, gradient, first, second, rule, updates.adam_bias(step))
 
 
-@pytest.mark.parametrize("name", ["adagrad", "rowwise-adagrad", "adam", "sgd"])
+@pytest.mark.parametrize("name", ALL_RULES)
 def test_dense_weights_over_time_equal_the_twin(name):
     """A dense weight is a row of one column; row-wise Adagrad is then Adagrad."""
     rng, n, lr = np.random.default_rng(8), 5, 0.05
-    optimizer = updates.SGD if name == "sgd" else RULES[name]
-    rule = Rule(np.int64(optimizer), np.float32(lr), np.float32(1), False, np.float32(1))
+    rule = rule_of(name, lr, radius=0.1)  # weights are not projected
     start = 0.0 if name == "adam" else 0.1
     x = rng.normal(size=n)
     first, second = np.zeros(n), np.full(n, start)
@@ -183,14 +187,15 @@ def test_dense_weights_over_time_equal_the_twin(name):
             else:
                 second[i] += g * g
                 x[i] -= lr * g / np.sqrt(second[i])
-    assert np.allclose(ours[0], x, rtol=1e-4, atol=1e-5)
+    for got, expected in zip(ours, (x, first, second), strict=True):
+        assert np.allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_plain_descent_of_a_row():
     rng = np.random.default_rng(9)
     g, table = (lanes.padded_table(rng.normal(size=(2, 21))) for _ in range(2))
     expected = table[1] - np.float32(0.05) * g[0]
-    none, rule = np.zeros((0, 1), dtype=np.float32), rule_of("adam", radius=np.inf)
-    factor = run_step(g, 0, table, 1, none, none, rule._replace(optimizer=updates.SGD), 1)
+    none, rule = np.zeros((0, 1), dtype=np.float32), rule_of("sgd", radius=np.inf)
+    factor = run_step(g, 0, table, 1, none, none, rule, 1)
     assert factor == 1
     assert (g[0] == expected).all()

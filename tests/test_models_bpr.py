@@ -1,4 +1,4 @@
-"""BPR: a naive twin of its epochs and scores, negatives from a pool, optimisers."""
+"""BPR: a naive twin of its epochs and scores, negatives from a pool, and that it learns."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 import trimetric as tm
 from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
 from trimetric.data.csr import Csr
-from trimetric.engine.threads import Team
+from trimetric.errors import ParameterError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning"),
@@ -46,21 +46,32 @@ def test_scores_are_inner_products() -> None:
     assert np.allclose(model.score_rows(users, items), exact.ravel(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "rowwise-adagrad", "adam", "sgd"])
-def test_paused_anywhere_it_ends_in_the_same_bits(optimizer: str) -> None:
-    """For each optimiser: whole epochs, and epochs of single mini-batches on 1 to 3 threads."""
+@pytest.mark.twin
+@pytest.mark.parametrize("row", [3, DATA.n_users + 3])
+def test_nan_shows_in_the_loss(row: int) -> None:
+    session = tm.BPR(**SGD)._learner(DATA, None)
+    session.state.table[row, 1] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
 
-    def trained(threads: int, paused: bool) -> dict[str, bytes]:
-        settings: dict[str, Any] = {**SGD, "optimizer": optimizer, "lr": 0.05, "dim": 20}
-        session = tm.BPR(**settings)._learner(DATA, None)
-        with Team(threads) as team:
-            for epoch in range(3):
-                batch = 0
-                while batch < session.n_batches:
-                    batch = session.run(epoch, batch, team, lambda _: paused)
-        return {name: array.tobytes() for name, array in session.arrays.items()}
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
-        whole = trained(1, False)
-        assert all(trained(threads, True) == whole for threads in (1, 2, 3))
+def test_it_learns() -> None:
+    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
+    split = tm.split_per_user(made.interactions, test=0.2, valid=0.1)
+
+    def quality(epochs: int, **given: Any) -> float:
+        model = tm.BPR(dim=16, epochs=epochs, **given).fit(split.train)
+        return tm.evaluate(model, split).metrics["ndcg@10"]
+
+    start = quality(0)
+    assert quality(40) > 4 * start
+    assert quality(40, optimizer="sgd", lr=0.2) > 4 * start
+
+
+def test_settings() -> None:
+    released = tm.BPR(preset="released").get_params()
+    wanted = {"dim": 30, "optimizer": "adam", "lr": 0.001, "reg": 0.1, "schedule": "constant"}
+    assert released.items() >= (wanted | {"init_std": 0.01}).items()
+    for bad in ({"reg": -1}, {"init_std": -1}, {"optimizer": "newton"}):
+        with pytest.raises(ParameterError, match=next(iter(bad))):
+            tm.BPR(**bad)

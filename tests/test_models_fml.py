@@ -11,7 +11,9 @@ from descents import SGD, draws, follow, interactions, negative, places, run_epo
 from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.descent_session import DescentSession
+from trimetric.engine.policy import kernel
 from trimetric.errors import ParameterError
+from trimetric.models.fml import drop
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 
@@ -102,6 +104,40 @@ def test_a_user_without_interactions_has_no_cells() -> None:
 def test_all_cells_and_a_pool_exclude_each_other() -> None:
     with pytest.raises(ParameterError, match=r"cells='all' .* a pool .* use cells='sampled'"):
         tm.FML(cells="all").fit(DATA, pool=some_pool(DATA))
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("row", [3, DATA.n_users + 3])
+def test_nan_shows_in_the_loss(row: int) -> None:
+    session = tm.FML(**SGD)._learner(DATA, None)
+    session.state.table[row, 1] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
+
+
+@kernel
+def fill_masks(out, draws, own):
+    for sample in range(len(out)):
+        drop(out[sample], 1, sample, draws, own)
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("keep", [0.05, 0.5, 0.95, 1])
+def test_each_column_is_kept_as_often_as_wanted(keep: float) -> None:
+    """And by itself: squared differences are right in the mean, and vary as coins would have it."""
+    own = tm.FML(**SGD, keep=keep)._learner(DATA, None).own
+    n, width = 1500, 16
+    rooms = np.full((n, 2, width), np.nan, dtype=np.float32)
+    fill_masks(rooms, np.uint64(7), own)
+    masks = rooms[:, 1].astype(np.float64)
+    assert np.isnan(rooms[:, 0]).all()
+    assert set(np.unique(rooms[:, 1]).tolist()) <= {0.0, float(np.float32(1 / keep))}
+    spread = np.sqrt((1 - keep) / keep)  # of one column
+    assert np.abs(masks.mean(axis=0) - 1).max() <= 4.5 * spread / np.sqrt(n)
+    assert np.abs(masks.sum(axis=1).std() - spread * 4) <= 0.1 * spread * 4
+    if keep < 1:
+        alike = np.corrcoef(masks.T) - np.eye(width)
+        assert np.abs(alike).max() < 4.5 / np.sqrt(n)
 
 
 def test_it_learns() -> None:

@@ -8,7 +8,10 @@ import pytest
 import trimetric as tm
 from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
 from trimetric.data.csr import Csr
+from trimetric.engine.lanes import padded_table
+from trimetric.engine.policy import kernel
 from trimetric.errors import ParameterError
+from trimetric.models.lrml import attend
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 
@@ -28,7 +31,7 @@ def relation(a: np.ndarray, b: np.ndarray, keys: np.ndarray, memory: np.ndarray)
     [
         {"clip": 1000},
         {"clip": 1000, "shared_relation": True},
-        {"slots": 40, "margin": 0.1},
+        {"slots": 20, "margin": 0.1, "batch_size": 50},
         {"slots": 1, "lr": 0.5, "clip": 0.5},
     ],
     ids=str,
@@ -77,6 +80,46 @@ def test_scores_equal_the_twin(slots: int) -> None:
     scores = model.score_rows(users, items)
     assert np.allclose(scores, expected, rtol=1e-4)
     assert model._table(users[:24:12]).tobytes() == scores[:24].tobytes()
+
+
+@kernel
+def fill_attention(room, slots, read):
+    attend(room, 0, slots, read)
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("n", [1, 2, 20, 300])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_attention_is_a_softmax(n: int, size: float) -> None:
+    """Of logits of any size: what exp cannot hold is taken off first."""
+    rng = np.random.default_rng(n)
+    room, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
+    room *= np.float32(size)
+    read = np.full(n, np.nan, dtype=np.float32)
+    fill_attention(room, slots, read)
+    logits = slots[:n].astype(float) @ room[0].astype(float)
+    expected = np.exp(logits - logits.max())
+    assert read.sum(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert read.min() >= 0
+    assert read == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("row", [3, DATA.n_users + 3])
+def test_nan_shows_in_the_loss(row: int) -> None:
+    session = tm.LRML(**SGD)._learner(DATA, None)
+    session.state.table[row, 1] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("part", [0, 1], ids=["keys", "memory"])
+def test_nan_in_the_slots_shows_in_the_loss(part: int) -> None:
+    session = tm.LRML(**SGD, slots=3)._learner(DATA, None)
+    session.state.weights.reshape(2, 3, 16)[part, 1, 2] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
 
 
 def test_vectors_stay_in_the_ball() -> None:

@@ -1,5 +1,6 @@
 """TransCF: a naive twin of its epochs and scores, the means, and that it learns."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ def naive_means(table: np.ndarray, data: tm.Interactions) -> np.ndarray:
     """ᾱ, then β̄."""
     means, n = np.zeros_like(table), data.n_users
     for u in range(n):
-        means[u] = table[n + data.items[data.users == u]].mean(axis=0)
+        if (data.users == u).any():
+            means[u] = table[n + data.items[data.users == u]].mean(axis=0)
     for v in range(data.n_items):
         if (data.items == v).any():
             means[n + v] = table[data.users[data.items == v]].mean(axis=0)
@@ -104,6 +106,39 @@ def test_means_wait_for_the_end_of_the_epoch() -> None:
             again.arrays[name][...] = array
         again.run(0, again.n_batches, team, pause)
     assert again.means.tobytes() == session.means.tobytes()
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("row", [3, DATA.n_users + 3])
+def test_nan_shows_in_the_loss(row: int) -> None:
+    session = tm.TransCF(**SGD)._learner(DATA, None)
+    session.state.table[row, 1] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
+
+
+def all_scores(model: tm.TransCF) -> bytes:
+    return model._table(np.arange(len(model.user_ids), dtype=np.int32)).tobytes()
+
+
+@pytest.mark.parametrize("projection", ["batch", "epoch"])
+def test_the_artifact_keeps_the_means_of_the_training_data(projection: str, tmp_path: Path) -> None:
+    """Those of the epoch that validation chose, whatever the user is known to have seen later."""
+    split = tm.split_random(DATA, test=0.2, valid=0.2, seed=0)
+    given = {"dim": 4, "epochs": 8, "lr": 2.0, "validate_every": 1, "patience": 0}
+    model = tm.TransCF(**given, projection=projection).fit(split.train, split.valid)
+    assert model._data["best_epoch"] < 8
+    table = np.concatenate([model.user_vectors, model.item_vectors]).astype(float)
+    means = np.concatenate([model.user_neighbours, model.item_neighbours])
+    assert np.allclose(means, naive_means(table, split.train), atol=1e-6)
+    before = all_scores(model)
+    model.seen = model.seen.union(Csr.of(split.test))
+    assert all_scores(model) == before
+    model.save(tmp_path)
+    loaded = tm.load(tmp_path)
+    assert all_scores(loaded) == before
+    assert loaded.seen.items.tobytes() == model.seen.items.tobytes()
+    assert loaded.user_neighbours.tobytes() == model.user_neighbours.tobytes()
 
 
 @pytest.mark.parametrize("projection", ["batch", "epoch"])
