@@ -112,7 +112,8 @@ def _images(drawn: list[dict]) -> tuple[dict[str, bytes], str]:
         import kaleido
     except ImportError:
         return {}, f"Figures are not there as PNG: kaleido is not installed ({_INSTALL})."
-    logging.getLogger("kaleido").setLevel(logging.CRITICAL)
+    for name in ("kaleido", "choreographer", "asyncio"):  # what fails is told in the report
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     colours, images = figures.slots(drawn), {}
     try:
         for figure in drawn:
