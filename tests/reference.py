@@ -82,6 +82,16 @@ def below(key, position, n):
     return (bits >> 32) * n >> 32
 
 
+GUMBEL = -np.log(-np.log((np.arange(4096) + 0.5) / 4096))
+OWN = ATTEMPTS - 2  # the position whose word holds the noise of the positive
+
+
+def noise(key, position, which=0):
+    """A standard Gumbel draw, from the lowest 12 bits of the word or (`which` 1) the next 12."""
+    word = int(counter.bits(key, np.array([position]))[0])
+    return GUMBEL[(word >> 12 * which) % 4096]
+
+
 def uniform_negative(key, triplet, owned, n_items, pool=None):
     """The first of 8 uniform draws not in `owned`; else one of the missing items; or None.
 
@@ -117,20 +127,24 @@ def popular_negative(key, triplet, owned, all_items, n_items, pool=None):
     return uniform_negative(key, triplet, owned, n_items)
 
 
-def hardest_negative(key, triplet, owned, d_to_items, reach, candidates, pool=None):
-    """Nearest of S draws not in `owned`, and how many of them (with repeats) are within reach."""
+def hardest_negative(key, triplet, owned, d_to_items, reach, candidates, temperature, pool=None):
+    """Of S draws not in `owned`: the nearest as seen, its d² as seen, how many within reach.
+
+    The number counts repeats. Without a draw left, one uniform negative, seen as it is.
+    """
     n_items = len(d_to_items)
     among = range(n_items) if pool is None else [item for item in pool if item not in owned]
-    places = [below(key, triplet * ATTEMPTS + attempt, len(among)) for attempt in range(candidates)]
-    drawn = [among[place] for place in places if among]
-    drawn = [item for item in drawn if item not in owned]
+    positions = [triplet * ATTEMPTS + attempt for attempt in range(candidates if among else 0)]
+    drawn = [(among[below(key, at, len(among))], temperature * noise(key, at)) for at in positions]
+    drawn = [(item, luck) for item, luck in drawn if item not in owned]
     if not drawn:
         item = uniform_negative(key, triplet, owned, n_items, pool)
-        drawn = [] if item is None else [item]
+        drawn = [] if item is None else [(item, 0.0)]
     if not drawn:
-        return None, 0
-    nearest = min(drawn, key=lambda item: d_to_items[item])
-    return nearest, sum(d_to_items[item] < reach for item in drawn)
+        return None, 0.0, 0
+    seen = [(d_to_items[item] - luck, item) for item, luck in drawn]
+    d, nearest = min(seen, key=lambda pair: pair[0])
+    return nearest, d, sum(d < reach for d, _ in seen)
 
 
 # --- the objective and its optimisers ------------------------------------------------------------
@@ -229,13 +243,21 @@ class Twin:
         s, u, item = self.settings, int(self.users[place]), int(self.items[place])
         v = self.n_users + item
         d_to_items = ((self.points[self.n_users :] - self.points[u]) ** 2).sum(axis=1)
-        weight = 1.0
+        d_uv, weight, other = d_to_items[item], 1.0, 0.0
         pool = None if self.pools is None else self.pools[u]
         if s.negatives == "hardest":
-            reach = d_to_items[item] + self.margins[u]
-            negative, impostors = hardest_negative(
-                key, t, self.owned[u], d_to_items, reach, s.candidates, pool
+            negative, d_un, impostors = hardest_negative(
+                key,
+                t,
+                self.owned[u],
+                d_to_items,
+                d_uv + self.margins[u],
+                s.candidates,
+                s.temperature,
+                pool,
             )
+            d_uv -= s.temperature * noise(key, t * ATTEMPTS + OWN)
+            other = s.temperature * noise(key, t * ATTEMPTS + OWN, 1)
             if s.rank_weight:
                 weight = math.log(1 + self.n_items * impostors / s.candidates)
         elif s.negatives == "popularity":
@@ -244,10 +266,11 @@ class Twin:
             negative = uniform_negative(key, t, self.owned[u], self.n_items, pool)
         if negative is None:
             return None
+        if s.negatives != "hardest":
+            d_un = d_to_items[negative]
         n = self.n_users + negative
-        d_uv = d_to_items[item]
-        user_hinge = d_uv - d_to_items[negative] + self.margins[u]
-        item_hinge = d_uv - squared(self.points[v], self.points[n]) + self.margins[v]
+        user_hinge = d_uv - d_un + self.margins[u]
+        item_hinge = d_uv - (squared(self.points[v], self.points[n]) - other) + self.margins[v]
         pulls = (weight if user_hinge > 0 else 0.0, s.lam if item_hinge > 0 else 0.0)
         self.totals[0] += pulls[0] * user_hinge + pulls[1] * item_hinge
         self.totals[1] += pulls[0] > 0

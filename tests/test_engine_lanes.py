@@ -19,6 +19,11 @@ def run_squared_distance(a, i, b, j):
 
 
 @kernel
+def run_squared_distances(a, i, b, rows, k, out):
+    lanes.squared_distances(a, i, b, rows, k, out)
+
+
+@kernel
 def run_squared_norm(a, i):
     return lanes.squared_norm(a, i)
 
@@ -133,6 +138,21 @@ def test_reading_operations_equal_numpy(room):
     before = a.copy()
     run_prefetch(a, i)
     assert same(a, before)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_four_distances_at_once_are_the_same(width):
+    rng = np.random.default_rng(width)
+    a, b = rows(rng, 3, width), rows(rng, 9, width)
+    listed = np.array([7, 7, 0, 8, 3, 1, 2, 5], dtype=np.int32)
+    out = np.full(9, np.nan, dtype=np.float32)
+    for first in (0, 4):
+        run_squared_distances(a, 2, b, listed, first, out)
+    assert same(out[:8], reference.distances(a, b)[2, listed])
+    assert np.isnan(out[8])
+    twin = np.empty(8, dtype=np.float32)
+    lanes_numpy.squared_distances(a, 2, b, listed, 4, twin)
+    assert same(twin[4:], out[4:8])
 
 
 @given(rooms())

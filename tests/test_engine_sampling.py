@@ -12,7 +12,7 @@ from scipy import stats
 import reference
 from trimetric import counter
 from trimetric.data.csr import Csr
-from trimetric.engine import lanes, sampling, trainer
+from trimetric.engine import lanes, noise, sampling, trainer
 from trimetric.engine.policy import INTERPRETED, kernel
 
 pytestmark = [pytest.mark.twin, pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")]
@@ -28,6 +28,21 @@ class Choice(NamedTuple):
     rank_weight: bool
 
 
+class Room(NamedTuple):
+    """The room that it works in."""
+
+    noise: np.ndarray
+    places: np.ndarray
+    luck: np.ndarray
+    far: np.ndarray
+
+
+def room(candidates, temperature=0.0):
+    size = 1, candidates + 4
+    kinds = np.int32, np.float32, np.float32
+    return Room(noise.gumbel(temperature), *(np.zeros(size, dtype=kind) for kind in kinds))
+
+
 @kernel
 def fill_uniform(out, key, user, positives, n_items):
     for t in range(len(out)):
@@ -41,10 +56,11 @@ def fill_popular(out, key, user, positives, n_items):
 
 
 @kernel
-def fill_hardest(out, nearest, impostors, user, reach, positives, points, choice):
+def fill_hardest(answer, user, reach, positives, points, choice, room):
+    out, nearest, impostors = answer
     for t in range(len(out)):
         out[t], nearest[t], impostors[t] = trainer.hardest(
-            t, user, reach, positives, points, choice
+            0, t, user, reach, positives, points, choice, room
         )
 
 
@@ -166,12 +182,13 @@ def test_triplets_draw_independently(kind):
     assert 0.08 < (out == others).mean() < 0.18  # one in eight agree by chance
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
 @pytest.mark.parametrize("candidates", [1, 2, 5, 40])
 @pytest.mark.parametrize("rank_weight", [False, True])
 @pytest.mark.parametrize(
     "owned", [[], [2], [0, 1, 4, 5, 8, 11], list(range(1, 12)), list(range(12))]
 )
-def test_hardest_is_the_nearest_of_the_same_draws(candidates, rank_weight, owned):
+def test_hardest_is_the_nearest_of_the_same_draws(candidates, rank_weight, owned, temperature):
     n_users, n_items, n = 3, 12, 60
     rng = np.random.default_rng(len(owned))
     points = lanes.padded_table(rng.normal(0, 0.4, (n_users + n_items, 20)))
@@ -182,14 +199,18 @@ def test_hardest_is_the_nearest_of_the_same_draws(candidates, rank_weight, owned
     nearest = np.empty(n, dtype=np.float32)
     key = counter.key(12, candidates)
     choice = Choice(key, np.int64(candidates), rank_weight)
-    fill_hardest(out, nearest, impostors, user, reach, positives, points, choice)
+    answer, space = (out, nearest, impostors), room(candidates, temperature)
+    fill_hardest(answer, user, reach, positives, points, choice, space)
     for t in range(n):
-        item, within = reference.hardest_negative(key, t, set(owned), d, reach, candidates)
+        item, seen, within = reference.hardest_negative(
+            key, t, set(owned), d, reach, candidates, temperature
+        )
         if item is None:
             assert out[t] == -1
             continue
         assert out[t] == n_users + item
-        assert nearest[t] == d[item]
+        assert np.isclose(nearest[t], seen, rtol=1e-5, atol=1e-6)
+        assert temperature or nearest[t] == d[item]
         if rank_weight:
             assert impostors[t] == within
 
@@ -260,9 +281,12 @@ def test_popular_negatives_follow_the_number_of_interactions_in_the_pool():
     assert stats.chisquare(seen[10:]).pvalue > LIKELY
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.3])
 @pytest.mark.parametrize("pool", [[], [2], [0, 2, 3, 7, 8, 11], list(range(12))])
 @pytest.mark.parametrize(("candidates", "rank_weight"), [(1, False), (5, True), (40, True)])
-def test_hardest_is_the_nearest_of_the_same_draws_from_the_pool(candidates, rank_weight, pool):
+def test_hardest_is_the_nearest_of_the_same_draws_from_the_pool(
+    candidates, rank_weight, pool, temperature
+):
     n_users, n_items, n, owned = 3, 12, 60, [2, 8]
     rng = np.random.default_rng(len(pool))
     points = lanes.padded_table(rng.normal(0, 0.4, (n_users + n_items, 20)))
@@ -273,14 +297,18 @@ def test_hardest_is_the_nearest_of_the_same_draws_from_the_pool(candidates, rank
     nearest = np.empty(n, dtype=np.float32)
     key = counter.key(12, candidates)
     choice = Choice(key, np.int64(candidates), rank_weight)
-    fill_hardest(out, nearest, impostors, user, reach, positives, points, choice)
+    answer, space = (out, nearest, impostors), room(candidates, temperature)
+    fill_hardest(answer, user, reach, positives, points, choice, space)
     for t in range(n):
-        item, within = reference.hardest_negative(key, t, set(owned), d, reach, candidates, pool)
+        item, seen, within = reference.hardest_negative(
+            key, t, set(owned), d, reach, candidates, temperature, pool
+        )
         if item is None:
             assert out[t] == -1
             continue
         assert out[t] == n_users + item
-        assert nearest[t] == d[item]
+        assert np.isclose(nearest[t], seen, rtol=1e-5, atol=1e-6)
+        assert temperature or nearest[t] == d[item]
         if rank_weight:
             assert impostors[t] == within
 
@@ -290,7 +318,7 @@ def test_hardest_of_one_is_uniform():
     positives, out = positives_of([[0, 4]]), np.empty(MANY, dtype=np.int64)
     rest = np.empty(MANY, dtype=np.float32), np.empty(MANY, dtype=np.int64)
     choice = Choice(counter.key(13), np.int64(1), False)
-    fill_hardest(out, *rest, 0, np.float32(1), positives, points, choice)
+    fill_hardest((out, *rest), 0, np.float32(1), positives, points, choice, room(1, 0.7))
     counts = np.bincount(out - 1, minlength=10)
     assert not counts[[0, 4]].any()
     assert stats.chisquare(np.delete(counts, [0, 4])).pvalue > LIKELY

@@ -20,6 +20,7 @@ BASE = Settings(
     batch_size=16,
     negatives="uniform",
     candidates=4,
+    temperature=0.0,
     rank_weight=False,
     lam=0.3,
     gamma=100.0,
@@ -104,12 +105,19 @@ def assert_equal_runs(settings, data, epochs=2):
     return session
 
 
-NEGATIVES = [("uniform", False), ("popularity", False), ("hardest", False), ("hardest", True)]
+NEGATIVES = [
+    ("uniform", False, 0.0),
+    ("popularity", False, 0.0),
+    ("hardest", False, 0.0),
+    ("hardest", True, 0.0),
+    ("hardest", False, 0.15),
+    ("hardest", False, 5.0),
+]
 
 
 @pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad", "adam"])
-@pytest.mark.parametrize(("negatives", "rank_weight"), NEGATIVES)
-def test_epochs_equal_the_twin(negatives, rank_weight, optimizer):
+@pytest.mark.parametrize(("negatives", "rank_weight", "temperature"), NEGATIVES)
+def test_epochs_equal_the_twin(negatives, rank_weight, temperature, optimizer):
     data = interactions()
     assert len(data[0]) % BASE.batch_size  # the last batch is a partial one
     for lam, users, items, sphere in product((0.0, 0.3), *[(False, True)] * 3):
@@ -117,6 +125,7 @@ def test_epochs_equal_the_twin(negatives, rank_weight, optimizer):
             BASE,
             negatives=negatives,
             rank_weight=rank_weight,
+            temperature=temperature,
             optimizer=optimizer,
             lam=lam,
             adaptive_users=users,
@@ -128,10 +137,12 @@ def test_epochs_equal_the_twin(negatives, rank_weight, optimizer):
             assert session.totals.item_hinges == 0
 
 
-@pytest.mark.parametrize(("negatives", "rank_weight"), NEGATIVES)
-def test_epochs_with_pools_equal_the_twin(negatives, rank_weight):
+@pytest.mark.parametrize(("negatives", "rank_weight", "temperature"), NEGATIVES)
+def test_epochs_with_pools_equal_the_twin(negatives, rank_weight, temperature):
     data = interactions()
-    settings = replace(BASE, negatives=negatives, rank_weight=rank_weight, lam=0.3)
+    settings = replace(
+        BASE, negatives=negatives, rank_weight=rank_weight, temperature=temperature, lam=0.3
+    )
     pools = [[0, 1, 5, 7, 11], [], *[[2, 3, 4, 9, 10]] * 7]
     indptr = np.concatenate([[0], np.cumsum([len(pool) for pool in pools])])
     pool = indptr, np.array([item for pool in pools for item in pool], dtype=np.int32)
@@ -245,10 +256,11 @@ def test_the_item_hinge_alone_moves_all_three_points():
     assert (session.space.points != before).any(axis=1).all()
 
 
-@pytest.mark.parametrize(("negatives", "rank_weight"), NEGATIVES)
-def test_nan_shows_in_the_loss(negatives, rank_weight):
+@pytest.mark.parametrize(("negatives", "rank_weight", "temperature"), NEGATIVES)
+def test_nan_shows_in_the_loss(negatives, rank_weight, temperature):
     for point in range(3):
-        session = single(0.25, 0.2, lam=0.0, negatives=negatives, rank_weight=rank_weight)
+        how = {"negatives": negatives, "rank_weight": rank_weight, "temperature": temperature}
+        session = single(0.25, 0.2, lam=0.0, **how)
         session.space.points[point, 0] = np.nan
         run_epoch(session, 0)
         assert np.isnan(session.totals.loss)

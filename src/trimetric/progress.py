@@ -23,6 +23,9 @@ class Silent:
     def epoch(self, row: dict[str, Any], run: Any) -> None:
         """An epoch is done; `row` describes it."""
 
+    def say(self, text: str) -> None:
+        """Tell of something else."""
+
 
 class Lines(Silent):
     """One line for each validated epoch, for logs."""
@@ -31,17 +34,18 @@ class Lines(Silent):
         """Remember the plan."""
         self._plan = plan
         if run.epoch or run.batch:
-            self._say(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
+            self.say(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
 
     def epoch(self, row: dict[str, Any], run: Any) -> None:
         """Write the line of an epoch that was validated, of the first and of the last."""
         due = self._plan.metric in row or row["epoch"] in (1, self._plan.epochs)
         if due:
-            self._say(describe(row, self._plan))
+            self.say(describe(row, self._plan))
         if run.stopped:
-            self._say(f"stopped: {run.stopped}")
+            self.say(f"stopped: {run.stopped}")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line."""
         print(text, file=sys.stderr, flush=True)
 
 
@@ -85,7 +89,8 @@ class Bar(Lines):
             self._task, completed=done, epoch=epoch + 1, state=f"{speed / 1e6:.2f} M triplets/s"
         )
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Write a line, above the bar where there is one."""
         self._bar.console.print(text, highlight=False)
 
 

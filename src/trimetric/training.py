@@ -100,11 +100,14 @@ class Checkpoints:
         identity is refused.
     seconds : float
         The least time between two checkpoints.
+    notes : mapping
+        Name to JSON value: what was found out before training, so that resuming need not again.
     """
 
     folder: Path
     identity: Mapping[str, Any]
     seconds: float = CHECKPOINT_SECONDS
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -180,6 +183,21 @@ def train(
     return run
 
 
+def notes(checkpoints: Checkpoints) -> dict[str, Any]:
+    """Return the notes of the run whose checkpoint is there, nothing without one.
+
+    Raises
+    ------
+    CheckpointMismatch
+        It belongs to other data or another configuration.
+    """
+    if not (checkpoints.folder / "model.json").exists():
+        return {}
+    loaded = artifact.load(checkpoints.folder, "checkpoint")
+    _same_identity(loaded.meta["identity"], checkpoints)
+    return dict(loaded.meta.get("notes", {}))
+
+
 def discard(checkpoints: Checkpoints) -> None:
     """Remove the checkpoint of a run whose model is safely stored."""
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
@@ -211,7 +229,11 @@ def _save(
     learner: Learner, run: Run, best: Mapping[str, np.ndarray], checkpoints: Checkpoints
 ) -> None:
     tensors = dict(learner.arrays) | {_BEST + name: array for name, array in best.items()}
-    meta = {"identity": dict(checkpoints.identity), "run": vars(run)}
+    meta = {
+        "identity": dict(checkpoints.identity),
+        "run": vars(run),
+        "notes": dict(checkpoints.notes),
+    }
     artifact.save(checkpoints.folder, "checkpoint", meta, tensors)
 
 

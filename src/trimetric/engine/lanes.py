@@ -14,9 +14,11 @@ import numpy as np
 from trimetric.engine.policy import INTERPRETED
 
 LANES = 16
+GROUP = 4  # rows that `squared_distances` takes at a time
 
 _forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
 squared_distance = _forms.squared_distance
+squared_distances = _forms.squared_distances
 squared_norm = _forms.squared_norm
 dot = _forms.dot
 pull = _forms.pull

@@ -11,6 +11,11 @@ from numba.extending import intrinsic
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
+GROUP = 4
+
+
+def _at(number: int) -> ir.Constant:
+    return ir.Constant(_I32, number)
 
 
 def _every(value: float) -> ir.Constant:
@@ -36,6 +41,29 @@ class _Rows:
             self.chunks = self.builder.udiv(width, ir.Constant(width.type, 16))
         start = self.builder.gep(array.data, [self.builder.mul(number, width)])
         return self.builder.bitcast(start, _VECTOR.as_pointer())
+
+    def width(self, position: int) -> Any:
+        """Return the width of the table that is argument `position`."""
+        kind = self.types[position]
+        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
+        return cgutils.unpack_tuple(self.builder, array.shape)[1]
+
+    def row_of(self, position: int, width: Any, number: Any) -> Any:
+        """Point at row `number`, an int32 of the generated code, of argument `position`."""
+        kind = self.types[position]
+        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
+        wide = self.builder.sext(number, width.type)
+        start = self.builder.gep(array.data, [self.builder.mul(wide, width)])
+        return self.builder.bitcast(start, _VECTOR.as_pointer())
+
+    def place(self, position: int, number_at: int) -> Any:
+        """Point at an element of the list that is argument `position`."""
+        kind = self.types[position]
+        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
+        number = self.context.cast(
+            self.builder, self.values[number_at], self.types[number_at], types.intp
+        )
+        return self.builder.gep(array.data, [number])
 
     def scalar(self, position: int) -> Any:
         """Repeat the argument, as float32, over the lanes."""
@@ -68,15 +96,23 @@ class _Rows:
 
     def sum_over_chunks(self, term: Callable[[Any], Any]) -> Any:
         """Add term(chunk) over the chunks lane by lane, then the lanes in halves."""
-        cell = cgutils.alloca_once(self.builder, _VECTOR)
-        self.builder.store(_every(0.0), cell)
+        return self.sums_over_chunks(lambda chunk: [term(chunk)], 1)[0]
+
+    def sums_over_chunks(self, terms: Callable[[Any], list[Any]], count: int) -> list[Any]:
+        """Do so for `count` sums side by side, each in its own order."""
+        cells = [cgutils.alloca_once(self.builder, _VECTOR) for _ in range(count)]
+        for cell in cells:
+            self.builder.store(_every(0.0), cell)
 
         def body(chunk: Any) -> None:
-            value = term(chunk)
-            self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
+            for cell, value in zip(cells, terms(chunk), strict=True):
+                self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
 
         self.each_chunk(body)
-        total, width = self.builder.load(cell), 16
+        return [self._lane_sum(self.builder.load(cell)) for cell in cells]
+
+    def _lane_sum(self, total: Any) -> Any:
+        width = 16
         while width > 1:
             width //= 2
             lanes = ir.VectorType(_I32, width)
@@ -109,6 +145,26 @@ def squared_distance(typing, a, i, b, j):  # noqa: D103
         return r.sum_of_squares(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
 
     return types.float32(a, i, b, j), _emit(code)
+
+
+@intrinsic
+def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
+    def code(r: _Rows) -> None:
+        x, builder = r.row(0), r.builder
+        width = r.width(2)
+        listed, answer = r.place(3, 4), r.place(5, 4)
+        numbers = [builder.load(builder.gep(listed, [_at(n)])) for n in range(GROUP)]
+        others = [r.row_of(2, width, number) for number in numbers]
+
+        def squares(c: Any) -> list[Any]:
+            origin = r.load(x, c)
+            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
+            return [builder.fmul(value, value) for value in differences]
+
+        for n, total in enumerate(r.sums_over_chunks(squares, GROUP)):
+            builder.store(total, builder.gep(answer, [_at(n)]))
+
+    return types.void(a, i, b, rows, k, out), _emit(code)
 
 
 @intrinsic

@@ -30,7 +30,13 @@ def bits(key, position):
 @inline
 def below(key, position, n):
     """Return a random integer in [0, n), n < 2**31; its bias is below 2**-32 of a draw."""
-    return np.int64(((bits(key, position) >> _32) * np.uint64(n)) >> _32)
+    return scaled(bits(key, position), n)
+
+
+@inline
+def scaled(word, n):
+    """Return an integer in [0, n), n < 2**31, from the upper half of a random word."""
+    return np.int64(((word >> _32) * np.uint64(n)) >> _32)
 
 
 class Order(NamedTuple):

@@ -11,10 +11,11 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import below, mix
+from trimetric.engine.random import below, bits, mix, scaled
 
 UNIFORM, POPULARITY, HARDEST = 0, 1, 2
-ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's
+ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's,
+OWN_NOISE = ATTEMPTS - 2  # and the one before it gives the noise of the positive
 UNIFORM_ATTEMPTS = 8
 POPULARITY_ATTEMPTS = 32
 _BITS = 16  # of the filter, for each interaction
@@ -129,12 +130,14 @@ def drawn_from(user, positives, n_items):
 
 
 @inline
-def proposed(key, position, start, size, positives):
-    """Draw one of the items that `drawn_from` delimits, each equally likely; `size` is not 0.
+def proposed(word, start, size, positives):
+    """Return one of the items that `drawn_from` delimits, by the upper half of a random word.
+
+    Each is equally likely; `size` is not 0.
 
     Without pools it may be an item of the user.
     """
-    item = below(key, position, size)
+    item = scaled(word, size)
     if len(positives.pool_indptr) == 0:
         return item
     return np.int64(positives.pool_items[start + item])
@@ -152,7 +155,8 @@ def uniform_negative(key, triplet, user, positives, n_items):
     if size == 0:
         return np.int64(-1)
     for attempt in range(UNIFORM_ATTEMPTS):
-        item = proposed(key, triplet * ATTEMPTS + attempt, start, size, positives)
+        word = bits(key, triplet * ATTEMPTS + attempt)
+        item = proposed(word, start, size, positives)
         if not interacted(item, user, positives):
             return item
     indptr, items = positives.indptr, positives.items

@@ -9,6 +9,7 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.engine import lanes, random, sampling, updates
+from trimetric.engine.noise import gumbel
 from trimetric.engine.objective import GAMMA_BATCH
 from trimetric.engine.random import fill_normal
 from trimetric.engine.threads import Pace, Team, arrivals, in_steps
@@ -38,6 +39,7 @@ class Settings:
     batch_size: int
     negatives: str
     candidates: int
+    temperature: float
     rank_weight: bool
     lam: float
     gamma: float
@@ -161,12 +163,17 @@ class Session:
         room = min(corners, self.n_points)
         triplets = np.zeros((batch, 4), dtype=np.int32)
         n_items, drawn = self.n_points - self.n_users, self.settings.candidates
+        padded = -(-drawn // lanes.GROUP) * lanes.GROUP
         return Work(
             triplets=triplets,
             corners=triplets.reshape(-1),
             pulls=np.zeros((batch, 2), dtype=np.float32),
             loss=np.zeros(batch, dtype=np.float32),
             weights=rank_weights(n_items, drawn),
+            noise=gumbel(self.settings.temperature),
+            places=np.zeros((threads, padded), dtype=np.int32),
+            luck=np.zeros((threads, padded), dtype=np.float32),
+            far=np.zeros((threads, padded), dtype=np.float32),
             heads=np.full(self.n_points, -1, dtype=np.int32),
             own=np.zeros((threads, corners + 1), dtype=np.int32),
             chain=np.zeros((threads, 4 * batch), dtype=np.int32),

@@ -18,13 +18,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimetric.engine.lanes import add_pull, copy, prefetch, pull, squared_distance
+from trimetric.engine.lanes import (
+    GROUP,
+    add_pull,
+    copy,
+    prefetch,
+    pull,
+    squared_distance,
+    squared_distances,
+)
+from trimetric.engine.noise import drawn, drawn_second
 from trimetric.engine.objective import corners, item_hinge, margin_gradient, user_hinge
 from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import shuffled
+from trimetric.engine.random import bits, shuffled
 from trimetric.engine.sampling import (
     ATTEMPTS,
     HARDEST,
+    OWN_NOISE,
     POPULARITY,
     drawn_from,
     interacted,
@@ -80,12 +90,16 @@ class Work(NamedTuple):
     pulls: np.ndarray  # float32[B, 2]: a = 2w or 0, b = 2λ or 0 (see objective)
     loss: np.ndarray  # float32[B]
     weights: np.ndarray  # float32[S + 1]: CML's rank weight by number of impostors
+    noise: np.ndarray  # float32[4096]: what a draw may add to nearness, see noise
     heads: np.ndarray  # int32[n_users + n_items], all -1 between batches
     own: np.ndarray  # int32[T, 3B + 1]: numbers of the corners a thread owns
     chain: np.ndarray  # int32[T, 4B]: the next corner at the same point, or -1
     rows: np.ndarray  # int32[T, 3B]: which point each fresh row is
     factors: np.ndarray  # float32[T, 3B]: what projects each fresh row
     fresh: np.ndarray  # float32[T, min(3B, n_users + n_items), width]
+    places: np.ndarray  # int32[T, S']: one triplet's candidates; S' is S, rounded up to fours
+    luck: np.ndarray  # float32[T, S']: their noise
+    far: np.ndarray  # float32[T, S']: their d² to the user
     arrivals: np.ndarray  # int64[16]
     totals: np.ndarray  # float64[4]: loss, active user hinges, active item hinges, triplets
 
@@ -102,7 +116,7 @@ def train(me, threads, span, positives, space, rule, work):
         draw(low, high, first, positives, rule, work)
         met += threads
         meet(work.arrivals, met)
-        judge(low, high, first, positives, space, rule, work)
+        judge(me, low, high, first, positives, space, rule, work)
         met += threads
         meet(work.arrivals, met)
         bias = adam_bias(rule.steps_before + batch + 1)
@@ -138,7 +152,7 @@ def draw(low, high, first, positives, rule, work):
 
 
 @inline
-def judge(low, high, first, positives, space, rule, work):
+def judge(me, low, high, first, positives, space, rule, work):
     """Decide how strongly each hinge of equation (6) pulls, and choose hard negatives."""
     points, margins, triplets, pulls = space.points, space.margins, work.triplets, work.pulls
     lam = rule.lam
@@ -150,10 +164,13 @@ def judge(low, high, first, positives, space, rule, work):
                 prefetch(points, max(triplets[t + _AHEAD, 2], 0))
         u, v = triplets[t, 0], triplets[t, 1]
         d_uv = squared_distance(points, u, points, v)
-        weight = np.float32(1)
+        weight, word = np.float32(1), np.uint64(0)
         if rule.negatives == HARDEST:
-            n, d_un, impostors = hardest(first + t, u, d_uv + margins[u], positives, points, rule)
+            reach = d_uv + margins[u]
+            n, d_un, impostors = hardest(me, first + t, u, reach, positives, points, rule, work)
             triplets[t, 2] = n
+            word = bits(rule.draws, (first + t) * ATTEMPTS + OWN_NOISE)
+            d_uv -= drawn(word, work.noise)
             if rule.rank_weight:
                 weight = work.weights[impostors]
         else:
@@ -164,6 +181,8 @@ def judge(low, high, first, positives, space, rule, work):
             a, loss = active(user_hinge(d_uv, d_un, margins[u]), weight)
             if lam > 0:
                 d_vn = squared_distance(points, v, points, n)
+                if rule.negatives == HARDEST:
+                    d_vn -= drawn_second(word, work.noise)
                 b, item_loss = active(item_hinge(d_uv, d_vn, margins[v]), lam)
                 loss += item_loss
         pulls[t, 0] = a + a
@@ -179,25 +198,34 @@ def active(hinge, weight):
 
 
 @inline
-def hardest(triplet, u, reach, positives, points, rule):
+def hardest(me, triplet, u, reach, positives, points, rule, work):
     """Return the drawn item nearest to the user, its d², and how many lie within `reach`.
 
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly and
     those the user has interacted with are left out. If none remains, one uniform negative. A pool
-    stands for the catalogue: S are drawn from it, and the share of impostors is its own.
+    stands for the catalogue: S are drawn from it, and the share of impostors is its own. Distances
+    are as seen through the noise.
     """
     n_users = len(positives.indptr) - 1
     n_items = len(points) - n_users
     best, nearest, impostors = np.int64(-1), np.float32(np.inf), 0
+    places, luck, far = work.places[me], work.luck[me], work.far[me]
     start, size = drawn_from(u, positives, n_items)
-    for attempt in range(rule.candidates if size > 0 else 0):
-        item = proposed(rule.draws, triplet * ATTEMPTS + attempt, start, size, positives)
-        d = squared_distance(points, u, points, item + n_users)
+    count = rule.candidates if size > 0 else 0
+    for s in range(count):
+        word = bits(rule.draws, triplet * ATTEMPTS + s)
+        places[s] = proposed(word, start, size, positives) + n_users
+        luck[s] = drawn(word, work.noise)
+        prefetch(points, places[s])
+    for s in range(0, count, GROUP):
+        squared_distances(points, u, points, places, s, far)
+    for s in range(count):
+        d = far[s] - luck[s]
         counts = rule.rank_weight and d < reach
-        if (d < nearest or counts) and not interacted(item, u, positives):
+        if (d < nearest or counts) and not interacted(places[s] - n_users, u, positives):
             impostors += counts
             if d < nearest:
-                best, nearest = item + n_users, d
+                best, nearest = np.int64(places[s]), d
     if best < 0:
         item = uniform_negative(rule.draws, triplet, np.int64(u), positives, n_items)
         if item >= 0:

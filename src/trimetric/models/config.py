@@ -92,12 +92,13 @@ def _typed(name: str, value: Any, kind: str) -> Any:
         return value
     if kind == "bool" and isinstance(value, bool):
         return value
-    if kind == "float | None" and value is None:
+    if kind.endswith(" | None") and value is None:
         return None
+    kind = kind.removesuffix(" | None")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "int" and number and (isinstance(value, int) or value.is_integer()):
         return int(value)
-    if kind.startswith("float") and number:
+    if kind == "float" and number:
         with suppress(OverflowError):  # an int beyond all floats
             return float(value)
     wanted = {"str": "a word", "bool": "true or false", "int": "a whole number"}

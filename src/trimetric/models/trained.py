@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -50,12 +50,25 @@ class Trained(Recommender):
             )
         self.config = self.Config(**self._given(lookup("preset", preset, self.presets), settings))
         self.history = []
+        self.found: dict[str, Any] = {}
 
     # --- what a model file writes ---------------------------------------------------------------
 
     def _learner(self, data: Interactions, pool: Csr | None) -> training.Learner:
         """Return what trains on `data`, its negatives drawn from `pool` if there is one."""
         raise NotImplementedError
+
+    def _search(
+        self,
+        data: tuple[Interactions, Interactions | None] | None,
+        threads: int | None,
+        progress: bool | None,
+    ) -> dict[str, Any]:
+        """Return settings that are left to the data, by name, as JSON values.
+
+        `data` is what to train and to judge on, None where it says nothing of the aim.
+        """
+        return {}
 
     def _adopt(self, learner: Any) -> None:
         """Take live views of what the learner changes."""
@@ -91,13 +104,20 @@ class Trained(Recommender):
         valid = aligned(valid, data)
         if resume and out is None:
             raise ParameterError("resume needs out, the folder that holds the checkpoint")
-        learner, checkpoints = self._learner(data, allowed), None
+        trained, checkpoints = copy(self), None
         if out is not None:
-            artifact.probe(Path(out), 2 * sum(array.nbytes for array in learner.arrays.values()))
             checkpoints = training.Checkpoints(
                 Path(out) / "checkpoint", self._identity(data, valid, allowed), checkpoint_seconds
             )
-        trained = copy(self)
+        trained.found = training.notes(checkpoints) if checkpoints and resume else {}
+        if not trained.found:
+            judged = None if monitor or allowed is not None else (data, valid)
+            trained.found = self._search(judged, threads, progress)
+        learner = trained._learner(data, allowed)
+        if checkpoints:
+            checkpoints = replace(checkpoints, notes=trained.found)
+            room = 2 * sum(array.nbytes for array in learner.arrays.values())
+            artifact.probe(checkpoints.folder.parent, room)
         trained._know(data)
         trained._adopt(learner)
         run = training.train(
@@ -115,6 +135,7 @@ class Trained(Recommender):
             **described(data, valid),
             "best_epoch": run.best_epoch,
             "stopped": run.stopped,
+            "found": trained.found,
         }
         self.__dict__ = trained.__dict__
         if checkpoints:

@@ -5,6 +5,7 @@ by margins learned for each user and item, equation (6). Without the item's side
 fixed margins it is CML (Hsieh et al., WWW 2017), equation (3).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -15,10 +16,12 @@ from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
-from trimetric.errors import ParameterError
+from trimetric.errors import Interrupted, ParameterError
+from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.metric import Points
 from trimetric.models.trained import Trained, lookup
+from trimetric.progress import chosen
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {"lam": 0.0, "adaptive_users": False, "adaptive_items": False},
@@ -59,6 +62,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings of the paper (for Instant Video) and of the authors' code."""
 
+FEW, MOST = 10, 100  # candidates, where the setting leaves them open
+TRIAL_SHARE = 3  # a trial has this part of the epochs
+
 
 @dataclass(frozen=True)
 class TripletConfig(TrainingConfig):
@@ -68,7 +74,7 @@ class TripletConfig(TrainingConfig):
     code. The paper's dim is 100 and its batch_size 512; γ does not depend on the latter.
     """
 
-    lr: float = 0.2
+    lr: float = 0.4
     """Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01."""
     optimizer: str = "rowwise-adagrad"
     """"rowwise-adagrad" (one number a row), "adagrad" (released) or "adam" (paper; lazy rows)."""
@@ -77,8 +83,14 @@ class TripletConfig(TrainingConfig):
 
     A number N is short for "uniform" (1) or "hardest" of N.
     """
-    candidates: int = 10
-    """S of "hardest", 1..60000; unused otherwise."""
+    candidates: int | None = None
+    """S of "hardest", 1..60000; None is 10 at temperature 0, else √items up to 100."""
+    temperature: float | None = None
+    """τ of the noise on distances, 0..1000; None finds it by short trials; 0 is the bare hinge.
+
+    With it the nearest of `candidates` is a draw from their softmax: see `engine.noise`. It needs
+    "hardest", and is 0 without, or with `rank_weight`.
+    """
     rank_weight: bool = False
     """Weigh the user's hinge by CML's ln(1 + rank) (Hsieh et al. 2017); needs "hardest"."""
     lam: float = 0.2
@@ -103,7 +115,8 @@ class TripletConfig(TrainingConfig):
     """Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03."""
     ranges: ClassVar[dict[str, Range]] = {
         **TrainingConfig.ranges,
-        "candidates": (1, 60_000, False, "10-50 suits most data"),
+        "candidates": (1, 60_000, False, "30-100 suits most data"),
+        "temperature": (0, 1000, False, "0.1-0.4 suits most data"),
         "lam": (0, 1000, False, "0.01-0.3 suits most data"),
         "gamma": (0, 1_000_000, False, "see the docs on margins"),
         "margin": (0, 1000, True, "0.7-1 suits most data"),
@@ -129,6 +142,15 @@ class TripletConfig(TrainingConfig):
             raise ParameterError(
                 "rank_weight needs negatives='hardest', which estimates the rank;"
                 f" got negatives={self.negatives!r}"
+            )
+        bare = self.negatives != "hardest" or self.rank_weight
+        if bare and self.temperature is None:
+            object.__setattr__(self, "temperature", 0.0)
+        if bare and self.temperature:
+            raise ParameterError(
+                "temperature needs negatives='hardest' and rank_weight=False, got"
+                f" negatives={self.negatives!r} and rank_weight={self.rank_weight};"
+                " temperature 0 goes with all"
             )
 
 
@@ -159,7 +181,7 @@ class SML(Points, Trained):
         "lr": (0.05, 0.5, "log"),
         "margin": (0.3, 1.5),
         "lam": (0.01, 0.5, "log"),
-        "candidates": {"choices": (1, 5, 10, 30)},
+        "candidates": {"choices": (10, 30, 100)},
     }
     config: TripletConfig
 
@@ -177,6 +199,12 @@ class SML(Points, Trained):
                     " SML is the model to change it in"
                 )
         return {**self.defaults, **preset, **settings, **self.fixed}
+
+    @property
+    def temperature(self) -> float:
+        """τ in use: the setting, or what training found; 0 where it was left open and not found."""
+        given = self.config.temperature
+        return self._data.get("found", {}).get("temperature", 0.0) if given is None else given
 
     @property
     def user_margins(self) -> np.ndarray:
@@ -209,14 +237,47 @@ class SML(Points, Trained):
 
     # --- fitting --------------------------------------------------------------------------------
 
-    def _settings(self) -> Settings:
+    def _settings(self, n_items: int) -> Settings:
         given = {item.name: getattr(self.config, item.name) for item in fields(Settings)}
         if self.config.init_std is None:
             given["init_std"] = self.config.dim**-0.5
+        if self.config.temperature is None:
+            given["temperature"] = self.found["temperature"]
+        if self.config.candidates is None:
+            given["candidates"] = min(math.isqrt(n_items), MOST) if given["temperature"] else FEW
         return Settings(**given)
 
+    def _search(
+        self,
+        data: tuple[Interactions, Interactions | None] | None,
+        threads: int | None,
+        progress: bool | None,
+    ) -> dict[str, Any]:
+        if self.config.temperature is not None:
+            return {}
+        if data is None or self.config.epochs == 0:
+            return {"temperature": temperature.USUAL, "tried": []}
+        epochs = -(-self.config.epochs // TRIAL_SHARE)
+        short = {**self.get_params(), "epochs": epochs, "validate_every": epochs}
+
+        def trial(train: Interactions, valid: Interactions, value: float) -> float:
+            model = type(self)(**{**short, "temperature": value})
+            model.fit(train, valid, threads=threads, progress=False)
+            return float(model.history[-1][self.config.metric])
+
+        voice = chosen(progress)
+        voice.say("trying three temperatures (temperature=0.2 skips this)")
+        try:
+            found = temperature.chosen(*data, trial)
+        except Interrupted:
+            raise Interrupted(
+                "interrupted while trying temperatures; nothing was saved, since nothing is lost"
+            ) from None
+        voice.say(f"temperature {found['temperature']}")
+        return found
+
     def _learner(self, data: Interactions, pool: Csr | None) -> "_Learner":
-        return _Learner(self._settings(), data, pool)
+        return _Learner(self._settings(data.n_items), data, pool)
 
     def _adopt(self, learner: Any) -> None:
         self._points, self._margins = learner.arrays["points"], learner.arrays["margins"]
@@ -229,7 +290,7 @@ class CML(SML):
     """
 
     name: ClassVar[str] = "cml"
-    defaults: ClassVar[dict[str, Any]] = {"rank_weight": True}
+    defaults: ClassVar[dict[str, Any]] = {"rank_weight": True, "lr": 0.2}
     fixed: ClassVar[dict[str, Any]] = {
         "lam": 0.0,
         "adaptive_users": False,

@@ -28,8 +28,8 @@ UNIFORM = {
 """The paper's form of SML: one uniform negative, margins that start at their limit l = 1."""
 
 UNIFORM_CML = {"negatives": "uniform", "rank_weight": False, "optimizer": "adagrad"}
-HARD = {"margin": 1.0, "item_margin": 1.0}
-"""trimetric's form, with the paper's l: the hardest of ten negatives."""
+HARD = {"margin": 1.0, "item_margin": 1.0, "temperature": 0.0, "candidates": 10, "lr": 0.2}
+"""The hardest of ten negatives, with the paper's l and bare hinges."""
 
 SPACES: dict[str, dict[str, tuple]] = {
     "sml": {"lr": (0.02, 0.3, "log"), "lam": (0.001, 0.3, "log"), "gamma": (1.0, 512.0, "log")},
