@@ -1,66 +1,251 @@
-"""Quality on ml_1m, honest full ranking, beside the published figures of the metric family.
+"""Quality of SML as `trimetric fit` gives it without options, beside published figures and peers.
 
-Ratings of 4 or more, users with 5 or more, 60/20/20 per user; the protocol of DPCML (Bao et al.,
-NeurIPS 2022): candidates are all items but the training items, P/R/NDCG@K over users with K or more
-test items, MAP and MRR over users with 3 or more. The defaults were chosen on the validation part.
+For each data set: SML with its defaults, SML with as many trials as the peers, and EASE and iALS,
+tuned on the validation part; each trained with several seeds (EASE has no chance in it), and
+evaluated on the test part once. Protocols:
 
-    python benchmarks/quality.py [--seeds 3] [--threads 2]
+    dpcml      Bao et al., NeurIPS 2022: ratings of 4 or more, users with 5 or more interactions,
+               60/20/20 per user, candidates are all items but the training items, NDCG@5 over
+               users with 5 or more test items, MAP over users with 3 or more
+    lightgcn   the split of He et al., SIGIR 2020: its train and valid together are what the
+               published figures were trained on; the temperature is found with valid held out
+    full       random 80/10/10, all items but those of train and valid are candidates
+
+    python benchmarks/quality.py [--seeds 3] [--trials 8] [--sets ml_1m,...] [--threads 2]
+
+Results of single fits are kept in benchmarks/runs, so that an interrupted run goes on.
 """
 
 import argparse
 import statistics
 import sys
-import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import record
 
-PUBLISHED = {
-    "CML, uniform negatives (DPCML, table 2)": (18.79, 12.40),
-    "CML, hard negatives (DPCML, table 2)": (25.77, 15.74),
-    "DPCML, hard negatives (DPCML, table 2)": (26.16, 16.09),
-}
-METRICS = ("ndcg@5", "map", "mrr", "recall@20")
+RUNS = Path(__file__).parent / "runs"
+DPCML = "DPCML, table 2"
+BARS = "BARS leaderboard"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A data set, its protocol, and what others have reached there."""
+
+    data: str
+    protocol: str
+    shown: tuple[str, ...]  # the first is what is tuned for
+    load: Callable
+    published: dict = field(default_factory=dict)  # (model, source): values in the order of `shown`
+    peers: tuple[str, ...] = ("ease", "ials")
+    tuned: bool = True  # whether SML is also tuned, to know what its defaults leave
+
+
+def random_split(name):
+    def load(tm):
+        return tm.split_random(tm.datasets.load(name), test=0.1, valid=0.1, seed=0)
+
+    return load
+
+
+def per_user_split(name, **rules):
+    def load(tm):
+        data = tm.datasets.load(name, **rules).k_core(users=5)
+        return tm.split_per_user(data, test=0.2, valid=0.2, seed=0)
+
+    return load
+
+
+def shipped_split(name):
+    return lambda tm: tm.split_column(tm.datasets.load(name))
+
+
+BENCHES = (
+    Bench(
+        "ml_1m",
+        "dpcml",
+        ("map", "ndcg@5"),
+        per_user_split("ml_1m", min_rating=4),
+        {
+            ("CML, uniform negatives", DPCML): (0.1240, 0.1879),
+            ("CML, hard negatives", DPCML): (0.1574, 0.2577),
+            ("DPCML, hard negatives", DPCML): (0.1609, 0.2616),
+        },
+        peers=("ease",),
+    ),
+    Bench(
+        "citeulike_t",
+        "dpcml",
+        ("map", "ndcg@5"),
+        per_user_split("citeulike_t"),
+        {
+            ("CML, hard negatives", DPCML): (0.0667, 0.1125),
+            ("DPCML, hard negatives", DPCML): (0.0644, 0.1147),
+        },
+        peers=(),  # EASE would invert a matrix of 25,584 rows for each trial
+        tuned=False,
+    ),
+    Bench(
+        "gowalla_lightgcn",
+        "lightgcn",
+        ("recall@20", "ndcg@20"),
+        shipped_split("gowalla_lightgcn"),
+        {
+            ("CML", BARS): (0.1670, 0.1292),
+            ("EASE", BARS): (0.1765, 0.1467),
+            ("LightGCN", BARS): (0.1820, 0.1547),
+            ("SimpleX", BARS): (0.1872, 0.1557),
+            ("BSPM-EM", BARS): (0.1920, 0.1597),
+        },
+        peers=(),
+        tuned=False,
+    ),
+    *(
+        Bench(name, "full", ("ndcg@10", "recall@20"), random_split(name))
+        for name in ("amazon_instant_video_5core", "ml_100k", "yelp_core40", "citeulike_a")
+    ),
+)
+
+
+def seeded(job, seeds):
+    return [replace(job, seed=seed) for seed in range(seeds)]
+
+
+def defaults(bench, seeds):
+    """SML as it comes, with each seed; a plan of `experiments.study`."""
+    from trimetric.experiments.jobs import Job
+
+    job = Job(bench.data, "sml", {"metric": bench.shown[0]}, protocols=(ranking(bench),))
+    if bench.protocol != "lightgcn":
+        found = yield seeded(job, seeds)
+        return found
+    [chosen] = yield [replace(job, part="valid")]
+    settings = {**job.settings, "temperature": chosen["found"]["temperature"]}
+    found = yield seeded(replace(job, split=whole(bench), settings=settings), seeds)
+    return found
+
+
+def tuned(bench, model, trials, seeds):
+    """A model after so many trials on the validation part, with each seed."""
+    from trimetric.experiments.jobs import Job
+    from trimetric.experiments.tune import tuned as search
+
+    settings = {"metric": bench.shown[0]} if model == "sml" else {}
+    job = Job(bench.data, model, settings, protocols=(ranking(bench),))
+    chosen, _ = yield from search(job, trials, bench.shown[0])
+    found = yield seeded(replace(job, settings=chosen), 1 if model == "ease" else seeds)
+    return [{**run, "settings": chosen} for run in found]
+
+
+def ranking(bench):
+    return "full" if bench.protocol == "lightgcn" else bench.protocol
+
+
+def whole(bench):
+    return f"{bench.data}, valid in train"
+
+
+def with_valid(tm, split):
+    """Return the split with its validation part in train, where nothing is held out to choose."""
+    from trimetric.data import Split
+
+    parts = (split.train, split.valid)
+    users, items = (
+        [one for part in parts for one in getattr(part, ids).decode(getattr(part, rows))]
+        for ids, rows in (("user_ids", "users"), ("item_ids", "items"))
+    )
+    train = tm.Interactions.from_arrays(users, items)
+    test = split.test.align(train.user_ids, train.item_ids)[0]
+    sizes = {"train": len(train), "valid": 0, "test": len(test)}
+    return Split(train, None, test, {"method": "column", "pairs": sizes})
+
+
+def mean_and_spread(runs, bench, metric):
+    values = [run["metrics"][ranking(bench)][metric] for run in runs]
+    return [round(statistics.mean(values), 5), round(statistics.pstdev(values), 5)]
+
+
+def told(bench, results):
+    """Return the figures of a data set, and print its table."""
+    figures = {"protocol": bench.protocol, "published": {}}
+    head = "  ".join(f"{name:>16}" for name in bench.shown)
+    print(f"\n{bench.data}, protocol {bench.protocol}\n{'':<38}{head}    seconds a fit")
+    for (model, source), values in bench.published.items():
+        figures["published"][f"{model} ({source})"] = dict(zip(bench.shown, values, strict=True))
+        cells = "  ".join(f"{value:16.4f}" for value in values)
+        print(f"{f'{model} ({source})':<38}{cells}")
+    for name, runs in results.items():
+        errors = [run["error"] for run in runs if "error" in run]
+        if errors:
+            figures[name] = {"error": errors[0]}
+            print(f"{name:<38}{errors[0]}")
+            continue
+        row = {metric: mean_and_spread(runs, bench, metric) for metric in bench.shown}
+        row["seconds"] = round(statistics.mean(run["seconds"] for run in runs), 1)
+        row["seeds"] = len(runs)
+        row["settings"] = runs[0].get("settings", {})
+        row |= {key: runs[0][key] for key in ("found",) if key in runs[0]}
+        figures[name] = row
+        cells = "  ".join("{:7.4f} ± {:6.4f}".format(*row[metric]) for metric in bench.shown)
+        print(f"{name:<38}{cells}  {row['seconds']:9.1f}")
+    ratios(bench, figures)
+    return figures
+
+
+def ratios(bench, figures):
+    """Add how SML's defaults stand to each other row, metric by metric."""
+    ours = figures["sml, defaults"]
+    others = {**figures["published"]} | {
+        name: {metric: row[metric][0] for metric in bench.shown}
+        for name, row in figures.items()
+        if isinstance(row, dict) and bench.shown[0] in row and row is not ours
+    }
+    figures["ratio of sml, defaults, to"] = {
+        name: {metric: round(ours[metric][0] / row[metric], 4) for metric in bench.shown}
+        for name, row in others.items()
+    }
+    for name, row in figures["ratio of sml, defaults, to"].items():
+        cells = "  ".join(f"{row[metric]:15.3f}x" for metric in bench.shown)
+        print(f"{'  sml, defaults / ' + name:<38}{cells}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sets", default="", help="names, separated by commas; all by default")
     options = parser.parse_args()
 
     import trimetric as tm
+    from trimetric.experiments import study
 
-    if "ml_1m" not in tm.datasets.available():
-        print("ml_1m was not found: set TRIMETRIC_DATA to the folder that holds ml_1m.parquet")
+    wanted = options.sets.split(",") if options.sets else [bench.data for bench in BENCHES]
+    missing = [name for name in wanted if name not in tm.datasets.available()]
+    if missing:
+        print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
         return 2
-    data = tm.datasets.load("ml_1m", min_rating=4).k_core(users=5)
-    split = tm.split_per_user(data, test=0.2, valid=0.2, seed=0)
-    print(split)
-    figures = {"split": split.how, "seeds": options.seeds}
-    for name in ("sml", "cml"):
-        rows = []
-        for seed in range(options.seeds):
-            began = time.perf_counter()
-            model = tm.create(name, metric="map", seed=seed)
-            model.fit(split.train, split.valid, threads=options.threads)
-            seconds = time.perf_counter() - began
-            protocol = tm.FullRanking.dpcml()
-            test, valid = (tm.evaluate(model, split, protocol, part=p) for p in ("test", "valid"))
-            rows.append(
-                {metric: test[metric] * 100 for metric in METRICS}
-                | {"valid map": valid["map"] * 100, "seconds": seconds}
-            )
-        figures[name] = {
-            metric: [round(statistics.mean(values), 3), round(statistics.pstdev(values), 3)]
-            for metric in rows[0]
-            for values in [[row[metric] for row in rows]]
-        }
-        shown = "  ".join(f"{m} {a:.2f} ± {b:.2f}" for m, (a, b) in figures[name].items())
-        print(f"trimetric {name}: {shown}")
-    for name, (ndcg, ap) in PUBLISHED.items():
-        print(f"{name}: ndcg@5 {ndcg}  map {ap}")
-    record.write("quality", figures)
+    figures = {"seeds": options.seeds, "trials": options.trials, "sets": {}}
+    for bench in BENCHES:
+        if bench.data not in wanted:
+            continue
+        split = bench.load(tm)
+        splits, plans = {bench.data: split}, {"sml, defaults": defaults(bench, options.seeds)}
+        if bench.protocol == "lightgcn":
+            splits[whole(bench)] = with_valid(tm, split)
+        for model in (*(("sml",) if bench.tuned else ()), *bench.peers):
+            plans[f"{model}, tuned"] = tuned(bench, model, options.trials, options.seeds)
+        results = study.run(plans, splits, RUNS, workers=options.threads, say=say)
+        figures["sets"][bench.data] = told(bench, results)
+    if not options.sets:
+        record.write("quality", figures)
     return 0
+
+
+def say(text):
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,9 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
     Returns
     -------
     dict
-        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "memory" (the
-        peak of the process while fitting, in MiB) and what else the job asks to keep. If the model
+        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "found" (what
+        the model chose from the data, if anything), "memory" (the peak of the process while
+        fitting, in MiB) and what else the job asks to keep. If the model
         refuses the data or diverges: "error", and nothing else.
     """
     try:
@@ -146,6 +147,8 @@ def _done(job: Job, split: "Split") -> dict[str, Any]:
         "epochs": len(model.history),
         "best_epoch": model._data["best_epoch"],
     }
+    if model._data.get("found"):
+        found["found"] = model._data["found"]
     results = {name: _measured(model, split, name, job.part) for name in job.protocols}
     found["metrics"] = {name: _plain(result.metrics) for name, result in results.items()}
     if job.leaked:

@@ -116,6 +116,8 @@ def _distribution(span: Any, optuna: Any) -> Any:
 
 
 def _inside(span: Any, value: Any) -> bool:
+    if value is None:  # left to the model, which has no place in the span
+        return False
     if isinstance(span, dict):
         return value in span["choices"]
     return span[0] <= value <= span[1]

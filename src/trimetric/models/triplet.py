@@ -178,10 +178,10 @@ class SML(Points, Trained):
     defaults: ClassVar[dict[str, Any]] = {}
     fixed: ClassVar[dict[str, Any]] = {}
     search: ClassVar[dict[str, Any]] = {
-        "lr": (0.05, 0.5, "log"),
-        "margin": (0.3, 1.5),
-        "lam": (0.01, 0.5, "log"),
-        "candidates": {"choices": (10, 30, 100)},
+        "temperature": (0.05, 0.8, "log"),
+        "candidates": {"choices": (30, 100)},
+        "lr": (0.1, 0.8, "log"),
+        "lam": (0.01, 1.0, "log"),
     }
     config: TripletConfig
 
@@ -291,6 +291,11 @@ class CML(SML):
 
     name: ClassVar[str] = "cml"
     defaults: ClassVar[dict[str, Any]] = {"rank_weight": True, "lr": 0.2}
+    search: ClassVar[dict[str, Any]] = {
+        "lr": (0.05, 0.5, "log"),
+        "margin": (0.3, 1.5),
+        "candidates": {"choices": (1, 5, 10, 30)},
+    }
     fixed: ClassVar[dict[str, Any]] = {
         "lam": 0.0,
         "adaptive_users": False,
