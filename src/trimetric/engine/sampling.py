@@ -61,10 +61,10 @@ def positives(
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
     if pool is None:
-        pools = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
-    else:
-        given = Csr(*pool)
-        pools = given.keep(~Csr(indptr, items).contains(given))
+        nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+        return Positives(users, items, indptr, bits, *nothing, np.zeros(1, dtype=np.int64))
+    given = Csr(*pool)
+    pools = given.keep(~Csr(indptr, items).contains(given))
     popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
     mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
     return Positives(users, items, indptr, bits, *pools, mass)

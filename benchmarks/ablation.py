@@ -1,0 +1,99 @@
+"""What each part of the recipe brings: one change at a time, on validation data alone.
+
+Six data sets as in quality.py, each with its protocol; the recipe finds its temperature once for a
+data set, and every change that keeps a temperature keeps that one.
+
+    python benchmarks/ablation.py [--seeds 2] [--threads 2]
+
+Results of single fits are kept in benchmarks/runs, so that an interrupted run goes on.
+"""
+
+import argparse
+import statistics
+import sys
+from dataclasses import replace
+
+import record
+from quality import BENCHES, RUNS, say, seeded
+
+HINGE = {"temperature": 0.0, "lr": 0.2}
+CHANGES = {
+    "the recipe": {},
+    "no item side (λ = 0)": {"lam": 0.0},
+    "item side as strong (λ = 1)": {"lam": 1.0},
+    "margins fixed": {"adaptive_users": False, "adaptive_items": False},
+    "margins so that half of the hinges pull (γ = 256)": {"gamma": 256.0},
+    "margins as the paper's γ = 10 leaves them": {"gamma": 10.0},
+    "margins free up to 2": {"margin": 2.0, "item_margin": 2.0},
+    "10 candidates": {"candidates": 10},
+    "200 candidates": {"candidates": 200},
+    "on the sphere": {"sphere": True},
+    "d = 200": {"dim": 200},
+    "bare hinge, hardest of 10": HINGE,
+    "bare hinge, hardest of 10, margins fixed": {
+        **HINGE,
+        "adaptive_users": False,
+        "adaptive_items": False,
+    },
+    "bare hinge, hardest of 10, γ = 256": {**HINGE, "gamma": 256.0},
+    "bare hinge, hardest of 10, no item side": {**HINGE, "lam": 0.0},
+    "bare hinge, hardest of 50": {**HINGE, "candidates": 50},
+    "one uniform negative": {"negatives": "uniform", "lr": 0.2},
+    "one negative by popularity": {"negatives": "popularity", "lr": 0.2},
+}
+
+
+def ablated(bench, seeds):
+    """All changes with each seed; a plan of `experiments.study`."""
+    from trimetric.experiments.jobs import Job
+
+    base = Job(
+        bench.data, "sml", {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)
+    )
+    [first] = yield [base]
+    found = {"temperature": first["found"]["temperature"]}
+    jobs = []
+    for change in CHANGES.values():
+        plain = change.get("negatives", "hardest") != "hardest"
+        settings = {**base.settings, **({} if plain else found), **change}
+        jobs += seeded(replace(base, settings=settings), seeds)
+    results = yield jobs
+    rows = {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(CHANGES)}
+    return found["temperature"], rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+
+    import trimetric as tm
+    from trimetric.experiments import study
+
+    benches = [bench for bench in BENCHES if bench.protocol != "lightgcn"]
+    missing = [bench.data for bench in benches if bench.data not in tm.datasets.available()]
+    if missing:
+        print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
+        return 2
+    figures = {"seeds": options.seeds, "sets": {}, "changes": {name: {} for name in CHANGES}}
+    for bench in benches:
+        plans, splits = {"all": ablated(bench, options.seeds)}, {bench.data: bench.load(tm)}
+        found = study.run(plans, splits, RUNS, workers=options.threads, say=say)
+        temperature, rows = found["all"]
+        metric = bench.shown[0]
+        figures["sets"][bench.data] = {"metric": metric, "temperature": temperature}
+        print(f"\n{bench.data}: {metric} of the validation part, temperature {temperature}")
+        for name, runs in rows.items():
+            values = [run["metrics"][bench.protocol][metric] for run in runs]
+            figures["changes"][name][bench.data] = [
+                round(statistics.mean(values), 5),
+                round(statistics.pstdev(values), 5),
+            ]
+            print("  {:<50} {:.4f} ± {:.4f}".format(name, *figures["changes"][name][bench.data]))
+    record.write("ablation", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
