@@ -303,6 +303,21 @@ class Contract:
             with pytest.raises(Unsupported, match="no distance between two points"):
                 getattr(model, side)
 
+    def test_newcomers(self, model: Recommender, data: tm.Interactions) -> None:
+        """Models place new users, or refuse to."""
+        items = data.item_ids.values[:3]
+        if "fold-in" not in model.capabilities:
+            with pytest.raises(Unsupported, match="new user without being trained again"):
+                model.recommend_for(items)
+            return
+        before = learned(model)
+        answer = model.recommend_for(items, k=4)
+        assert answer.columns == ["item", "rank", "score"]
+        assert answer["rank"].to_list() == [1, 2, 3, 4]
+        assert not set(answer["item"]) & set(items)
+        assert answer["score"].is_sorted()
+        assert learned(model) == before
+
     def test_search_space(self, name: str) -> None:
         """What tuning may try, the model takes."""
         space = search_space(name)

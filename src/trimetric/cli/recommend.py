@@ -27,6 +27,10 @@ def recommend(
     users_file: Annotated[
         str | None, Option(help="A text file with a user's id a line; - is standard input.")
     ] = None,
+    item: Annotated[
+        list[str] | None,
+        Option("--item", help="Instead of a user: an item that a new user has; repeat for more."),
+    ] = None,
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
     out: Annotated[
@@ -49,12 +53,23 @@ def recommend(
     from trimetric.models import load
     from trimetric.retrieval import check_k
 
-    if (user is not None) + (users_file is not None) + every != 1:
-        raise ParameterError("give users by --user ID (repeatable), --users-file FILE or --all")
+    if (user is not None) + (users_file is not None) + (item is not None) + every != 1:
+        raise ParameterError(
+            "give users by --user ID (repeatable), --users-file FILE or --all, or a new user by"
+            " --item ID (repeatable)"
+        )
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
     trained = load(model)
+    if item is not None:
+        given = trained.item_ids.parse(item)
+        found = trained.recommend_for(given, k, exclude_given=not include_seen, threads=threads)
+        if out is None:
+            _answer(trained, model, "recommendations", found, json)
+        else:
+            _wrote(model, out, write(Path(out), iter([found])), "a new user", json)
+        return
     texts = user if user is not None else _lines(users_file) if users_file is not None else []
     asked = trained.user_ids.values if every else trained.user_ids.parse(texts)
 
@@ -71,10 +86,7 @@ def recommend(
 
     if out is not None:
         rows = write(Path(out), blocks())
-        if json:
-            emit_json({"folder": model, "out": out, "users": len(asked), "rows": rows})
-        else:
-            emit(f"wrote {rows:,} recommendations for {len(asked):,} users to {out}")
+        _wrote(model, out, rows, f"{len(asked):,} users", json, users=len(asked))
         return
     import polars as pl
 
@@ -118,6 +130,13 @@ def _answer(
         emit_json({"folder": folder, "model": trained.name, kind: rows.to_dicts()})
     else:
         show(rows_table(rows))
+
+
+def _wrote(folder: str, out: str, rows: int, whom: str, json: bool, **more: int) -> None:
+    if json:
+        emit_json({"folder": folder, "out": out, **more, "rows": rows})
+    else:
+        emit(f"wrote {rows:,} recommendations for {whom} to {out}")
 
 
 def _lines(name: str) -> list[str]:

@@ -34,7 +34,7 @@ class Recommender(ABC):
     seen : Csr
         The interactions it was trained on, by user row.
     capabilities : frozenset of str
-        Among "metric space", "similar items", "similar users".
+        Among "metric space", "similar items", "similar users", "fold-in".
     history : list of dict
         One row an epoch.
     """
@@ -231,6 +231,26 @@ class Recommender(ABC):
         Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
         """
         return self._similar("user", users, k, threads)
+
+    def recommend_for(
+        self,
+        items: Any,
+        k: int = 10,
+        *,
+        weights: Any = None,
+        exclude_given: bool = True,
+        threads: int | None = None,
+    ) -> "pl.DataFrame":
+        """Recommend to a new user who has these items: see `newcomers.Newcomers`.
+
+        Raises
+        ------
+        Unsupported
+            The model cannot place newcomers without being trained again.
+        """
+        raise Unsupported(
+            f"{self.name} cannot place a new user without being trained again; sml and cml can"
+        )
 
     def score(self, pairs: Any) -> np.ndarray:
         """Score pairs of original ids.

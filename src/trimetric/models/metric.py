@@ -44,7 +44,13 @@ class MetricSpace(Recommender):
     def _nearest_items(
         self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        found, distances = top_k(self.users[users], self.items, k, excluded, threads)
+        return self._nearest_to(self.users[users], k, excluded, threads)
+
+    def _nearest_to(
+        self, positions: np.ndarray, k: int, excluded: Csr, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the item rows nearest to positions (m, dim), and −d²."""
+        found, distances = top_k(positions, self.items, k, excluded, threads)
         return found, -distances
 
     def _neighbours(

@@ -19,7 +19,7 @@ from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.metric import Points
+from trimetric.models.newcomers import Newcomers
 from trimetric.models.trained import Trained, lookup
 from trimetric.progress import chosen
 
@@ -154,7 +154,7 @@ class TripletConfig(TrainingConfig):
             )
 
 
-class SML(Points, Trained):
+class SML(Newcomers, Trained):
     """Symmetric metric learning with adaptive margins.
 
     Parameters

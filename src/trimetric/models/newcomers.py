@@ -1,0 +1,137 @@
+"""Users and items that the model was not trained on, placed into its space without changing it."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+from trimetric.engine.fold_in import fold_in
+from trimetric.errors import ParameterError
+from trimetric.models.base import as_ids
+from trimetric.models.metric import MetricSpace, Points
+from trimetric.models.temperature import USUAL
+from trimetric.retrieval import check_k, ranked_frame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Newcomers(Points):
+    """A metric space whose objective also says where a newcomer belongs: see `engine.fold_in`.
+
+    A subclass has the settings radius and sphere, and a `temperature`; 0 is taken as .2 here.
+    """
+
+    capabilities = MetricSpace.capabilities | {"fold-in"}
+
+    @property
+    def temperature(self) -> float:
+        """τ of the softmax over all others."""
+        raise NotImplementedError
+
+    def fold_in(self, items: Any, weights: Any = None, *, threads: int | None = None) -> np.ndarray:
+        """Return where a new user with these items belongs.
+
+        Parameters
+        ----------
+        items : id or iterable of ids
+            Original ids of at least one item, each once.
+        weights : iterable of float, optional
+            How much each item counts, above 0; all alike unless given.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        float32 (dim,)
+            In the space of `users` and `items`: nearest items are its recommendations.
+
+        Raises
+        ------
+        UnknownIds
+            The model does not know an item.
+        ParameterError
+            No item, an item twice, or weights that do not fit.
+        """
+        return self._placed("item", self.item_ids, self.items, items, weights, threads)[0]
+
+    def fold_in_item(
+        self, users: Any, weights: Any = None, *, threads: int | None = None
+    ) -> np.ndarray:
+        """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
+        return self._placed("user", self.user_ids, self.users, users, weights, threads)[0]
+
+    def recommend_for(
+        self,
+        items: Any,
+        k: int = 10,
+        *,
+        weights: Any = None,
+        exclude_given: bool = True,
+        threads: int | None = None,
+    ) -> "pl.DataFrame":
+        """Recommend to a new user who has these items; the model stays as it is.
+
+        Parameters
+        ----------
+        items, weights, threads
+            As for `fold_in`.
+        k : int
+            Items, at least 1.
+        exclude_given : bool
+            Leave out the items given.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns item, rank (from 1) and score (d²).
+        """
+        import polars as pl
+
+        k = check_k(k)
+        position, rows = self._placed("item", self.item_ids, self.items, items, weights, threads)
+        hidden = rows if exclude_given else rows[:0]
+        excluded = Csr(np.array([0, len(hidden)], dtype=np.int64), hidden)
+        found, scores = self._nearest_to(position[None, :], k, excluded, threads)
+        shown = found, self._shown_score(scores)
+        return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
+
+    def _placed(
+        self,
+        kind: str,
+        vocabulary: Vocabulary,
+        points: np.ndarray,
+        ids: Any,
+        weights: Any,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the position, and the rows that drew it, ascending."""
+        self._require_fit()
+        ids = as_ids(ids)
+        rows = self._known(kind, vocabulary, ids)
+        if len(rows) == 0:
+            raise ParameterError(f"give at least one {kind}; a newcomer is placed by them")
+        order = np.argsort(rows, kind="stable")
+        twice = np.flatnonzero(np.diff(rows[order]) == 0)
+        if len(twice):
+            raise ParameterError(
+                f"{kind} {ids[order[twice[0]]]!r} is given twice; give each once, with a weight"
+            )
+        indptr = np.array([0, len(rows)], dtype=np.int64)
+        pull = indptr, rows[order].astype(np.int32), _weights(weights, len(rows))[order]
+        radius, sphere = self.config.radius, self.config.sphere
+        placed = fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
+        return placed[0], pull[1]
+
+
+def _weights(given: Any, n: int) -> np.ndarray:
+    if given is None:
+        return np.ones(n, dtype=np.float32)
+    values = np.asarray([*given] if isinstance(given, Iterable) else given, dtype=np.float32)
+    if values.shape != (n,):
+        raise ParameterError(f"weights must be {n} numbers, one for each, got {given!r}")
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise ParameterError(f"weights must be above 0 and finite, got {given!r}; 1 is usual")
+    return values
