@@ -22,7 +22,7 @@ DIM = 100
 LARGE = (138_000, 27_000, 4_000_000)
 RULES = {
     "SML, uniform negatives": {"negatives": "uniform", "gamma": 10.0, "lam": 0.01},
-    "SML, hardest of 10": {"negatives": "hardest", "gamma": 512.0, "lam": 0.1},
+    "SML, hardest of 10": {"temperature": 0.0, "candidates": 10},
     "CML, uniform negatives": {
         "negatives": "uniform",
         "lam": 0.0,
@@ -34,15 +34,13 @@ RULES = {
 
 def session(data, **rules):
     """Return a trainer of `data` = (users, items, n_users, n_items) with d = 100."""
-    from trimetric.engine.session import Session, Settings
+    from trimetric.engine.session import Session
     from trimetric.models.triplet import SML
 
-    config = SML(dim=DIM, **rules).config
-    settings = {name: getattr(config, name) for name in Settings.__dataclass_fields__}
-    settings["init_std"] = DIM**-0.5
     users, items, n_users, n_items = data
+    settings = SML(dim=DIM, **rules)._settings(n_items)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))])
-    return Session(Settings(**settings), users, items, indptr.astype(np.int64), n_items)
+    return Session(settings, users, items, indptr.astype(np.int64), n_items)
 
 
 class Ours:

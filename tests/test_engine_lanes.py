@@ -19,6 +19,11 @@ def run_squared_distance(a, i, b, j):
 
 
 @kernel
+def run_counts(a, start, limit):
+    return lanes.count_above(a, start, limit), lanes.count_at_least(a, start, limit)
+
+
+@kernel
 def run_squared_distances(a, i, b, rows, k, out):
     lanes.squared_distances(a, i, b, rows, k, out)
 
@@ -138,6 +143,18 @@ def test_reading_operations_equal_numpy(room):
     before = a.copy()
     run_prefetch(a, i)
     assert same(a, before)
+
+
+def test_counts_of_sixty_four():
+    rng = np.random.default_rng(0)
+    a = rng.integers(-3, 4, 200).astype(np.float32)
+    a[[5, 70, 130]] = np.nan, np.inf, -np.inf
+    for start, limit in [(0, 0.0), (1, -3.0), (70, 3.0), (136, np.inf), (3, -np.inf)]:
+        run = a[start : start + 64]
+        expected = (run > limit).sum(), (run >= limit).sum()
+        assert run_counts(a, start, np.float32(limit)) == expected
+        twins = lanes_numpy.count_above, lanes_numpy.count_at_least
+        assert tuple(twin(a, start, np.float32(limit)) for twin in twins) == expected
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -73,8 +73,14 @@ class Csr(NamedTuple):
 
     def union(self, other: "Csr") -> Self:
         """Return the items that either has; both must have the same users."""
-        both = np.union1d(keys(self.users, self.items), keys(other.users, other.items))
-        return self.from_keys(both, self.n_users)
+        if len(other.items) == 0:
+            return self
+        if len(self.items) == 0:
+            return type(self)(other.indptr, other.items)
+        mine, theirs = keys(self.users, self.items), keys(other.users, other.items)
+        both = np.sort(np.concatenate([mine, theirs]), kind="stable")  # merges the two runs
+        fresh = np.concatenate([[True], both[1:] != both[:-1]])
+        return self.from_keys(both[fresh], self.n_users)
 
     def contains(self, other: "Csr") -> np.ndarray:
         """Return bool[len(other.items)]: which pairs of `other` are here too."""

@@ -15,10 +15,13 @@ from trimetric.engine.policy import INTERPRETED
 
 LANES = 16
 GROUP = 4  # rows that `squared_distances` takes at a time
+RUN = 64  # numbers that `count_above` and `count_at_least` look at
 
 _forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
 squared_distance = _forms.squared_distance
 squared_distances = _forms.squared_distances
+count_above = _forms.count_above
+count_at_least = _forms.count_at_least
 squared_norm = _forms.squared_norm
 dot = _forms.dot
 pull = _forms.pull

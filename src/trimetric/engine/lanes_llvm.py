@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
-GROUP = 4
+GROUP, RUN = 4, 64
 
 
 def _at(number: int) -> ir.Constant:
@@ -165,6 +165,32 @@ def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
             builder.store(total, builder.gep(answer, [_at(n)]))
 
     return types.void(a, i, b, rows, k, out), _emit(code)
+
+
+def _count_code(comparison: str) -> Callable[[_Rows], Any]:
+    def code(r: _Rows) -> Any:
+        b, limit = r.builder, r.scalar(2)
+        start = b.bitcast(r.place(0, 1), _VECTOR.as_pointer())
+        lanes = ir.VectorType(_I32, 16)
+        total = ir.Constant(lanes, [0] * 16)
+        for n in range(RUN // 16):
+            value = b.load(b.gep(start, [_at(n)]), align=4)
+            total = b.add(total, b.zext(b.fcmp_ordered(comparison, value, limit), lanes))
+        kind = ir.FunctionType(_I32, [lanes])
+        name = "llvm.vector.reduce.add.v16i32"
+        return b.call(cgutils.get_or_insert_function(b.module, kind, name), [total])
+
+    return code
+
+
+@intrinsic
+def count_above(typing, a, start, limit):  # noqa: D103
+    return types.int32(a, start, limit), _emit(_count_code(">"))
+
+
+@intrinsic
+def count_at_least(typing, a, start, limit):  # noqa: D103
+    return types.int32(a, start, limit), _emit(_count_code(">="))
 
 
 @intrinsic

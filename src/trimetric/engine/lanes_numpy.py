@@ -29,6 +29,16 @@ def squared_distances(a, i, b, rows, k, out):
         out[n] = squared_distance(a, i, b, rows[n])
 
 
+def count_above(a: np.ndarray, start: int, limit: float) -> np.int32:
+    """Count the 64 numbers from a[start] on that are above `limit`; NaN is not."""
+    return np.int32((a[start : start + 64] > limit).sum())
+
+
+def count_at_least(a: np.ndarray, start: int, limit: float) -> np.int32:
+    """Count the 64 numbers from a[start] on that reach `limit`; NaN does not."""
+    return np.int32((a[start : start + 64] >= limit).sum())
+
+
 def squared_norm(a: np.ndarray, i: int) -> np.float32:
     """‖a[i]‖²."""
     return _lane_sum(a[i] * a[i])

@@ -12,13 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trimetric.engine.lanes import padded_table, squared_distance
+from trimetric.engine.lanes import (
+    RUN,
+    count_above,
+    count_at_least,
+    padded_table,
+    squared_distance,
+)
 from trimetric.engine.policy import inline, kernel, thread_count
 from trimetric.engine.threads import Team
 
 USERS_AT_ONCE = 1024
 ITEMS_AT_ONCE = 4096
-_CHUNK = 32
 _SPARE = 480  # shortlist places beyond k before it is thinned
 
 
@@ -66,7 +71,7 @@ def top_k(
         return items, distances
     indptr, hidden = excluded or (np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
     points = padded_table(points)
-    half_norms, largest = _half_norms(points)
+    factors, largest = _factors(points, queries.shape[1])
     with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
@@ -79,7 +84,7 @@ def top_k(
                 2 * _slack(q, largest),
             )
             bounds = indptr[block.start : block.stop + 1]
-            for first, scores in _tiles(q, points, half_norms):
+            for first, scores in _tiles(q, factors):
                 _share(team, len(q), _shorten, first, scores, (bounds, hidden), shortlist)
             _share(
                 team, len(q), _finish, (q, points), (bounds, hidden), shortlist,
@@ -113,7 +118,7 @@ def held_out_ranks(
     m, threads = len(queries), thread_count(threads)
     ranks = np.ones(len(held[1]), dtype=np.int32)
     points = padded_table(points)
-    half_norms, largest = _half_norms(points)
+    factors, largest = _factors(points, queries.shape[1])
     with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
@@ -122,7 +127,7 @@ def held_out_ranks(
                 (indptr[block.start : block.stop + 1], items) for indptr, items in (held, excluded)
             )
             slack = _slack(q, largest)
-            for first, scores in _tiles(q, points, half_norms):
+            for first, scores in _tiles(q, factors):
                 _share(team, len(q), _count, first, scores, lists, (q, points, slack), ranks)
     return ranks
 
@@ -136,9 +141,12 @@ def pair_distances(
     return out
 
 
-def _half_norms(points: np.ndarray) -> tuple[np.ndarray, float]:
+def _factors(points: np.ndarray, dim: int) -> tuple[np.ndarray, float]:
+    """Return the rows (v, −‖v‖²/2), whose product with (q, 1) is G, and the largest ‖v‖."""
     squares = np.einsum("ij,ij->i", points, points)
-    return (squares / 2).astype(np.float32), float(np.sqrt(squares.max(initial=0.0)))
+    factors = np.empty((len(points), dim + 1), dtype=np.float32)
+    factors[:, :dim], factors[:, dim] = points[:, :dim], -squares / 2
+    return factors, float(np.sqrt(squares.max(initial=0.0)))
 
 
 def _slack(queries: np.ndarray, largest: float) -> np.ndarray:
@@ -150,18 +158,19 @@ def _slack(queries: np.ndarray, largest: float) -> np.ndarray:
     return (unit * (product + distance)).astype(np.float32)
 
 
-def _tiles(queries: np.ndarray, points: np.ndarray, half_norms: np.ndarray) -> Any:
+def _tiles(queries: np.ndarray, factors: np.ndarray) -> Any:
     """Yield (first item, G of a tile of items), the same memory each time."""
-    room = np.empty((len(queries), min(ITEMS_AT_ONCE, len(points))), dtype=np.float32)
-    for first in range(0, len(points), ITEMS_AT_ONCE):
-        tile = points[first : first + ITEMS_AT_ONCE]
+    room = np.empty((len(queries), min(ITEMS_AT_ONCE, len(factors))), dtype=np.float32)
+    asked = np.ones((len(queries), factors.shape[1]), dtype=np.float32)
+    asked[:, :-1] = queries[:, : factors.shape[1] - 1]
+    for first in range(0, len(factors), ITEMS_AT_ONCE):
+        tile = factors[first : first + ITEMS_AT_ONCE]
         scores = (
             room[:, : len(tile)]
             if len(tile) == room.shape[1]
             else np.empty((len(queries), len(tile)), dtype=np.float32)
         )
-        np.matmul(queries, tile.T, out=scores)
-        scores -= half_norms[first : first + ITEMS_AT_ONCE]
+        np.matmul(asked, tile.T, out=scores)
         yield first, scores
 
 
@@ -191,14 +200,6 @@ def _hide(scores, first, low, high, items):
         scores[items[i] - first] = -np.inf
 
 
-@inline
-def _any_at_least(scores, low, high, threshold):
-    found = 0
-    for j in range(low, high):
-        found |= scores[j] >= threshold
-    return found != 0
-
-
 @kernel
 def _shorten(span, first, scores, excluded, shortlist):
     """Add a tile to the shortlists of users span[0] .. span[1] - 1."""
@@ -219,9 +220,9 @@ def _scan(row, first, best, items, scores, slack, filled):
     """Shortlist whatever reaches the k-th best so far, less the slack."""
     width = len(row)
     threshold = best[0] - slack
-    for low in range(0, width, _CHUNK):
-        high = min(low + _CHUNK, width)
-        if not _any_at_least(row, low, high, threshold):
+    for low in range(0, width, RUN):
+        high = min(low + RUN, width)
+        if high == low + RUN and count_at_least(row, low, threshold) == 0:
             continue
         for j in range(low, high):
             score = row[j]
@@ -320,18 +321,19 @@ def _count(span, first, scores, lists, space, ranks):
             g = np.float32((square - d) / 2)
             sure, maybe = g + 2 * slack[user], g - 2 * slack[user]
             before = 0
-            for start in range(0, width, _CHUNK):
-                stop = min(start + _CHUNK, width)
-                above, reach = 0, 0
+            for start in range(0, width, RUN):
+                stop = min(start + RUN, width)
+                if stop == start + RUN:
+                    above = count_above(row, start, sure)
+                    if above == count_at_least(row, start, maybe):
+                        before += above
+                        continue
                 for j in range(start, stop):
-                    above += row[j] > sure
-                    reach += row[j] >= maybe
-                before += above
-                if reach != above:
-                    for j in range(start, stop):
-                        if row[j] >= maybe and row[j] <= sure:
-                            other = squared_distance(queries, user, points, first + j)
-                            before += other < d or (other == d and first + j < item)
+                    if row[j] > sure:
+                        before += 1
+                    elif row[j] >= maybe:
+                        other = squared_distance(queries, user, points, first + j)
+                        before += other < d or (other == d and first + j < item)
             ranks[place] += before
 
 
