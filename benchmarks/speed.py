@@ -125,7 +125,7 @@ TORCH = {
 
 
 def ours_until(target, split, measure, threads):
-    """Train SML with its defaults but a short schedule, at the usual temperature, without trials."""
+    """Train SML, but for a short schedule and the usual temperature with its defaults."""
     import trimetric as tm
     from trimetric.engine.threads import Team
     from trimetric.models.temperature import USUAL
