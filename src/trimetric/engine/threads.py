@@ -98,10 +98,11 @@ class Pace:
 
     On a machine that is busy with something else, threads in step wait for the slowest, and fewer
     can be faster. Each choice (all, half, ..., one) is tried, the best is kept, and now and then
-    the others are tried again.
+    the others are tried again; the first time soon, since the first trials meet cold memory.
     """
 
     RETRY = 100  # steps
+    SOON = 12
 
     def __init__(self, threads: int) -> None:
         self._choices = [threads]
@@ -115,7 +116,7 @@ class Pace:
         """Return how many threads to run next."""
         if len(self._choices) == 1:
             return self._choices[0]
-        if self._steps % self.RETRY == 0:
+        if self._steps == self.SOON or self._steps % self.RETRY == 0:
             # Twice each, of which the faster counts: a first try may find its memory cold.
             self._trials, self._speeds = self._choices[::-1] * 2, {}
         self._steps += 1
