@@ -39,7 +39,7 @@ def session(data, **rules):
 
     users, items, n_users, n_items = data
     settings = SML(dim=DIM, **rules)._settings(n_items)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=n_users))])
+    indptr = np.searchsorted(users, np.arange(n_users + 1, dtype=users.dtype))
     return Session(settings, users, items, indptr.astype(np.int64), n_items)
 
 
