@@ -1,5 +1,7 @@
 """The epoch loop: validation, best weights, checkpoints, and going on after any interruption."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import trimetric as tm
+from command import COMMAND
 from trimetric import artifact, progress, training
 from trimetric.errors import (
     ArtifactError,
@@ -21,6 +24,7 @@ from trimetric.errors import (
     OutputError,
     ParameterError,
 )
+from trimetric.models import temperature
 from trimetric.progress import Silent
 from trimetric.training import Checkpoints, Plan
 
@@ -421,6 +425,41 @@ def test_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     assert out == ""
     for part in ("ndcg@10 0.2500", "stopped: no better", "%", "M triplets/s"):
         assert part in err
+
+
+@pytest.mark.parametrize("form", [progress.Lines, progress.Bar])
+def test_what_is_said_before_training_begins(form: type, capsys: pytest.CaptureFixture) -> None:
+    form().say("trying")
+    assert capsys.readouterr().err == "trying\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_fit_on_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    out = tmp_path / "m"
+    command = [*COMMAND, "fit", "planted", "--set", "epochs=3", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as fitting:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal so
+            while piece := os.read(ours, 4096):
+                said += piece
+        assert "saved SML" in fitting.stdout.read()
+    os.close(ours)
+    assert fitting.returncode == 0, said
+    assert b"trying three temperatures" in said
+
+
+@pytest.mark.parametrize("where", ["file", "file/m"])
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_tried(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(temperature, "chosen", lambda *_: pytest.fail("tried"))
+    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        tm.SML().fit(SPLIT.train, SPLIT.valid, out=tmp_path / where)
 
 
 def test_the_form_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:

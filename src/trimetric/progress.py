@@ -52,8 +52,12 @@ class Lines(Silent):
 class Bar(Lines):
     """A Rich progress bar over all epochs, with a line above it for each validation."""
 
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
         from rich.console import Console
+
+        self._console = Console(stderr=True)
+
+    def __enter__(self) -> Self:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -62,7 +66,7 @@ class Bar(Lines):
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
         )
         self._bar.__enter__()
         return self
@@ -91,7 +95,7 @@ class Bar(Lines):
 
     def say(self, text: str) -> None:
         """Write a line, above the bar where there is one."""
-        self._bar.console.print(text, highlight=False)
+        self._console.print(text, highlight=False)
 
 
 def describe(row: dict[str, Any], plan: Any) -> str:

@@ -106,6 +106,7 @@ class Trained(Recommender):
             raise ParameterError("resume needs out, the folder that holds the checkpoint")
         trained, checkpoints = copy(self), None
         if out is not None:
+            artifact.probe(Path(out))  # before any work is done for nothing
             checkpoints = training.Checkpoints(
                 Path(out) / "checkpoint", self._identity(data, valid, allowed), checkpoint_seconds
             )
