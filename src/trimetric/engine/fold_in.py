@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trimetric.engine.elementary import exp
 from trimetric.engine.lanes import (
     GROUP,
     add_scaled,
     copy,
+    grouped,
     padded_table,
     scale,
     squared_distances,
@@ -88,10 +90,12 @@ def fold_in(
     """
     m, (n, d), threads = len(pull[0]) - 1, points.shape, thread_count(threads)
     space, out = padded_table(points), table(m, d)
-    padded = -(-max(n, 1) // GROUP) * GROUP
+    padded = grouped(max(n, 1))
     listed = np.minimum(np.arange(padded, dtype=np.int32), max(n - 1, 0)).astype(np.int32)
     room = _Room(listed, np.zeros((threads, padded), dtype=np.float32), table(3 * threads, d))
-    rule = _Rule(_exponentials(), np.float32(_FINE / temperature), np.float32(radius), sphere)
+    exponentials = np.empty(_LARGEST * _FINE, dtype=np.float32)
+    _fill_exponentials(exponentials)
+    rule = _Rule(exponentials, np.float32(_FINE / temperature), np.float32(radius), sphere)
     pulls, size = _Pull(*pull), -(-m // threads)
     with Team(threads) as team:
         team.run(
@@ -102,15 +106,10 @@ def fold_in(
     return out[:, :d]
 
 
-def _exponentials() -> np.ndarray:
-    """Return exp(−k/128) from IEEE operations alone, as `elementary.exp` does."""
-    y = -np.arange(_LARGEST * _FINE) / _FINE / 4096
-    total = 1 + y / 7
-    for n in range(6, 0, -1):
-        total = 1 + total * y / n
-    for _ in range(12):
-        total = total * total
-    return total.astype(np.float32)
+@kernel
+def _fill_exponentials(out):
+    for k in range(len(out)):
+        out[k] = exp(-k / _FINE)
 
 
 @kernel

@@ -11,11 +11,10 @@ from importlib import import_module
 
 import numpy as np
 
+from trimetric.engine.lanes_numpy import GROUP, RUN  # noqa: F401  others take them from here
 from trimetric.engine.policy import INTERPRETED
 
 LANES = 16
-GROUP = 4  # rows that `squared_distances` takes at a time
-RUN = 64  # numbers that `count_above` and `count_at_least` look at
 
 _forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
 squared_distance = _forms.squared_distance
@@ -39,6 +38,11 @@ prefetch = _forms.prefetch
 def padded(dim: int) -> int:
     """Return the table width for `dim` columns: the next multiple of 16."""
     return -(-dim // LANES) * LANES
+
+
+def grouped(n: int) -> int:
+    """Return how much room `squared_distances` needs for `n` rows: the next multiple of GROUP."""
+    return -(-n // GROUP) * GROUP
 
 
 def table(n_rows: int, dim: int) -> np.ndarray:

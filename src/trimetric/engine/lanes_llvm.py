@@ -9,9 +9,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from trimetric.engine.lanes_numpy import GROUP, RUN
+
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
-GROUP, RUN = 4, 64
 
 
 def _at(number: int) -> ir.Constant:
@@ -32,38 +33,33 @@ class _Rows:
 
     def row(self, position: int, number_at: int | None = None) -> Any:
         """Point at a row: the table is argument `position`, its row number the next one's."""
-        kind = self.types[position]
-        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
+        return self.row_of(position, self.integer(position + 1 if number_at is None else number_at))
+
+    def row_of(self, position: int, number: Any) -> Any:
+        """Point at row `number`, an integer of the generated code, of argument `position`."""
+        array = self.array(position)
         width = cgutils.unpack_tuple(self.builder, array.shape)[1]
-        at = position + 1 if number_at is None else number_at
-        number = self.context.cast(self.builder, self.values[at], self.types[at], types.intp)
         if self.chunks is None:
             self.chunks = self.builder.udiv(width, ir.Constant(width.type, 16))
         start = self.builder.gep(array.data, [self.builder.mul(number, width)])
         return self.builder.bitcast(start, _VECTOR.as_pointer())
 
-    def width(self, position: int) -> Any:
-        """Return the width of the table that is argument `position`."""
-        kind = self.types[position]
-        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
-        return cgutils.unpack_tuple(self.builder, array.shape)[1]
-
-    def row_of(self, position: int, width: Any, number: Any) -> Any:
-        """Point at row `number`, an int32 of the generated code, of argument `position`."""
-        kind = self.types[position]
-        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
-        wide = self.builder.sext(number, width.type)
-        start = self.builder.gep(array.data, [self.builder.mul(wide, width)])
-        return self.builder.bitcast(start, _VECTOR.as_pointer())
-
     def place(self, position: int, number_at: int) -> Any:
         """Point at an element of the list that is argument `position`."""
+        return self.builder.gep(self.array(position).data, [self.integer(number_at)])
+
+    def array(self, position: int) -> Any:
+        """Return the argument as an array."""
         kind = self.types[position]
-        array = self.context.make_array(kind)(self.context, self.builder, self.values[position])
-        number = self.context.cast(
-            self.builder, self.values[number_at], self.types[number_at], types.intp
-        )
-        return self.builder.gep(array.data, [number])
+        return self.context.make_array(kind)(self.context, self.builder, self.values[position])
+
+    def integer(self, position: int) -> Any:
+        """Return the argument as an index."""
+        return self.wide(self.values[position], self.types[position])
+
+    def wide(self, number: Any, kind: Any = types.int32) -> Any:
+        """Return a number of the generated code as an index."""
+        return self.context.cast(self.builder, number, kind, types.intp)
 
     def scalar(self, position: int) -> Any:
         """Repeat the argument, as float32, over the lanes."""
@@ -151,10 +147,9 @@ def squared_distance(typing, a, i, b, j):  # noqa: D103
 def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
     def code(r: _Rows) -> None:
         x, builder = r.row(0), r.builder
-        width = r.width(2)
         listed, answer = r.place(3, 4), r.place(5, 4)
         numbers = [builder.load(builder.gep(listed, [_at(n)])) for n in range(GROUP)]
-        others = [r.row_of(2, width, number) for number in numbers]
+        others = [r.row_of(2, r.wide(number)) for number in numbers]
 
         def squares(c: Any) -> list[Any]:
             origin = r.load(x, c)

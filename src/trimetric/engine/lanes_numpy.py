@@ -6,6 +6,9 @@ gradient's and the result's place.
 
 import numpy as np
 
+GROUP = 4  # rows that `squared_distances` takes at a time
+RUN = 64  # numbers that `count_above` and `count_at_least` look at
+
 
 def _lane_sum(values: np.ndarray) -> np.float32:
     sums = np.zeros(16, dtype=np.float32)
@@ -25,18 +28,18 @@ def squared_distance(a: np.ndarray, i: int, b: np.ndarray, j: int) -> np.float32
 
 def squared_distances(a, i, b, rows, k, out):
     """out[k + n] = d²(a[i], b[rows[k + n]]) for n = 0 .. 3: four at a time are faster."""
-    for n in range(k, k + 4):
+    for n in range(k, k + GROUP):
         out[n] = squared_distance(a, i, b, rows[n])
 
 
 def count_above(a: np.ndarray, start: int, limit: float) -> np.int32:
     """Count the 64 numbers from a[start] on that are above `limit`; NaN is not."""
-    return np.int32((a[start : start + 64] > limit).sum())
+    return np.int32((a[start : start + RUN] > limit).sum())
 
 
 def count_at_least(a: np.ndarray, start: int, limit: float) -> np.int32:
     """Count the 64 numbers from a[start] on that reach `limit`; NaN does not."""
-    return np.int32((a[start : start + 64] >= limit).sum())
+    return np.int32((a[start : start + RUN] >= limit).sum())
 
 
 def squared_norm(a: np.ndarray, i: int) -> np.float32:

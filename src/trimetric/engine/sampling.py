@@ -14,8 +14,8 @@ from trimetric.engine.policy import inline, kernel
 from trimetric.engine.random import below, bits, mix, scaled
 
 UNIFORM, POPULARITY, HARDEST = 0, 1, 2
-ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's,
-OWN_NOISE = ATTEMPTS - 2  # and the one before it gives the noise of the positive
+ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's
+OWN_NOISE = ATTEMPTS - 2  # the counter that gives the noise of the positive
 UNIFORM_ATTEMPTS = 8
 POPULARITY_ATTEMPTS = 32
 _BITS = 16  # of the filter, for each interaction
@@ -133,9 +133,7 @@ def drawn_from(user, positives, n_items):
 def proposed(word, start, size, positives):
     """Return one of the items that `drawn_from` delimits, by the upper half of a random word.
 
-    Each is equally likely; `size` is not 0.
-
-    Without pools it may be an item of the user.
+    Each is equally likely; `size` is not 0. Without pools it may be an item of the user.
     """
     item = scaled(word, size)
     if len(positives.pool_indptr) == 0:

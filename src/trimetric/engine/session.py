@@ -163,7 +163,7 @@ class Session:
         room = min(corners, self.n_points)
         triplets = np.zeros((batch, 4), dtype=np.int32)
         n_items, drawn = self.n_points - self.n_users, self.settings.candidates
-        padded = -(-drawn // lanes.GROUP) * lanes.GROUP
+        padded = lanes.grouped(drawn)
         return Work(
             triplets=triplets,
             corners=triplets.reshape(-1),

@@ -164,13 +164,14 @@ def judge(me, low, high, first, positives, space, rule, work):
                 prefetch(points, max(triplets[t + _AHEAD, 2], 0))
         u, v = triplets[t, 0], triplets[t, 1]
         d_uv = squared_distance(points, u, points, v)
-        weight, word = np.float32(1), np.uint64(0)
+        weight, other = np.float32(1), np.float32(0)
         if rule.negatives == HARDEST:
             reach = d_uv + margins[u]
             n, d_un, impostors = hardest(me, first + t, u, reach, positives, points, rule, work)
             triplets[t, 2] = n
             word = bits(rule.draws, (first + t) * ATTEMPTS + OWN_NOISE)
             d_uv -= drawn(word, work.noise)
+            other = drawn_second(word, work.noise)
             if rule.rank_weight:
                 weight = work.weights[impostors]
         else:
@@ -180,9 +181,7 @@ def judge(me, low, high, first, positives, space, rule, work):
         if n >= 0:
             a, loss = active(user_hinge(d_uv, d_un, margins[u]), weight)
             if lam > 0:
-                d_vn = squared_distance(points, v, points, n)
-                if rule.negatives == HARDEST:
-                    d_vn -= drawn_second(word, work.noise)
+                d_vn = squared_distance(points, v, points, n) - other
                 b, item_loss = active(item_hinge(d_uv, d_vn, margins[v]), lam)
                 loss += item_loss
         pulls[t, 0] = a + a
