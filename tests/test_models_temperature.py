@@ -129,7 +129,7 @@ def test_interrupted_trials_and_trials_that_are_not_repeated(
     stop_in = 3 * 2 + 4
     with pytest.raises(Interrupted, match="by the test"):
         fit(checkpoint_seconds=0)
-    monkeypatch.setattr(temperature, "chosen", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(temperature, "tried", lambda *_: pytest.fail("tried again"))
     resumed = fit(resume=True)
     assert learned(resumed) == learned(whole)
     assert resumed.found == whole.found

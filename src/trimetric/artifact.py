@@ -141,17 +141,20 @@ def load(folder: str | Path, kind: str | None = None, manifest: str = "model.jso
     """
     path = Path(folder) / manifest
     while True:
-        head = _read_manifest(path)
-        if kind is not None and head.kind != kind:
-            raise ArtifactError(
-                f"{path} holds a {head.kind}, not a {kind}; give the folder of a {kind}"
-            )
+        head = _head(path, kind)
         try:
             return Loaded(head.kind, head.meta, _read_tensors(path.parent, head))
         except ArtifactError:
             # Another process may have saved between the two reads; then there is a new manifest.
             if _read_manifest(path) == head:
                 raise
+
+
+def meta(
+    folder: str | Path, kind: str | None = None, manifest: str = "model.json"
+) -> dict[str, Any]:
+    """Return the plain values of an artifact without reading its tensors: see `load`."""
+    return _head(Path(folder) / manifest, kind).meta
 
 
 def check(tensors: Mapping[str, np.ndarray], expected: Expected, where: str) -> None:
@@ -317,6 +320,15 @@ def _sweep(folder: Path, manifest: str) -> None:
             for path in folder.glob(pattern):
                 if path.name not in named:
                     path.unlink()
+
+
+def _head(path: Path, kind: str | None) -> _Manifest:
+    head = _read_manifest(path)
+    if kind is not None and head.kind != kind:
+        raise ArtifactError(
+            f"{path} holds a {head.kind}, not a {kind}; give the folder of a {kind}"
+        )
+    return head
 
 
 def _read_manifest(path: Path) -> _Manifest:

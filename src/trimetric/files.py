@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from trimetric.errors import OutputError
 
@@ -19,6 +19,17 @@ _REMEDIES = {
     errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
     errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
 }
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with null for every number that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    return value
 
 
 @contextmanager

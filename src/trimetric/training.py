@@ -193,9 +193,9 @@ def notes(checkpoints: Checkpoints) -> dict[str, Any]:
     """
     if not (checkpoints.folder / "model.json").exists():
         return {}
-    loaded = artifact.load(checkpoints.folder, "checkpoint")
-    _same_identity(loaded.meta["identity"], checkpoints)
-    return dict(loaded.meta.get("notes", {}))
+    meta = artifact.meta(checkpoints.folder, "checkpoint")
+    _same_identity(meta["identity"], checkpoints)
+    return dict(meta.get("notes", {}))
 
 
 def discard(checkpoints: Checkpoints) -> None:

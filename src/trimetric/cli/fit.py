@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from trimetric.models.base import Recommender
 
 VALID_SHARE = 0.1
-LEAST_VALID = 100  # fewer held-out pairs say too little to stop on
 
 
 @dataclass(frozen=True)
@@ -137,18 +136,16 @@ def _parts(data: "Interactions", valid: str | None, share: float | None, columns
 
 def _hold_out(data: "Interactions", share: float, words: str) -> Parts:
     """Hold out random pairs; each user and item keeps at least one to learn from."""
-    from trimetric.data import split_random
+    from trimetric.data.splits import hold_out
 
     try:
-        split = split_random(data, test=share, valid=0)
+        split = hold_out(data, share)
     except ParameterError:
         raise ParameterError(
             f"--valid-share must be above 0 and below 1, got {share};"
             " --valid none holds out nothing"
         ) from None
-    except DataError:
-        split = None
-    if split is None or len(split.test) < LEAST_VALID:
+    if split is None:
         return Parts(data, None, f"{words}: too little to hold a part out")
     said = (
         f"{words} but {len(split.test):,} interactions held out to decide when to stop"

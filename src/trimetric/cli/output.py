@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from trimetric.errors import OutputError
+from trimetric.files import finite
 
 _OPTIONS = [
     (r"\b(user|item|rating|timestamp)=False", r"--\1-column none"),
@@ -42,7 +43,7 @@ def emit(text: str) -> None:
 
 def emit_json(document: Any) -> None:
     """Write one JSON document; what is not finite becomes null."""
-    emit(json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+    emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show(table: Any) -> None:
@@ -80,13 +81,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value

@@ -18,6 +18,7 @@ from trimetric.errors import DataError, ParameterError
 
 TRAIN, VALID, TEST = 0, 1, 2
 RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
+LEAST_HELD = 100  # fewer held-out pairs say too little to choose by
 LABELS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -97,6 +98,26 @@ def split_random(
         put_back += len(needed)
     settings = {"test": test, "valid": valid, "seed": seed, "put_back": put_back}
     return _parts(data, part, "random", settings)
+
+
+def hold_out(data: Interactions, share: float) -> Split | None:
+    """Hold out random pairs, as the test part, to choose something by.
+
+    Returns
+    -------
+    Split or None
+        None where fewer than `LEAST_HELD` pairs can be held out.
+
+    Raises
+    ------
+    ParameterError
+        `share` is not above 0 and below 1.
+    """
+    try:
+        split = split_random(data, test=share, valid=0)
+    except DataError:
+        return None
+    return split if len(split.test) >= LEAST_HELD else None
 
 
 def split_per_user(

@@ -7,11 +7,10 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 from trimetric.errors import MissingExtra, ParameterError
 from trimetric.experiments.page import figures, html, markdown, tables
-from trimetric.files import output_errors, output_folder, replacing
+from trimetric.files import finite, output_errors, output_folder, replacing
 
 KINDS = ("text", "table", "figure")
 PLOTS = ("lines", "scatter", "histogram", "bars")
@@ -63,7 +62,7 @@ def write(report: dict, folder: Path) -> list[Path]:
     OutputError
         If a file cannot be written.
     """
-    report = _finite(report)
+    report = finite(report)
     _check(report)
     drawn = [section for section in report["sections"] if section["kind"] == "figure"]
     with output_errors(folder), output_folder(folder):
@@ -175,13 +174,3 @@ def _check_panel(panel: dict, where: str) -> None:
                     f"{where}, series {series['name']}: {key} must be as long as x,"
                     f" {n}, got {len(given or ())}"
                 )
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return None
-    return value

@@ -139,6 +139,14 @@ class Recommender(ABC):
     ) -> tuple[np.ndarray, np.ndarray]:
         raise Unsupported(f"{self.name} has no similar {kind}s; models with a metric space do")
 
+    def _nearest_for(
+        self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `_nearest_items` does, for one new user who has these items."""
+        raise Unsupported(
+            f"{self.name} cannot place a new user without being trained again; sml and cml can"
+        )
+
     def _shown_score(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores of `score_rows` into those shown to people."""
         return scores
@@ -241,16 +249,39 @@ class Recommender(ABC):
         exclude_given: bool = True,
         threads: int | None = None,
     ) -> "pl.DataFrame":
-        """Recommend to a new user who has these items: see `newcomers.Newcomers`.
+        """Recommend to a new user who has these items; the model stays as it is.
+
+        Parameters
+        ----------
+        items : id or iterable of ids
+            Original ids of at least one item, each once.
+        k : int
+            Items, at least 1.
+        weights : iterable of float, optional
+            How much each item counts, above 0; all alike unless given.
+        exclude_given : bool
+            Leave out the items given.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        polars.DataFrame
+            Columns item, rank (from 1) and score (d²).
 
         Raises
         ------
+        UnknownIds, ParameterError
+            See `newcomers.Newcomers.fold_in`.
         Unsupported
             The model cannot place newcomers without being trained again.
         """
-        raise Unsupported(
-            f"{self.name} cannot place a new user without being trained again; sml and cml can"
-        )
+        import polars as pl
+
+        k = check_k(k)
+        found, scores = self._nearest_for(items, weights, k, exclude_given, threads)
+        shown = found, self._shown_score(scores)
+        return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
 
     def score(self, pairs: Any) -> np.ndarray:
         """Score pairs of original ids.

@@ -1,7 +1,7 @@
 """Users and items that the model was not trained on, placed into its space without changing it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from trimetric.errors import ParameterError
 from trimetric.models.base import as_ids
 from trimetric.models.metric import MetricSpace, Points
 from trimetric.models.temperature import USUAL
-from trimetric.retrieval import check_k, ranked_frame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Newcomers(Points):
@@ -63,40 +59,13 @@ class Newcomers(Points):
         """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
         return self._placed("user", self.user_ids, self.users, users, weights, threads)[0]
 
-    def recommend_for(
-        self,
-        items: Any,
-        k: int = 10,
-        *,
-        weights: Any = None,
-        exclude_given: bool = True,
-        threads: int | None = None,
-    ) -> "pl.DataFrame":
-        """Recommend to a new user who has these items; the model stays as it is.
-
-        Parameters
-        ----------
-        items, weights, threads
-            As for `fold_in`.
-        k : int
-            Items, at least 1.
-        exclude_given : bool
-            Leave out the items given.
-
-        Returns
-        -------
-        polars.DataFrame
-            Columns item, rank (from 1) and score (d²).
-        """
-        import polars as pl
-
-        k = check_k(k)
+    def _nearest_for(
+        self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         position, rows = self._placed("item", self.item_ids, self.items, items, weights, threads)
         hidden = rows if exclude_given else rows[:0]
         excluded = Csr(np.array([0, len(hidden)], dtype=np.int64), hidden)
-        found, scores = self._nearest_to(position[None, :], k, excluded, threads)
-        shown = found, self._shown_score(scores)
-        return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
+        return self._nearest_to(position[None, :], k, excluded, threads)
 
     def _placed(
         self,

@@ -8,22 +8,20 @@ from collections.abc import Callable
 from typing import Any
 
 from trimetric.data.interactions import Interactions
-from trimetric.data.splits import split_random
-from trimetric.errors import DataError
+from trimetric.data.splits import LEAST_HELD, hold_out
 
 TRIED = (0.1, 0.2, 0.4)
 USUAL = 0.2
 BEYOND = 1.5  # how far from the middle the parabola is trusted, in steps of TRIED
 SHARE = 0.1  # held out for the trials where there is no validation data
-LEAST_HELD = 100  # fewer held-out pairs say too little
 
 
-def chosen(
+def tried(
     train: Interactions,
     valid: Interactions | None,
     trial: Callable[[Interactions, Interactions, float], float],
-) -> dict[str, Any]:
-    """Return the temperature, and the values tried.
+) -> list[float]:
+    """Return the quality at each of TRIED, or nothing where there is too little data to tell.
 
     Parameters
     ----------
@@ -32,24 +30,29 @@ def chosen(
         What trials are judged on; without it a tenth of `train` is held out for them.
     trial : callable
         Takes training data, validation data and a temperature; returns the quality.
+    """
+    if valid is None:
+        split = hold_out(train, SHARE)
+        if split is None:
+            return []
+        train, valid = split.train, split.test
+    if len(valid) < LEAST_HELD:
+        return []
+    return [trial(train, valid, temperature) for temperature in TRIED]
+
+
+def chosen(qualities: list[float]) -> dict[str, Any]:
+    """Return the temperature that the qualities at TRIED speak for, .2 if there are none.
 
     Returns
     -------
     dict
-        "temperature": float in .07...57, and "tried": a list of [temperature, quality], empty where
-        there is too little data to tell, which gets .2.
+        "temperature": float in .07...57, and "tried": a list of [temperature, quality].
     """
-    if valid is None:
-        try:
-            split = split_random(train, test=SHARE, valid=0)
-        except DataError:
-            return {"temperature": USUAL, "tried": []}
-        train, valid = split.train, split.test
-    if len(valid) < LEAST_HELD:
-        return {"temperature": USUAL, "tried": []}
-    qualities = [trial(train, valid, temperature) for temperature in TRIED]
-    tried = [list(pair) for pair in zip(TRIED, qualities, strict=True)]
-    return {"temperature": best_of(qualities), "tried": tried}
+    return {
+        "temperature": best_of(qualities) if qualities else USUAL,
+        "tried": [list(pair) for pair in zip(TRIED, qualities, strict=False)],
+    }
 
 
 def best_of(qualities: list[float]) -> float:

@@ -1,9 +1,9 @@
 """What the models share that are trained in epochs: settings, `fit`, checks of the data."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import copy
-from dataclasses import fields, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,42 +15,25 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import validator
-from trimetric.models.base import Monitor, Recommender, aligned, described
+from trimetric.models.base import Monitor, aligned, described
 from trimetric.models.config import TrainingConfig
+from trimetric.models.configured import Configured
 from trimetric.progress import chosen
 
 
-class Trained(Recommender):
-    """A model trained by mini-batches of its interactions.
+class Trained(Configured):
+    """A model trained by mini-batches of its interactions: see `Configured`.
 
     A subclass names its `Config`, and writes `_learner` and `_adopt` beside what every model does.
-
-    Parameters
-    ----------
-    preset : str, optional
-        One of `presets`; other settings given here override it.
-    **settings
-        Fields of the model's `Config`.
-
-    Raises
-    ------
-    ParameterError
-        A setting is unknown or out of range.
     """
 
     Config: ClassVar[type[TrainingConfig]]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    config: Any
 
-    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
-        names = {item.name for item in fields(self.Config)}
-        unknown = sorted(settings.keys() - names)
-        if unknown:
-            raise ParameterError(
-                f"unknown setting {unknown[0]!r}; {self.name} has {', '.join(sorted(names))}"
-            )
-        self.config = self.Config(**self._given(lookup("preset", preset, self.presets), settings))
-        self.history = []
-        self.found: dict[str, Any] = {}
+    @property
+    def found(self) -> dict[str, Any]:
+        """What training found of the settings that were left to the data."""
+        return getattr(self, "_data", {}).get("found", {})
 
     # --- what a model file writes ---------------------------------------------------------------
 
@@ -74,15 +57,7 @@ class Trained(Recommender):
         """Take live views of what the learner changes."""
         raise NotImplementedError
 
-    def _given(self, preset: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-        """Return all settings that differ from the defaults."""
-        return {**preset, **settings}
-
     # --- what follows from it -------------------------------------------------------------------
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
-        return self.config.to_dict()
 
     def fit(
         self,
@@ -104,19 +79,20 @@ class Trained(Recommender):
         valid = aligned(valid, data)
         if resume and out is None:
             raise ParameterError("resume needs out, the folder that holds the checkpoint")
-        trained, checkpoints = copy(self), None
+        trained, checkpoints, found = copy(self), None, dict[str, Any]()
         if out is not None:
             artifact.probe(Path(out))  # before any work is done for nothing
             checkpoints = training.Checkpoints(
                 Path(out) / "checkpoint", self._identity(data, valid, allowed), checkpoint_seconds
             )
-        trained.found = training.notes(checkpoints) if checkpoints and resume else {}
-        if not trained.found:
+            found = training.notes(checkpoints) if resume else {}
+        if not found:
             judged = None if monitor or allowed is not None else (data, valid)
-            trained.found = self._search(judged, threads, progress)
+            found = self._search(judged, threads, progress)
+        trained._data = {**described(data, valid), "found": found}
         learner = trained._learner(data, allowed)
         if checkpoints:
-            checkpoints = replace(checkpoints, notes=trained.found)
+            checkpoints = replace(checkpoints, notes=found)
             room = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, room)
         trained._know(data)
@@ -132,12 +108,7 @@ class Trained(Recommender):
         )
         trained._adopt(learner)
         trained.history = run.history
-        trained._data = {
-            **described(data, valid),
-            "best_epoch": run.best_epoch,
-            "stopped": run.stopped,
-            "found": trained.found,
-        }
+        trained._data |= {"best_epoch": run.best_epoch, "stopped": run.stopped}
         self.__dict__ = trained.__dict__
         if checkpoints:
             self.save(checkpoints.folder.parent)
@@ -174,18 +145,6 @@ class Trained(Recommender):
         most = self.config.validate_users or None
         measure = validator(valid, data, self.config.metric, max_users=most, threads=threads)
         return lambda: measure(self)
-
-
-def lookup(
-    kind: str, name: str | None, choices: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Any]:
-    """Return a named group of settings, nothing for None."""
-    if name is None:
-        return {}
-    if name not in choices:
-        listed = ", ".join(choices) or "none: this model has no presets"
-        raise ParameterError(f"{kind} must be one of {listed}, got {name!r}")
-    return choices[name]
 
 
 def _check(data: Interactions, pool: Csr | None) -> None:

@@ -19,8 +19,9 @@ from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.configured import lookup
 from trimetric.models.newcomers import Newcomers
-from trimetric.models.trained import Trained, lookup
+from trimetric.models.trained import Trained
 from trimetric.progress import chosen
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -204,7 +205,7 @@ class SML(Newcomers, Trained):
     def temperature(self) -> float:
         """τ in use: the setting, or what training found; 0 where it was left open and not found."""
         given = self.config.temperature
-        return self._data.get("found", {}).get("temperature", 0.0) if given is None else given
+        return self.found.get("temperature", 0.0) if given is None else given
 
     @property
     def user_margins(self) -> np.ndarray:
@@ -239,12 +240,11 @@ class SML(Newcomers, Trained):
 
     def _settings(self, n_items: int) -> Settings:
         given = {item.name: getattr(self.config, item.name) for item in fields(Settings)}
+        given["temperature"] = self.temperature
         if self.config.init_std is None:
             given["init_std"] = self.config.dim**-0.5
-        if self.config.temperature is None:
-            given["temperature"] = self.found["temperature"]
         if self.config.candidates is None:
-            given["candidates"] = min(math.isqrt(n_items), MOST) if given["temperature"] else FEW
+            given["candidates"] = min(math.isqrt(n_items), MOST) if self.temperature else FEW
         return Settings(**given)
 
     def _search(
@@ -256,7 +256,7 @@ class SML(Newcomers, Trained):
         if self.config.temperature is not None:
             return {}
         if data is None or self.config.epochs == 0:
-            return {"temperature": temperature.USUAL, "tried": []}
+            return temperature.chosen([])
         epochs = -(-self.config.epochs // TRIAL_SHARE)
         short = {**self.get_params(), "epochs": epochs, "validate_every": epochs}
 
@@ -268,7 +268,7 @@ class SML(Newcomers, Trained):
         voice = chosen(progress)
         voice.say("trying three temperatures (temperature=0.2 skips this)")
         try:
-            found = temperature.chosen(*data, trial)
+            found = temperature.chosen(temperature.tried(*data, trial))
         except Interrupted:
             raise Interrupted(
                 "interrupted while trying temperatures; nothing was saved, since nothing is lost"

@@ -1,11 +1,9 @@
 """What the reference models share: settings, and a `fit` that trains in one go."""
 
 import time
-from collections.abc import Mapping
 from copy import copy
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,46 +11,17 @@ from trimetric import artifact
 from trimetric.data.interactions import Interactions
 from trimetric.engine.scores import CELLS_AT_ONCE
 from trimetric.errors import DataError, ParameterError
-from trimetric.models.base import aligned, described
-from trimetric.models.config import Config
+from trimetric.models.base import Monitor, aligned, described
+from trimetric.models.configured import Configured
 from trimetric.models.scored import Scored
-from trimetric.models.trained import Monitor, lookup
 from trimetric.training import CHECKPOINT_SECONDS
 
 
-class Reference(Scored):
-    """A model that has no epochs to stop between.
+class Reference(Configured, Scored):
+    """A model that has no epochs to stop between: see `Configured`.
 
     A subclass names its `Config`, and writes `_bytes` and `_learn` beside what every model does.
-
-    Parameters
-    ----------
-    preset : str, optional
-        One of `presets`; other settings given here override it.
-    **settings
-        Fields of the model's `Config`.
-
-    Raises
-    ------
-    ParameterError
-        A setting is unknown or out of range.
     """
-
-    Config: ClassVar[type[Config]] = Config
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-
-    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
-        names = sorted(item.name for item in fields(self.Config))
-        unknown = sorted(settings.keys() - set(names))
-        if unknown:
-            listed = ", ".join(names) or "no settings"
-            raise ParameterError(f"unknown setting {unknown[0]!r}; {self.name} has {listed}")
-        self.config = self.Config(**{**lookup("preset", preset, self.presets), **settings})
-        self.history = []
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
-        return self.config.to_dict()
 
     # --- what a model file writes ---------------------------------------------------------------
 
