@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 
 import record
-from quality import BENCHES, RUNS, UNSEEN, say, seeded
+from quality import BENCHES, RUNS, UNSEEN, say
 
 HINGE = {"temperature": 0.0, "lr": 0.2}
 CHANGES = {
@@ -42,7 +42,7 @@ CHANGES = {
 
 def ablated(bench, seeds):
     """All changes with each seed; a plan of `experiments.study`."""
-    from trimetric.experiments.jobs import Job
+    from trimetric.experiments.jobs import Job, seeded
 
     base = Job(
         bench.data, "sml", {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)

@@ -118,13 +118,9 @@ BENCHES = (
 )
 
 
-def seeded(job, seeds):
-    return [replace(job, seed=seed) for seed in range(seeds)]
-
-
 def defaults(bench, seeds):
     """SML as it comes, with each seed; a plan of `experiments.study`."""
-    from trimetric.experiments.jobs import Job
+    from trimetric.experiments.jobs import Job, seeded
 
     job = Job(bench.data, "sml", {"metric": bench.shown[0]}, protocols=(ranking(bench),))
     if bench.protocol != "lightgcn":
@@ -138,13 +134,13 @@ def defaults(bench, seeds):
 
 def tuned(bench, model, trials, seeds):
     """A model after so many trials on the validation part, with each seed."""
-    from trimetric.experiments.jobs import Job
+    from trimetric.experiments.jobs import Job, seeded
     from trimetric.experiments.tune import tuned as search
 
     settings = {"metric": bench.shown[0]} if model == "sml" else {}
     job = Job(bench.data, model, settings, protocols=(ranking(bench),))
     chosen, _ = yield from search(job, trials, bench.shown[0])
-    found = yield seeded(replace(job, settings=chosen), 1 if model == "ease" else seeds)
+    found = yield seeded(replace(job, settings=chosen), seeds)
     return [{**run, "settings": chosen} for run in found]
 
 
@@ -156,19 +152,14 @@ def whole(bench):
     return f"{bench.data}, valid in train"
 
 
-def with_valid(tm, split):
+def with_valid(tm, bench, split):
     """Return the split with its validation part in train, where nothing is held out to choose."""
     from trimetric.data import Split
 
-    parts = (split.train, split.valid)
-    users, items = (
-        [one for part in parts for one in getattr(part, ids).decode(getattr(part, rows))]
-        for ids, rows in (("user_ids", "users"), ("item_ids", "items"))
-    )
-    train = tm.Interactions.from_arrays(users, items)
-    test = split.test.align(train.user_ids, train.item_ids)[0]
-    sizes = {"train": len(train), "valid": 0, "test": len(test)}
-    return Split(train, None, test, {"method": "column", "pairs": sizes})
+    data = tm.datasets.load(bench.data)
+    train = data.take(data.labels != "test")
+    sizes = {"train": len(train), "valid": 0, "test": len(split.test)}
+    return Split(train, None, split.test, {"method": "column", "pairs": sizes})
 
 
 def mean_and_spread(runs, bench, metric):
@@ -243,7 +234,7 @@ def main():
         split = bench.load(tm)
         splits, plans = {bench.data: split}, {"sml, defaults": defaults(bench, options.seeds)}
         if bench.protocol == "lightgcn":
-            splits[whole(bench)] = with_valid(tm, split)
+            splits[whole(bench)] = with_valid(tm, bench, split)
         for model in (*(("sml",) if bench.tuned else ()), *bench.peers):
             plans[f"{model}, tuned"] = tuned(bench, model, options.trials, options.seeds)
         results = study.run(plans, splits, RUNS, workers=options.threads, say=say)

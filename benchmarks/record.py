@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +25,30 @@ def in_turn(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list
         for name, run in runs.items():
             figures[name].append(run())
     return figures
+
+
+def timed(run: Callable) -> Callable[[], float]:
+    """Return what calls `run` and returns the seconds it took."""
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        run()
+        return time.perf_counter() - began
+
+    return seconds
+
+
+def forget_peak() -> None:
+    """Let the peak of this process's memory count from now."""
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")
+
+
+def memory(name: str) -> int:
+    """Return a figure of this process's memory in bytes: VmRSS, now, or VmHWM, the peak."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
@@ -81,19 +106,14 @@ def serve(ways: Callable[[dict], dict[str, Callable]], *packages: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
 
-    def timed(run: Callable, batches: int | None) -> float:
-        began = time.perf_counter()
-        run(batches)
-        return time.perf_counter() - began
-
     runs, trial = ways(json.loads(sys.stdin.readline())), {}
     for way, run in runs.items():
         run(TRIAL)  # warms up
-        trial[way] = round(min(timed(run, TRIAL) for _ in range(2)), 4)
+        trial[way] = round(min(timed(partial(run, TRIAL))() for _ in range(2)), 4)
     about = {"trial": trial, "versions": {name: version(name) for name in packages}}
     print(json.dumps(about), file=answers, flush=True)
     for line in sys.stdin:
-        seconds = timed(runs[json.loads(line)], None)
+        seconds = timed(partial(runs[json.loads(line)], None))()
         print(json.dumps({"seconds": seconds}), file=answers, flush=True)
 
 

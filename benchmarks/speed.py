@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 
 import record
-from train import DIM, LARGE, Ours, _rss, large, tiny
+from train import DIM, LARGE, RULES, Ours, large, matrix, tiny
 from train import compare as beside_bpr
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
-UNIFORM = {"negatives": "uniform", "gamma": 10.0, "lam": 0.01}
+UNIFORM = RULES["SML, uniform negatives"]
 SHARE_OF_EASE = 0.97
 TORCH_LIMIT = 120.0  # seconds of training after which a torch form is given up
 GROWTH = (1_000_000, 10_000_000, 100_000_000)
@@ -187,7 +187,7 @@ def evaluation(options):
             "implicit": implicits(model, split, options.threads),
             "NumPy": plain_numpy(model, split),
         }
-        seconds = record.in_turn({n: timed(run) for n, run in runs.items()}, options.rounds)
+        seconds = record.in_turn({n: record.timed(run) for n, run in runs.items()}, options.rounds)
         print(f"  {name}: {split.train.n_users:,} users, {split.train.n_items:,} items")
         figures[name] = {}
         for peer, values in seconds.items():
@@ -200,22 +200,6 @@ def evaluation(options):
     return figures
 
 
-def timed(run):
-    def seconds():
-        began = time.perf_counter()
-        run()
-        return time.perf_counter() - began
-
-    return seconds
-
-
-def matrix(data):
-    from scipy.sparse import csr_matrix
-
-    ones = np.ones(len(data), dtype=np.float32)
-    return csr_matrix((ones, (data.users, data.items)), shape=(data.n_users, data.n_items))
-
-
 def implicits(model, split, threads):
     """implicit's own evaluation of as many factors: NDCG, MAP and precision at 10, no more."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -224,7 +208,10 @@ def implicits(model, split, threads):
     other = BayesianPersonalizedRanking(factors=DIM, num_threads=threads)
     other.user_factors = np.ascontiguousarray(model.users)
     other.item_factors = np.ascontiguousarray(model.items)
-    train, test = matrix(split.train), matrix(split.test)
+    train, test = (
+        matrix(part.users, part.items, part.n_users, part.n_items)
+        for part in (split.train, split.test)
+    )
     return lambda: ranking_metrics_at_k(
         other, train, test, K=10, show_progress=False, num_threads=threads
     )
@@ -234,7 +221,10 @@ def plain_numpy(model, split):
     """NDCG@10 by a matrix product a block of users, argpartition and a set of test pairs."""
     users, items = np.ascontiguousarray(model.users), np.ascontiguousarray(model.items)
     half = np.einsum("ij,ij->i", items, items) / 2
-    train, test = matrix(split.train), matrix(split.test)
+    train, test = (
+        matrix(part.users, part.items, part.n_users, part.n_items)
+        for part in (split.train, split.test)
+    )
     discounts = 1 / np.log2(np.arange(2, 12))
     ideal = np.concatenate([[0], np.cumsum(discounts)])
 
@@ -277,13 +267,12 @@ def grown(pairs, threads):
     n_users, n_items = GROWN
     Ours(tiny(), threads, **UNIFORM)()  # what importing and compiling take is not the data's
     users, items = alike(pairs)
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")  # forget the peak so far
-    before = _rss("VmRSS") - users.nbytes - items.nbytes
+    record.forget_peak()
+    before = record.memory("VmRSS") - users.nbytes - items.nbytes
     ours = Ours((users, items, n_users, n_items), threads, **UNIFORM)
     seconds = ours()
     weights = sum(array.nbytes for array in ours.session.arrays.values())
-    extra = _rss("VmHWM") - before - weights
+    extra = record.memory("VmHWM") - before - weights
     figures = {
         "interactions": len(users),
         "seconds": round(seconds, 3),
@@ -331,8 +320,8 @@ def roofline(options):
     target = np.zeros_like(block)
     with ThreadPoolExecutor(threads) as pool:
         runs = {
-            "copy": timed(lambda: list(pool.map(copy, range(threads)))),
-            "random rows": timed(lambda: list(pool.map(read, range(threads)))),
+            "copy": record.timed(lambda: list(pool.map(copy, range(threads)))),
+            "random rows": record.timed(lambda: list(pool.map(read, range(threads)))),
             "training": ours,
         }
         seconds = record.in_turn(runs, options.rounds)

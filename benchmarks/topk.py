@@ -10,11 +10,11 @@ come from SML trained for a few epochs, so that distances are spread as in use.
 import argparse
 import statistics
 import sys
-import time
 
 import numpy as np
 
 import record
+from train import matrix
 
 K = 10
 BLOCK = 1024
@@ -29,11 +29,8 @@ def ours(model, train, threads):
 
 def implicits(model, train, threads):
     from implicit.cpu.topk import topk
-    from scipy.sparse import csr_matrix
 
-    ones = np.ones(len(train), dtype=np.float32)
-    shape = (train.n_users, train.n_items)
-    seen = csr_matrix((ones, train.items, train.indptr), shape=shape)
+    seen = matrix(train.users, train.items, train.n_users, train.n_items)
     users, items = np.ascontiguousarray(model.users), np.ascontiguousarray(model.items)
     return lambda: topk(items, users, K, filter_query_items=seen, num_threads=threads)
 
@@ -61,15 +58,6 @@ def plain_numpy(model, train, threads):
 PEERS = {"trimetric": ours, "implicit": implicits, "NumPy": plain_numpy}
 
 
-def timed(run):
-    def seconds():
-        began = time.perf_counter()
-        run()
-        return time.perf_counter() - began
-
-    return seconds
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -92,7 +80,9 @@ def main():
         runs = {peer: make(model, train, options.threads) for peer, make in PEERS.items()}
         answers = {peer: run() for peer, run in runs.items()}
         agree = float((answers["trimetric"][0] == answers["NumPy"]).mean())
-        seconds = record.in_turn({peer: timed(run) for peer, run in runs.items()}, options.rounds)
+        seconds = record.in_turn(
+            {peer: record.timed(run) for peer, run in runs.items()}, options.rounds
+        )
         print(
             f"{name}: top {K} of {train.n_items:,} items for {train.n_users:,} users,"
             f" {options.threads} threads; {agree:.3%} of places as in NumPy"

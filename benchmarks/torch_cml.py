@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from torch_forms import CML, Pairs, d2, into_ball, optimizer
+from torch_forms import CML, Pairs, d2, epochs, into_ball, optimizer
 
 
 class HardCML(CML):
@@ -49,29 +49,19 @@ class HardCML(CML):
 def main():
     spec = json.loads(sys.stdin.readline())
     torch.manual_seed(0)
-    torch.set_num_threads(spec["threads"])
     settings = spec["settings"]
     model = HardCML(Pairs.read(spec["data"]), settings, settings["sparse"])
     step = optimizer(model, settings, settings["sparse"], not settings["sparse"])
+    train = epochs(model, step, spec["threads"])
     print(json.dumps({"torch": torch.__version__}), flush=True)
     for line in sys.stdin:
         began = time.perf_counter()
         for _ in range(json.loads(line)["epochs"]):
-            train(model, step, settings["batch_size"])
+            train()
         seconds = time.perf_counter() - began
         tables = (table.weight.detach().numpy() for table in (model.users, model.items))
         np.savez(spec["out"], **dict(zip(("users", "items"), tables, strict=True)))
         print(json.dumps({"seconds": seconds}), flush=True)
-
-
-def train(model, step, batch_size):
-    columns = (column.split(batch_size) for column in model.epoch())
-    for batch in zip(*columns, strict=True):
-        step.zero_grad()
-        model.loss(*batch).backward()
-        step.step()
-        with torch.no_grad():
-            model.project(*batch)
 
 
 if __name__ == "__main__":

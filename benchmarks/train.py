@@ -59,16 +59,21 @@ class Ours:
         return time.perf_counter() - began
 
 
+def matrix(users, items, n_users, n_items):
+    """Return pairs as the sparse matrix that implicit takes."""
+    from scipy.sparse import csr_matrix
+
+    ones = np.ones(len(users), dtype=np.float32)
+    return csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+
+
 class Bpr:
     """Seconds of one iteration of implicit's BPR after another."""
 
     def __init__(self, data, threads):
         from implicit.cpu.bpr import BayesianPersonalizedRanking
-        from scipy.sparse import csr_matrix
 
-        users, items, n_users, n_items = data
-        ones = np.ones(len(users), dtype=np.float32)
-        self.matrix = csr_matrix((ones, (users, items)), shape=(n_users, n_items))
+        self.matrix = matrix(*data)
         # It goes on from its factors at each fit; the set-up of a fit is not counted.
         self.model = BayesianPersonalizedRanking(factors=DIM, iterations=1, num_threads=threads)
 
@@ -128,20 +133,13 @@ def memory(file):
     pairs = np.load(file)
     data = (pairs[0], pairs[1], *LARGE[:2])
     Ours(tiny(), 2, **rules)()  # what importing and compiling take is not the data's
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")  # forget the peak so far
-    before = _rss("VmRSS") - data[0].nbytes - data[1].nbytes
+    record.forget_peak()
+    before = record.memory("VmRSS") - data[0].nbytes - data[1].nbytes
     ours = Ours(data, 2, **rules)
     ours()
     arrays = sum(array.nbytes for array in ours.session.arrays.values())
     needed = arrays + data[0].nbytes + data[1].nbytes + 8 * (LARGE[0] + 1)
-    print(json.dumps({"peak": _rss("VmHWM") - before, "needed": needed}))
-
-
-def _rss(name):
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith(name))
-    return int(line.split()[1]) * 1024
+    print(json.dumps({"peak": record.memory("VmHWM") - before, "needed": needed}))
 
 
 def first_call():

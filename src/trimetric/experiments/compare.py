@@ -15,10 +15,10 @@ from trimetric.evaluation.significance import compare as differences
 from trimetric.experiments import report, study
 from trimetric.experiments.budget import Budget, budget
 from trimetric.experiments.header import header
-from trimetric.experiments.jobs import Job
+from trimetric.experiments.jobs import Job, seeded
 from trimetric.experiments.study import Plan, Say
 from trimetric.experiments.tune import tuned
-from trimetric.models import REFERENCES, REGISTRY, SYSTEMS, create
+from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
@@ -205,9 +205,7 @@ def entrant(job: Job, spend: Budget, metric: str, seeds: int) -> Plan:
     settings, log = yield from tuned(job, spend.trials, metric)
     if all(row["value"] is None for row in log):
         return Entrant(job.model, settings, log, [], str(log[0]["error"]))
-    seeded = "seed" in create(job.model).get_params()
-    final = replace(job, settings=settings)
-    runs = yield [replace(final, seed=seed) for seed in range(seeds if seeded else 1)]
+    runs = yield seeded(replace(job, settings=settings), seeds)
     failed = [run["error"] for run in runs if "error" in run]
     if failed:
         return Entrant(job.model, settings, log, [], failed[0])

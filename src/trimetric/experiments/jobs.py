@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,15 @@ class Job:
         return f"{self.model} on {self.part}, seed {self.seed}{how}"
 
 
+def seeded(job: Job, seeds: int) -> list[Job]:
+    """Return a job for each seed, or one for a model without chance."""
+    return [replace(job, seed=seed) for seed in range(seeds if _has_seed(job) else 1)]
+
+
+def _has_seed(job: Job) -> bool:
+    return "seed" in create(job.model).get_params()
+
+
 class Ledger:
     """The results of a study's jobs, one JSON file each.
 
@@ -116,8 +125,8 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
     dict
         "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "found" (what
         the model chose from the data, if anything), "memory" (the peak of the process while
-        fitting, in MiB) and what else the job asks to keep. If the model
-        refuses the data or diverges: "error", and nothing else.
+        fitting, in MiB) and what else the job asks to keep. If the model refuses the data or
+        diverges: "error", and nothing else.
     """
     try:
         return _done(job, split)
@@ -129,7 +138,7 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
 
 def _done(job: Job, split: "Split") -> dict[str, Any]:
     settings = dict(job.settings)
-    if "seed" in create(job.model).get_params():
+    if _has_seed(job):
         settings["seed"] = job.seed
     model, best = create(job.model, **settings), BestPerMetric()
     _forget_peak()

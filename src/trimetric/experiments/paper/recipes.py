@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from trimetric.experiments.budget import Budget
-from trimetric.experiments.jobs import LEAKED, Job
+from trimetric.experiments.jobs import LEAKED, Job, seeded
 from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import tuned
 from trimetric.models import REGISTRY, create
@@ -61,12 +61,6 @@ def leaked(model: str, spend: Budget, **changes: Any) -> Job:
 def honest(model: str, settings: dict[str, Any], **more: Any) -> Job:
     """Return an honest job: validation decides when to stop, fresh candidates and all items."""
     return Job(HONEST, model, settings, protocols=("full", FRESH), per_user=(TUNED_FOR,), **more)
-
-
-def seeded(job: Job, seeds: int) -> list[Job]:
-    """Return a job for each seed, or one for a model without chance."""
-    several = "seed" in create(job.model).get_params()
-    return [replace(job, seed=seed) for seed in range(seeds if several else 1)]
 
 
 def runs(job: Job, seeds: int) -> Plan:
