@@ -1,6 +1,7 @@
 """A naive twin of `engine.descent`: SGD in float64, its gradients by finite differences."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,29 @@ def some_pool(data: tm.Interactions) -> Csr:
     offered = np.random.default_rng(1).random((data.n_users, data.n_items)) < 0.4
     offered[0], offered[1] = True, False
     return Csr.from_pairs(*np.nonzero(offered), data.n_users)
+
+
+@cache
+def _planted() -> tm.Split:
+    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
+    return tm.split_per_user(made.interactions, test=0.2, valid=0.1)
+
+
+def fitted(kind: type, epochs: int, **given: Any) -> Any:
+    """Return a model trained on a planted set that is easily learned."""
+    return kind(dim=16, epochs=epochs, **given).fit(_planted().train)
+
+
+def quality(model: Any) -> float:
+    """Return NDCG@10 of a `fitted` model on the test part."""
+    return tm.evaluate(model, _planted()).metrics["ndcg@10"]
+
+
+def lengths(kind: type, **given: Any) -> np.ndarray:
+    """Return how long the vectors are after a few large steps from a wide start."""
+    data = tm.synthetic.planted(60, 40, dim=4, per_user=6, seed=1).interactions
+    model = kind(dim=8, epochs=3, lr=2, init_std=1, **given).fit(data)
+    return np.linalg.norm(np.concatenate([model.user_vectors, model.item_vectors]), axis=1)
 
 
 @kernel

@@ -12,6 +12,7 @@ import pytest
 from trimetric.errors import MissingExtra, OutputError, ParameterError
 from trimetric.experiments import report
 from trimetric.experiments.page import figures, html, markdown
+from trimetric.files import finite
 
 EVIL = "<script>alert(1)</script>|*x*`&\"'"
 CHROME = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
@@ -117,7 +118,7 @@ def test_json_is_the_document(tmp_path: Path) -> None:
 
 
 def test_markdown_table() -> None:
-    text = markdown.render(report._finite(a_report(a_table())), {}, "")
+    text = markdown.render(finite(a_report(a_table())), {}, "")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines == [
         r"| Model | published: P@5 | as-released (leak): P@5 | seconds | note |",
@@ -152,7 +153,7 @@ def test_a_sentence_begins_no_heading_or_list(start: str) -> None:
 
 
 def test_page_table() -> None:
-    page = html.render(report._finite(a_report(a_table())), "", "")
+    page = html.render(finite(a_report(a_table())), "", "")
     assert '<th scope="colgroup" colspan="1" class="edge leak" data-group="1">' in page
     assert '<th scope="row" class="name">SML</th>' in page
     assert '<span aria-hidden="true">–</span><span class="spoken">missing: did not finish' in page

@@ -1,12 +1,20 @@
 """BPR: a naive twin of its epochs and scores, negatives from a pool, and that it learns."""
 
-from typing import Any
 
 import numpy as np
 import pytest
 
 import trimetric as tm
-from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
+from descents import (
+    SGD,
+    fitted,
+    follow,
+    interactions,
+    quality,
+    run_epoch,
+    some_pool,
+    triplets,
+)
 from trimetric.data.csr import Csr
 from trimetric.errors import ParameterError
 
@@ -56,16 +64,9 @@ def test_nan_shows_in_the_loss(row: int) -> None:
 
 
 def test_it_learns() -> None:
-    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
-    split = tm.split_per_user(made.interactions, test=0.2, valid=0.1)
-
-    def quality(epochs: int, **given: Any) -> float:
-        model = tm.BPR(dim=16, epochs=epochs, **given).fit(split.train)
-        return tm.evaluate(model, split).metrics["ndcg@10"]
-
-    start = quality(0)
-    assert quality(40) > 4 * start
-    assert quality(40, optimizer="sgd", lr=0.2) > 4 * start
+    start = quality(fitted(tm.BPR, 0))
+    assert quality(fitted(tm.BPR, 40)) > 4 * start
+    assert quality(fitted(tm.BPR, 40, optimizer="sgd", lr=0.2)) > 4 * start
 
 
 def test_settings() -> None:

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 import trimetric as tm
-from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
+from descents import (
+    SGD,
+    fitted,
+    follow,
+    interactions,
+    lengths,
+    quality,
+    run_epoch,
+    some_pool,
+    triplets,
+)
 from trimetric.data.csr import Csr
 from trimetric.engine.lanes import padded_table
 from trimetric.engine.policy import kernel
@@ -123,24 +133,13 @@ def test_nan_in_the_slots_shows_in_the_loss(part: int) -> None:
 
 
 def test_vectors_stay_in_the_ball() -> None:
-    model = tm.LRML(dim=8, epochs=3, lr=2, init_std=1).fit(
-        tm.synthetic.planted(60, 40, dim=4, per_user=6, seed=1).interactions
-    )
-    lengths = np.linalg.norm(np.concatenate([model.user_vectors, model.item_vectors]), axis=1)
-    assert 0.99 < lengths.max() <= 1.00001
+    assert 0.99 < lengths(tm.LRML).max() <= 1.00001
 
 
 def test_it_learns() -> None:
-    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
-    split = tm.split_per_user(made.interactions, test=0.2, valid=0.1)
-
-    def quality(epochs: int, **given: Any) -> float:
-        model = tm.LRML(dim=16, epochs=epochs, **given).fit(split.train)
-        return tm.evaluate(model, split).metrics["ndcg@10"]
-
-    start = quality(0)
-    assert quality(40) > 4 * start
-    assert quality(40, shared_relation=True) > 4 * start
+    start = quality(fitted(tm.LRML, 0))
+    assert quality(fitted(tm.LRML, 40)) > 4 * start
+    assert quality(fitted(tm.LRML, 40, shared_relation=True)) > 4 * start
 
 
 def test_settings() -> None:

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 import trimetric as tm
-from descents import SGD, follow, interactions, run_epoch, some_pool, triplets
+from descents import (
+    SGD,
+    fitted,
+    follow,
+    interactions,
+    lengths,
+    quality,
+    run_epoch,
+    some_pool,
+    triplets,
+)
 from trimetric.data.csr import Csr
 from trimetric.engine.threads import Team
 from trimetric.errors import ParameterError
@@ -143,22 +153,11 @@ def test_the_artifact_keeps_the_means_of_the_training_data(projection: str, tmp_
 
 @pytest.mark.parametrize("projection", ["batch", "epoch"])
 def test_vectors_stay_in_the_ball(projection: str) -> None:
-    model = tm.TransCF(dim=8, epochs=3, lr=2, init_std=1, projection=projection).fit(
-        tm.synthetic.planted(60, 40, dim=4, per_user=6, seed=1).interactions
-    )
-    lengths = np.linalg.norm(np.concatenate([model.user_vectors, model.item_vectors]), axis=1)
-    assert 0.99 < lengths.max() <= 1.00001
+    assert 0.99 < lengths(tm.TransCF, projection=projection).max() <= 1.00001
 
 
 def test_it_learns() -> None:
-    made = tm.synthetic.planted(400, 200, dim=4, clusters=8, per_user=12, spread=0.15, seed=3)
-    split = tm.split_per_user(made.interactions, test=0.2, valid=0.1)
-
-    def quality(epochs: int) -> float:
-        model = tm.TransCF(dim=16, epochs=epochs).fit(split.train)
-        return tm.evaluate(model, split).metrics["ndcg@10"]
-
-    assert quality(40) > 4 * quality(0)
+    assert quality(fitted(tm.TransCF, 40)) > 4 * quality(fitted(tm.TransCF, 0))
 
 
 def test_settings() -> None:
