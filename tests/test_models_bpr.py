@@ -1,6 +1,5 @@
 """BPR: a naive twin of its epochs and scores, negatives from a pool, and that it learns."""
 
-
 import numpy as np
 import pytest
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from trimetric import notebook
 from trimetric.data import files, frames
 from trimetric.data.clean import ReadReport, Rules, typed
 from trimetric.data.ids import Vocabulary
@@ -92,6 +93,14 @@ class Interactions:
             f"Interactions({self.name}: {self.n_users:,} users x {self.n_items:,} items,"
             f" {len(self):,} pairs{extras})"
         )
+
+    def _repr_html_(self) -> str:
+        """Show counts, and the first pairs."""
+        density = len(self) / max(1, self.n_users * self.n_items)
+        facts = {"users": self.n_users, "items": self.n_items, "pairs": len(self)}
+        first = self.take(np.arange(min(5, len(self)))).to_frame()
+        head = notebook.table(first.columns, first.rows()) if len(self) else ""
+        return notebook.card(self.name, {**facts, "density": density}, head)
 
     @cached_property
     def indptr(self) -> np.ndarray:

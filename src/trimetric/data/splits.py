@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trimetric import counter
+from trimetric import counter, notebook
 from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, ParameterError
 
@@ -53,6 +53,15 @@ class Split:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {n:,}" for part, n in self.how["pairs"].items())
         return f"Split({self.how['method']}: {sizes})"
+
+    def _repr_html_(self) -> str:
+        """Show the parts and how they were made."""
+        rows = [
+            (part, n, n / sum(self.how["pairs"].values())) for part, n in self.how["pairs"].items()
+        ]
+        settings = ", ".join(f"{k}={v}" for k, v in self.how.items() if not isinstance(v, dict))
+        table = notebook.table(("part", "pairs", "share"), rows)
+        return notebook.card("Split", {}, table, notebook.note(settings))
 
 
 def split_random(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimetric import notebook
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.protocols import EvaluationProtocol
 
@@ -159,6 +160,19 @@ class Result:
             shown = ("" if v is None else "-" if isnan(v) else f"{v:.4f}" for v in cells)
             table.add_row(LABELS.get(base, base), *shown)
         return table
+
+    def _repr_html_(self) -> str:
+        """Show the metrics by cutoff, then what they mean and what was left out."""
+        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in self.metrics if "@" in n))
+        rows: list[list[Any]] = [
+            [LABELS.get(base, base)]
+            + [self.metrics.get(name, "") for name in [*(f"{base}@{k}" for k in cutoffs), base]]
+            for base in dict.fromkeys(name.split("@")[0] for name in self.metrics)
+        ]
+        table = notebook.table(["metric", *(f"@{k}" for k in cutoffs), "whole list"], rows)
+        said = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        title = f"{self.model}, {self.part}, {self.protocol.name}"
+        return notebook.card(title, {}, table, *map(notebook.note, said))
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.4f}" for name, value in self.metrics.items())

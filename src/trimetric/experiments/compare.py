@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimetric import notebook
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import metric as named_metric
 from trimetric.evaluation import protocol as named_protocol
@@ -87,6 +88,14 @@ class Comparison:
     def rows(self) -> list[dict[str, Any]]:
         """Return one flat row for each model, for JSON and terminals."""
         return [_row(one, self) for one in self.entrants]
+
+    def _repr_html_(self) -> str:
+        """Show the table of models, the best first."""
+        rows = self.rows()
+        names = ["model", self.metric, f"{self.metric} spread", "seconds", "error"]
+        table = notebook.table(names, ([row.get(name, "") for name in names] for row in rows))
+        said = f"{self.protocol}, test part; spread over seeds"
+        return notebook.card("Comparison", {}, table, notebook.note(said))
 
 
 def compare(

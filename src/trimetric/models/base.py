@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from trimetric import artifact
+from trimetric import artifact, notebook
 from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Monitor = Callable[["Recommender"], float]
 OnUnknown = Literal["error", "popular", "skip"]
+_NUMBERS_OF_EPOCHS = ("loss", "active")
 
 
 class Recommender(ABC):
@@ -383,6 +384,27 @@ class Recommender(ABC):
             f"{type(self).__name__}({len(self.user_ids):,} users, {len(self.item_ids):,} items,"
             f" {len(self.seen.items):,} interactions)"
         )
+
+    def _repr_html_(self) -> str:
+        """Show what it is, what it knows and how its training went; see `notebook`."""
+        kind = f"{type(self).__name__} ({self.name})"
+        if not hasattr(self, "seen"):
+            return notebook.card(f"{kind}, not trained", self.get_params())
+        facts = {
+            "users": len(self.user_ids),
+            "items": len(self.item_ids),
+            "interactions": len(self.seen.items),
+            "epochs": len(self.history),
+            "can": ", ".join(sorted(self.capabilities)) or "recommend",
+        }
+        settings = ", ".join(f"{name}={value}" for name, value in self.get_params().items())
+        shown = [name for name in _NUMBERS_OF_EPOCHS if any(name in row for row in self.history)]
+        measured = {name for row in self.history for name in row if "@" in name}
+        curves = (
+            notebook.curve(name, [row[name] for row in self.history if row.get(name) is not None])
+            for name in (*shown, *sorted(measured))
+        )
+        return notebook.card(kind, facts, *curves, notebook.note(settings))
 
     # --- helpers --------------------------------------------------------------------------------
 
