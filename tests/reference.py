@@ -314,3 +314,57 @@ class Twin:
         if s.optimizer == "adam":
             return adam(x, gradient, memory[:1], memory[1:], self.lr, self.step)[0]
         return adagrad(np.array([x]), np.array([gradient]), memory[1:], self.lr)[0]
+
+
+# --- maps ----------------------------------------------------------------------------------------
+
+
+def affinity(nearest):
+    """p of t-SNE (n, n), neighbours all alike."""
+    n, k = nearest.shape
+    a = np.zeros((n, n))
+    for i in range(n):
+        a[i, nearest[i]] = 1
+    return (a + a.T) / (2 * n * k)
+
+
+def divergence(place, p, exaggeration=1.0):
+    """Equation (2) of t-SNE less what does not depend on the places (n, 2)."""
+    closeness = 1 / (1 + ((place[:, None] - place[None]) ** 2).sum(axis=2))
+    np.fill_diagonal(closeness, 0)
+    pairs = p > 0
+    return -exaggeration * (p[pairs] * np.log(closeness[pairs])).sum() + np.log(closeness.sum())
+
+
+def divergence_slope(place, p, exaggeration=1.0):
+    """Equation (5) of t-SNE, with p exaggerated."""
+    away = place[:, None] - place[None]
+    closeness = 1 / (1 + (away**2).sum(axis=2))
+    np.fill_diagonal(closeness, 0)
+    weights = exaggeration * p * closeness - closeness**2 / closeness.sum()
+    return 4 * (weights[:, :, None] * away).sum(axis=1)
+
+
+def laid_out(nearest, start, phases):
+    """Descend from `start`; `phases` are (steps, exaggeration, rate)."""
+    place, p = start * (1e-2 / start.std()), affinity(nearest)
+    for steps, exaggeration, rate in phases:
+        speed, gain = np.zeros_like(place), np.ones_like(place)
+        for _ in range(steps):
+            slope = divergence_slope(place, p, exaggeration)
+            same = (slope > 0) == (speed > 0)
+            gain = np.where(same, np.maximum(gain * 0.8, 0.01), gain + 0.2)
+            speed = 0.8 * speed - rate * gain * slope
+            place = place + speed
+            place -= place.mean(axis=0)
+    return place
+
+
+def trustworthiness(space, plane, k):
+    """Venna and Kaski's, from ranks of all pairs."""
+    n, total = len(space), 0
+    for i in range(n):
+        ranked = ranking(distances(space[i : i + 1], space)[0], [i])
+        for j in ranking(distances(plane[i : i + 1], plane)[0], [i])[:k]:
+            total += max(0, ranked.index(j) + 1 - k)
+    return 1 - 2 * total / (n * k * (2 * n - 3 * k - 1))
