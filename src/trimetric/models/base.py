@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trimetric.artifact import Loaded
+    from trimetric.models.explain import Liker
+    from trimetric.models.explanation import Explanation
 
 Monitor = Callable[["Recommender"], float]
 OnUnknown = Literal["error", "popular", "skip"]
@@ -144,6 +146,19 @@ class Recommender(ABC):
         self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `_nearest_items` does, for one new user who has these items."""
+        raise Unsupported(
+            f"{self.name} cannot place a new user without being trained again; sml and cml can"
+        )
+
+    def _liker(self, user: Any) -> "Liker":
+        """Return a user, by id, as explanations want them."""
+        raise Unsupported(
+            f"{self.name} cannot say why: its scores are no distances; models with a metric space"
+            " can, such as sml and cml"
+        )
+
+    def _newcomer(self, items: Any, weights: Any, threads: int | None) -> "Liker":
+        """Return one new user who has these items, as explanations want them."""
         raise Unsupported(
             f"{self.name} cannot place a new user without being trained again; sml and cml can"
         )
@@ -284,6 +299,84 @@ class Recommender(ABC):
         shown = found, self._shown_score(scores)
         return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
 
+    def explain(
+        self,
+        user: Any,
+        item: Any,
+        *,
+        k: int = 10,
+        reasons: int = 5,
+        examine: int = 100,
+        threads: int | None = None,
+    ) -> "Explanation":
+        """Say why an item is where it is for a user.
+
+        Parameters
+        ----------
+        user, item : id
+            Original ids.
+        k : int
+            The length of the list that the counterfactual speaks of, at least 1.
+        reasons : int
+            How many of the user's items to name, 0..1000: those nearest to the item.
+        examine : int
+            How many of the user's items, the nearest first, to take away one at a time for the
+            counterfactual, 0..1000; each costs one fold-in.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        UnknownIds
+            The model does not know the item, or was not trained on the user.
+        ParameterError
+            `k`, `reasons` or `examine` is out of range, or several ids were given for one.
+        Unsupported
+            The model is no metric space, so nothing is near to anything.
+        """
+        from trimetric.models.explain import Wish, explained
+
+        self._require_fit()
+        wish = Wish(check_k(k), reasons, examine, threads)
+        who = self._liker(user)
+        return explained(self, who, self._one("item", self.item_ids, item), wish)
+
+    def explain_for(
+        self,
+        items: Any,
+        item: Any,
+        *,
+        weights: Any = None,
+        k: int = 10,
+        reasons: int = 5,
+        examine: int = 100,
+        threads: int | None = None,
+    ) -> "Explanation":
+        """Say why an item is where it is for a new user who has `items`: see `explain`.
+
+        Parameters
+        ----------
+        items, weights
+            As `recommend_for` takes them.
+
+        Raises
+        ------
+        UnknownIds, ParameterError
+            See `explain` and `recommend_for`.
+        Unsupported
+            The model is no metric space, or cannot place newcomers.
+        """
+        from trimetric.models.explain import Wish, explained
+
+        self._require_fit()
+        wish = Wish(check_k(k), reasons, examine, threads)
+        who = self._newcomer(items, weights, threads)
+        return explained(self, who, self._one("item", self.item_ids, item), wish)
+
     def score(self, pairs: Any) -> np.ndarray:
         """Score pairs of original ids.
 
@@ -422,6 +515,13 @@ class Recommender(ABC):
         if unknown:
             raise UnknownIds(kind, unknown, "the model was not trained on them")
         return rows
+
+    def _one(self, kind: str, vocabulary: Vocabulary, asked: Any) -> int:
+        """Return the row of the one id asked for."""
+        ids = as_ids(asked)
+        if len(ids) != 1:
+            raise ParameterError(f"give one {kind}, got {len(ids)}")
+        return int(self._known(kind, vocabulary, ids)[0])
 
     def _similar(self, kind: str, asked: Any, k: int, threads: int | None) -> "pl.DataFrame":
         self._require_fit()

@@ -10,7 +10,9 @@ from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.engine.lanes import padded_table
 from trimetric.engine.ranking import held_out_ranks, pair_distances, top_k
-from trimetric.models.base import Recommender
+from trimetric.errors import UnknownIds
+from trimetric.models.base import Recommender, as_ids
+from trimetric.models.explain import Liker
 
 
 class MetricSpace(Recommender):
@@ -60,6 +62,17 @@ class MetricSpace(Recommender):
         itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
         found, distances = top_k(points[rows], points, k, itself, threads)
         return found, -distances
+
+    def _liker(self, user: Any) -> Liker:
+        row = self._one("user", self.user_ids, user)
+        liked = self.seen.items[self.seen.indptr[row] : self.seen.indptr[row + 1]]
+        if len(liked) == 0:
+            raise UnknownIds("user", as_ids(user), "the model was not trained on them")
+        return Liker(row, self.users[row], liked, np.ones(len(liked), dtype=np.float32))
+
+    def _margins_at(self, user: int | None, item: int) -> tuple[float | None, float | None]:
+        """Return m_u and n_v of two rows as training applies them; None where it has none."""
+        return None, None
 
     def _shown_score(self, scores: np.ndarray) -> np.ndarray:
         return -scores

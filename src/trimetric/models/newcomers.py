@@ -10,8 +10,12 @@ from trimetric.data.ids import Vocabulary
 from trimetric.engine.fold_in import fold_in
 from trimetric.errors import ParameterError
 from trimetric.models.base import as_ids
+from trimetric.models.explain import Liker
 from trimetric.models.metric import MetricSpace, Points
 from trimetric.models.temperature import USUAL
+
+Pull = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What draws newcomers, in compressed rows: int64 (m + 1,), int32 (q,), weights float32 (q,)."""
 
 
 class Newcomers(Points):
@@ -51,32 +55,39 @@ class Newcomers(Points):
         ParameterError
             No item, an item twice, or weights that do not fit.
         """
-        return self._placed("item", self.item_ids, self.items, items, weights, threads)[0]
+        pull = self._pull("item", self.item_ids, items, weights)
+        return self._placed_rows(pull, threads)[0]
 
     def fold_in_item(
         self, users: Any, weights: Any = None, *, threads: int | None = None
     ) -> np.ndarray:
         """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
-        return self._placed("user", self.user_ids, self.users, users, weights, threads)[0]
+        pull = self._pull("user", self.user_ids, users, weights)
+        return self._among(self.users, pull, threads)[0]
 
     def _nearest_for(
         self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        position, rows = self._placed("item", self.item_ids, self.items, items, weights, threads)
-        hidden = rows if exclude_given else rows[:0]
+        who = self._newcomer(items, weights, threads)
+        hidden = who.liked if exclude_given else who.liked[:0]
         excluded = Csr(np.array([0, len(hidden)], dtype=np.int64), hidden)
-        return self._nearest_to(position[None, :], k, excluded, threads)
+        return self._nearest_to(who.position[None, :], k, excluded, threads)
 
-    def _placed(
-        self,
-        kind: str,
-        vocabulary: Vocabulary,
-        points: np.ndarray,
-        ids: Any,
-        weights: Any,
-        threads: int | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the position, and the rows that drew it, ascending."""
+    def _newcomer(self, items: Any, weights: Any, threads: int | None) -> Liker:
+        pull = self._pull("item", self.item_ids, items, weights)
+        return Liker(None, self._placed_rows(pull, threads)[0], *pull[1:])
+
+    def _placed_rows(self, pull: Pull, threads: int | None) -> np.ndarray:
+        """Return where new users belong whom rows of items draw, float32 (m, dim)."""
+        return self._among(self.items, pull, threads)
+
+    def _among(self, points: np.ndarray, pull: Pull, threads: int | None) -> np.ndarray:
+        """Return where newcomers belong whom rows of `points` draw."""
+        radius, sphere = self.config.radius, self.config.sphere
+        return fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
+
+    def _pull(self, kind: str, vocabulary: Vocabulary, ids: Any, weights: Any) -> Pull:
+        """Return what draws one newcomer, in rows, ascending."""
         self._require_fit()
         ids = as_ids(ids)
         rows = self._known(kind, vocabulary, ids)
@@ -89,10 +100,7 @@ class Newcomers(Points):
                 f"{kind} {ids[order[twice[0]]]!r} is given twice; give each once, with a weight"
             )
         indptr = np.array([0, len(rows)], dtype=np.int64)
-        pull = indptr, rows[order].astype(np.int32), _weights(weights, len(rows))[order]
-        radius, sphere = self.config.radius, self.config.sphere
-        placed = fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
-        return placed[0], pull[1]
+        return indptr, rows[order].astype(np.int32), _weights(weights, len(rows))[order]
 
 
 def _weights(given: Any, n: int) -> np.ndarray:

@@ -217,6 +217,16 @@ class SML(Newcomers, Trained):
         """Margins n, float32 (n_items,)."""
         return self._margins[len(self.user_ids) :]
 
+    def _margins_at(self, user: int | None, item: int) -> tuple[float | None, float | None]:
+        m = n = None
+        if user is not None:
+            m = float(self.user_margins[user])
+        elif not self.config.adaptive_users:
+            m = self.config.margin
+        if self.config.lam > 0:
+            n = float(self.item_margins[item])
+        return m, n
+
     # --- saving ---------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, np.ndarray]:

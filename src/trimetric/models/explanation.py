@@ -1,0 +1,249 @@
+"""Why an item is recommended to a user, as data, as a sentence and as a small page."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any
+
+Id = int | str
+Titles = Mapping[Id, str] | None
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """How many have an item.
+
+    Parameters
+    ----------
+    count : int
+        Users of the training data who have it.
+    rank : int
+        1 + how many items have more.
+    share : float
+        `count` among all users who have anything.
+    """
+
+    count: int
+    rank: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An item that the user has, near to the one explained.
+
+    Parameters
+    ----------
+    item : id
+    d2_item, d2_user : float
+        Its d² to the item explained, and to the user.
+    rank_without : int or None
+        Where the item explained would stand if the user did not have this one: see
+        `Counterfactual`. None where that was not examined.
+    """
+
+    item: Id
+    d2_item: float
+    d2_user: float
+    rank_without: int | None
+
+
+@dataclass(frozen=True)
+class Triple:
+    """The user u, the item v, and v⁻, under the objective that the model was trained on.
+
+    v⁻ is the nearest item that the user does not have and that is ranked after v: the one just
+    behind it in the list.
+
+    Parameters
+    ----------
+    negative : id
+        v⁻.
+    d2_uv, d2_un, d2_vn : float
+        d²(u,v), d²(u,v⁻) and d²(v,v⁻).
+    user_margin, item_margin : float or None
+        m_u and n_v of equation (6) of Li et al. (AAAI 2020), learned or fixed. None where the model
+        has no such hinge, and m_u also for a newcomer, who has not learned one.
+    user_hinge, item_hinge : float or None
+        [d²(u,v) − d²(u,v⁻) + m_u]₊ and [d²(u,v) − d²(v,v⁻) + n_v]₊: 0 where v⁻ is farther away by
+        the margin. None where the margin is.
+    """
+
+    negative: Id
+    d2_uv: float
+    d2_un: float
+    d2_vn: float
+    user_margin: float | None
+    item_margin: float | None
+    user_hinge: float | None
+    item_hinge: float | None
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """Which single one of the user's items holds the item in the top k.
+
+    Both ranks are of the user placed anew from what they have (see `Newcomers.fold_in`), with and
+    without that one item. The items to choose among stay the same: the one taken away does not
+    come back as a recommendation, so only the user's move counts.
+
+    Parameters
+    ----------
+    item : id or None
+        Of those without which the rank is above k, the one without which it is greatest; None where
+        there is none, or where the item is not in the top k to begin with.
+    rank_with : int
+        With all of the user's items; it can differ from the rank at the trained position.
+    rank_without : int or None
+    k : int
+    examined, liked : int
+        How many of the user's items were taken away, one at a time, those nearest to the item
+        explained first; and how many the user has.
+    """
+
+    item: Id | None
+    rank_with: int
+    rank_without: int | None
+    k: int
+    examined: int
+    liked: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What stands behind one recommendation.
+
+    Parameters
+    ----------
+    model : str
+    user : id or None
+        None for a newcomer.
+    item : id
+    d2 : float
+        d² between user and item.
+    rank, candidates : int
+        Its rank, from 1, among the items that the user does not have (and itself), and their
+        number.
+    k : int
+        The length of the list that is spoken of.
+    seen : bool
+        Whether the user has the item.
+    popularity : Popularity
+        Of the item.
+    reasons : tuple of Reason
+        The items nearest to it among the others that the user has, nearest first.
+    triple : Triple or None
+        None where no item is ranked after it.
+    counterfactual : Counterfactual or None
+        None where the model cannot place a newcomer, the user has fewer than two items, or has the
+        item already, or none was to be examined.
+    """
+
+    model: str
+    user: Id | None
+    item: Id
+    d2: float
+    rank: int
+    candidates: int
+    k: int
+    seen: bool
+    popularity: Popularity
+    reasons: tuple[Reason, ...]
+    triple: Triple | None
+    counterfactual: Counterfactual | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, and the `sentence`."""
+        return {**asdict(self), "reasons": [asdict(one) for one in self.reasons],
+                "sentence": self.sentence()}  # fmt: skip
+
+    def sentence(self, titles: Titles = None) -> str:
+        """Say it in a few sentences.
+
+        Parameters
+        ----------
+        titles : mapping of id to str, optional
+            What items are called; one without a title is called by its id.
+        """
+        return " ".join(_said(self, titles))
+
+    def _repr_html_(self) -> str:
+        return _page(self)
+
+
+def _said(why: Explanation, titles: Titles) -> list[str]:
+    def name(item: Id) -> str:
+        return _name(item, titles)
+
+    whom = "this newcomer" if why.user is None else f"user {why.user}"
+    if why.seen:
+        head = f"{name(why.item)} is among the items that {whom} has already"
+    elif why.rank <= why.k:
+        head = f"{name(why.item)} is number {why.rank:,} for {whom}"
+    else:
+        head = (
+            f"{name(why.item)} is not in the top {why.k:,} for {whom}, but number {why.rank:,} of"
+            f" {why.candidates:,}"
+        )
+    head += f", at a squared distance of {why.d2:.3f}"
+    if why.reasons:
+        near = [f"{name(one.item)} ({one.d2_item:.3f})" for one in why.reasons[:3]]
+        head += f"; closest among what they have: {_listed(near)}"
+    said = [head + "."]
+    crowd = why.popularity
+    said.append(
+        f"{crowd.share:.1%} of all users have it ({crowd.count:,}; number {crowd.rank:,} by"
+        " popularity)."
+    )
+    other = why.counterfactual
+    if other is not None and other.item is not None:
+        anew = "" if why.rank == other.rank_with else "Placed anew by what they have, "
+        said.append(
+            f"{anew}it is number {other.rank_with:,}; without {name(other.item)} it would be number"
+            f" {other.rank_without:,}, out of the top {other.k:,}."
+        )
+    elif other is not None and other.rank_with <= other.k:
+        whole = other.examined == other.liked
+        among = "their items" if whole else f"the {other.examined:,} nearest of their items"
+        said.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
+    return [one[0].upper() + one[1:] for one in said]
+
+
+def _page(why: Explanation) -> str:
+    """Return the sentence, with the reasons and the triple as tables."""
+    parts = [f"<p>{escape(why.sentence())}</p>"]
+    if why.reasons:
+        rows = [(one.item, one.d2_item, one.d2_user, one.rank_without) for one in why.reasons]
+        parts.append(_table(("has", "d² to the item", "d² to the user", "rank without it"), rows))
+    if why.triple is not None:
+        one = why.triple
+        sides = [
+            ("user's", one.d2_uv, one.d2_un, one.user_margin, one.user_hinge),
+            ("item's", one.d2_uv, one.d2_vn, one.item_margin, one.item_hinge),
+        ]
+        head = ("hinge", "d²(u,v)", f"d² to v⁻ = {one.negative}", "margin", "value")
+        parts.append(_table(head, sides))
+    return f'<div class="trimetric-explanation">{"".join(parts)}</div>'
+
+
+def _table(head: tuple, rows: list[tuple]) -> str:
+    def cells(tag: str, values: tuple) -> str:
+        return "".join(f"<{tag}>{escape(_cell(value))}</{tag}>" for value in values)
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _name(item: Id, titles: Titles) -> str:
+    title = None if titles is None else titles.get(item)
+    return f"item {item}" if title is None else f"“{title}”"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
