@@ -309,6 +309,8 @@ class Contract:
         if "fold-in" not in model.capabilities:
             with pytest.raises(Unsupported, match="new user without being trained again"):
                 model.recommend_for(items)
+            with pytest.raises(Unsupported, match="new user without being trained again"):
+                model.explain_for(items, data.item_ids.values[5])
             return
         before = learned(model)
         answer = model.recommend_for(items, k=4)
@@ -317,6 +319,18 @@ class Contract:
         assert not set(answer["item"]) & set(items)
         assert answer["score"].is_sorted()
         assert learned(model) == before
+
+    def test_explanations(self, model: Recommender, data: tm.Interactions) -> None:
+        """Models explain the list they give, or refuse to."""
+        user = data.user_ids.values[0]
+        found = model.recommend([user], k=3)
+        if "metric space" not in model.capabilities:
+            with pytest.raises(Unsupported, match="cannot say why"):
+                model.explain(user, found["item"][0])
+            return
+        for _, item, rank, score in found.rows():
+            why = model.explain(user, item)
+            assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(score), False)
 
     def test_search_space(self, name: str) -> None:
         """What tuning may try, the model takes."""

@@ -14,7 +14,16 @@ import pytest
 import trimetric as tm
 from command import COMMAND, document, done, environment, refused, tensors, trimetric
 
-COMMANDS = ("demo", "fit", "evaluate", "recommend", "similar-items", "similar-users", "data")
+COMMANDS = (
+    "demo",
+    "fit",
+    "evaluate",
+    "recommend",
+    "similar-items",
+    "similar-users",
+    "explain",
+    "data",
+)
 
 
 @pytest.fixture(scope="module")

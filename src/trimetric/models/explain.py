@@ -121,9 +121,7 @@ def _popularity(seen: Csr, item: int, n_items: int) -> Popularity:
     return Popularity(count, 1 + int((counts > count).sum()), count / max(users, 1))
 
 
-def _triple(
-    model: Any, who: Liker, item: int, behind: np.ndarray, to_user: np.ndarray
-) -> Triple:
+def _triple(model: Any, who: Liker, item: int, behind: np.ndarray, to_user: np.ndarray) -> Triple:
     """Equation (6) for the user, the item and the one ranked just after it."""
     negative = int(behind[np.argmin(to_user[behind])])
     [d_vn] = _distances(model.items[item], model.items[negative : negative + 1]).tolist()

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
+
+from trimetric import notebook
 
 Id = int | str
 Titles = Mapping[Id, str] | None
@@ -152,6 +153,16 @@ class Explanation:
     triple: Triple | None
     counterfactual: Counterfactual | None
 
+    @property
+    def items(self) -> list[Id]:
+        """All items that are spoken of, each once."""
+        others = [one.item for one in self.reasons]
+        if self.triple is not None:
+            others.append(self.triple.negative)
+        if self.counterfactual is not None and self.counterfactual.item is not None:
+            others.append(self.counterfactual.item)
+        return list(dict.fromkeys([self.item, *others]))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, and the `sentence`."""
         return {**asdict(self), "reasons": [asdict(one) for one in self.reasons],
@@ -211,33 +222,21 @@ def _said(why: Explanation, titles: Titles) -> list[str]:
 
 def _page(why: Explanation) -> str:
     """Return the sentence, with the reasons and the triple as tables."""
-    parts = [f"<p>{escape(why.sentence())}</p>"]
+    parts = [notebook.note(why.sentence())]
     if why.reasons:
-        rows = [(one.item, one.d2_item, one.d2_user, one.rank_without) for one in why.reasons]
-        parts.append(_table(("has", "d² to the item", "d² to the user", "rank without it"), rows))
+        rows = [(str(one.item), one.d2_item, one.d2_user, one.rank_without) for one in why.reasons]
+        head = ("has", "d² to the item", "d² to the user", "rank without it")
+        parts.append(notebook.table(head, rows))
     if why.triple is not None:
         one = why.triple
         sides = [
             ("user's", one.d2_uv, one.d2_un, one.user_margin, one.user_hinge),
             ("item's", one.d2_uv, one.d2_vn, one.item_margin, one.item_hinge),
         ]
-        head = ("hinge", "d²(u,v)", f"d² to v⁻ = {one.negative}", "margin", "value")
-        parts.append(_table(head, sides))
-    return f'<div class="trimetric-explanation">{"".join(parts)}</div>'
-
-
-def _table(head: tuple, rows: list[tuple]) -> str:
-    def cells(tag: str, values: tuple) -> str:
-        return "".join(f"<{tag}>{escape(_cell(value))}</{tag}>" for value in values)
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        behind = f"d² to v⁻ = {one.negative}"
+        parts.append(notebook.table(("hinge", "d²(u,v)", behind, "margin", "value"), sides))
+    whom = "a newcomer" if why.user is None else f"user {why.user}"
+    return notebook.card(f"Item {why.item} for {whom}", {}, *parts)
 
 
 def _name(item: Id, titles: Titles) -> str:
