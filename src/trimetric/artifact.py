@@ -51,11 +51,14 @@ class Loaded:
         The plain JSON values saved with it.
     tensors : dict of str to ndarray
         Fresh, writable, C-contiguous arrays by name.
+    checksum : str
+        SHA-256 of all that the manifest says, the tensors' own included.
     """
 
     kind: str
     meta: dict[str, Any]
     tensors: dict[str, np.ndarray]
+    checksum: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class _Manifest:
     file: str
     size: int
     sha256: str
+    checksum: str
 
 
 def save(
@@ -143,7 +147,7 @@ def load(folder: str | Path, kind: str | None = None, manifest: str = "model.jso
     while True:
         head = _head(path, kind)
         try:
-            return Loaded(head.kind, head.meta, _read_tensors(path.parent, head))
+            return Loaded(head.kind, head.meta, _read_tensors(path.parent, head), head.checksum)
         except ArtifactError:
             # Another process may have saved between the two reads; then there is a new manifest.
             if _read_manifest(path) == head:
@@ -347,7 +351,8 @@ def _read_manifest(path: Path) -> _Manifest:
             f"pip install --upgrade 'trimetric>={wrote}'"
         )
     try:
-        if whole.pop("checksum") != _checksum(whole) or type(version) is not int or version < 1:
+        checksum = whole.pop("checksum")
+        if checksum != _checksum(whole) or type(version) is not int or version < 1:
             raise ValueError
         file = whole["file"]
         head = _Manifest(
@@ -360,6 +365,7 @@ def _read_manifest(path: Path) -> _Manifest:
             file=file["name"],
             size=int(file["size"]),
             sha256=file["sha256"],
+            checksum=checksum,
         )
         if head.file != _tensors_name(head.sha256) or not _TENSORS_NAME.fullmatch(
             head.file.encode()

@@ -62,7 +62,8 @@ def ranked_frame(
 
 def rows_of(source: Csr, users: np.ndarray) -> Csr:
     """Return the lists of `users` (row numbers, any order, repeats allowed) as a new Csr."""
-    counts = source.counts[users]
+    users = users.astype(np.int64)
+    counts = source.indptr[users + 1] - source.indptr[users]
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     place = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - source.indptr[users], counts)
     return Csr(indptr, source.items[place])

@@ -7,10 +7,12 @@ compared by `squared_distance`, equal to the last bit everywhere. The result is 
 force over all d², ties by item number, whatever the tiles and threads.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from trimetric.engine.lanes import (
     RUN,
@@ -37,9 +39,26 @@ class _Shortlist(NamedTuple):
     slack: np.ndarray  # float32[b]: twice the rounding bound of G
 
 
+class Prepared(NamedTuple):
+    """Points laid out once for any number of calls of `top_k`: see `prepared`."""
+
+    points: np.ndarray  # float32[n, padded d]
+    factors: np.ndarray  # float32[n, d + 1]: (v, −‖v‖²/2)
+    largest: float  # of all ‖v‖
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def prepared(points: np.ndarray) -> Prepared:
+    """Lay out points, float32 (n, d), so that `top_k` need not do so at each call."""
+    laid_out = padded_table(points)
+    return Prepared(laid_out, *_factors(laid_out, points.shape[1]))
+
+
 def top_k(
     queries: np.ndarray,
-    points: np.ndarray,
+    points: np.ndarray | Prepared,
     k: int,
     excluded: tuple[np.ndarray, np.ndarray] | None = None,
     threads: int | None = None,
@@ -48,7 +67,8 @@ def top_k(
 
     Parameters
     ----------
-    queries, points : float32 (m, d), (n, d)
+    queries : float32 (m, d)
+    points : float32 (n, d), or Prepared
     k : int
         At least 1.
     excluded : (indptr int64 (m + 1), items int32 ascending within a query), optional
@@ -63,16 +83,15 @@ def top_k(
     distances : float32, same shape
         d², equation (1); NaN where `items` is -1.
     """
-    m, n = len(queries), len(points)
+    space = points if isinstance(points, Prepared) else prepared(points)
+    m, n = len(queries), len(space)
     k, threads = min(k, n), thread_count(threads)
     items = np.full((m, k), -1, dtype=np.int32)
     distances = np.full((m, k), np.nan, dtype=np.float32)
     if k == 0:
         return items, distances
     indptr, hidden = excluded or (np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
-    points = padded_table(points)
-    factors, largest = _factors(points, queries.shape[1])
-    with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
+    with Team(threads) as team, _blas(threads):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
             q = padded_table(queries[block])
@@ -81,13 +100,13 @@ def top_k(
                 np.zeros((len(q), k + _SPARE), dtype=np.int32),
                 np.zeros((len(q), k + _SPARE), dtype=np.float32),
                 np.zeros(len(q), dtype=np.int64),
-                2 * _slack(q, largest),
+                2 * _slack(q, space.largest),
             )
             bounds = indptr[block.start : block.stop + 1]
-            for first, scores in _tiles(q, factors):
+            for first, scores in _tiles(q, space.factors):
                 _share(team, len(q), _shorten, first, scores, (bounds, hidden), shortlist)
             _share(
-                team, len(q), _finish, (q, points), (bounds, hidden), shortlist,
+                team, len(q), _finish, (q, space.points), (bounds, hidden), shortlist,
                 (items[block], distances[block]),
             )  # fmt: skip
     return items, distances
@@ -119,7 +138,7 @@ def held_out_ranks(
     ranks = np.ones(len(held[1]), dtype=np.int32)
     points = padded_table(points)
     factors, largest = _factors(points, queries.shape[1])
-    with Team(threads) as team, threadpool_limits(threads, user_api="blas"):
+    with Team(threads) as team, _blas(threads):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
             q = padded_table(queries[block])
@@ -139,6 +158,20 @@ def pair_distances(
     out = np.empty(len(rows), dtype=np.float32)
     _pairs(padded_table(queries), padded_table(points), rows, columns, out)
     return out
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Find the thread pools of the process once: that takes longer than a small product."""
+    return ThreadpoolController()
+
+
+def _blas(threads: int) -> AbstractContextManager:
+    """Let BLAS use so many threads for a while, unless it does already."""
+    found = _libraries().select(user_api="blas")
+    if all(one.num_threads == threads for one in found.lib_controllers):
+        return nullcontext()
+    return found.limit(limits=threads)
 
 
 def _factors(points: np.ndarray, dim: int) -> tuple[np.ndarray, float]:

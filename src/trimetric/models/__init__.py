@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trimetric.errors import ArtifactError, ParameterError
 
 if TYPE_CHECKING:
+    from trimetric.artifact import Loaded
     from trimetric.models.base import Recommender
 
 REGISTRY = {
@@ -77,7 +78,11 @@ def load(folder: str | Path) -> "Recommender":
     """
     from trimetric import artifact
 
-    loaded = artifact.load(folder, "model")
+    return revived(artifact.load(folder, "model"), folder)
+
+
+def revived(loaded: "Loaded", folder: str | Path) -> "Recommender":
+    """Make the model out of what `artifact.load` found in `folder`: see `load`."""
     name = str(loaded.meta.get("model"))
     if name not in REGISTRY:
         raise ArtifactError(

@@ -1,0 +1,61 @@
+"""`trimetric serve`: answer over HTTP, with the explorer page."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from trimetric.cli.options import Quiet
+from trimetric.cli.output import note
+from trimetric.errors import MissingExtra
+
+
+def serve(
+    models: Annotated[list[str], Argument(metavar="MODEL...", help="Folders of saved models.")],
+    items: Annotated[
+        str | None,
+        Option(help="A table of items: item, title, picture (https) and whatever else to show."),
+    ] = None,
+    host: Annotated[str, Option(help="Where to listen; others need a key.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="0 takes any free one.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        Option(envvar="TRIMETRIC_API_KEY", help="What callers must show.", show_envvar=True),
+    ] = None,
+    open_: Annotated[bool, Option("--open", help="Serve other machines without a key.")] = False,
+    no_watch: Annotated[
+        bool, Option("--no-watch", help="Do not look for newer artifacts; SIGHUP still does.")
+    ] = False,
+    access_log: Annotated[bool, Option("--access-log", help="Log each request.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Serve models over HTTP, with a page to explore them.
+
+    Until SIGTERM or Ctrl-C; a newer artifact saved into a folder takes over by itself.
+    """
+    try:
+        from trimetric.serve import logs
+        from trimetric.serve.run import serve as run
+        from trimetric.serve.settings import Settings
+    except ImportError as error:
+        raise MissingExtra(
+            f"serve needs {error.name}, which is not installed: pip install 'trimetric[serve]'"
+        ) from None
+    settings = Settings(
+        models=tuple(map(Path, models)),
+        items=None if items is None else Path(items),
+        host=host,
+        port=port,
+        api_key=api_key or None,
+        open=open_,
+        watch=not no_watch,
+        access_log=access_log,
+        quiet=quiet,
+    )
+    logs.to_standard_error(quiet)
+
+    def announce(url: str) -> None:
+        if not quiet:
+            note(f"trimetric serves {', '.join(models)} at {url} (Ctrl-C stops)")
+
+    run(settings, announce)

@@ -1,0 +1,109 @@
+"""The items table: titles, pictures and whatever else people should see of an item."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from trimetric.data import files
+from trimetric.errors import DataError
+
+ID_COLUMNS = ("item", "id", "item_id")
+TAKEN = ("user", "rank", "score", "popularity", "margin", "activity")
+
+
+class ItemsTable:
+    """Columns to show of each item, found by its id's text, so that 7 and "7" are one.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Column item, and those to show.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        keys = frame["item"].cast(pl.String).to_list()
+        self._row = {key: row for row, key in enumerate(keys)}
+        self._shown = frame.drop("item")
+        self.columns = self._shown.columns
+        self.has_pictures = "picture" in self.columns
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def of(self, item: int | str) -> dict[str, Any]:
+        """Return what is known of an item, without empty cells."""
+        row = self._row.get(str(item))
+        if row is None:
+            return {}
+        return {name: v for name, v in self._shown.row(row, named=True).items() if v is not None}
+
+    def titles(self, items: pl.Series) -> pl.Series | None:
+        """Return the titles of items, null where there is none; None without such a column."""
+        if "title" not in self.columns:
+            return None
+        rows = [self._row.get(key) for key in items.cast(pl.String).to_list()]
+        return self._shown["title"].gather(pl.Series(rows, dtype=pl.Int64))
+
+
+NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
+
+
+def read(path: Path) -> ItemsTable:
+    """Read a csv, tsv, jsonl or parquet file: item (or id), title, picture (https), and others.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, has no column of ids, repeats or lacks one, has a column that an
+        answer has too, or a picture that is no https address.
+    """
+
+    def pick(columns: list[str]) -> dict[str, str]:
+        found = next((name for name in ID_COLUMNS if name in columns), None)
+        if found is None:
+            raise DataError(
+                f"{path} has no column {' or '.join(ID_COLUMNS)}; there are {', '.join(columns)}"
+            )
+        taken = next((name for name in columns if name != found and name in (*TAKEN, "item")), None)
+        if taken:
+            raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
+        return {"item": found, **{name: name for name in columns if name != found}}
+
+    frame, _ = files.load(path, pick)
+    ids = frame["item"]
+    if ids.dtype.is_float() and (ids.drop_nulls() == ids.drop_nulls().round()).all():
+        ids = ids.cast(pl.Int64)
+    if not (ids.dtype.is_integer() or ids.dtype == pl.String):
+        raise DataError(f"{path}: ids must be whole numbers or text, got {ids.dtype}")
+    if ids.null_count():
+        row = int(ids.is_null().arg_true()[0]) + 1
+        raise DataError(f"{path}: row {row} has no id; give each item its own")
+    if ids.n_unique() != len(ids):
+        twice = ids.filter(ids.is_duplicated())[0]
+        raise DataError(f"{path}: item {twice!r} is there twice; keep one row an item")
+    frame = frame.with_columns(ids.alias("item"))
+    return ItemsTable(_checked(frame.with_columns(_plain(column) for column in frame), path))
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Return a column as JSON has it: numbers, booleans and lists as they are, the rest as text."""
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String):
+        return column
+    if isinstance(column.dtype, pl.List):
+        return column.cast(pl.List(pl.String), strict=False)
+    return column.cast(pl.String, strict=False)
+
+
+def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    if "title" in frame.columns:
+        frame = frame.with_columns(pl.col("title").cast(pl.String))
+    if "picture" in frame.columns:
+        frame = frame.with_columns(pl.col("picture").cast(pl.String).replace("", None))
+        odd = frame.filter(~pl.col("picture").str.starts_with("https://"))
+        if len(odd):
+            raise DataError(
+                f"{path}: the picture of item {odd['item'][0]!r} is {odd['picture'][0]!r};"
+                " pictures must be https:// addresses"
+            )
+    return frame

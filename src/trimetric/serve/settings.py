@@ -1,0 +1,95 @@
+"""What a server is told, and the limits that keep one client from taking it all."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trimetric.errors import ParameterError
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may take.
+
+    Parameters
+    ----------
+    connections : int
+        Open at a time; one more is told 503 and closed.
+    head_bytes, body_bytes : int
+        Of a request: 431 and 413 above them, and the connection is closed.
+    head_seconds, body_seconds : float
+        From the first byte to the last of each: 408, and the connection is closed. The head's
+        counts from the opening of a connection.
+    send_seconds : float
+        For which an answer may wait for a client that does not read it.
+    idle_seconds : int
+        For which a connection is kept open between requests.
+    grace_seconds : float
+        After a signal to stop, how long connections may still send a request.
+    drain_seconds : float
+        After a signal to stop, how long answers may take; what is open then is cut off.
+    """
+
+    connections: int = 1024
+    head_bytes: int = 32 * 1024
+    body_bytes: int = 1024 * 1024
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    send_seconds: float = 30.0
+    idle_seconds: int = 15
+    grace_seconds: float = 1.0
+    drain_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < float("inf"):
+                raise ParameterError(f"{name} must be above 0 and finite, got {value}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to serve, and where.
+
+    Parameters
+    ----------
+    models : tuple of Path
+        Folders of saved models; each is served under its folder's name, the first by default.
+    items : Path, optional
+        A table of titles, pictures and more: see `items.read`.
+    host, port : str, int
+        Where to listen; port 0 takes any free one.
+    api_key : str, optional
+        What callers must show.
+    open : bool
+        Serve other machines without a key.
+    watch : bool
+        Look for newer artifacts every second.
+    access_log, quiet : bool
+        Log each request; log nothing but warnings and errors.
+    limits : Limits
+    """
+
+    models: tuple[Path, ...]
+    items: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_key: str | None = None
+    open: bool = False
+    watch: bool = True
+    access_log: bool = False
+    quiet: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ParameterError("give at least one folder of a saved model")
+        if not 0 <= self.port <= 65535:
+            raise ParameterError(f"port must be in 0..65535, got {self.port}; 8000 is usual")
+        if self.api_key is not None and (not self.api_key or not self.api_key.isascii()):
+            raise ParameterError("the API key must be ASCII text of at least one character")
+        if self.host not in LOCAL and not self.api_key and not self.open:
+            raise ParameterError(
+                f"host {self.host!r} lets other machines in; set an API key (--api-key, or"
+                " TRIMETRIC_API_KEY), or say --open to serve anyone"
+            )
