@@ -99,7 +99,7 @@ def explain(site: Site, asked: schemas.ExplainQuery) -> Any:
     [user], _ = _ids(snapshot, "user", [asked.user])
     [item], _ = _ids(snapshot, "item", [asked.item])
     found = _offered(snapshot, "explain")(user, item, threads=1)
-    return {**_who(snapshot), **_explained(snapshot, found)}
+    return {**_explained(snapshot, found), **_who(snapshot)}
 
 
 def explain_for(site: Site, asked: schemas.ExplainForBody) -> Any:
@@ -108,7 +108,7 @@ def explain_for(site: Site, asked: schemas.ExplainForBody) -> Any:
     given, _ = _ids(snapshot, "item", asked.items)
     [item], _ = _ids(snapshot, "item", [asked.item])
     found = _offered(snapshot, "explain_for")(given, item, weights=asked.weights, threads=1)
-    return {**_who(snapshot), **_explained(snapshot, found)}
+    return {**_explained(snapshot, found), **_who(snapshot)}
 
 
 def user(site: Site, asked: schemas.UserQuery) -> Any:
