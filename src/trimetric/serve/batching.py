@@ -100,9 +100,8 @@ def answers(batch: list[Asked]) -> "list[bytes | Exception]":
 def _answers(batch: list[Asked]) -> "list[bytes | Exception]":
     snapshot, users = batch[0].snapshot, batch[0].snapshot.users
     ids = [users.parse(asked.user) for asked in batch]
-    rows = np.array([users.row(one) for one in ids], dtype=np.int32)
-    # A user without interactions has a row, but a position that nothing has moved.
-    known = np.flatnonzero((rows >= 0) & (snapshot.activity[rows] > 0))
+    rows = np.array([snapshot.known_user(one) for one in ids], dtype=np.int32)
+    known = np.flatnonzero(rows >= 0)
     found, scores = snapshot.nearest(
         rows[known], max(asked.k for asked in batch), batch[0].exclude_seen
     )

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import UnknownIds
-from trimetric.serve import schemas
+from trimetric.serve import maps, schemas
+from trimetric.serve.lists import popular, ranked
 from trimetric.serve.site import Refusal, Reply, Site
 from trimetric.serve.snapshot import Lists, Snapshot, encode, known_rows
 
@@ -29,32 +30,29 @@ async def recommend(site: Site, asked: schemas.RecommendQuery) -> Reply:
 def recommend_many(site: Site, asked: schemas.RecommendBody) -> Any:
     """Recommend items to many users, with lists of items to allow or to deny."""
     snapshot = site.snapshot(asked.model)
-    model, parse = snapshot.model, snapshot.users.parse
-    users = [parse(one) if isinstance(one, str) else one for one in asked.users]
-    filters = {
-        name: _ids(snapshot, "item", ids)[0]
-        for name, ids in (("allow", asked.allow), ("deny", asked.deny))
-        if ids is not None
-    }
-    if filters:
-        raise Refusal(422, "allow and deny are not offered yet")
-    distinct = list(dict.fromkeys(users))
-    found = _or_refuse(snapshot, model.recommend)(
-        distinct, asked.k, exclude_seen=asked.exclude_seen, on_unknown=asked.on_unknown, threads=1
-    )
-    lists = {one: b"[]" for one in distinct}
-    for (one,), rows in found.group_by("user", maintain_order=True):
-        items = model.item_ids.encode(rows["item"])
-        lists[one] = snapshot.listed(items, rows["score"].fill_null(float("nan")).to_numpy())
-    skipped = set()
-    if asked.on_unknown == "skip":
-        rows = [snapshot.users.row(one) for one in distinct]
-        pairs = zip(distinct, rows, strict=True)
-        skipped = {one for one, row in pairs if row < 0 or snapshot.activity[row] == 0}
+    if len(asked.users) * asked.k > schemas.MAX_CELLS:
+        raise Refusal(
+            422,
+            f"{len(asked.users)} users with k {asked.k} are above {schemas.MAX_CELLS} items;"
+            " ask for fewer at a time",
+        )
+    allow = None if asked.allow is None else _rows(snapshot, asked.allow)
+    deny = _rows(snapshot, asked.deny or [])
+    users = [snapshot.users.parse(one) for one in asked.users]
+    rows = np.array([snapshot.known_user(one) for one in users], dtype=np.int32)
+    strangers = [one for one, row in zip(users, rows, strict=True) if row < 0]
+    if strangers and asked.on_unknown == "error":
+        remedy = "the model was not trained on them; on_unknown can be popular or skip"
+        raise unknown(snapshot, UnknownIds("user", strangers, remedy))
+    known = np.unique(rows[rows >= 0])
+    found = ranked(snapshot, known, asked.k, asked.exclude_seen, allow, deny)
+    lists = {row: snapshot.listed(*one) for row, one in zip(known.tolist(), found, strict=True)}
+    if strangers and asked.on_unknown == "popular":
+        lists[-1] = snapshot.listed(*popular(snapshot, asked.k, allow, deny))
     parts = [
-        b'{"user":%b,"recommendations":%b}' % (encode(one), lists[one])
-        for one in users
-        if one not in skipped
+        b'{"user":%b,"recommendations":%b}' % (encode(one), lists[row])
+        for one, row in zip(users, rows.tolist(), strict=True)
+        if row in lists
     ]
     return _named(snapshot, b'"results":[%b]' % b",".join(parts))
 
@@ -98,7 +96,7 @@ def explain(site: Site, asked: schemas.ExplainQuery) -> Any:
     snapshot = site.snapshot(asked.model)
     [user], _ = _ids(snapshot, "user", [asked.user])
     [item], _ = _ids(snapshot, "item", [asked.item])
-    found = _offered(snapshot, "explain")(user, item, threads=1)
+    found = _or_refuse(snapshot, snapshot.model.explain)(user, item, threads=1)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 
@@ -107,7 +105,8 @@ def explain_for(site: Site, asked: schemas.ExplainForBody) -> Any:
     snapshot = site.snapshot(asked.model)
     given, _ = _ids(snapshot, "item", asked.items)
     [item], _ = _ids(snapshot, "item", [asked.item])
-    found = _offered(snapshot, "explain_for")(given, item, weights=asked.weights, threads=1)
+    explained = _or_refuse(snapshot, snapshot.model.explain_for)
+    found = explained(given, item, weights=asked.weights, threads=1)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 
@@ -170,6 +169,19 @@ def items(site: Site, asked: schemas.SearchQuery) -> Any:
 def models(site: Site, asked: None) -> Any:
     """List what is served; the first is the default."""
     return {"models": [card(snapshot) for snapshot in site.shelf.snapshots.values()]}
+
+
+def space_map(site: Site, asked: schemas.Query) -> Any:
+    """Give the map of the space; the first to ask is told that it is being made."""
+    snapshot = site.snapshot(asked.model)
+    if "metric space" not in snapshot.model.capabilities:
+        raise Refusal(422, f"{snapshot.model.name} is no metric space; nothing to map")
+    found = maps.of(snapshot)
+    if found.failed:
+        raise Refusal(422, f"the map of {snapshot.name} could not be made; the log says why")
+    if found.answer is None:
+        return {"status": "computing", **_who(snapshot)}
+    return Reply(200, found.answer)
 
 
 def margins(site: Site, asked: schemas.Query) -> Any:
@@ -293,16 +305,14 @@ def _or_refuse(snapshot: Snapshot, work: Any) -> Any:
     return guarded
 
 
-def _offered(snapshot: Snapshot, name: str) -> Any:
-    work = getattr(snapshot.model, name, None)
-    if work is None:
-        raise Refusal(422, f"{snapshot.model.name} does not offer {name}")
-    return _or_refuse(snapshot, work)
-
-
 def _neighbours(snapshot: Snapshot, kind: str, rows: np.ndarray, k: int) -> Lists:
     found, scores = snapshot.model._neighbours(kind, rows, k, 1)
     return found, snapshot.model._shown_score(scores)
+
+
+def _rows(snapshot: Snapshot, ids: Any) -> np.ndarray:
+    """Return the rows of items, ascending, each once."""
+    return np.unique(_ids(snapshot, "item", ids)[1])
 
 
 def _margin(snapshot: Snapshot, kind: str, row: int) -> float | None:
@@ -319,4 +329,7 @@ def _named(snapshot: Snapshot, rest: bytes) -> Reply:
 
 
 def _explained(snapshot: Snapshot, found: Any) -> Mapping[str, Any]:
-    return {"sentence": found.sentence, **found.to_dict()}
+    titles = {one: snapshot.items.of(one).get("title") for one in found.items}
+    called = {one: title for one, title in titles.items() if title is not None}
+    named = {"titles": {str(one): title for one, title in called.items()}} if called else {}
+    return {**found.to_dict(), "sentence": found.sentence(called), **named}

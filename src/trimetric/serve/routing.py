@@ -69,6 +69,7 @@ ROUTES = [
     Route("/v1/item", handlers.item, sc.ItemQuery, None, sc.Item),
     Route("/v1/users", handlers.users, sc.SearchQuery, None, sc.FoundUsers),
     Route("/v1/items", handlers.items, sc.SearchQuery, None, sc.FoundItems),
+    Route("/v1/map", handlers.space_map, sc.Query, None, sc.Map),
     Route("/v1/margins", handlers.margins, sc.Query, None, sc.Margins),
     Route("/v1/training", handlers.training, sc.Query, None, sc.Training),
     Route("/v1/summary", handlers.summary, sc.Query, None, sc.Summary),

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 MAX_K = 1000
 MAX_IDS = 1000  # in one request
+MAX_CELLS = 100_000  # users × k in one request
 MAX_FILTER = 10_000  # ids in an allow or deny list
 MAX_CHARS = 1024  # of an id or a search
 MAX_PAGE = 1000
@@ -311,6 +312,28 @@ class Summary(Answer):
     density: float
     per_user: Spread
     per_item: Spread
+
+
+class Places(Struct, omit_defaults=True):
+    """Where points are on the map; titles are null where an item has none."""
+
+    ids: list[int | str]
+    x: list[float]
+    y: list[float]
+    popularity: list[int] = msgspec.field(default_factory=list)
+    activity: list[int] = msgspec.field(default_factory=list)
+    titles: list[str | None] = msgspec.field(default_factory=list)
+
+
+class Map(Answer, omit_defaults=True):
+    """A map of the space, with what it keeps of it; all but status is left out until it is made."""
+
+    status: Literal["ready", "computing"]
+    method: str = ""
+    quality: dict[str, float] = msgspec.field(default_factory=dict)
+    sampled: bool = False
+    items: Places | None = None
+    users: Places | None = None
 
 
 class Status(Struct):

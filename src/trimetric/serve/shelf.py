@@ -112,14 +112,17 @@ def look(folder: Path) -> tuple:
 async def watch(shelf: Shelf, asked: asyncio.Event, poll: bool) -> None:
     """Swap models as their artifacts change: when asked to, and every second if `poll`."""
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, thread_name_prefix="load") as loader:
+    loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+    try:
         while True:
             try:
                 await asyncio.wait_for(asked.wait(), LOOK_SECONDS if poll else None)
                 asked.clear()
-                names = list(shelf.folders)
                 shelf.changed()
+                names = list(shelf.folders)
             except TimeoutError:
                 names = shelf.changed()
             for name in names:
                 await loop.run_in_executor(loader, shelf.replace, name)
+    finally:
+        loader.shutdown(wait=False, cancel_futures=True)

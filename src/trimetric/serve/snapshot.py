@@ -48,6 +48,7 @@ class Snapshot:
         self.named = b'"model":%b,"version":%b' % (encode(name), encode(version))
         self._fragments: list[bytes | None] = [None] * len(model.item_ids)
         self.quick = False
+        self.map: Any = None  # see `maps`
 
     @cached_property
     def activity(self) -> np.ndarray:
@@ -64,6 +65,12 @@ class Snapshot:
         """Finds users and items by what people type."""
         ids = self.model.user_ids, self.model.item_ids
         return Search(ids, (self.activity, self.popularity), self.items)
+
+    def known_user(self, one: int | str) -> int:
+        """Return the row of a user that the model was trained on, −1 for any other."""
+        # A user without interactions has a row, but a position that nothing has moved.
+        row = self.users.row(one)
+        return row if row >= 0 and self.activity[row] > 0 else -1
 
     def nearest(self, users: np.ndarray, k: int, exclude_seen: bool) -> "Lists":
         """Rank items for rows of users, on one thread."""
@@ -116,16 +123,16 @@ class Lookup:
         texts = () if self.is_int else vocabulary.values.to_list()
         self._rows = {text: row for row, text in enumerate(texts)}
 
-    def parse(self, text: str) -> int | str:
-        """Read an id typed as text, as `Vocabulary.parse` does."""
-        if self.is_int and len(text) <= 20:
+    def parse(self, one: int | str) -> int | str:
+        """Read an id that may be typed as text, as `Vocabulary.parse` does."""
+        if self.is_int and isinstance(one, str) and len(one) <= 20:
             try:
-                number = int(text)
+                number = int(one)
             except ValueError:
-                return text
-            if str(number) == text:
+                return one
+            if str(number) == one:
                 return number
-        return text
+        return one
 
     def row(self, one: int | str) -> int:
         """Return the row of an id, −1 if it is unknown."""
@@ -170,6 +177,7 @@ def warm_up(snapshot: Snapshot) -> None:
         took = time.perf_counter() - began
     snapshot.quick = took < QUICK_SECONDS
     item = model.seen.items[:1]
+    model.score_rows(users[:1], item)
     if "similar items" in model.capabilities:
         model._neighbours("item", item, 2, 1)
     if "fold-in" in model.capabilities:
@@ -184,7 +192,7 @@ def known_rows(kind: str, lookup: Lookup, ids: Iterable[Any]) -> tuple[list[int 
     UnknownIds
         Names those that the model does not know.
     """
-    parsed = [lookup.parse(one) if isinstance(one, str) else one for one in ids]
+    parsed = [lookup.parse(one) for one in ids]
     rows = np.array([lookup.row(one) for one in parsed], dtype=np.int32)
     unknown = [one for one, row in zip(parsed, rows, strict=True) if row < 0]
     if unknown:

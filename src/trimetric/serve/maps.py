@@ -1,0 +1,81 @@
+"""The map of each snapshot's space: made once, in a thread of its own, when first asked for."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+from trimetric.projection import METHOD, project
+from trimetric.serve.snapshot import Snapshot, encode
+
+log = logging.getLogger("trimetric.serve")
+_lock = threading.Lock()
+
+
+class Map:
+    """A map being made, or made.
+
+    Attributes
+    ----------
+    answer : bytes or None
+        Its JSON once it is made.
+    failed : bool
+        It could not be made; the log says why.
+    """
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+        self.failed = False
+
+
+def of(snapshot: Snapshot) -> Map:
+    """Return the map of a snapshot, and start to make it if nobody has."""
+    with _lock:
+        found = snapshot.map
+        if found is None:
+            found = snapshot.map = Map()
+            # A daemon: a server that is told to stop does not wait for a map.
+            threading.Thread(target=_make, args=(snapshot, found), daemon=True).start()
+    return found
+
+
+def _make(snapshot: Snapshot, found: Map) -> None:
+    began = time.monotonic()
+    try:
+        found.answer = encode(_drawn(snapshot))
+    except Exception:
+        found.failed = True
+        log.exception("no map", extra={"model": snapshot.name})
+        return
+    seconds = round(time.monotonic() - began, 3)
+    log.info("mapped", extra={"model": snapshot.name, "seconds": seconds})
+
+
+def _drawn(snapshot: Snapshot) -> dict[str, Any]:
+    model = snapshot.model
+    plane = project(model, threads=1)
+    shown = (len(plane.items), len(plane.users))
+    items = {
+        "ids": model.item_ids.decode(plane.items).to_list(),
+        "x": plane.item_places[:, 0].tolist(),
+        "y": plane.item_places[:, 1].tolist(),
+        "popularity": snapshot.popularity[plane.items].tolist(),
+    }
+    titles = snapshot.items.titles(model.item_ids.decode(plane.items))
+    if titles is not None:
+        items["titles"] = titles.to_list()
+    return {
+        "status": "ready",
+        "model": snapshot.name,
+        "version": snapshot.version,
+        "method": METHOD,
+        "quality": plane.quality,
+        "sampled": shown != (len(model.item_ids), len(model.user_ids)),
+        "items": items,
+        "users": {
+            "ids": model.user_ids.decode(plane.users).to_list(),
+            "x": plane.user_places[:, 0].tolist(),
+            "y": plane.user_places[:, 1].tolist(),
+            "activity": snapshot.activity[plane.users].tolist(),
+        },
+    }
