@@ -161,6 +161,13 @@ def meta(
     return _head(Path(folder) / manifest, kind).meta
 
 
+def checksum(folder: str | Path, manifest: str = "model.json") -> str:
+    """Return the SHA-256 that an artifact gives of its manifest, its tensors' own included."""
+    path = Path(folder) / manifest
+    _read_manifest(path)
+    return str(_read_json(path)["checksum"])
+
+
 def check(tensors: Mapping[str, np.ndarray], expected: Expected, where: str) -> None:
     """Compare tensors with what is expected of them, by name, shape and dtype.
 

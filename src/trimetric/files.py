@@ -61,18 +61,26 @@ def output_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone; the lock goes with the process, however it ends."""
+def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold `folder` for this process alone; the lock goes with the process, however it ends.
+
+    Yields whether it is ours, which is always so with `wait`.
+    """
     try:
         import fcntl
     except ImportError:  # a system without advisory locks: one writer at a time is the rule there
-        yield
+        yield True
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems have no locks either
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        ours = True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some network file systems have no locks either
+            pass
+        yield ours
     finally:
         os.close(handle)
 

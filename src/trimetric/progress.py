@@ -115,3 +115,62 @@ def chosen(progress: bool | None) -> Silent:
     if progress is None and not sys.stderr.isatty():
         return Silent()
     return Bar() if sys.stderr.isatty() else Lines()
+
+
+class Counter:
+    """How many of `total` things are done; shows nothing, `CountingBar` is the same with a bar."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def done(self, count: int) -> None:
+        """So many are done in all."""
+
+    def say(self, text: str) -> None:
+        """Tell of something else."""
+        print(text, file=sys.stderr, flush=True)
+
+
+class CountingBar(Counter):
+    """A Rich progress bar with count, things a second and the time that is left."""
+
+    def __init__(self, what: str, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {what}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("", total=total, speed="")
+        self._first: tuple[float, int] | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def done(self, count: int) -> None:
+        """Move the bar; speed counts from the first call, before which others may have worked."""
+        now = time.monotonic()
+        began, first = self._first = self._first or (now, count)
+        speed = f"{(count - first) / (now - began):,.0f}/s" if count > first else ""
+        self._bar.update(self._task, completed=count, speed=speed)
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._bar.console.print(text, highlight=False, markup=False)
+
+
+def counted(what: str, total: int, quiet: bool = False) -> Counter:
+    """Count on a bar where standard error is a terminal, and silently elsewhere."""
+    return CountingBar(what, total) if sys.stderr.isatty() and not quiet else Counter()

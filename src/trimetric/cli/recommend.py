@@ -1,12 +1,11 @@
 """`trimetric recommend`, `similar-items` and `similar-users`: ask a saved model."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Json, Model, Threads
+from trimetric.cli.options import Json, Model, Quiet, Threads
 from trimetric.cli.output import emit, emit_json, rows_table, show
 from trimetric.errors import DataError, ParameterError
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trimetric.models.base import Recommender
-
-ROWS_A_BLOCK = 1_000_000
 
 K = Annotated[int, Option("-k", help="The length of each list.")]
 Users = Annotated[list[str] | None, Option("--user", help="A user's id; repeat for more.")]
@@ -44,13 +41,17 @@ def recommend(
     ] = "error",
     threads: Threads = None,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Recommend items to users.
 
-    The nearest come first; the score of metric models is the squared distance.
+    The nearest come first; the score of metric models is the squared distance. With --out, users
+    are answered in blocks that are kept until all are done: if the run is interrupted or killed,
+    the same command goes on where it was.
     """
+    from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
     from trimetric.cli.tables import write
-    from trimetric.models import load
+    from trimetric.progress import counted
     from trimetric.retrieval import check_k
 
     if (user is not None) + (users_file is not None) + (item is not None) + every != 1:
@@ -61,7 +62,7 @@ def recommend(
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
-    trained = load(model)
+    trained, checksum = _loaded(model)
     if item is not None:
         given = trained.item_ids.parse(item)
         found = trained.recommend_for(given, k, exclude_given=not include_seen, threads=threads)
@@ -72,25 +73,22 @@ def recommend(
         return
     texts = user if user is not None else _lines(users_file) if users_file is not None else []
     asked = trained.user_ids.values if every else trained.user_ids.parse(texts)
+    how = {"exclude_seen": not include_seen, "on_unknown": on_unknown}
 
-    def blocks() -> "Iterator[pl.DataFrame]":
-        step = max(1, ROWS_A_BLOCK // min(k, len(trained.item_ids)))
-        for start in range(0, len(asked), step):
-            yield trained.recommend(
-                asked[start : start + step],
-                k,
-                exclude_seen=not include_seen,
-                on_unknown=on_unknown,  # type: ignore[arg-type]
-                threads=threads,
-            )
+    def answer(first: int, stop: int) -> "pl.DataFrame":
+        return trained.recommend(asked[first:stop], k, threads=threads, **how)  # type: ignore[arg-type]
 
-    if out is not None:
-        rows = write(Path(out), blocks())
-        _wrote(model, out, rows, f"{len(asked):,} users", json, users=len(asked))
+    if out is None:
+        _answer(trained, model, "recommendations", answer(0, len(asked)), json)
         return
-    import polars as pl
-
-    _answer(trained, model, "recommendations", pl.concat(blocks()), json)
+    batch = Batch(
+        len(asked),
+        users_a_block(k, len(trained.item_ids)),
+        {**_versions(), "model": checksum, "asked": digest(texts), "k": k, **how},
+    )
+    with counted("users", len(asked), quiet) as counter:
+        rows = write_batch(Path(out), batch, answer, counter, _silent if quiet else counter.say)
+    _wrote(model, out, rows, f"{len(asked):,} users", json, users=len(asked))
 
 
 def similar_items(
@@ -121,6 +119,29 @@ def similar_users(
     trained = load(model)
     found = trained.similar_users(trained.user_ids.parse(user), k, threads=threads)
     _answer(trained, model, "similar", found, json)
+
+
+def _loaded(folder: str) -> "tuple[Recommender, str]":
+    """Load a model, and the checksum of what was loaded."""
+    from trimetric.artifact import checksum
+    from trimetric.models import load
+
+    while True:  # until no other model was saved there meanwhile
+        before, model = checksum(folder), load(folder)
+        if checksum(folder) == before:
+            return model, before
+
+
+def _versions() -> dict[str, str]:
+    import polars
+
+    from trimetric import __version__
+
+    return {"trimetric": __version__, "polars": polars.__version__}
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def _answer(

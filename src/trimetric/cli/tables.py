@@ -14,6 +14,8 @@ from trimetric.files import replacing
 if TYPE_CHECKING:
     import polars as pl
 
+ROWS_A_GROUP = 250_000  # given, since else Polars goes by the number of threads
+
 
 def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     """Write blocks of one schema to a .parquet, .csv or .jsonl file; return the number of rows.
@@ -25,18 +27,22 @@ def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     OutputError
         The file cannot be written; what stood there is intact.
     """
-    writers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
-    if path.suffix not in writers:
-        raise ParameterError(f"--out must end in .parquet, .csv or .jsonl, got {path.name!r}")
+    check_extension(path)
     counted = _Counted(blocks)
     with replacing(path) as out, system_errors():
         try:
-            writers[path.suffix](out, counted)
+            _WRITERS[path.suffix](out, counted)
         except Exception:
             if counted.failure is not None:
                 raise counted.failure from None
             raise
     return counted.rows
+
+
+def check_extension(path: Path) -> None:
+    """Raise ParameterError where `write` knows no such kind of file."""
+    if path.suffix not in _WRITERS:
+        raise ParameterError(f"--out must end in .parquet, .csv or .jsonl, got {path.name!r}")
 
 
 @contextmanager
@@ -87,4 +93,9 @@ def _parquet(out: IO[bytes], blocks: _Counted) -> None:
     def source(*_: Any) -> "Iterator[pl.DataFrame]":
         yield from chain([first], rest)
 
-    register_io_source(source, schema=first.schema).sink_parquet(out)
+    register_io_source(source, schema=first.schema).sink_parquet(
+        out, row_group_size=ROWS_A_GROUP
+    )
+
+
+_WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
