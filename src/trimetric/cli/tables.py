@@ -93,9 +93,7 @@ def _parquet(out: IO[bytes], blocks: _Counted) -> None:
     def source(*_: Any) -> "Iterator[pl.DataFrame]":
         yield from chain([first], rest)
 
-    register_io_source(source, schema=first.schema).sink_parquet(
-        out, row_group_size=ROWS_A_GROUP
-    )
+    register_io_source(source, schema=first.schema).sink_parquet(out, row_group_size=ROWS_A_GROUP)
 
 
 _WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
