@@ -71,6 +71,24 @@ def test_positions_equal_the_twin(n, dim, temperature, sphere):
         assert (same == got).all()
 
 
+def test_company_and_the_table_change_no_bit():
+    """Placed alone or beside others, from a table or from an array that must be copied."""
+    rng, points = np.random.default_rng(3), some(700, 32).astype(np.float32)
+    lists = [rng.choice(700, size, replace=False) for size in (3, 1, 40, 7, 2, 9, 5, 4, 600, 11, 0)]
+    indptr, items = rows(lists)
+    weights = rng.uniform(0.5, 2, len(items)).astype(np.float32)
+    together = fold_in((indptr, items, weights), points, 0.05, 0.9, threads=1)
+    for i in range(len(lists)):
+        span = slice(indptr[i], indptr[i + 1])
+        alone = np.array([0, len(lists[i])]), items[span], weights[span]
+        [x] = fold_in(alone, points, 0.05, 0.9, threads=1)
+        assert (x == together[i]).all()
+    wide = np.concatenate([points, points], axis=1)[:, :32]
+    assert not wide.flags.c_contiguous
+    assert (fold_in((indptr, items, weights), wide, 0.05, 0.9, threads=2) == together).all()
+    assert not together[-1].any()
+
+
 def test_it_lowers_the_objective():
     points = some(50, 8)
     own, weights = np.array([1, 4, 30]), np.ones(3)

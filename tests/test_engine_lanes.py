@@ -29,6 +29,16 @@ def run_squared_distances(a, i, b, rows, k, out):
 
 
 @kernel
+def run_distances_along(a, i, b, start, out, at):
+    lanes.distances_along(a, i, b, start, out, at)
+
+
+@kernel
+def run_add_along(out, k, b, start, weights, at):
+    lanes.add_along(out, k, b, start, weights, at)
+
+
+@kernel
 def run_squared_norm(a, i):
     return lanes.squared_norm(a, i)
 
@@ -170,6 +180,28 @@ def test_four_distances_at_once_are_the_same(width):
     twin = np.empty(8, dtype=np.float32)
     lanes_numpy.squared_distances(a, 2, b, listed, 4, twin)
     assert same(twin[4:], out[4:8])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_eight_rows_one_after_the_other_are_the_same(width):
+    rng = np.random.default_rng(width)
+    a, b = rows(rng, 3, width), rows(rng, 13, width)
+    out, twin = (np.full(12, np.nan, dtype=np.float32) for _ in range(2))
+    run_distances_along(a, 2, b, 4, out, 3)
+    assert same(out[3:11], reference.distances(a, b)[2, 4:12])
+    assert np.isnan(out[[0, 1, 2, 11]]).all()
+    lanes_numpy.distances_along(a, 2, b, 4, twin, 3)
+    assert same(twin, out)
+    weights = rng.normal(size=11).astype(np.float32)
+    summed, form = a.copy(), a.copy()
+    run_add_along(summed, 1, b, 5, weights, 2)
+    lanes_numpy.add_along(form, 1, b, 5, weights, 2)
+    expected = a[1].copy()
+    for n in range(8):
+        expected += weights[2 + n] * b[5 + n]
+    assert same(summed[1], expected)
+    assert same(summed, form)
+    assert same(summed[[0, 2]], a[[0, 2]])
 
 
 @given(rooms())

@@ -71,6 +71,24 @@ def test_a_new_item_is_near_its_users(model: tm.SML) -> None:
     assert item in model.item_ids.decode(np.argsort(d)[:10]).to_list()
 
 
+def test_a_new_item_from_items_like_it(model: tm.SML) -> None:
+    items, weights = DATA.item_ids.values[:3].to_list(), [1.0, 2.0, 5.0]
+    at = np.array(weights) @ model.items[:3] / 8
+    assert np.allclose(model.fold_in_item_from(items, weights), at, atol=1e-6)
+    turned = model.fold_in_item_from(items[::-1], weights[::-1])
+    assert (turned == model.fold_in_item_from(items, weights)).all()
+    assert (model.fold_in_item_from(items[1]) == model.items[1]).all()
+    near = model.similar_items(items[:1], k=8)["similar"].to_list()
+    d = ((model.items - model.fold_in_item_from(near)) ** 2).sum(axis=1)
+    found = model.item_ids.decode(np.argsort(d)[:12]).to_list()
+    assert len(set(found) & set(near)) >= 6
+    with pytest.raises(UnknownIds, match="nowhere"):
+        model.fold_in_item_from(["nowhere"])
+    round_ = tm.SML(dim=6, epochs=2, temperature=0.2, sphere=True, radius=2.0).fit(SPLIT.train)
+    assert np.linalg.norm(round_.fold_in_item_from(items)) == pytest.approx(2, abs=1e-5)
+    assert np.linalg.norm(round_.fold_in(items)) == pytest.approx(2, abs=1e-5)
+
+
 def test_given_items_can_stay(model: tm.SML) -> None:
     items = DATA.item_ids.values[:4]
     assert not set(model.recommend_for(items, k=120)["item"]) & set(items)

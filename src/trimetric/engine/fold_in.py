@@ -16,22 +16,27 @@ import numpy as np
 
 from trimetric.engine.elementary import exp
 from trimetric.engine.lanes import (
-    GROUP,
+    ALONG,
+    RUN,
+    add_along,
     add_scaled,
+    as_table,
     copy,
-    grouped,
-    padded_table,
+    count_at_least,
+    distances_along,
     scale,
-    squared_distances,
+    squared_distance,
     squared_norm,
     table,
 )
-from trimetric.engine.policy import kernel, thread_count
+from trimetric.engine.policy import inline, kernel, thread_count
 from trimetric.engine.threads import Team
 from trimetric.engine.updates import projection
 
 STEPS = 10
 FIRST_STEP = 0.3  # of the radius
+SIDE_BY_SIDE = 8  # newcomers
+_TILE = 256  # points, a multiple of RUN, that stay in cache while each of these looks at them
 _FINE, _LARGEST = 128, 16  # exp(−x) is looked up at multiples of 1/128 and is 0 from 16 on
 
 
@@ -46,18 +51,20 @@ class _Pull(NamedTuple):
 class _Rule(NamedTuple):
     """Settings, as scalars, and the looked-up exponentials."""
 
-    exponentials: np.ndarray  # float32[2048]
+    exponentials: np.ndarray  # float32[2049], the last one 0
     rate: Any  # float32: 128/τ
     radius: Any  # float32
     sphere: bool
 
 
 class _Room(NamedTuple):
-    """Room for T threads."""
+    """Room for T threads, each with B newcomers side by side."""
 
-    listed: np.ndarray  # int32[n']: 0 .. n − 1; n' is n, rounded up to fours
-    far: np.ndarray  # float32[T, n']: d² to each point
-    rows: np.ndarray  # float32[3T, width]: x, v̄ and c of each thread
+    weights: np.ndarray  # float32[T, n']: d² to each point, then its weight; n' is a multiple of 64
+    rows: np.ndarray  # float32[3·B·T, width]: x, v̄ and c of each newcomer
+    nearest: np.ndarray  # float32[T, B]: the least d² so far
+    mass: np.ndarray  # float32[T, B]: the sum of the weights so far
+    cursor: np.ndarray  # int64[T, B]: which of its own points comes next
 
 
 def fold_in(
@@ -89,12 +96,17 @@ def fold_in(
         A newcomer whom nothing draws is at the origin.
     """
     m, (n, d), threads = len(pull[0]) - 1, points.shape, thread_count(threads)
-    space, out = padded_table(points), table(m, d)
-    padded = grouped(max(n, 1))
-    listed = np.minimum(np.arange(padded, dtype=np.int32), max(n - 1, 0)).astype(np.int32)
-    room = _Room(listed, np.zeros((threads, padded), dtype=np.float32), table(3 * threads, d))
-    exponentials = np.empty(_LARGEST * _FINE, dtype=np.float32)
-    _fill_exponentials(exponentials)
+    space, out = as_table(points), table(m, d)
+    shape = threads, SIDE_BY_SIDE
+    room = _Room(
+        np.zeros((threads, -(-max(n, 1) // RUN) * RUN), dtype=np.float32),
+        table(3 * threads * SIDE_BY_SIDE, d),
+        np.zeros(shape, dtype=np.float32),
+        np.zeros(shape, dtype=np.float32),
+        np.zeros(shape, dtype=np.int64),
+    )
+    exponentials = np.zeros(_LARGEST * _FINE + 1, dtype=np.float32)
+    _fill_exponentials(exponentials[:-1])
     rule = _Rule(exponentials, np.float32(_FINE / temperature), np.float32(radius), sphere)
     pulls, size = _Pull(*pull), -(-m // threads)
     with Team(threads) as team:
@@ -114,41 +126,97 @@ def _fill_exponentials(out):
 
 @kernel
 def _place(me, span, pull, points, out, rule, room):
-    rows, far, n = room.rows, room.far[me], len(points)
-    x, mean, centre = 3 * me, 3 * me + 1, 3 * me + 2
-    for newcomer in range(span[0], span[1]):
-        low, high = pull.indptr[newcomer], pull.indptr[newcomer + 1]
-        scale(rows, mean, np.float32(0))
-        total = np.float32(0)
-        for i in range(low, high):
-            add_scaled(rows, mean, points, pull.rows[i], pull.weights[i])
-            total += pull.weights[i]
-        if total > 0:
-            scale(rows, mean, np.float32(1) / total)
-        copy(rows, x, rows, mean, np.float32(1))
-        for step in range(STEPS if high > low else 0):
-            for j in range(0, n, GROUP):
-                squared_distances(rows, x, points, room.listed, j, far)
-            for i in range(low, high):
-                far[pull.rows[i]] = np.inf
-            nearest = np.float32(np.inf)
-            for j in range(n):
-                nearest = min(nearest, far[j])
-            if nearest == np.inf:
-                break  # nothing else is there
-            scale(rows, centre, np.float32(0))
-            mass = np.float32(0)
-            for j in range(n):
-                place = (far[j] - nearest) * rule.rate
-                if place < len(rule.exponentials):
-                    weight = rule.exponentials[np.int64(place)]
-                    mass += weight
-                    add_scaled(rows, centre, points, j, weight)
-            scale(rows, centre, np.float32(-1) / mass)
-            add_scaled(rows, centre, rows, mean, np.float32(1))
-            length = np.sqrt(squared_norm(rows, centre))
-            if length > 0:
-                share = np.float32(FIRST_STEP) * (np.float32(1) - np.float32(step) / STEPS)
-                add_scaled(rows, x, rows, centre, share * rule.radius / length)
-            scale(rows, x, projection(squared_norm(rows, x), rule.radius, rule.sphere))
-        copy(out, newcomer, rows, x, np.float32(1))
+    """Place newcomers span[0] .. span[1] - 1, a few at a time, so that points are read for all."""
+    for first in range(span[0], span[1], SIDE_BY_SIDE):
+        count = min(SIDE_BY_SIDE, span[1] - first)
+        for b in range(count):
+            _begin(me, b, first + b, pull, points, room)
+        for step in range(STEPS):
+            for b in range(count):
+                scale(room.rows, 3 * (me * SIDE_BY_SIDE + b) + 2, np.float32(0))
+                room.nearest[me, b], room.mass[me, b] = np.inf, 0
+                room.cursor[me, b] = pull.indptr[first + b]
+            for low in range(0, len(points), _TILE):
+                high = min(low + _TILE, len(points))
+                for b in range(count):
+                    _weigh(me, b, (low, high), pull.indptr[first + b + 1], pull, points, rule, room)
+            for b in range(count):
+                if pull.indptr[first + b] < pull.indptr[first + b + 1]:
+                    _step(me, b, step, rule, room)
+        for b in range(count):
+            copy(out, first + b, room.rows, 3 * (me * SIDE_BY_SIDE + b), np.float32(1))
+
+
+@inline
+def _begin(me, b, newcomer, pull, points, room):
+    """Find v̄ and start from it."""
+    rows, x = room.rows, 3 * (me * SIDE_BY_SIDE + b)
+    scale(rows, x + 1, np.float32(0))
+    total = np.float32(0)
+    for i in range(pull.indptr[newcomer], pull.indptr[newcomer + 1]):
+        add_scaled(rows, x + 1, points, pull.rows[i], pull.weights[i])
+        total += pull.weights[i]
+    if total > 0:
+        scale(rows, x + 1, np.float32(1) / total)
+    copy(rows, x, rows, x + 1, np.float32(1))
+
+
+@inline
+def _weigh(me, b, tile, end, pull, points, rule, room):
+    """Add the points of a tile to c and the mass, weighted by exp((nearest − d²)/τ)."""
+    low, high = tile
+    rows, x, far = room.rows, 3 * (me * SIDE_BY_SIDE + b), room.weights[me]
+    whole = low + (high - low) // ALONG * ALONG
+    for j in range(low, whole, ALONG):
+        distances_along(rows, x, points, j, far, j)
+    for j in range(whole, high):
+        far[j] = squared_distance(rows, x, points, j)
+    for j in range(high, low + -(-(high - low) // RUN) * RUN):
+        far[j] = np.inf
+    own = room.cursor[me, b]
+    while own < end and pull.rows[own] < high:
+        far[pull.rows[own]] = np.inf
+        own += 1
+    room.cursor[me, b] = own
+    nearest = room.nearest[me, b]
+    for j in range(low, high, RUN):
+        if count_at_least(far, j, nearest) < RUN:
+            for k in range(j, j + RUN):
+                nearest = min(nearest, far[k])
+    if nearest == np.inf:
+        return  # all of them are its own
+    last = np.float32(len(rule.exponentials) - 1)
+    if nearest < room.nearest[me, b]:
+        past = min((room.nearest[me, b] - nearest) * rule.rate, last)
+        shrink = rule.exponentials[np.int32(past)]
+        scale(rows, x + 2, shrink)
+        room.mass[me, b] *= shrink
+        room.nearest[me, b] = nearest
+    for j in range(low, high):
+        far[j] = rule.exponentials[np.int32(min((far[j] - nearest) * rule.rate, last))]
+    mass = room.mass[me, b]
+    for j in range(low, whole, ALONG):
+        part = (far[j] + far[j + 4]) + (far[j + 1] + far[j + 5])
+        part += (far[j + 2] + far[j + 6]) + (far[j + 3] + far[j + 7])
+        if part > 0:
+            mass += part
+            add_along(rows, x + 2, points, j, far, j)
+    for j in range(whole, high):
+        mass += far[j]
+        add_scaled(rows, x + 2, points, j, far[j])
+    room.mass[me, b] = mass
+
+
+@inline
+def _step(me, b, step, rule, room):
+    """Go from c towards v̄, by a length that falls from step to step, and back into the ball."""
+    rows, x, mass = room.rows, 3 * (me * SIDE_BY_SIDE + b), room.mass[me, b]
+    if mass == 0:
+        return  # nothing else is there
+    scale(rows, x + 2, np.float32(-1) / mass)
+    add_scaled(rows, x + 2, rows, x + 1, np.float32(1))
+    length = np.sqrt(squared_norm(rows, x + 2))
+    if length > 0:
+        share = np.float32(FIRST_STEP) * (np.float32(1) - np.float32(step) / STEPS)
+        add_scaled(rows, x, rows, x + 2, share * rule.radius / length)
+    scale(rows, x, projection(squared_norm(rows, x), rule.radius, rule.sphere))

@@ -11,7 +11,7 @@ from importlib import import_module
 
 import numpy as np
 
-from trimetric.engine.lanes_numpy import GROUP, RUN  # noqa: F401  others take them from here
+from trimetric.engine.lanes_numpy import ALONG, GROUP, RUN  # noqa: F401  others take them from here
 from trimetric.engine.policy import INTERPRETED
 
 LANES = 16
@@ -19,6 +19,8 @@ LANES = 16
 _forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
 squared_distance = _forms.squared_distance
 squared_distances = _forms.squared_distances
+distances_along = _forms.distances_along
+add_along = _forms.add_along
 count_above = _forms.count_above
 count_at_least = _forms.count_at_least
 squared_norm = _forms.squared_norm
@@ -58,3 +60,9 @@ def padded_table(values: np.ndarray) -> np.ndarray:
     out = table(*values.shape)
     out[:, : values.shape[1]] = values
     return out
+
+
+def as_table(values: np.ndarray) -> np.ndarray:
+    """Return `values` (n, d) as a table: itself where it is one, else a copy."""
+    is_table = values.dtype == np.float32 and values.flags.c_contiguous
+    return values if is_table and values.shape[1] % LANES == 0 else padded_table(values)

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from trimetric.engine.lanes_numpy import GROUP, RUN
+from trimetric.engine.lanes_numpy import ALONG, GROUP, RUN
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
@@ -44,6 +44,11 @@ class _Rows:
         start = self.builder.gep(array.data, [self.builder.mul(number, width)])
         return self.builder.bitcast(start, _VECTOR.as_pointer())
 
+    def below(self, row: Any, count: int) -> Any:
+        """Point at the row that comes `count` rows after `row`."""
+        step = self.builder.mul(self.chunks, ir.Constant(self.chunks.type, count))
+        return self.builder.gep(row, [step])
+
     def place(self, position: int, number_at: int) -> Any:
         """Point at an element of the list that is argument `position`."""
         return self.builder.gep(self.array(position).data, [self.integer(number_at)])
@@ -64,7 +69,12 @@ class _Rows:
     def scalar(self, position: int) -> Any:
         """Repeat the argument, as float32, over the lanes."""
         kind = self.types[position]
-        value = self.context.cast(self.builder, self.values[position], kind, types.float32)
+        return self.lanes_of(
+            self.context.cast(self.builder, self.values[position], kind, types.float32)
+        )
+
+    def lanes_of(self, value: Any) -> Any:
+        """Repeat a float32 of the generated code over the lanes."""
         nothing = ir.Constant(_VECTOR, ir.Undefined)
         lane0 = self.builder.insert_element(nothing, value, ir.Constant(_I32, 0))
         return self.builder.shuffle_vector(
@@ -92,10 +102,10 @@ class _Rows:
 
     def sum_over_chunks(self, term: Callable[[Any], Any]) -> Any:
         """Add term(chunk) over the chunks lane by lane, then the lanes in halves."""
-        return self.sums_over_chunks(lambda chunk: [term(chunk)], 1)[0]
+        return self.lane_sum(self.sums_over_chunks(lambda chunk: [term(chunk)], 1)[0])
 
     def sums_over_chunks(self, terms: Callable[[Any], list[Any]], count: int) -> list[Any]:
-        """Do so for `count` sums side by side, each in its own order."""
+        """Do so for `count` sums side by side, the lanes still to be added."""
         cells = [cgutils.alloca_once(self.builder, _VECTOR) for _ in range(count)]
         for cell in cells:
             self.builder.store(_every(0.0), cell)
@@ -105,20 +115,37 @@ class _Rows:
                 self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
 
         self.each_chunk(body)
-        return [self._lane_sum(self.builder.load(cell)) for cell in cells]
+        return [self.builder.load(cell) for cell in cells]
 
-    def _lane_sum(self, total: Any) -> Any:
+    def lane_sums(self, totals: list[Any]) -> Any:
+        """Add the lanes of each of n vectors (a power of two, 16 at most) in halves, side by side.
+
+        While there are two vectors, their halves are first put together, so that one addition
+        serves both. The result holds n sums, which are those of `lane_sum` to the last bit.
+        """
         width = 16
         while width > 1:
             width //= 2
-            lanes = ir.VectorType(_I32, width)
-            low = ir.Constant(lanes, list(range(width)))
-            high = ir.Constant(lanes, list(range(width, 2 * width)))
-            total = self.builder.fadd(
-                self.builder.shuffle_vector(total, total, low),
-                self.builder.shuffle_vector(total, total, high),
-            )
-        return self.builder.extract_element(total, ir.Constant(_I32, 0))
+            alone = len(totals) == 1
+            pairs = zip(totals[::2], totals[::2] if alone else totals[1::2], strict=True)
+            totals = [self._halves_added(*pair, width) for pair in pairs]
+        return totals[0]
+
+    def _halves_added(self, one: Any, other: Any, width: int) -> Any:
+        """Each vector is made of groups of 2·width lanes; add the two halves of each group."""
+        lanes = one.type.count
+        groups = range(0, lanes if one is other else 2 * lanes, 2 * width)
+        low = [lane for group in groups for lane in range(group, group + width)]
+        kind = ir.VectorType(_I32, len(low))
+        high = ir.Constant(kind, [lane + width for lane in low])
+        return self.builder.fadd(
+            self.builder.shuffle_vector(one, other, ir.Constant(kind, low)),
+            self.builder.shuffle_vector(one, other, high),
+        )
+
+    def lane_sum(self, total: Any) -> Any:
+        """Add the lanes of a vector in halves."""
+        return self.builder.extract_element(self.lane_sums([total]), _at(0))
 
     def sqrt(self, value: Any) -> Any:
         kind = ir.FunctionType(_VECTOR, [_VECTOR])
@@ -157,9 +184,46 @@ def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
             return [builder.fmul(value, value) for value in differences]
 
         for n, total in enumerate(r.sums_over_chunks(squares, GROUP)):
-            builder.store(total, builder.gep(answer, [_at(n)]))
+            builder.store(r.lane_sum(total), builder.gep(answer, [_at(n)]))
 
     return types.void(a, i, b, rows, k, out), _emit(code)
+
+
+@intrinsic
+def distances_along(typing, a, i, b, start, out, at):  # noqa: D103
+    def code(r: _Rows) -> None:
+        x, answer, builder = r.row(0), r.place(4, 5), r.builder
+        first = r.row(2)
+        others = [r.below(first, n) for n in range(ALONG)]
+
+        def squares(c: Any) -> list[Any]:
+            origin = r.load(x, c)
+            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
+            return [builder.fmul(value, value) for value in differences]
+
+        sums = r.lane_sums(r.sums_over_chunks(squares, ALONG))
+        builder.store(sums, builder.bitcast(answer, sums.type.as_pointer()), align=4)
+
+    return types.void(a, i, b, start, out, at), _emit(code)
+
+
+@intrinsic
+def add_along(typing, out, k, b, start, weights, at):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, first, builder = r.row(0), r.row(2), r.builder
+        others = [r.below(first, n) for n in range(ALONG)]
+        given = r.place(4, 5)
+        factors = [r.lanes_of(builder.load(builder.gep(given, [_at(n)]))) for n in range(ALONG)]
+
+        def add(c: Any) -> None:
+            total = r.load(to, c)
+            for factor, y in zip(factors, others, strict=True):
+                total = builder.fadd(total, builder.fmul(factor, r.load(y, c)))
+            r.store(total, to, c)
+
+        r.each_chunk(add)
+
+    return types.void(out, k, b, start, weights, at), _emit(code)
 
 
 def _count_code(comparison: str) -> Callable[[_Rows], Any]:

@@ -7,6 +7,7 @@ gradient's and the result's place.
 import numpy as np
 
 GROUP = 4  # rows that `squared_distances` takes at a time
+ALONG = 8  # rows, one after the other, that `distances_along` and `add_along` take at a time
 RUN = 64  # numbers that `count_above` and `count_at_least` look at
 
 
@@ -30,6 +31,18 @@ def squared_distances(a, i, b, rows, k, out):
     """out[k + n] = d²(a[i], b[rows[k + n]]) for n = 0 .. 3: four at a time are faster."""
     for n in range(k, k + GROUP):
         out[n] = squared_distance(a, i, b, rows[n])
+
+
+def distances_along(a, i, b, start, out, at):
+    """out[at + n] = d²(a[i], b[start + n]) for n = 0 .. 7: rows one after the other are faster."""
+    for n in range(ALONG):
+        out[at + n] = squared_distance(a, i, b, start + n)
+
+
+def add_along(out, k, b, start, weights, at):
+    """out[k] += weights[at + n]·b[start + n] for n = 0 .. 7, in this order."""
+    for n in range(ALONG):
+        add_scaled(out, k, b, start + n, weights[at + n])
 
 
 def count_above(a: np.ndarray, start: int, limit: float) -> np.int32:

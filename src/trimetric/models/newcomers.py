@@ -63,7 +63,31 @@ class Newcomers(Points):
     ) -> np.ndarray:
         """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
         pull = self._pull("user", self.user_ids, users, weights)
-        return self._among(self.users, pull, threads)[0]
+        return self._among(self._points[: len(self.user_ids)], pull, threads)[0]
+
+    def fold_in_item_from(self, items: Any, weights: Any = None) -> np.ndarray:
+        """Return where a new item belongs that is like these items, float32 (dim,).
+
+        For an item that nobody has yet, but whose like are known, by their content for instance:
+        the point with the least Σ w·d² to them, which is their weighted mean. On the sphere, if
+        the model's positions are, it is the point of the sphere in that direction.
+
+        Parameters
+        ----------
+        items, weights
+            As `fold_in` takes them.
+
+        Raises
+        ------
+        UnknownIds, ParameterError
+            See `fold_in`.
+        """
+        _, rows, weighted = self._pull("item", self.item_ids, items, weights)
+        mean = np.average(self.items[rows].astype(np.float64), axis=0, weights=weighted)
+        length = np.linalg.norm(mean)
+        if self.config.sphere and length > 0:
+            mean *= self.config.radius / length
+        return mean.astype(np.float32)
 
     def _nearest_for(
         self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
@@ -79,12 +103,13 @@ class Newcomers(Points):
 
     def _placed_rows(self, pull: Pull, threads: int | None) -> np.ndarray:
         """Return where new users belong whom rows of items draw, float32 (m, dim)."""
-        return self._among(self.items, pull, threads)
+        return self._among(self._points[len(self.user_ids) :], pull, threads)
 
     def _among(self, points: np.ndarray, pull: Pull, threads: int | None) -> np.ndarray:
-        """Return where newcomers belong whom rows of `points` draw."""
+        """Return where newcomers belong whom rows of a table of `points` draw."""
         radius, sphere = self.config.radius, self.config.sphere
-        return fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
+        placed = fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
+        return placed[:, : self.config.dim]
 
     def _pull(self, kind: str, vocabulary: Vocabulary, ids: Any, weights: Any) -> Pull:
         """Return what draws one newcomer, in rows, ascending."""
