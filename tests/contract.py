@@ -112,6 +112,55 @@ class Contract:
             ]
         assert answer.rows() == expected
 
+    def test_allowed_and_denied_items(self, model: Recommender, data: tm.Interactions) -> None:
+        users = [*data.user_ids.values[:9], "who"]
+        items = data.item_ids.values
+        allow, deny = [*items[3:30:2], "no item"], items[5:12].to_list()
+        whole = model.recommend(users, k=1000, on_unknown="popular")
+        forms: list[dict[str, Any]] = [
+            {"allow": allow},
+            {"deny": deny},
+            {"deny": pl.Series(deny)},
+            {"allow": allow, "deny": np.array(deny)},
+            {"allow": []},
+        ]
+        for form in forms:
+            kept = set(form.get("allow", items)) - set(form.get("deny", []))
+            expected = lists(whole.filter(pl.col("item").is_in(list(kept))))
+            for k in (2, 1000):
+                answer = model.recommend(users, k, on_unknown="popular", **form)
+                assert lists(answer) == {user: found[:k] for user, found in expected.items()}
+            if "fold-in" in model.capabilities:
+                placed = model.recommend_for(items[:3], k=1000)
+                found = model.recommend_for(items[:3], k=5, **form)
+                assert found["item"].to_list() == [one for one in placed["item"] if one in kept][:5]
+        for wrong, said in (([7], "allow holds 7, and .* ids are str"), (items[0], "give \\['")):
+            with pytest.raises(ParameterError, match=said):
+                model.recommend(users[:1], allow=wrong)
+
+    def test_approximate(self, model: Recommender, data: tm.Interactions) -> None:
+        """Lists are as long, and of what they may hold; models without a space refuse."""
+        users, items = data.user_ids.values, data.item_ids.values
+        if "metric space" not in model.capabilities:
+            with pytest.raises(Unsupported, match=r"no distance.*leave approximate out"):
+                model.recommend(users, approximate=True)
+            return
+        pytest.importorskip("faiss")
+        form: dict[str, Any] = {"k": 7, "allow": items[:30], "deny": items[:3]}
+        exact, answer = (
+            model.recommend(users, **form),
+            model.recommend(users, **form, approximate=True),
+        )
+        assert answer.select("user", "rank").equals(exact.select("user", "rank"))
+        assert set(answer["item"]) <= set(items[3:30])
+        seen = data.to_frame().select("user", "item")
+        assert answer.join(seen, on=["user", "item"]).is_empty()
+        assert (answer["score"].to_numpy() == model.score(answer.select("user", "item"))).all()
+        model.items[:] = model.items[::-1].copy()  # live views: an index of them is out of date
+        fresh = model.recommend(users, **form, approximate=True)
+        assert (fresh["score"].to_numpy() == model.score(fresh.select("user", "item"))).all()
+        model.items[:] = model.items[::-1].copy()
+
     def test_held_out_ranks_agree_with_the_lists(
         self, model: Recommender, data: tm.Interactions
     ) -> None:

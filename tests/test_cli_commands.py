@@ -130,6 +130,33 @@ def test_seen_items_come_back_when_asked_for(room: Path) -> None:
     assert len(every) - len(fresh) == model.seen.counts[1]
 
 
+def test_allowed_and_denied_items_from_files(room: Path) -> None:
+    (room / "allow.txt").write_text("i001\ni005\ni009\ni404\nnone\n")
+    (room / "deny.txt").write_text("i005\n")
+    (room / "empty.txt").write_text("")
+    asked = ("recommend", "model", "--user", "u0001", "--user", "u0002", "--include-seen")
+    rules = ("--allow-file", "allow.txt", "--deny-file", "deny.txt")
+    expected = tm.load(room / "model").recommend(
+        ["u0001", "u0002"], exclude_seen=False, allow=["i001", "i009", "i404"]
+    )
+    for more in ((), ("--approximate",)):
+        found = document(*asked, *rules, *more, cwd=room)["recommendations"]
+        assert (
+            pl.DataFrame(found)
+            .select("user", "item", "rank")
+            .equals(expected.select("user", "item", "rank").cast({"rank": pl.Int64}))
+        )
+    everything = document(*asked, cwd=room)
+    assert document(*asked, "--deny-file", "empty.txt", cwd=room) == everything
+    assert "--allow-file empty.txt holds no ids" in refused(
+        *asked, "--allow-file", "empty.txt", cwd=room
+    )
+    new = ("recommend", "model", "--item", "i001", "--allow-file", "allow.txt", "--json")
+    assert {row["item"] for row in json.loads(done(*new, cwd=room))["recommendations"]} == {
+        "i005", "i009", "i404"
+    }  # fmt: skip
+
+
 def test_a_list_longer_than_the_catalogue_is_short(room: Path) -> None:
     rows = document("recommend", "model", "--user", "u0001", "-k", 5000, cwd=room)
     assert 0 < len(rows["recommendations"]) < 800

@@ -17,6 +17,7 @@ _OPTIONS = [
     (r"\bmin_rating=", "--min-rating "),
     (r"(?<![\w/.'-])min_rating\b", "--min-rating"),
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),
+    (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
 ]
 

@@ -1,5 +1,6 @@
 """DATA: a file, a data set's name, or `planted`; and the part of a shipped split that is meant."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,3 +72,24 @@ def held_out(source: str, columns: Columns, part: str) -> "Interactions":
     """Read a file to validate or test on: its part of that name, or all where it has no split."""
     data = read(source, columns)
     return (shipped(data, part) or data) if data.labels is not None else data
+
+
+def lines(option: str, name: str, some: bool = True) -> list[str]:
+    """Read a text file, or standard input for -, of one id a line.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, is not UTF-8, or holds no ids although there must be `some`; the message
+        begins with the option.
+    """
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        found = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"{option} {name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{option} {name} is not UTF-8 text; give one id a line") from None
+    if some and not found:
+        raise DataError(f"{option} {name} holds no ids; give one id a line")
+    return found

@@ -1,18 +1,49 @@
 """`trimetric recommend`, `similar-items` and `similar-users`: ask a saved model."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
 from trimetric.cli.options import Json, Model, Quiet, Threads
 from trimetric.cli.output import emit, emit_json, rows_table, show
-from trimetric.errors import DataError, ParameterError
+from trimetric.cli.reading import lines
+from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
     import polars as pl
 
     from trimetric.models.base import Recommender
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which items may be answered, and how they are looked for."""
+
+    allow_file: Annotated[
+        str | None, Option(help="A text file with an item's id a line: recommend only these.")
+    ] = None
+    deny_file: Annotated[
+        str | None, Option(help="A text file with an item's id a line: recommend none of these.")
+    ] = None
+    approximate: Annotated[
+        bool,
+        Option("--approximate", help="Quicker among many items; may miss some of the nearest."),
+    ] = False
+
+    def rules(self, model: "Recommender") -> "tuple[dict[str, Any], dict[str, Any]]":
+        """Return arguments of `recommend`, and a short form of them to compare."""
+        found: dict[str, Any] = {"approximate": self.approximate}
+        for name, file in (("allow", self.allow_file), ("deny", self.deny_file)):
+            found[name] = None
+            if file is not None:
+                texts = lines(f"--{name}-file", file, some=name == "allow")
+                found[name] = model.item_ids.parse(texts)
+        lists = {name: digest(ids) for name, ids in found.items() if isinstance(ids, list)}
+        return found, {**found, **lists}
+
 
 K = Annotated[int, Option("-k", help="The length of each list.")]
 Users = Annotated[list[str] | None, Option("--user", help="A user's id; repeat for more.")]
@@ -20,6 +51,7 @@ Users = Annotated[list[str] | None, Option("--user", help="A user's id; repeat f
 
 def recommend(
     model: Model,
+    filters: Filters,
     user: Users = None,
     users_file: Annotated[
         str | None, Option(help="A text file with a user's id a line; - is standard input.")
@@ -49,7 +81,6 @@ def recommend(
     are answered in blocks that are kept until all are done: if the run is interrupted or killed,
     the same command goes on where it was.
     """
-    from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
     from trimetric.cli.tables import write
     from trimetric.progress import counted
     from trimetric.retrieval import check_k
@@ -63,28 +94,33 @@ def recommend(
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
     trained, checksum = _loaded(model)
+    how, listed = filters.rules(trained)
     if item is not None:
         given = trained.item_ids.parse(item)
-        found = trained.recommend_for(given, k, exclude_given=not include_seen, threads=threads)
+        shown = not include_seen
+        found = trained.recommend_for(given, k, exclude_given=shown, threads=threads, **how)
         if out is None:
             _answer(trained, model, "recommendations", found, json)
         else:
             _wrote(model, out, write(Path(out), iter([found])), "a new user", json)
         return
-    texts = user if user is not None else _lines(users_file) if users_file is not None else []
+    texts = user if user is not None else []
+    if users_file is not None:
+        texts = lines("--users-file", users_file)
     asked = trained.user_ids.values if every else trained.user_ids.parse(texts)
-    how = {"exclude_seen": not include_seen, "on_unknown": on_unknown}
+    which: dict[str, Any] = {"exclude_seen": not include_seen, "on_unknown": on_unknown}
 
     def answer(first: int, stop: int) -> "pl.DataFrame":
-        return trained.recommend(asked[first:stop], k, threads=threads, **how)  # type: ignore[arg-type]
+        return trained.recommend(asked[first:stop], k, threads=threads, **which, **how)
 
     if out is None:
         _answer(trained, model, "recommendations", answer(0, len(asked)), json)
         return
+    depends_on = {"model": checksum, "asked": digest(texts), "k": k, **which, **listed}
     batch = Batch(
         len(asked),
         users_a_block(k, len(trained.item_ids)),
-        {**_versions(), "model": checksum, "asked": digest(texts), "k": k, **how},
+        {**_versions(filters.approximate), **depends_on},
     )
     with counted("users", len(asked), quiet) as counter:
         rows = write_batch(Path(out), batch, answer, counter, _silent if quiet else counter.say)
@@ -132,12 +168,14 @@ def _loaded(folder: str) -> "tuple[Recommender, str]":
             return model, before
 
 
-def _versions() -> dict[str, str]:
-    import polars
+def _versions(approximate: bool) -> dict[str, str]:
+    """Return the versions of what the bytes of the output may depend on."""
+    from importlib.metadata import version
 
     from trimetric import __version__
 
-    return {"trimetric": __version__, "polars": polars.__version__}
+    others = ("polars", "faiss-cpu") if approximate else ("polars",)
+    return {"trimetric": __version__, **{name: version(name) for name in others}}
 
 
 def _silent(_: str) -> None:
@@ -158,18 +196,3 @@ def _wrote(folder: str, out: str, rows: int, whom: str, json: bool, **more: int)
         emit_json({"folder": folder, "out": out, **more, "rows": rows})
     else:
         emit(f"wrote {rows:,} recommendations for {whom} to {out}")
-
-
-def _lines(name: str) -> list[str]:
-    import sys
-
-    try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        found = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
-    except OSError as error:
-        raise DataError(f"--users-file {name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"--users-file {name} is not UTF-8 text; give one id a line") from None
-    if not found:
-        raise DataError(f"--users-file {name} holds no ids; give one id a line")
-    return found

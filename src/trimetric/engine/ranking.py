@@ -112,6 +112,35 @@ def top_k(
     return items, distances
 
 
+def ordered(
+    queries: np.ndarray, space: Prepared, rows: np.ndarray, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order given points of each query by distance.
+
+    Parameters
+    ----------
+    queries : float32 (m, d)
+    space : Prepared
+    rows : int32 (m, w)
+        Distinct within a query; -1 for none.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Returns
+    -------
+    rows : int32 (m, w)
+        Nearest first, equal distances by row; -1 last.
+    distances : float32 (m, w)
+        d², NaN where `rows` is -1.
+    """
+    laid_out = padded_table(queries)
+    distances = np.empty(rows.shape, dtype=np.float32)
+    with Team(thread_count(threads)) as team:
+        _share(team, len(rows), _distances, (laid_out, space.points), rows, distances)
+    order = np.lexsort((rows, distances), axis=1)  # NaN comes last
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+
+
 def held_out_ranks(
     queries: np.ndarray,
     points: np.ndarray,
@@ -376,6 +405,18 @@ def _squared_length(a, i):
     for k in range(a.shape[1]):
         total += np.float64(a[i, k]) * a[i, k]
     return total
+
+
+@kernel
+def _distances(span, tables, rows, out):
+    """Fill the distances of given points to queries span[0] .. span[1] - 1."""
+    queries, points = tables
+    for query in range(span[0], span[1]):
+        for place in range(rows.shape[1]):
+            row = np.int64(rows[query, place])
+            out[query, place] = np.nan
+            if row >= 0:
+                out[query, place] = squared_distance(queries, query, points, row)
 
 
 @kernel

@@ -14,6 +14,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ArtifactError, DataError, ParameterError, UnknownIds, Unsupported
 from trimetric.retrieval import check_k, ranked_frame, rows_of
+from trimetric.retrieval.choice import ANY, Choice, chosen
 from trimetric.training import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
@@ -111,11 +112,16 @@ class Recommender(ABC):
 
     @abstractmethod
     def _nearest_items(
-        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
+        self,
+        users: np.ndarray,
+        k: int,
+        excluded: Csr,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return item rows and their scores, best first.
 
-        Both have shape (m, min(k, n_items)); rows are int32, -1 where none is left.
+        Both have shape (m, min(k, items of the choice)); rows are int32, -1 where none is left.
         """
 
     @abstractmethod
@@ -144,7 +150,13 @@ class Recommender(ABC):
         raise Unsupported(f"{self.name} has no similar {kind}s; models with a metric space do")
 
     def _nearest_for(
-        self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
+        self,
+        items: Any,
+        weights: Any,
+        k: int,
+        exclude_given: bool,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `_nearest_items` does, for one new user who has these items."""
         raise Unsupported(
@@ -177,6 +189,9 @@ class Recommender(ABC):
         *,
         exclude_seen: bool = True,
         on_unknown: OnUnknown = "error",
+        allow: Any = None,
+        deny: Any = None,
+        approximate: bool = False,
         threads: int | None = None,
     ) -> "pl.DataFrame":
         """Recommend items to users.
@@ -192,6 +207,13 @@ class Recommender(ABC):
         on_unknown : "error", "popular" or "skip"
             What users get that the model was not trained on: an error, the most popular items
             (with a null score), or nothing.
+        allow, deny : iterable of item ids, optional
+            Recommend only these items, and none of these; where both name an item, `deny` counts.
+            Ids that the model does not know are left aside.
+        approximate : bool
+            Look into a part of the space only, which is quicker among many items; needs the extra
+            `ann`. The first call builds the index. What is left out, allowed and denied, and the
+            length of the list stay exact; what is promised says `retrieval.index.Index`.
         threads : int, optional
             All processors unless given; the result does not depend on it.
 
@@ -207,7 +229,12 @@ class Recommender(ABC):
             A user is unknown and `on_unknown` is "error", or it is "popular" and the id is of
             another type than the model's.
         ParameterError
-            `k` is not a positive whole number, or `on_unknown` is none of its values.
+            `k` is not a positive whole number, `on_unknown` is none of its values, or an allowed
+            or denied id is of another type than the model's.
+        Unsupported
+            `approximate`, and the model has no metric space.
+        MissingExtra
+            `approximate`, and faiss is not installed.
         """
         import polars as pl
 
@@ -225,14 +252,15 @@ class Recommender(ABC):
                 unknown,
                 "the model was not trained on them; on_unknown can be popular or skip",
             )
+        choice = chosen(self.item_ids, allow, deny, approximate)
         known = np.flatnonzero(rows >= 0)
         asked = self.user_ids.decode(rows[known])
         excluded = rows_of(self.seen, rows[known]) if exclude_seen else _nothing(len(known))
-        found, scores = self._nearest_items(rows[known], k, excluded, threads)
+        found, scores = self._nearest_items(rows[known], k, excluded, threads, choice)
         scores = self._shown_score(scores)
         if unknown and on_unknown == "popular":
             place = np.argsort(np.concatenate([known, np.flatnonzero(rows < 0)]))
-            popular, unscored = self._popular(len(unknown), k)
+            popular, unscored = self._popular(len(unknown), k, choice)
             asked = pl.concat([asked, self._strangers(unknown)]).gather(place)
             found = np.concatenate([found, popular])[place]
             scores = np.concatenate([scores, unscored])[place]
@@ -272,6 +300,9 @@ class Recommender(ABC):
         *,
         weights: Any = None,
         exclude_given: bool = True,
+        allow: Any = None,
+        deny: Any = None,
+        approximate: bool = False,
         threads: int | None = None,
     ) -> "pl.DataFrame":
         """Recommend to a new user who has these items; the model stays as it is.
@@ -286,6 +317,8 @@ class Recommender(ABC):
             How much each item counts, above 0; all alike unless given.
         exclude_given : bool
             Leave out the items given.
+        allow, deny, approximate
+            See `recommend`.
         threads : int, optional
             All processors unless given; the result does not depend on it.
 
@@ -303,8 +336,9 @@ class Recommender(ABC):
         """
         import polars as pl
 
-        k = check_k(k)
-        found, scores = self._nearest_for(items, weights, k, exclude_given, threads)
+        self._require_fit()
+        k, choice = check_k(k), chosen(self.item_ids, allow, deny, approximate)
+        found, scores = self._nearest_for(items, weights, k, exclude_given, threads, choice)
         shown = found, self._shown_score(scores)
         return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
 
@@ -513,7 +547,8 @@ class Recommender(ABC):
     def _know(self, data: Interactions) -> None:
         """Take the ids and the interactions of the training data."""
         self.user_ids, self.item_ids, self.seen = data.user_ids, data.item_ids, Csr.of(data)
-        self.__dict__.pop("_tables", None)
+        for derived in ("_tables", "_index"):
+            self.__dict__.pop(derived, None)
 
     def _require_fit(self) -> None:
         if not hasattr(self, "seen"):
@@ -541,10 +576,11 @@ class Recommender(ABC):
         shown = (found, self._shown_score(scores))
         return ranked_frame(vocabulary.decode(rows), shown, vocabulary, (kind, "similar"))
 
-    def _popular(self, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _popular(self, n: int, k: int, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
         """Return the most popular items for `n` users, laid out as `_nearest_items` does."""
-        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))
-        top = np.argsort(-counts, kind="stable")[:k].astype(np.int32)
+        rows = np.arange(len(self.item_ids)) if choice.rows is None else choice.rows
+        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))[rows]
+        top = rows[np.argsort(-counts, kind="stable")[:k]].astype(np.int32)
         return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
 
     def _strangers(self, users: list) -> "pl.Series":

@@ -15,6 +15,11 @@ from trimetric.engine.ranking import Prepared, held_out_ranks, pair_distances, p
 from trimetric.errors import UnknownIds
 from trimetric.models.base import Recommender, as_ids
 from trimetric.models.explain import Liker
+from trimetric.retrieval.choice import ANY, Choice
+from trimetric.retrieval.exact import nearest
+from trimetric.retrieval.index import Index
+
+SAMPLED = 1024  # rows that tell whether an index is still that of the items
 
 
 class MetricSpace(Recommender):
@@ -27,6 +32,7 @@ class MetricSpace(Recommender):
         {"metric space", "similar items", "similar users"}
     )
 
+    _index: tuple[tuple[int, ...], bytes, Index] | None = None
     _tables: Mapping[str, Prepared] = MappingProxyType({})  # of a copy that `prepared` made
 
     @property
@@ -48,16 +54,43 @@ class MetricSpace(Recommender):
         return held_out_ranks(self.users, self.items, held, excluded, threads)
 
     def _nearest_items(
-        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
+        self,
+        users: np.ndarray,
+        k: int,
+        excluded: Csr,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return self._nearest_to(self.users[users], k, excluded, threads)
+        return self._nearest_to(self.users[users], k, excluded, threads, choice)
 
     def _nearest_to(
-        self, positions: np.ndarray, k: int, excluded: Csr, threads: int | None
+        self,
+        positions: np.ndarray,
+        k: int,
+        excluded: Csr,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the item rows nearest to positions (m, dim), and −d²."""
-        found, distances = top_k(positions, self._laid_out("item"), k, excluded, threads)
+        if choice.approximate:
+            index = self._approximate(threads)
+            found, distances = index.among(positions, k, excluded, choice.rows, threads)
+        else:
+            items = self._laid_out("item")
+            found, distances = nearest(positions, items, k, excluded, choice.rows, threads)
         return found, -distances
+
+    def _approximate(self, threads: int | None) -> Index:
+        """Return an approximate index of the items, built where there is none of them as they are.
+
+        Positions may be changed in place, by training that goes on; a sample of rows tells.
+        """
+        items = self.items
+        sample = items[:: max(1, len(items) // SAMPLED)].tobytes()
+        made = self._index
+        if made is None or made[:2] != (items.shape, sample):
+            made = self._index = items.shape, sample, Index(items, "approximate", threads=threads)
+        return made[2]
 
     def prepared(self) -> Self:
         """Return a copy that answers sooner, from tables laid out once: see `Recommender`."""

@@ -13,6 +13,7 @@ from trimetric.models.base import as_ids
 from trimetric.models.explain import Liker
 from trimetric.models.metric import MetricSpace, Points
 from trimetric.models.temperature import USUAL
+from trimetric.retrieval.choice import ANY, Choice
 
 Pull = tuple[np.ndarray, np.ndarray, np.ndarray]
 """What draws newcomers, in compressed rows: int64 (m + 1,), int32 (q,), weights float32 (q,)."""
@@ -90,12 +91,18 @@ class Newcomers(Points):
         return mean.astype(np.float32)
 
     def _nearest_for(
-        self, items: Any, weights: Any, k: int, exclude_given: bool, threads: int | None
+        self,
+        items: Any,
+        weights: Any,
+        k: int,
+        exclude_given: bool,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         who = self._newcomer(items, weights, threads)
         hidden = who.liked if exclude_given else who.liked[:0]
         excluded = Csr(np.array([0, len(hidden)], dtype=np.int64), hidden)
-        return self._nearest_to(who.position[None, :], k, excluded, threads)
+        return self._nearest_to(who.position[None, :], k, excluded, threads, choice)
 
     def _newcomer(self, items: Any, weights: Any, threads: int | None) -> Liker:
         pull = self._pull("item", self.item_ids, items, weights)

@@ -6,6 +6,7 @@ from trimetric.data.csr import Csr
 from trimetric.engine.scores import ranks_by_score, top_scores
 from trimetric.errors import Unsupported
 from trimetric.models.base import Recommender
+from trimetric.retrieval.choice import ANY, Choice, restricted, unrestricted
 
 
 class Scored(Recommender):
@@ -25,9 +26,25 @@ class Scored(Recommender):
         return ranks_by_score(self._table, len(self.item_ids), held, excluded, threads)
 
     def _nearest_items(
-        self, users: np.ndarray, k: int, excluded: Csr, threads: int | None
+        self,
+        users: np.ndarray,
+        k: int,
+        excluded: Csr,
+        threads: int | None,
+        choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return top_scores(self._table, users, len(self.item_ids), k, excluded, threads)
+        if choice.approximate:
+            raise Unsupported(f"{no_space(self)}; leave approximate out for the exact list")
+        rows = choice.rows
+        if rows is None:
+            return top_scores(self._table, users, len(self.item_ids), k, excluded, threads)
+
+        def table(users: np.ndarray) -> np.ndarray:
+            return np.ascontiguousarray(self._table(users)[:, rows])
+
+        lists = restricted(excluded, rows)
+        found, scores = top_scores(table, users, len(rows), k, lists, threads)
+        return unrestricted(found, rows), scores
 
     @property
     def users(self) -> np.ndarray:

@@ -1,0 +1,185 @@
+"""Approximate nearest neighbours: points in cells, of which a query looks into the nearest few.
+
+An inverted file (Jégou, Douze and Schmid, TPAMI 2011) without compression. faiss scans the cells;
+the cells themselves, which cells a query looks into, and the distances that are returned come from
+`engine`, so that they have the same bits for any number of threads.
+
+Why this and not a graph: `benchmarks/retrieval.py` measures faiss' inverted file beside the HNSW
+graphs of faiss and of usearch on a million clustered points, and docs/results.md has the record.
+At equal recall it answers several times as many queries, and it is built in seconds where the
+graphs take minutes; graphs built on several threads differ from run to run, these cells do not.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from trimetric.counter import key, permutation
+from trimetric.data.csr import Csr
+from trimetric.engine.policy import thread_count
+from trimetric.engine.ranking import Prepared, ordered, prepared, top_k
+from trimetric.errors import MissingExtra
+
+PROBES = 16
+ROUNDS = 6  # of k-means
+SAMPLE = 64  # points a cell that k-means looks at
+SPARE = 8  # asked for beyond k: faiss rounds distances in its own way
+AT_ONCE = 4096
+_STREAM = 0x43454C4C  # keeps the draws here apart from those of training
+
+
+class Cells:
+    """Points in cells around centres.
+
+    Parameters
+    ----------
+    space : Prepared
+        The points, n of them.
+    dim : int
+        How many of its columns count.
+    probes : int
+        Into how many cells a query looks.
+    seed : int
+        Of the first centres.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Raises
+    ------
+    MissingExtra
+        faiss is not installed.
+    """
+
+    def __init__(
+        self, space: Prepared, dim: int, probes: int, seed: int, threads: int | None
+    ) -> None:
+        self._faiss, self._space, self._dim = load_faiss(), space, dim
+        points = np.ascontiguousarray(space.points[:, :dim])
+        centres = around(points, n_cells(len(points)), seed, threads)
+        self.probes = min(probes, len(centres))
+        self._centres = prepared(centres)
+        home = top_k(points, self._centres, 1, None, threads)[0][:, 0]
+        self._index = filled(self._faiss, centres, points, home)
+
+    @property
+    def faiss_index(self) -> Any:
+        """The `faiss.IndexIVFFlat`."""
+        return self._index
+
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        excluded: Csr,
+        rows: np.ndarray | None,
+        threads: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `exact.nearest` does, some of the nearest perhaps missing.
+
+        What is found is ordered by the engine's own distances. A list may end early here even if
+        more points remain; `Index` then answers that query exactly.
+        """
+        k = min(k, len(self._space) if rows is None else len(rows))
+        found = np.full((len(queries), k), -1, dtype=np.int32)
+        distances = np.full((len(queries), k), np.nan, dtype=np.float32)
+        if k == 0:
+            return found, distances
+        only = None if rows is None else self._selector(rows)
+        # Queries with about as many excluded points are asked together, and no others pay for them.
+        room = 1 << np.ceil(np.log2(np.maximum(excluded.counts, 1))).astype(np.int64)
+        room[excluded.counts == 0] = 0
+        for width in np.unique(room):
+            alike = np.flatnonzero(room == width)
+            for low in range(0, len(alike), AT_ONCE):
+                block = alike[low : low + AT_ONCE]
+                near = self._scan(queries[block], k + SPARE + int(width), only, threads)
+                _drop(near, block, excluded)
+                at, d2 = ordered(queries[block], self._space, near, threads)
+                some = min(k, at.shape[1])
+                found[block, :some], distances[block, :some] = at[:, :some], d2[:, :some]
+        return found, distances
+
+    def _scan(self, queries: np.ndarray, width: int, only: Any, threads: int | None) -> np.ndarray:
+        """Return up to `width` near rows of each query, int32 (m, width), in faiss' order."""
+        faiss, of = self._faiss, self._faiss.swig_ptr
+        queries, width = np.ascontiguousarray(queries), min(width, len(self._space))
+        cells, coarse = top_k(queries, self._centres, self.probes, None, threads)
+        cells = cells.astype(np.int64)
+        near = np.empty((len(queries), width), dtype=np.int64)
+        d2 = np.empty((len(queries), width), dtype=np.float32)
+        before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(thread_count(threads))
+        try:
+            # The Python form of this method takes no selector.
+            self._index.search_preassigned_c(
+                len(queries), of(queries), width, of(cells), of(coarse), of(d2), of(near), False,
+                faiss.SearchParametersIVF(nprobe=self.probes, sel=only),
+            )  # fmt: skip
+        finally:
+            faiss.omp_set_num_threads(before)
+        return near.astype(np.int32)
+
+    def _selector(self, rows: np.ndarray) -> Any:
+        mask = np.zeros(len(self._space), dtype=bool)
+        mask[rows] = True
+        return self._faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+def n_cells(n: int) -> int:
+    """Return how many cells suit n points: 4·√n, but at least 16 points in each."""
+    return max(1, min(4 * math.isqrt(n), n // 16))
+
+
+def around(points: np.ndarray, cells: int, seed: int, threads: int | None) -> np.ndarray:
+    """Return centres of cells, float32 (cells, d), by a few rounds of k-means on a sample."""
+    order = permutation(key(seed, _STREAM), len(points))[: SAMPLE * cells]
+    sample = np.ascontiguousarray(points[order])
+    centres = sample[:cells].copy()
+    for _ in range(ROUNDS):
+        home = top_k(sample, centres, 1, None, threads)[0][:, 0]
+        by_home = np.argsort(home, kind="stable")
+        kept, first = np.unique(home[by_home], return_index=True)
+        sums = np.add.reduceat(sample[by_home].astype(np.float64), first, axis=0)
+        centres[kept] = sums / np.diff(np.append(first, len(home)))[:, None]
+    return centres
+
+
+def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray) -> Any:
+    """Return a faiss index of points in the cells that were chosen for them."""
+    dim = points.shape[1]
+    quantizer = faiss.IndexFlatL2(dim)
+    quantizer.add(centres)
+    index = faiss.IndexIVFFlat(quantizer, dim, len(centres))
+    index.is_trained = True
+    rows, cells = np.arange(len(points), dtype=np.int64), home.astype(np.int64)
+    of = faiss.swig_ptr
+    index.add_core(len(points), of(points), of(rows), of(cells))
+    return index
+
+
+def _drop(near: np.ndarray, block: np.ndarray, excluded: Csr) -> None:
+    """Put -1 where a query of `block` found what is excluded for it."""
+    for at, query in enumerate(block):
+        hidden = excluded.items[excluded.indptr[query] : excluded.indptr[query + 1]]
+        if len(hidden):
+            place = np.minimum(np.searchsorted(hidden, near[at]), len(hidden) - 1)
+            near[at, hidden[place] == near[at]] = -1
+
+
+def load_faiss() -> Any:
+    """Return the module faiss.
+
+    Raises
+    ------
+    MissingExtra
+        It is not installed.
+    """
+    try:
+        import faiss
+    except ImportError:
+        raise MissingExtra(
+            "approximate search and faiss files need faiss; install it with"
+            " pip install 'trimetric[ann]'"
+        ) from None
+    return faiss
