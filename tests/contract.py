@@ -381,6 +381,30 @@ class Contract:
             why = model.explain(user, item)
             assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(score), False)
 
+    def test_new_interactions(
+        self, name: str, model: Recommender, data: tm.Interactions, tmp_path: Path
+    ) -> None:
+        """Models take in new users and items, or refuse to; those that do keep their promises."""
+        users, items = data.user_ids.values, data.item_ids.values
+        if "fold-in" not in model.capabilities:
+            with pytest.raises(Unsupported, match="fit it anew"):
+                model.partial_fit((users[:1], items[:1]))
+            return
+        newer = (
+            small(name)
+            .fit(data)
+            .partial_fit((["a new one", *users[:2], "\x01"], [items[0], "zz", items[7], "zz"]))
+        )
+        assert {"a new one", "\x01"} < set(newer.user_ids.values)
+        assert len(newer.item_ids) == len(items) + 1
+        newer.save(tmp_path / "newer")
+        again = tm.load(tmp_path / "newer")
+        assert learned(again) == learned(newer)
+        assert again._data["updates"][0]["users"] == 2
+        answer = again.recommend(["a new one", "\x01"], k=50)
+        assert answer.equals(newer.recommend(["a new one", "\x01"], k=50))
+        assert items[0] not in lists(answer)["a new one"]
+
     def test_search_space(self, name: str) -> None:
         """What tuning may try, the model takes."""
         space = search_space(name)

@@ -22,6 +22,7 @@ COMMANDS = (
     "similar-items",
     "similar-users",
     "explain",
+    "update",
     "data",
 )
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from trimetric.cli import compare, data, demo, evaluate, explain, fit, recommend, reproduce, serve
+from trimetric.cli import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    explain,
+    fit,
+    recommend,
+    reproduce,
+    serve,
+    update,
+)
 from trimetric.cli.options import grouped
 from trimetric.cli.output import note
 
@@ -21,6 +32,7 @@ app.command()(grouped(recommend.recommend))
 app.command()(grouped(recommend.similar_items))
 app.command()(grouped(recommend.similar_users))
 app.command()(grouped(explain.explain))
+app.command()(grouped(update.update))
 app.command()(grouped(serve.serve))
 app.command()(grouped(compare.compare))
 app.command()(grouped(reproduce.reproduce))

@@ -191,6 +191,7 @@ def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | N
         (there.name, there.get_params()) == (model.name, model.get_params())
         and there._data["train"]["fingerprint"] == train.fingerprint
         and (there._data.get("valid") or {}).get("fingerprint") == valid
+        and not there._data.get("updates")
     )
     return there if same else None
 

@@ -420,6 +420,28 @@ class Recommender(ABC):
         who = self._newcomer(items, weights, threads)
         return explained(self, who, self._one("item", self.item_ids, item), wish)
 
+    def partial_fit(
+        self,
+        new: Any,
+        *,
+        epochs: int = 10,
+        lr: float | None = None,
+        replay: float = 1.0,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Self:
+        """Take in new interactions, with new users and items: see `updated.Updated`.
+
+        Raises
+        ------
+        Unsupported
+            The model has to be trained anew.
+        """
+        raise Unsupported(
+            f"{self.name} cannot take in new interactions; fit it anew on all of them, or use sml"
+            " or cml"
+        )
+
     def score(self, pairs: Any) -> np.ndarray:
         """Score pairs of original ids.
 

@@ -20,8 +20,7 @@ from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.configured import lookup
-from trimetric.models.newcomers import Newcomers
-from trimetric.models.trained import Trained
+from trimetric.models.updated import Updated
 from trimetric.progress import chosen
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -155,7 +154,7 @@ class TripletConfig(TrainingConfig):
             )
 
 
-class SML(Newcomers, Trained):
+class SML(Updated):
     """Symmetric metric learning with adaptive margins.
 
     Parameters
