@@ -1,0 +1,241 @@
+// The map of the space: walk it, search it, see someone's items and recommendations on it.
+
+import { get, getOnce } from "./api.js";
+import { history, recommended } from "./answers.js";
+import { announce, blank, el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
+import { row, scale } from "./items.js";
+import { address, called, go, person, remember } from "./route.js";
+import { space } from "./space.js";
+import { itemPicker, userPicker } from "./who.js";
+
+const K = 10;
+const AMONG = 10;
+const MOST_GROUPS = 8;
+
+export async function map(context) {
+  const { root, params, model, signal } = context;
+  if (!model.capabilities.includes("metric space")) {
+    root.append(blank("No map for this model", el("p", {},
+      `${model.name} (${model.kind}) scores pairs by something other than a distance, so that no map can show what is near. Models with a metric space, such as SML and CML, have one.`)));
+    return;
+  }
+  root.append(el("h1", { class: "spoken" }, "Map"), el("div", { class: "blank" }, el("h2", {}, "Drawing the map"),
+    el("p", { class: "quiet" }, "It is laid out once for each version of a model; large ones take some seconds.")), skeleton(4));
+  const found = await ready(model, signal);
+  if (!found) return;
+  show(context, found);
+}
+
+async function ready(model, signal) {
+  for (let wait = 250; !signal.aborted; wait = Math.min(wait * 1.5, 2000)) {
+    const found = await getOnce("/v1/map", { model: model.name }, signal);
+    if (found.status === "ready") return found;
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+  return null;
+}
+
+function pointsOf({ items, users }) {
+  const most = Math.log1p(Math.max(...items.popularity.slice(0, 1), 1));
+  const points = items.ids.map((id, i) => ({
+    kind: "item", id, x: items.x[i], y: items.y[i], size: (Math.log1p(items.popularity[i]) / most) ** 2.5,
+    name: items.titles?.[i] ?? `Item ${id}`, count: items.popularity[i],
+  }));
+  users.ids.forEach((id, i) => points.push({
+    kind: "user", id, x: users.x[i], y: users.y[i], size: 0, name: `User ${id}`, count: users.activity[i],
+  }));
+  return points;
+}
+
+function show(context, found) {
+  const { root, params, model, signal } = context;
+  const points = pointsOf(found);
+  const index = new Map(points.map((one, i) => [`${one.kind} ${one.id}`, i]));
+  const canvas = el("canvas", {
+    class: "space", tabindex: "0", role: "application", "aria-roledescription": "map",
+    "aria-label": `Map of ${many(found.items.ids.length, "item")} and ${many(found.users.ids.length, "user")}`,
+    "aria-describedby": "map-keys",
+  });
+  const tip = el("div", { class: "tip", hidden: true });
+  const side = el("div", { class: "near-list" });
+  const focus = (i, fly = true) => focused(context, { plane, points, index, side, focus }, i, fly);
+  const plane = space(canvas, points, {
+    signal,
+    hover: (i, place) => {
+      tip.hidden = i < 0;
+      if (i < 0) return;
+      const one = points[i];
+      tip.replaceChildren(el("b", {}, one.name), el("span", {}, many(one.count, one.kind === "item" ? "user" : "item")));
+      const room = canvas.clientWidth - tip.offsetWidth - 8;
+      const below = place[1] < tip.offsetHeight + 24;
+      tip.style.transform = `translate(${Math.min(Math.max(place[0] - tip.offsetWidth / 2, 8), Math.max(room, 8))}px, ${place[1] + (below ? 16 : -tip.offsetHeight - 14)}px)`;
+    },
+    pick: (i) => {
+      if (i < 0) return focus(-1, false);
+      if (points[i].kind === "item") return focus(i, false);
+      go(address("map", { user: points[i].id, model: params.get("model") }));
+    },
+  });
+  const someone = person(params);
+  const box = legend(context, plane, points, found, someone);
+  const button = (name, label, act) => el("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act }, icon(name));
+  const find = itemPicker(context, ({ item }) => {
+    const i = index.get(`item ${item}`);
+    if (i === undefined) announce("That item is not on the map, which shows the most popular");
+    else focus(i);
+  }, "Find an item on the map");
+  const users = userPicker(context, ({ user }) => go(address("map", { user, model: params.get("model") })));
+  root.replaceChildren(
+    el("h1", { class: "spoken" }, "Map"),
+    el("div", { class: "map-grid" },
+      el("div", { class: "stage" }, canvas, tip,
+        el("div", { class: "zoom" }, button("plus", "Zoom in", () => plane.zoomBy(1.5)), button("minus", "Zoom out", () => plane.zoomBy(1 / 1.5)), button("fit", "Show all", () => plane.fit())),
+        box,
+        el("p", { id: "map-keys", class: "spoken" }, "Arrow keys move, plus and minus zoom, 0 shows all, Enter selects the item at the centre; the list beside the map tells what is near to it.")),
+      el("aside", { class: "map-side", "aria-label": "On the map" },
+        el("div", { class: "field" }, el("span", { class: "label" }, "Fly to an item"), find),
+        el("div", { class: "field" }, el("span", { class: "label" }, "Show a user"), users),
+        side, quality(found))));
+  const paint = () => plane.paint(palette(root));
+  paint();
+  addEventListener("themechange", paint, { signal });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint, { signal });
+  const start = index.get(`item ${params.get("focus")}`);
+  plane.resize();
+  focus(start ?? -1, start !== undefined);
+  if (someone) place(context, plane, points, index, someone, start === undefined).catch((error) => {
+    if (error.name !== "AbortError") side.prepend(failure(error));
+  });
+}
+
+// Marks someone's history and recommendations, and where they are themselves.
+async function place({ model, signal }, plane, points, index, someone, fly) {
+  const [had, list] = await Promise.all([history(model, someone, signal), recommended(model, someone, K, signal)]);
+  const at = (item) => index.get(`item ${item}`);
+  plane.marks.liked = new Set(had.history.map(({ item }) => at(item)).filter((i) => i !== undefined));
+  plane.marks.next = new Map(list.filter(({ item }) => at(item) !== undefined).map(({ item, rank }) => [at(item), rank]));
+  for (const i of plane.marks.next.keys()) plane.marks.liked.delete(i);
+  const mine = index.get(`user ${someone.user}`);
+  const near = [...had.history, ...list].filter(({ item, score }) => at(item) !== undefined && Number.isFinite(score))
+    .sort((a, b) => a.score - b.score).slice(0, AMONG).map(({ item }) => points[at(item)]);
+  plane.marks.me = mine !== undefined ? points[mine] : near.length ? centre(near) : null;
+  if (plane.marks.me && fly) plane.fly(plane.marks.me.x, plane.marks.me.y, plane.state.least * 1.6);
+  plane.redraw();
+  announce(`${called(someone)}: ${many(plane.marks.liked.size, "item")} of the history and ${many(plane.marks.next.size, "recommendation")} marked`);
+}
+
+// As the server places users: from the median to the centre of a Cauchy distribution.
+function centre(near) {
+  const middle = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+  let [x, y] = [middle(near.map((p) => p.x)), middle(near.map((p) => p.y))];
+  for (let step = 0; step < 10; step++) {
+    const weights = near.map((p) => 1 / (1 + (p.x - x) ** 2 + (p.y - y) ** 2));
+    const total = weights.reduce((a, b) => a + b, 0);
+    x = near.reduce((sum, p, i) => sum + weights[i] * p.x, 0) / total;
+    y = near.reduce((sum, p, i) => sum + weights[i] * p.y, 0) / total;
+  }
+  return { x, y };
+}
+
+async function focused(context, { plane, points, index, side, focus }, i, fly) {
+  const { model, params, signal } = context;
+  plane.marks.focus = i;
+  plane.marks.near = new Map();
+  plane.redraw();
+  if (i < 0) {
+    remember({ focus: null });
+    side.replaceChildren(el("p", { class: "quiet hint" }, "Select an item on the map, or find one by title, to list what is nearest to it in the space, and to see where that is on the map."));
+    return;
+  }
+  const one = points[i];
+  remember({ focus: one.id });
+  if (fly) plane.fly(one.x, one.y);
+  side.replaceChildren(el("h2", {}, one.name), skeleton(5));
+  try {
+    const { similar } = await get("/v1/similar-items", { item: one.id, k: K, model: model.name }, signal);
+    if (plane.marks.focus !== i) return;
+    const known = similar.filter(({ item }) => index.has(`item ${item}`));
+    plane.marks.near = new Map(known.map(({ item, rank }) => [index.get(`item ${item}`), rank]));
+    plane.redraw();
+    const scores = scale(model, similar);
+    side.replaceChildren(
+      el("div", { class: "card-top" }, el("h2", {}, one.name),
+        el("button", { type: "button", class: "icon", "aria-label": "Clear the selection", onclick: () => focus(-1, false) }, icon("close"))),
+      el("p", { class: "quiet" }, `${many(one.count, "user")}. Nearest in the space, linked on the map:`),
+      el("ol", { class: "rows small" }, similar.map((near) => row(near, {
+        rank: near.rank, scores, open: ({ item }) => index.has(`item ${item}`) && focus(index.get(`item ${item}`)),
+      }))),
+      el("a", { class: "button", href: address("explore", { item: [one.id], model: params.get("model") }) }, icon("plus"), "Recommend from this"));
+    announce(`${one.name}: nearest are ${similar.slice(0, 3).map((near) => near.title ?? near.item).join(", ")}`);
+  } catch (error) {
+    if (error.name !== "AbortError") side.replaceChildren(failure(error));
+  }
+}
+
+function legend(context, plane, points, found, someone) {
+  const key = (kind, text) => el("span", { class: "key" }, el("span", { class: `dot ${kind}` }), text);
+  const groups = el("span", { class: "keys groups" });
+  const ramp = el("span", { class: "keys" }, el("span", { class: "quiet" }, "few users"),
+    el("span", { class: "ramp", "aria-hidden": "true" }, [0, 1, 2, 3, 4].map((n) => el("i", { class: `r${n}` }))), el("span", { class: "quiet" }, "many"));
+  const columns = Object.keys(found.items.groups ?? {});
+  const colour = (by) => {
+    ramp.hidden = by !== "";
+    groups.hidden = by === "";
+    plane.state.groups = null;
+    if (by) {
+      const { names, of } = ranked(found.items.groups[by]);
+      plane.state.groups = of;
+      groups.replaceChildren(...names.map((name, n) => key(`g${n}`, name)), key("other", "other"));
+    }
+    remember({ colour: by || null });
+    plane.redraw();
+  };
+  const choice = el("select", { "aria-label": "Colour of the items", onchange: (event) => colour(event.target.value) },
+    el("option", { value: "" }, "popularity"), columns.map((name) => el("option", { value: name }, name)));
+  const asked = context.params.get("colour");
+  choice.value = columns.includes(asked) ? asked : "";
+  colour(choice.value);
+  const users = el("label", { class: "check" }, el("input", {
+    type: "checkbox", checked: true, onchange: (event) => { plane.state.users = event.target.checked; plane.redraw(); },
+  }), el("span", { class: "dot user" }), "users");
+  const dismissed = el("button", { type: "button", class: "link", onclick: () =>
+    go(address("map", { model: context.params.get("model"), focus: context.params.get("focus") })) }, "clear");
+  return el("div", { class: "map-legend", role: "group", "aria-label": "Legend" },
+    someone ? el("span", { class: "keys" }, el("b", {}, called(someone)), el("span", { class: "key" }, el("span", { class: "me" }, "★"), "here"),
+      key("liked", "history"), key("next", "recommended"), dismissed) : null,
+    el("span", { class: "keys" }, users, columns.length ? el("label", { class: "check" }, "colour by", choice) : el("span", { class: "quiet" }, "size and colour: popularity")),
+    ramp, groups);
+}
+
+// The most frequent values of a column, and for each item which of them it has.
+function ranked(values) {
+  const counts = new Map();
+  for (const one of values) if (one !== null) counts.set(one, (counts.get(one) ?? 0) + 1);
+  const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_GROUPS).map(([name]) => name);
+  const place = new Map(names.map((name, n) => [name, n]));
+  return { names, of: values.map((one) => place.get(one) ?? -1) };
+}
+
+function quality({ method, quality: q, sampled, items, users }) {
+  const percent = (share) => (share === undefined ? "–" : `${(share * 100).toFixed(0)} %`);
+  const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
+  return el("details", { class: "quality" },
+    el("summary", {}, `How true is this map? ${percent(q.items)} of neighbours kept`),
+    el("p", {}, "A plane cannot hold a space of many dimensions: lists use the distances in the space, never those on the map."),
+    el("dl", { class: "settings" },
+      fact(`Of an item's ${q.neighbours} nearest items, also nearest on the map`, percent(q.items)),
+      fact(`Of a user's ${q.neighbours} nearest items, also nearest on the map`, percent(q.users)),
+      q.trustworthiness === undefined ? null : fact("Trustworthiness; 1 is perfect, 0.5 chance", fixed(q.trustworthiness))),
+    el("p", { class: "quiet" }, `${method}. ${sampled ? `Shown are the ${whole(items.ids.length)} most popular items and the ${whole(users.ids.length)} most active users.` : "All items and users are shown."}`));
+}
+
+function palette(root) {
+  const style = getComputedStyle(root);
+  const of = (name) => style.getPropertyValue(name).trim();
+  return {
+    ink: of("--ink"), muted: of("--map-label"), paper: of("--surface"), user: of("--map-user"),
+    liked: of("--liked"), likedText: of("--liked-ink"), next: of("--next"), nextText: of("--next-ink"), other: of("--map-other"),
+    ramp: [0, 1, 2, 3, 4].map((n) => of(`--r${n}`)), groups: Array.from({ length: MOST_GROUPS }, (_, n) => of(`--g${n}`)),
+    font: style.fontFamily,
+  };
+}
