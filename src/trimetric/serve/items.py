@@ -9,6 +9,7 @@ from trimetric.data import files
 from trimetric.errors import DataError
 
 ID_COLUMNS = ("item", "id", "item_id")
+MOST_GROUPS = 64
 TAKEN = ("user", "rank", "score", "popularity", "margin", "activity")
 
 
@@ -44,6 +45,27 @@ class ItemsTable:
             return None
         rows = [self._row.get(key) for key in items.cast(pl.String).to_list()]
         return self._shown["title"].gather(pl.Series(rows, dtype=pl.Int64))
+
+    def groups(self, items: pl.Series) -> dict[str, list[str | None]]:
+        """Return the columns of text by which items fall into a few groups.
+
+        Of several values, as a list or as `A|B`, an item has the first.
+        """
+        rows = pl.Series([self._row.get(key) for key in items.cast(pl.String)], dtype=pl.Int64)
+        found = {}
+        for name in self.columns:
+            column = self._shown[name]
+            if name in ("title", "picture"):
+                continue
+            if column.dtype == pl.String:
+                first = column.str.splitn("|", 2).struct.field("field_0")
+            elif column.dtype == pl.List:
+                first = column.list.first()
+            else:
+                continue
+            if 2 <= first.n_unique() <= MOST_GROUPS:
+                found[name] = first.gather(rows).to_list()
+        return found
 
 
 NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))

@@ -55,7 +55,7 @@ def _drawn(snapshot: Snapshot) -> dict[str, Any]:
     model = snapshot.model
     plane = project(model, threads=1)
     shown = (len(plane.items), len(plane.users))
-    items = {
+    items: dict[str, Any] = {
         "ids": model.item_ids.decode(plane.items).to_list(),
         "x": plane.item_places[:, 0].tolist(),
         "y": plane.item_places[:, 1].tolist(),
@@ -64,6 +64,7 @@ def _drawn(snapshot: Snapshot) -> dict[str, Any]:
     titles = snapshot.items.titles(model.item_ids.decode(plane.items))
     if titles is not None:
         items["titles"] = titles.to_list()
+    items["groups"] = snapshot.items.groups(model.item_ids.decode(plane.items))
     return {
         "status": "ready",
         "model": snapshot.name,

@@ -323,6 +323,10 @@ class Places(Struct, omit_defaults=True):
     popularity: list[int] = msgspec.field(default_factory=list)
     activity: list[int] = msgspec.field(default_factory=list)
     titles: list[str | None] = msgspec.field(default_factory=list)
+    groups: Annotated[
+        dict[str, list[str | None]],
+        Meta(description="Columns of the items table with few values: that of each item."),
+    ] = msgspec.field(default_factory=dict)
 
 
 class Map(Answer, omit_defaults=True):

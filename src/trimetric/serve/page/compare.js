@@ -85,6 +85,6 @@ function shift(rank, other) {
   const moved = other - rank;
   const text = moved === 0 ? "same rank" : `${Math.abs(moved)} ${moved > 0 ? "higher" : "lower"} than in the other list`;
   return el("span", { class: `shift ${moved > 0 ? "up" : moved < 0 ? "down" : ""}`, title: text },
-    el("span", { "aria-hidden": "true" }, moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "＝"),
+    el("span", { "aria-hidden": "true" }, moved > 0 ? `▲ ${moved}` : moved < 0 ? `▼ ${-moved}` : "="),
     el("span", { class: "spoken" }, text));
 }

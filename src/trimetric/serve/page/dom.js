@@ -76,7 +76,7 @@ export function failure(error, again) {
     el("h2", {}, error.status === 404 ? "Not found" : error.status === 422 ? "Not for this model" : "That did not work"),
     el("p", {}, sentence(error.message)),
     near.length ? el("p", { class: "quiet" }, `Near to it: ${near.join(", ")}`) : null,
-    again && error.status !== 422 ? el("button", { type: "button", onclick: again }, "Try again") : null);
+    again && error.status !== 422 && error.status !== 404 ? el("button", { type: "button", onclick: again }, "Try again") : null);
 }
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);

@@ -2,15 +2,15 @@
 
 import { get } from "./api.js";
 import { history, recommended } from "./answers.js";
-import { blank, el, fixed, icon, many, skeleton, whole } from "./dom.js";
+import { announce, blank, el, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { row, scale, tile, titleOf } from "./items.js";
-import { address, person, remember, whose } from "./route.js";
+import { address, called, person, remember, whose } from "./route.js";
 import { openItem, openUser } from "./sheet.js";
 import { avatar, build, chips, heading, whoBar } from "./who.js";
 import { why } from "./why.js";
 
 const K = 20;
-const FIRST = 20;
+const FIRST = matchMedia("(max-width: 760px)").matches ? 6 : 20;
 
 export async function explore(context) {
   const { root, params, model, models, signal } = context;
@@ -40,12 +40,14 @@ export async function explore(context) {
   body.replaceChildren(
     heading(someone, facts, ...actions.filter(Boolean)),
     picks?.box ?? "",
-    el("div", { class: "columns" }, pastColumn(context, had, scores), nextColumn(context, someone, list, scores)));
+    el("div", { class: "columns" },
+      pastColumn(context, had, scores, picks ? "Picks" : "History"), nextColumn(context, someone, list, scores)));
+  announce(`${called(someone)}: ${many(list.length, "recommendation")}${list.length ? `, the first is ${titleOf(list[0])}` : ""}`);
 }
 
 const unit = ({ metric }) => (metric ? "squared distance; nearer is shorter" : "score; higher is better");
 
-function pastColumn(context, { history: had }, scores) {
+function pastColumn(context, { history: had }, scores, title) {
   const list = el("ol", { class: "rows liked" });
   const open = (item) => openItem(context, item);
   let order = had;
@@ -54,7 +56,7 @@ function pastColumn(context, { history: had }, scores) {
   const more = el("button", { type: "button", class: "more", onclick: () => { all = true; more.remove(); draw(); } },
     `Show all ${whole(had.length)}`);
   const sort = el("select", {
-    "aria-label": "Order of the history",
+    "aria-label": "Order",
     onchange: (event) => {
       order = event.target.value === "popular" ? [...had].sort((a, b) => b.popularity - a.popularity) : had;
       draw();
@@ -62,7 +64,7 @@ function pastColumn(context, { history: had }, scores) {
   }, el("option", { value: "near" }, scores.metric ? "nearest first" : "best scored first"), el("option", { value: "popular" }, "most popular first"));
   draw();
   return el("section", { class: "card past", "aria-labelledby": "past" },
-    el("div", { class: "card-top" }, el("h2", { id: "past" }, el("span", { class: "dot liked" }), "History"), had.length > 1 ? sort : null),
+    el("div", { class: "card-top" }, el("h2", { id: "past" }, el("span", { class: "dot liked" }), title), had.length > 1 ? sort : null),
     el("p", { class: "quiet" }, unit(scores)), list, had.length > FIRST ? more : null);
 }
 

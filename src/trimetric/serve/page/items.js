@@ -16,11 +16,11 @@ export function about(item) {
   return texts.slice(0, 2).join(" · ");
 }
 
-/** Its picture, or its initials on a tint that depends on what it is about. */
+/** Its picture, or its initials on a tint that those about the same share. */
 export function tile(item) {
   const letters = titleOf(item).replace(/\(.*?\)/g, "").match(/[\p{L}\p{N}]+/gu) ?? ["?"];
   const initials = letters.slice(0, 2).map((word) => [...word][0]).join("").toUpperCase();
-  const plain = el("span", { class: `tile t${hash(about(item).split(",")[0] || titleOf(item)) % TINTS}`, "aria-hidden": "true" }, initials);
+  const plain = el("span", { class: `tile t${hash(about(item) || titleOf(item)) % TINTS}`, "aria-hidden": "true" }, initials);
   if (!/^https:\/\//.test(item.picture ?? "")) return plain;
   const picture = el("img", { class: "tile", src: item.picture, alt: "", loading: "lazy", referrerpolicy: "no-referrer" });
   picture.addEventListener("error", () => picture.replaceWith(plain), { once: true });

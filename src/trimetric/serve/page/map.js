@@ -10,7 +10,7 @@ import { itemPicker, userPicker } from "./who.js";
 
 const K = 10;
 const AMONG = 10;
-const MOST_GROUPS = 8;
+const MOST_GROUPS = 10;
 
 export async function map(context) {
   const { root, params, model, signal } = context;
@@ -58,7 +58,7 @@ function show(context, found) {
   });
   const tip = el("div", { class: "tip", hidden: true });
   const side = el("div", { class: "near-list" });
-  const focus = (i, fly = true) => focused(context, { plane, points, index, side, focus }, i, fly);
+  const focus = (i, fly = true) => focused(context, { plane, canvas, points, index, side, focus }, i, fly);
   const plane = space(canvas, points, {
     signal,
     hover: (i, place) => {
@@ -88,8 +88,8 @@ function show(context, found) {
   root.replaceChildren(
     el("h1", { class: "spoken" }, "Map"),
     el("div", { class: "map-grid" },
-      el("div", { class: "stage" }, canvas, tip,
-        el("div", { class: "zoom" }, button("plus", "Zoom in", () => plane.zoomBy(1.5)), button("minus", "Zoom out", () => plane.zoomBy(1 / 1.5)), button("fit", "Show all", () => plane.fit())),
+      el("div", { class: "stage" }, el("div", { class: "sky" }, canvas, tip,
+        el("div", { class: "zoom" }, button("plus", "Zoom in", () => plane.zoomBy(1.5)), button("minus", "Zoom out", () => plane.zoomBy(1 / 1.5)), button("fit", "Show all", () => plane.fit()))),
         box,
         el("p", { id: "map-keys", class: "spoken" }, "Arrow keys move, plus and minus zoom, 0 shows all, Enter selects the item at the centre; the list beside the map tells what is near to it.")),
       el("aside", { class: "map-side", "aria-label": "On the map" },
@@ -137,7 +137,7 @@ function centre(near) {
   return { x, y };
 }
 
-async function focused(context, { plane, points, index, side, focus }, i, fly) {
+async function focused(context, { plane, canvas, points, index, side, focus }, i, fly) {
   const { model, params, signal } = context;
   plane.marks.focus = i;
   plane.marks.near = new Map();
@@ -149,7 +149,10 @@ async function focused(context, { plane, points, index, side, focus }, i, fly) {
   }
   const one = points[i];
   remember({ focus: one.id });
-  if (fly) plane.fly(one.x, one.y);
+  if (fly) {
+    plane.fly(one.x, one.y);
+    canvas.scrollIntoView({ block: "nearest" });
+  }
   side.replaceChildren(el("h2", {}, one.name), skeleton(5));
   try {
     const { similar } = await get("/v1/similar-items", { item: one.id, k: K, model: model.name }, signal);
@@ -219,14 +222,17 @@ function ranked(values) {
 function quality({ method, quality: q, sampled, items, users }) {
   const percent = (share) => (share === undefined ? "–" : `${(share * 100).toFixed(0)} %`);
   const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
-  return el("details", { class: "quality" },
-    el("summary", {}, `How true is this map? ${percent(q.items)} of neighbours kept`),
-    el("p", {}, "A plane cannot hold a space of many dimensions: lists use the distances in the space, never those on the map."),
+  const shown = sampled
+    ? `Shown are the ${whole(items.ids.length)} most popular items and the ${whole(users.ids.length)} most active users.`
+    : "All items and users are shown.";
+  return el("section", { class: "quality", "aria-labelledby": "quality" },
+    el("h2", { id: "quality" }, "How true is this map?"),
+    el("p", { class: "quiet" }, "A plane cannot hold a space of many dimensions. Lists always use the distances in the space, never those on the map."),
     el("dl", { class: "settings" },
-      fact(`Of an item's ${q.neighbours} nearest items, also nearest on the map`, percent(q.items)),
-      fact(`Of a user's ${q.neighbours} nearest items, also nearest on the map`, percent(q.users)),
-      q.trustworthiness === undefined ? null : fact("Trustworthiness; 1 is perfect, 0.5 chance", fixed(q.trustworthiness))),
-    el("p", { class: "quiet" }, `${method}. ${sampled ? `Shown are the ${whole(items.ids.length)} most popular items and the ${whole(users.ids.length)} most active users.` : "All items and users are shown."}`));
+      fact(`Of the ${q.neighbours} items nearest to an item, kept near`, percent(q.items)),
+      fact(`Of the ${q.neighbours} items nearest to a user, kept near`, percent(q.users)),
+      q.trustworthiness === undefined ? null : fact("Trustworthiness: 1 is perfect, 0.5 chance", fixed(q.trustworthiness))),
+    el("p", { class: "quiet" }, `Drawn by ${method}. ${shown}`));
 }
 
 function palette(root) {

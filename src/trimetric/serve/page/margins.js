@@ -9,7 +9,7 @@ const BINS = 24;
 export async function margins(context) {
   const { root, model, signal } = context;
   root.append(el("h1", {}, "Margins"), el("p", { class: "lead" },
-    "How far the model keeps what someone does not have from what they have. Users and items of which much is known can be told apart more sharply, and learn larger margins."));
+    "How much farther away than what someone has the model asks everything else to be, against how much is known of each user and item: the view of the paper’s Figure 6."));
   const wait = skeleton(8);
   root.append(wait);
   let found;
@@ -43,7 +43,7 @@ function side({ signal }, kind, { ids, margin }, counts, settings, xLabel) {
   const box = frame({
     label: `${title}: margin against ${xLabel}; the running median goes from ${fixed(middle[0]?.[1])} to ${fixed(middle.at(-1)?.[1])}`,
     xLabel, yLabel: "margin", xLog: true, signal, height: 340,
-    x: [Math.max(1, min(counts)) * 0.9, max(counts) * 1.1], y: [Math.max(0, low - pad), high + pad],
+    x: [Math.max(1, min(counts)) * 0.9, max(counts) * 1.1], y: high - low > 1e-6 ? [Math.max(0, low - pad), high + pad] : [0, high * 1.15],
     draw: (plot) => {
       const find = scatter(points, plot, kind);
       if (Number.isFinite(limit)) {
@@ -76,7 +76,7 @@ function side({ signal }, kind, { ids, margin }, counts, settings, xLabel) {
 function said(one, margin, learned, limit) {
   const held = margin.filter((m) => m >= limit - 1e-6).length;
   if (!learned) return `Margins of ${one}s are fixed: all are ${fixed(margin[0], 2)}. With the setting adaptive_${one}s they are learned.`;
-  if (held === margin.length) return `All ${one} margins are at their limit of ${limit}: the setting gamma holds them up. A smaller one, or the preset “paper”, lets them differ.`;
+  if (held === margin.length) return `All ${one} margins are at their limit of ${limit}: the setting gamma holds them up. A smaller gamma lets them differ.`;
   const share = ((100 * held) / margin.length).toFixed(0);
   return `Learned between ${fixed(min(margin))} and ${fixed(max(margin))}; ${share} % are at the limit of ${limit}.`;
 }

@@ -202,7 +202,7 @@ export function space(canvas, points, { hover, pick, signal }) {
 
   // Names that do not cover each other, the most important first.
   function labels() {
-    const taken = [];
+    const taken = [[state.width - 56, 0, state.width, 128]]; // the buttons
     pen.font = `500 12px ${colours.font}`;
     pen.textBaseline = "middle";
     pen.lineJoin = "round";
@@ -217,7 +217,9 @@ export function space(canvas, points, { hover, pick, signal }) {
       if (!one.wide.has(text)) one.wide.set(text, pen.measureText(text).width);
       const wide = one.wide.get(text);
       const gap = radius(one) + 5;
-      const x = px + gap + wide > state.width - 4 ? px - gap - wide : px + gap;
+      const flip = px + gap + wide > state.width - 4;
+      if (flip && px - gap - wide < 4 && !loud) return;
+      const x = Math.max(4, flip ? px - gap - wide : px + gap);
       const box = [x - 3, py - 9, x + wide + 3, py + 9];
       if (taken.some((b) => b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1])) return;
       taken.push(box);

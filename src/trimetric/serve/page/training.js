@@ -4,8 +4,8 @@ import { getOnce } from "./api.js";
 import { blank, el, fixed, many, skeleton, whole } from "./dom.js";
 import { frame, line, tableOf } from "./plot.js";
 
-const NAMES = { loss: "Loss", active: "Share of active triplets", seconds: "Seconds an epoch" };
-const HIDDEN = new Set(["epoch", "triplets"]);
+const NAMES = { loss: "Loss", active: "Share of active triplets" };
+const HIDDEN = new Set(["epoch", "triplets", "seconds"]);
 
 export async function training({ root, model, signal }) {
   root.append(el("h1", {}, "Training"));
@@ -26,7 +26,7 @@ export async function training({ root, model, signal }) {
   ];
   wait.replaceWith(el("p", { class: "lead" }, `${facts.filter(Boolean).join(" · ")}${facts.some(Boolean) ? "." : ""}`),
     epochs.length
-      ? el("div", { class: "columns" }, names.map((name) => curve(name, epochs, best, signal)))
+      ? el("div", { class: "columns curves" }, names.map((name) => curve(name, epochs, best, signal)))
       : blank("No training curves", el("p", {}, `${model.kind} is computed in one go, without epochs.`)),
     about("Settings", settings), data?.found ? about("Found by short trials", data.found) : "");
 }
@@ -42,7 +42,7 @@ function curve(name, epochs, best, signal) {
     el("div", { class: "card-top" }, el("h2", {}, title), el("span", { class: "count" }, `last ${fixed(values.at(-1), 4)}`)),
     el("figure", {}, frame({
       label: `${title} by epoch, from ${fixed(values[0], 4)} to ${fixed(values.at(-1), 4)}`,
-      xLabel: "epoch", yLabel: title.toLowerCase(), height: 260, signal,
+      xLabel: "epoch", yLabel: name === "active" ? "share" : title.toLowerCase(), height: 260, signal,
       x: [Math.min(1, epochs[0].epoch), epochs.at(-1).epoch], y: [low - pad, high + pad],
       draw: (plot) => plot.inner.append(...line(points, plot, kind, ([e, v]) =>
         `epoch ${e}: ${fixed(v, 4)}${e === best ? " (kept)" : ""}`)),
