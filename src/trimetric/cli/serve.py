@@ -26,6 +26,10 @@ def serve(
     no_watch: Annotated[
         bool, Option("--no-watch", help="Do not look for newer artifacts; SIGHUP still does.")
     ] = False,
+    limit: Annotated[
+        list[str] | None,
+        Option(help="NAME=VALUE, repeatable, such as body_bytes=2000000: see docs/settings.md."),
+    ] = None,
     access_log: Annotated[bool, Option("--access-log", help="Log each request.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,7 +40,7 @@ def serve(
     try:
         from trimetric.serve import logs
         from trimetric.serve.run import serve as run
-        from trimetric.serve.settings import Settings
+        from trimetric.serve.settings import Settings, limits_of
     except ImportError as error:
         raise MissingExtra(
             f"serve needs {error.name}, which is not installed: pip install 'trimetric[serve]'"
@@ -51,6 +55,7 @@ def serve(
         watch=not no_watch,
         access_log=access_log,
         quiet=quiet,
+        limits=limits_of(limit or []),
     )
     logs.to_standard_error(quiet)
 

@@ -15,7 +15,8 @@ from trimetric.serve.metrics import Metrics
 from trimetric.serve.settings import Limits
 from trimetric.serve.snapshot import encode
 
-LINGER_SECONDS = 2.0
+LINGER_SECONDS, LINGER_BYTES = 2.0, 4 << 20  # that a refused client may still send
+AHEAD = 256  # requests that a client may send before it reads answers
 HEAD, BODY, ANSWER, REFUSED = "head", "body", "answer", "refused"
 
 
@@ -42,7 +43,7 @@ class Connection(HttpToolsProtocol):
         self.limits, self.metrics = limits, metrics
         self.stage, self.since = HEAD, self.loop.time()
         self._head = self._body = 0
-        self._served = False  # has it ever sent a whole request?
+        self._running: Any = None  # the cycle whose request is being answered, or was last
 
     # --- what uvicorn and the parser call -------------------------------------------------------
 
@@ -61,8 +62,12 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come; heads are counted by what comes while they last."""
         if self.stage is REFUSED:
-            return  # read on for a moment, so that the client can read why
-        if self.stage is ANSWER and self.idle:
+            # Closed at once, the connection would be reset, and the client never read why.
+            self._body += len(data)
+            if self._body > LINGER_BYTES:
+                self.transport.abort()
+            return
+        if self.stage is ANSWER and not self._busy:
             self._enter(HEAD)
         if self.stage is HEAD:
             self._head += len(data)
@@ -85,6 +90,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the announced length of the body before anything is started."""
+        if len(self.pipeline) >= AHEAD:
+            self._cut(400, f"more than {AHEAD} requests were sent ahead", "sent ahead")
         limit = self.limits.body_bytes
         for name, value in self.headers:
             if name == b"content-length" and (len(value) > 18 or int(value) > limit):
@@ -101,9 +108,16 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._served = True
         self._enter(ANSWER)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to what waits; nothing more is read before it is answered."""
+        if self.stage is not REFUSED:
+            self.since = self.loop.time()
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless the connection was refused already."""
@@ -112,22 +126,26 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close after what is being answered, or at once."""
-        if self.idle or self.stage is REFUSED:
+        if not self._busy and self.stage is not BODY:
             self.transport.close()
-        else:
+        elif self.cycle is not None:
             self.cycle.keep_alive = False
 
     # --- what the server asks -------------------------------------------------------------------
 
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
-
     def overdue(self, now: float) -> None:
         """Cut the connection off if its stage has lasted too long."""
         limits, lasted = self.limits, now - self.since
-        if self.stage is HEAD and lasted > limits.head_seconds:
+        if self.stage is REFUSED:
+            if lasted > (limits.send_seconds if self._busy else LINGER_SECONDS):
+                self.transport.abort()
+        elif self.transport.get_write_buffer_size() > 0:
+            if lasted > limits.send_seconds:
+                self._count("slow reader")
+                self.transport.abort()
+        elif self.flow.read_paused or self.transport.is_closing():
+            pass  # it is not the client that is slow
+        elif self.stage is HEAD and lasted > limits.head_seconds:
             if self._head:
                 self.refuse(408, f"the head took over {limits.head_seconds:g} s", "slow head")
             else:
@@ -135,31 +153,34 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
         elif self.stage is BODY and lasted > limits.body_seconds:
             self.refuse(408, f"the body took over {limits.body_seconds:g} s", "slow body")
-        elif self.stage is REFUSED and lasted > LINGER_SECONDS:
-            self.transport.abort()
-        elif self.stage is ANSWER and lasted > limits.send_seconds and self._unread:
-            self._count("slow reader")
-            self.transport.abort()
 
     def refuse(self, status: int, error: str, why: str) -> None:
-        """Answer by an error, and close once the client has had a moment to read it."""
+        """Answer by an error, and close once the client has had a moment to read it.
+
+        If an earlier request of the connection is being answered, that goes first, and the
+        connection is closed after it without a word.
+        """
+        own = self.cycle if self.stage is BODY else None
         self._count(why)
         self._enter(REFUSED)
         self._unset_keepalive_if_required()
-        started = self.cycle is not None and not self.cycle.response_complete
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        if self._busy:
+            if self._running is not own:
+                self._running.keep_alive = False
+                return
+            own.disconnected = True
+            own.message_event.set()
         if self.transport.is_closing():
             return
-        if not (started and self.cycle.response_started):
+        if own is None or not own.response_started:
             body = encode({"error": error})
             head = (
                 b"%bcontent-type: application/json\r\ncontent-length: %d\r\n"
                 b"x-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
             )
             self.transport.write(head % (STATUS_LINE[status], len(body)) + body)
-        self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
@@ -168,9 +189,13 @@ class Connection(HttpToolsProtocol):
     # --- helpers --------------------------------------------------------------------------------
 
     @property
-    def _unread(self) -> bool:
-        """Whether something written still waits for the client."""
-        return self.transport.get_write_buffer_size() > 0
+    def _busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._running is not None and not self._running.response_complete
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _enter(self, stage: str) -> None:
         self.stage, self.since, self._body = stage, self.loop.time(), 0

@@ -1,6 +1,6 @@
 """What a server is told, and the limits that keep one client from taking it all."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from trimetric.errors import ParameterError
@@ -45,6 +45,28 @@ class Limits:
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise ParameterError(f"{name} must be above 0 and finite, got {value}")
+
+
+def limits_of(texts: list[str]) -> Limits:
+    """Read limits typed as NAME=VALUE.
+
+    Raises
+    ------
+    ParameterError
+        A name is unknown, or a value no number of its kind.
+    """
+    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(Limits)}
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in kinds:
+            raise ParameterError(f"unknown limit {name!r}; there are {', '.join(kinds)}")
+        try:
+            found[name] = kinds[name](value)
+        except ValueError:
+            word = "a whole number" if kinds[name] is int else "a number"
+            raise ParameterError(f"limit {name} must be {word}, got {value!r}") from None
+    return Limits(**found)
 
 
 @dataclass(frozen=True)
