@@ -112,10 +112,10 @@ def top_k(
     return items, distances
 
 
-def ordered(
-    queries: np.ndarray, space: Prepared, rows: np.ndarray, threads: int | None = None
+def nearest_of(
+    queries: np.ndarray, space: Prepared, rows: np.ndarray, k: int, threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Order given points of each query by distance.
+    """Return the k nearest of the points given for each query.
 
     Parameters
     ----------
@@ -123,22 +123,24 @@ def ordered(
     space : Prepared
     rows : int32 (m, w)
         Distinct within a query; -1 for none.
+    k : int
+        At least 1.
     threads : int, optional
         All processors unless given; the result does not depend on it.
 
     Returns
     -------
-    rows : int32 (m, w)
-        Nearest first, equal distances by row; -1 last.
-    distances : float32 (m, w)
-        d², NaN where `rows` is -1.
+    items : int32 (m, k)
+        Nearest first, equal distances by item number; -1 where fewer were given.
+    distances : float32, same shape
+        d², NaN where `items` is -1.
     """
-    laid_out = padded_table(queries)
-    distances = np.empty(rows.shape, dtype=np.float32)
+    items = np.full((len(rows), k), -1, dtype=np.int32)
+    distances = np.full((len(rows), k), np.nan, dtype=np.float32)
+    tables = padded_table(queries), space.points
     with Team(thread_count(threads)) as team:
-        _share(team, len(rows), _distances, (laid_out, space.points), rows, distances)
-    order = np.lexsort((rows, distances), axis=1)  # NaN comes last
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
+        _share(team, len(rows), _choose, tables, rows, (items, distances))
+    return items, distances
 
 
 def held_out_ranks(
@@ -408,15 +410,28 @@ def _squared_length(a, i):
 
 
 @kernel
-def _distances(span, tables, rows, out):
-    """Fill the distances of given points to queries span[0] .. span[1] - 1."""
+def _choose(span, tables, rows, answer):
+    """Order the given points of queries span[0] .. span[1] - 1 into the answer's rows."""
     queries, points = tables
+    items, distances = answer
+    k = items.shape[1]
     for query in range(span[0], span[1]):
+        mine, d2, placed = items[query], distances[query], 0
         for place in range(rows.shape[1]):
-            row = np.int64(rows[query, place])
-            out[query, place] = np.nan
-            if row >= 0:
-                out[query, place] = squared_distance(queries, query, points, row)
+            item = np.int64(rows[query, place])
+            if item < 0:
+                continue
+            d = squared_distance(queries, query, points, item)
+            at = placed
+            if placed == k:
+                at = k - 1
+                if d > d2[at] or (d == d2[at] and item > mine[at]):
+                    continue
+            while at > 0 and (d < d2[at - 1] or (d == d2[at - 1] and item < mine[at - 1])):
+                mine[at], d2[at] = mine[at - 1], d2[at - 1]
+                at -= 1
+            mine[at], d2[at] = item, d
+            placed = min(placed + 1, k)
 
 
 @kernel

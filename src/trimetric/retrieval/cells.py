@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from trimetric.counter import key, permutation
-from trimetric.data.csr import Csr
+from trimetric.data.csr import Csr, keys
 from trimetric.engine.policy import thread_count
-from trimetric.engine.ranking import Prepared, ordered, prepared, top_k
+from trimetric.engine.ranking import Prepared, nearest_of, prepared, top_k
 from trimetric.errors import MissingExtra
+from trimetric.retrieval import rows_of
 
-PROBES = 16
+PROBES = 32
 ROUNDS = 6  # of k-means
 SAMPLE = 64  # points a cell that k-means looks at
 SPARE = 8  # asked for beyond k: faiss rounds distances in its own way
@@ -94,10 +95,11 @@ class Cells:
             for low in range(0, len(alike), AT_ONCE):
                 block = alike[low : low + AT_ONCE]
                 near = self._scan(queries[block], k + SPARE + int(width), only, threads)
-                _drop(near, block, excluded)
-                at, d2 = ordered(queries[block], self._space, near, threads)
-                some = min(k, at.shape[1])
-                found[block, :some], distances[block, :some] = at[:, :some], d2[:, :some]
+                if width:
+                    near[_hidden(near, block, excluded)] = -1
+                found[block], distances[block] = nearest_of(
+                    queries[block], self._space, near, k, threads
+                )
         return found, distances
 
     def _scan(self, queries: np.ndarray, width: int, only: Any, threads: int | None) -> np.ndarray:
@@ -158,13 +160,13 @@ def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray
     return index
 
 
-def _drop(near: np.ndarray, block: np.ndarray, excluded: Csr) -> None:
-    """Put -1 where a query of `block` found what is excluded for it."""
-    for at, query in enumerate(block):
-        hidden = excluded.items[excluded.indptr[query] : excluded.indptr[query + 1]]
-        if len(hidden):
-            place = np.minimum(np.searchsorted(hidden, near[at]), len(hidden) - 1)
-            near[at, hidden[place] == near[at]] = -1
+def _hidden(near: np.ndarray, block: np.ndarray, excluded: Csr) -> np.ndarray:
+    """Tell which of the rows found for the queries of `block` are excluded for them, (b, w)."""
+    lists = rows_of(excluded, block)
+    hidden = keys(lists.users, lists.items)
+    mine = keys(np.arange(len(block))[:, None], np.maximum(near, 0))
+    place = np.minimum(np.searchsorted(hidden, mine), len(hidden) - 1)
+    return hidden[place] == mine
 
 
 def load_faiss() -> Any:
