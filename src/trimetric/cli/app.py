@@ -13,6 +13,7 @@ from trimetric.cli import (
     demo,
     evaluate,
     explain,
+    export,
     fit,
     recommend,
     reproduce,
@@ -33,6 +34,7 @@ app.command()(grouped(recommend.similar_items))
 app.command()(grouped(recommend.similar_users))
 app.command()(grouped(explain.explain))
 app.command()(grouped(update.update))
+app.command()(grouped(export.export))
 app.command()(grouped(serve.serve))
 app.command()(grouped(compare.compare))
 app.command()(grouped(reproduce.reproduce))

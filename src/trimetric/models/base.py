@@ -513,6 +513,38 @@ class Recommender(ABC):
         }
         artifact.save(folder, "model", meta, tensors)
 
+    def export(
+        self, to: str, out: str | Path, *, approximate: bool = False, threads: int | None = None
+    ) -> dict[str, Any]:
+        """Write the space for a server that needs none of our code: see `trimetric.export.export`.
+
+        Parameters
+        ----------
+        to : "npy", "parquet", "faiss", "pgvector" or "qdrant"
+        out : path
+            A folder; an earlier export there is replaced.
+        approximate : bool
+            For "faiss": an index to be searched approximately.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        dict
+            What the export's manifest says.
+
+        Raises
+        ------
+        Unsupported
+            The model has no metric space.
+        ParameterError, DataError, OutputError, MissingExtra
+            See `trimetric.export.export`.
+        """
+        raise Unsupported(
+            f"the score of {self.name} is no distance between two points, so that there is no space"
+            " to export; sml, cml and fml have one"
+        )
+
     @classmethod
     def _from_artifact(cls, loaded: "Loaded", where: str) -> Self:
         try:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from copy import copy
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -13,6 +14,7 @@ from trimetric.data.csr import Csr
 from trimetric.engine.lanes import padded_table
 from trimetric.engine.ranking import Prepared, held_out_ranks, pair_distances, prepared, top_k
 from trimetric.errors import UnknownIds
+from trimetric.export import Space, export
 from trimetric.models.base import Recommender, as_ids
 from trimetric.models.explain import Liker
 from trimetric.retrieval.choice import ANY, Choice
@@ -91,6 +93,15 @@ class MetricSpace(Recommender):
         if made is None or made[:2] != (items.shape, sample):
             made = self._index = items.shape, sample, Index(items, "approximate", threads=threads)
         return made[2]
+
+    def export(
+        self, to: str, out: str | Path, *, approximate: bool = False, threads: int | None = None
+    ) -> dict[str, Any]:
+        """Write the space for a server that needs none of our code: see `Recommender.export`."""
+        self._require_fit()
+        ids = self.item_ids, self.user_ids
+        space = Space(self.items, self.users, *ids, self.seen, self.name)
+        return export(space, to, out, approximate=approximate, threads=threads)
 
     def prepared(self) -> Self:
         """Return a copy that answers sooner, from tables laid out once: see `Recommender`."""

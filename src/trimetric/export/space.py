@@ -1,0 +1,57 @@
+"""What is exported, and what every export's README says of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+
+CONTRACT = """
+## What the order means
+
+Users and items are points in one Euclidean space of {dim} dimensions. The items nearest to a user,
+by plain L2 distance with the nearest first, are the recommendations in their order: no bias, no
+weights, nothing else to add. Items at equal distance go by their id (numbers by value, text by its
+UTF-8 bytes). Distances here are what `trimetric recommend` shows as its score, once squared.
+
+Nothing is filtered. What each user was trained on is exported beside, so that a server can leave it
+out, as `trimetric recommend` does by default. A user of whom nothing was seen was not trained: that
+position means nothing.
+
+Made by trimetric {version} from a model `{model}`: {items:,} items and {users:,} users.
+"""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The points of a model whose nearest items are its recommendations.
+
+    Parameters
+    ----------
+    items, users : float32 (n_items, dim), (n_users, dim)
+    item_ids, user_ids : Vocabulary
+    seen : Csr
+        The items each user was trained on, by rows.
+    model : str
+        The model's name.
+    """
+
+    items: np.ndarray
+    users: np.ndarray
+    item_ids: Vocabulary
+    user_ids: Vocabulary
+    seen: Csr
+    model: str
+
+    def contract(self) -> str:
+        """Say what the order means."""
+        from trimetric import __version__
+
+        return CONTRACT.format(
+            dim=self.items.shape[1],
+            version=__version__,
+            model=self.model,
+            items=len(self.items),
+            users=len(self.users),
+        ).strip()
