@@ -1,0 +1,146 @@
+"""A new day brought into a trained space, beside the old model and beside training anew.
+
+Two sets, each parted into what the old model was trained on, the new day, and what comes after:
+
+    ml_100k  by time: 80 / 10 / 10 per cent; most of the day is of users who were not there before
+    ml_1m    by chance: a twentieth of the users and of the items come with the day, with all they
+             have, and so does a twentieth of the other pairs; a tenth of all is what comes after
+
+Of each model NDCG@10 on what comes after, all items but those of the old part and the day being
+candidates: of everybody, of users known before, and of users who came with the day. The old model
+with the newcomers placed and nothing moved; after `partial_fit`; and trained anew on both parts.
+The temperature is found on the old part and kept, so that training anew is not charged with the
+search. How far old points move is told beside how far a user is from what they have. The settings
+of `partial_fit` were chosen with the parts shifted: on ml_100k one step earlier in time, on ml_1m
+and citeulike_a with another tenth as what comes after.
+
+    python benchmarks/partial_fit.py [--seeds 3]
+"""
+
+import argparse
+import statistics
+import sys
+
+import numpy as np
+
+import record
+
+NEW = 0.05
+
+
+def by_time(tm, seed):
+    data = tm.datasets.load("ml_100k", min_rating=4)
+    split = tm.split_temporal(data, test=0.1, valid=0.1)
+    return split.train, split.valid, split.test
+
+
+def by_chance(tm, seed):
+    data = tm.datasets.load("ml_1m", min_rating=4)
+    split = tm.split_random(data, test=0.1, valid=0.1, seed=0)
+    rng, base = np.random.default_rng(seed), split.train
+    users, items = (rng.random(n) < NEW for n in (data.n_users, data.n_items))
+    late = users[base.users] | items[base.items] | (rng.random(len(base)) < NEW)
+    return base.take(~late), base.take(late), split.test
+
+
+SETS = {"ml_100k": by_time, "ml_1m": by_chance}
+
+
+def together(tm, *parts):
+    import polars as pl
+
+    frames = [part.to_frame().select("user", "item") for part in parts]
+    return tm.Interactions.from_frame(pl.concat(frames))
+
+
+def qualities(model, after, known, was_there):
+    """Return NDCG@10 of everybody, of those who were there before, and of those who came."""
+    from trimetric.data.csr import Csr
+    from trimetric.evaluation import validator
+
+    held, seen = (part.align(model.user_ids, model.item_ids)[0] for part in (after, known))
+    before = np.isin(model.user_ids.values.to_numpy(), was_there)[held.users]
+    groups = {"everybody": np.ones(len(held), dtype=bool), "known": before, "new": ~before}
+    return {
+        name: validator(held.take(group), Csr.of(seen), "ndcg@10")(model)
+        for name, group in groups.items()
+    }
+
+
+def movement(before, after):
+    """Return how far old users and items moved on average, beside a user and what they have."""
+    found = {}
+    for side in ("user", "item"):
+        rows = getattr(after, f"{side}_ids").encode(getattr(before, f"{side}_ids").values)
+        moved = getattr(after, f"{side}s")[rows] - getattr(before, f"{side}s")
+        found[side] = float(np.linalg.norm(moved, axis=1).mean())
+    pairs = before.users[before.seen.users] - before.items[before.seen.items]
+    typical = float(np.median(np.linalg.norm(pairs, axis=1)))
+    return {"typical distance": typical, **{f"{s} moved": d / typical for s, d in found.items()}}
+
+
+def measured(tm, parts, seed):
+    old, day, after = (part.compact() for part in parts)
+    known, was_there = together(tm, old, day), old.user_ids.values.to_numpy()
+    first = tm.SML(seed=seed).fit(old)
+    anew = tm.SML(seed=seed, temperature=first.temperature)
+    placed, updated = copies(tm, first, 2)
+    for model in copies(tm, first, 1):
+        model.partial_fit(day, epochs=1)  # compiles
+    seconds = {
+        "placed": record.timed(lambda: placed.partial_fit(day, epochs=0))(),
+        "partial_fit": record.timed(lambda: updated.partial_fit(day))(),
+        "trained anew": record.timed(lambda: anew.fit(known))(),
+    }
+    models = {"placed": placed, "partial_fit": updated, "trained anew": anew}
+    row = {
+        f"{name}, {group}": value
+        for name, model in models.items()
+        for group, value in qualities(model, after, known, was_there).items()
+    }
+    row["partial_fit / trained anew"] = (
+        row["partial_fit, everybody"] / row["trained anew, everybody"]
+    )
+    row |= {f"{name}, seconds": value for name, value in seconds.items()}
+    new_users, new_items = (
+        len(getattr(updated, side)) - len(getattr(first, side)) for side in ("users", "items")
+    )
+    sizes = {"pairs of the day": len(day), "new users": new_users, "new items": new_items}
+    return row | movement(first, updated) | sizes
+
+
+def copies(tm, model, count):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(folder)
+        return [tm.load(folder) for _ in range(count)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+
+    import trimetric as tm
+
+    figures = {"seeds": options.seeds, "sets": {}}
+    for name, parted in SETS.items():
+        if name not in tm.datasets.available():
+            print(f"{name} was not found: set TRIMETRIC_DATA to the folder that holds it")
+            continue
+        rows = [measured(tm, parted(tm, seed), seed) for seed in range(options.seeds)]
+        figures["sets"][name] = {
+            key: [
+                round(f([row[key] for row in rows]), 4)
+                for f in (statistics.mean, statistics.pstdev)
+            ]
+            for key in rows[0]
+        }
+        print(name, figures["sets"][name], flush=True)
+    record.write("partial_fit", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
