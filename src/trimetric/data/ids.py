@@ -59,11 +59,19 @@ class Vocabulary:
         wanted = self._typed(ids)
         if not len(self) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.int32)
-        filled = wanted.fill_null(self.values[0])
-        rows = self.values.search_sorted(filled).to_numpy()
-        rows = np.minimum(rows, len(self) - 1).astype(np.int32)
-        known = (self.values.gather(rows) == filled) & wanted.is_not_null()
-        return np.where(known.to_numpy(), rows, np.int32(-1))
+        # Polars plans each call of its own, which for one id costs more than finding it.
+        holes = wanted.null_count() > 0
+        filled = wanted.fill_null(self.values[0]) if holes else wanted
+        if self.kind == "int":
+            values, numbers = self.values.to_numpy(), filled.to_numpy()
+            rows = np.minimum(np.searchsorted(values, numbers), len(self) - 1)
+            known = values[rows] == numbers
+        else:
+            rows = np.minimum(self.values.search_sorted(filled).to_numpy(), len(self) - 1)
+            known = (self.values.gather(rows) == filled).to_numpy()
+        if holes:
+            known = known & wanted.is_not_null().to_numpy()
+        return np.where(known, rows, -1).astype(np.int32)
 
     def _typed(self, ids: Iterable[Any]) -> pl.Series:
         """Return `ids` in the dtype of `values`, null where an id cannot be one of them."""

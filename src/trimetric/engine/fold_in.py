@@ -36,7 +36,7 @@ from trimetric.engine.updates import projection
 STEPS = 10
 FIRST_STEP = 0.3  # of the radius
 SIDE_BY_SIDE = 8  # newcomers
-_TILE = 256  # points, a multiple of RUN, that stay in cache while each of these looks at them
+_TILE = RUN  # points that stay in cache while each of these looks at them
 _FINE, _LARGEST = 128, 16  # exp(−x) is looked up at multiples of 1/128 and is 0 from 16 on
 
 
