@@ -22,7 +22,10 @@ Weight = Annotated[float, Meta(gt=0, le=1e6)]
 Name = Annotated[
     str, Meta(max_length=MAX_CHARS, description="A served model; the first by default.")
 ]
-Items = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
+Items = Annotated[
+    list[Id],
+    Meta(min_length=1, max_length=MAX_IDS, extra_json_schema={"uniqueItems": True}),
+]
 Weights = Annotated[
     list[Weight], Meta(max_length=MAX_IDS, description="How much each item counts.")
 ]
