@@ -42,15 +42,23 @@ def blocks(room: Path, out: str) -> int:
     return len([*kept(room, out).glob("*.parquet")])
 
 
-def killed(room: Path, out: str, when: Callable[[], bool]) -> None:
-    """Start writing `out`, and kill -9 as soon as `when` says so."""
-    with subprocess.Popen([*COMMAND, *ALL, "--out", out], cwd=room, env=environment()) as running:
+def stopped(
+    room: Path, out: str, when: Callable[[], bool], how: signal.Signals = signal.SIGKILL
+) -> str:
+    """Start writing `out`, and stop it as soon as `when` says so; return what it said."""
+    with subprocess.Popen(
+        [*COMMAND, *ALL, "--out", out],
+        cwd=room, env=environment(), stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
         until = time.monotonic() + 60
         while not when() and running.poll() is None and time.monotonic() < until:
             time.sleep(0.001)
-        running.kill()
-    assert running.returncode == -signal.SIGKILL
+        running.send_signal(how)
+        assert running.stderr is not None
+        said = running.stderr.read()
+    assert running.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert not (room / out).exists()
+    return said
 
 
 def test_the_lists_are_the_librarys(room: Path) -> None:
@@ -59,11 +67,13 @@ def test_the_lists_are_the_librarys(room: Path) -> None:
     assert found.equals(model.recommend(model.user_ids.values, 100))
 
 
-def test_killed_twice_it_goes_on_to_the_same_bytes(room: Path) -> None:
+def test_killed_and_interrupted_it_goes_on_to_the_same_bytes(room: Path) -> None:
     out = "k.parquet"
-    killed(room, out, lambda: blocks(room, out) >= 2)
+    stopped(room, out, lambda: blocks(room, out) >= 2)
     stamps = {path.name: path.stat().st_mtime_ns for path in kept(room, out).glob("*.parquet")}
-    killed(room, out, lambda: blocks(room, out) > len(stamps))
+    said = stopped(room, out, lambda: blocks(room, out) > len(stamps), signal.SIGINT)
+    assert said.startswith(f"going on after {2500 * len(stamps):,} of {USERS:,} users\n")
+    assert "run the same command again to go on" in said
     assert len(stamps) < blocks(room, out) < BLOCKS
     again = {path.name: path.stat().st_mtime_ns for path in kept(room, out).glob("*.parquet")}
     assert stamps.items() <= again.items()
@@ -77,7 +87,7 @@ def test_killed_twice_it_goes_on_to_the_same_bytes(room: Path) -> None:
 
 def test_blocks_of_other_options_are_not_used(room: Path) -> None:
     out = "o.parquet"
-    killed(room, out, lambda: blocks(room, out) >= 1)
+    stopped(room, out, lambda: blocks(room, out) >= 1)
     ran = trimetric(*ALL, "-k", "90", "--out", out, cwd=room)
     assert (ran.returncode, ran.stderr.count("\n")) == (0, 1)
     assert "is of another run: k was 100 and is 90; starting anew" in ran.stderr
@@ -87,13 +97,13 @@ def test_blocks_of_other_options_are_not_used(room: Path) -> None:
 
 def test_blocks_of_another_model_or_damaged_are_not_used(room: Path) -> None:
     out = "d.parquet"
-    killed(room, out, lambda: blocks(room, out) >= 1)
+    stopped(room, out, lambda: blocks(room, out) >= 1)
     manifest = kept(room, out) / "manifest.json"
     model = json.loads(manifest.read_text())["model"]
     assert model == json.loads((room / "m/model.json").read_text())["checksum"]
     ran = trimetric("recommend", "other", *ALL[2:], "--out", out, cwd=room)
     assert "another run: the model differs; starting anew" in ran.stderr
-    killed(room, "e.parquet", lambda: blocks(room, "e.parquet") >= 2)
+    stopped(room, "e.parquet", lambda: blocks(room, "e.parquet") >= 2)
     first = kept(room, "e.parquet") / "000000.parquet"
     first.write_bytes(first.read_bytes()[:-100])
     assert trimetric(*ALL, "--out", "e.parquet", cwd=room).stderr == ""
@@ -103,7 +113,7 @@ def test_blocks_of_another_model_or_damaged_are_not_used(room: Path) -> None:
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_other_kinds_of_file(room: Path, kind: str) -> None:
     out = f"t.{kind}"
-    killed(room, out, lambda: blocks(room, out) >= 3)
+    stopped(room, out, lambda: blocks(room, out) >= 3)
     assert done(*ALL, "--out", out, "--quiet", cwd=room)
     read = pl.read_csv if kind == "csv" else pl.read_ndjson
     columns = ["user", "item", "rank"]

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from trimetric.models.references.popularity import Popularity
     from trimetric.models.transcf import TransCF
     from trimetric.models.triplet import CML, SML
+    from trimetric.retrieval.index import Index
 
 _HOMES = {
+    "Index": "retrieval.index",
     "Interactions": "data",
     "Split": "data",
     "datasets": "data",
@@ -76,6 +78,7 @@ __all__ = [
     "SML",
     "AsReleased",
     "FullRanking",
+    "Index",
     "Interactions",
     "ItemKNN",
     "Popularity",
