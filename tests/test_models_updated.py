@@ -160,7 +160,7 @@ def test_a_model_that_fails_stays_as_it_was(old: Any, monkeypatch: pytest.Monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(Silent, "epoch", stop)
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match="as it was before"):
             model.partial_fit(DAY, progress=False)
     assert (learned(model), len(model.user_ids)) == (before, users)
     model._points[:, 0] = np.nan
@@ -171,7 +171,14 @@ def test_a_model_that_fails_stays_as_it_was(old: Any, monkeypatch: pytest.Monkey
 
 
 def test_refusals(old: Any) -> None:
-    for wrong in ({"replay": -1}, {"replay": float("nan")}, {"epochs": -1}, {"lr": 0}, {"lr": 11}):
+    for wrong in (
+        {"replay": -1},
+        {"replay": float("nan")},
+        {"replay": "all"},
+        {"epochs": -1},
+        {"lr": 0},
+        {"lr": 11},
+    ):
         with pytest.raises(ParameterError, match=next(iter(wrong))):
             old().partial_fit(DAY, **wrong)
     with pytest.raises(DataError, match=r"user ids are whole numbers and the model's text"):

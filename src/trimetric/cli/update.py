@@ -7,7 +7,8 @@ from typer import Option
 
 from trimetric.cli.options import Columns, Json, Model, Quiet, Threads
 from trimetric.cli.output import emit, emit_json, note
-from trimetric.cli.reading import describe, read, tell
+from trimetric.cli.reading import describe, read, shipped, tell
+from trimetric.errors import DataError
 
 
 def update(
@@ -36,8 +37,11 @@ def update(
 
     began = time.monotonic()
     trained, say = load(model), (lambda text: None) if quiet else note
-    data = read(new, columns)
-    tell(data, say)
+    whole = read(new, columns)
+    tell(whole, say)
+    data = shipped(whole, "train")
+    if data is None:
+        raise DataError(f"{whole.name}: its split has no train part; nothing can be learned")
     had = len(trained.user_ids), len(trained.item_ids), len(trained.seen.items)
     trained.partial_fit(data, epochs=epochs, lr=lr, threads=threads, progress=not quiet)
     trained.save(out)

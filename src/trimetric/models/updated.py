@@ -18,7 +18,7 @@ from trimetric import counter, training
 from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, Interrupted, ParameterError
 from trimetric.models.newcomers import Newcomers
 from trimetric.models.trained import Trained
 from trimetric.progress import chosen
@@ -102,7 +102,8 @@ class Updated(Newcomers, Trained):
             See `training.train`.
         """
         self._require_fit()
-        if not (np.isfinite(replay) and replay >= 0):
+        number = isinstance(replay, int | float | np.number)
+        if not (number and np.isfinite(replay) and replay >= 0):
             raise ParameterError(
                 f"replay must be at least 0 and finite, got {replay!r}; 1 is usual"
             )
@@ -126,9 +127,7 @@ class Updated(Newcomers, Trained):
         _carry_over(self, updated, learner, day, threads)
         if epochs:
             _remember(self, updated, learner, day, mix, threads)
-            training.train(
-                learner, training.Plan(epochs), threads=threads, progress=chosen(progress)
-            )
+            _train(learner, epochs, threads, chosen(progress))
         updated.config = self.config
         updated._adopt(learner)
         told = {
@@ -141,6 +140,13 @@ class Updated(Newcomers, Trained):
         updated._data = {**self._data, "updates": [*updates, told]}
         self.__dict__ = updated.__dict__
         return self
+
+
+def _train(learner: Any, epochs: int, threads: int | None, progress: Any = None) -> None:
+    try:
+        training.train(learner, training.Plan(epochs), threads=threads, progress=progress)
+    except Interrupted:
+        raise Interrupted("interrupted; the model is as it was before the new day") from None
 
 
 def joined(model: Newcomers, new: Interactions) -> Day:
@@ -231,7 +237,7 @@ def _remember(
     start = {name: probe.arrays[name].copy() for name in ("second", "memory")}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
-    training.train(probe, training.Plan(1), threads=threads)
+    _train(probe, 1, threads)
     n_users, past = day.data.n_users, len(old.history)
     visits = [np.bincount(data.users, minlength=n_users),
               np.bincount(data.items, minlength=day.data.n_items)]  # fmt: skip
