@@ -59,7 +59,7 @@ function show() {
   const root = el("div", { class: `view ${title ? view : ""}` });
   main.replaceChildren(root);
   if (!draw) {
-    root.append(blank("There is no such view", el("p", {}, el("a", { href: "#/explore" }, "Go to Explore"))));
+    root.append(el("h1", { class: "spoken" }, "Not found"), blank("There is no such view", el("p", {}, el("a", { href: "#/explore" }, "Go to Explore"))));
     return;
   }
   const context = { root, params, model, models, signal: stop.signal };
@@ -67,7 +67,7 @@ function show() {
     if (error.name === "AbortError" || context.signal.aborted) return;
     if (!(error.status >= 0)) console.error(error);
     const kept = [...root.children].filter((one) => one.matches(".who"));
-    root.replaceChildren(...kept, failure(error, show));
+    root.replaceChildren(el("h1", { class: "spoken" }, title), ...kept, failure(error, show));
   };
   Promise.resolve().then(() => draw(context)).catch(fail);
   if (shown && shown !== view) {

@@ -13,7 +13,7 @@ const CUTS = [5, 10, 20];
 export async function compare(context) {
   const { root, params, model, models, signal } = context;
   if (models.length < 2) {
-    root.append(blank("Serve two models to compare them",
+    root.append(el("h1", { class: "spoken" }, "Compare"), blank("Serve two models to compare them",
       el("p", {}, "Only ", el("b", {}, model.name), " is served. Start the server with both folders:"),
       el("pre", {}, el("code", {}, "trimetric serve first-model second-model")),
       el("p", { class: "quiet" }, "Models of any kind can be compared, also two versions of one.")));
@@ -29,7 +29,7 @@ export async function compare(context) {
   chooser.value = second.name;
   const versus = el("p", { class: "versus" }, el("b", { class: "first" }, model.name), " against ", chooser);
   if (!someone) {
-    root.append(blank("Whose recommendations?", versus, el("p", {}, "Choose a user or build one above.")));
+    root.append(el("h1", { class: "spoken" }, "Compare"), blank("Whose recommendations?", versus, el("p", {}, "Choose a user or build one above.")));
     return;
   }
   const body = el("div", {}, skeleton(12));

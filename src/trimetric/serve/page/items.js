@@ -11,7 +11,7 @@ export const titleOf = (item) => item.title ?? `Item ${item.item}`;
 /** Up to two further columns of the items table, as text. */
 export function about(item) {
   const texts = Object.entries(item)
-    .filter(([name, value]) => !KNOWN.has(name) && ["string", "number"].includes(typeof value) || Array.isArray(value))
+    .filter(([name, value]) => !KNOWN.has(name) && (["string", "number"].includes(typeof value) || Array.isArray(value)))
     .map(([, value]) => (Array.isArray(value) ? value : String(value).split("|")).join(", "));
   return texts.slice(0, 2).join(" · ");
 }

@@ -14,12 +14,13 @@ const MOST_GROUPS = 10;
 
 export async function map(context) {
   const { root, params, model, signal } = context;
+  root.append(el("h1", { class: "spoken" }, "Map"));
   if (!model.capabilities.includes("metric space")) {
     root.append(blank("No map for this model", el("p", {},
       `${model.name} (${model.kind}) scores pairs by something other than a distance, so that no map can show what is near. Models with a metric space, such as SML and CML, have one.`)));
     return;
   }
-  root.append(el("h1", { class: "spoken" }, "Map"), el("div", { class: "blank" }, el("h2", {}, "Drawing the map"),
+  root.append(el("div", { class: "blank" }, el("h2", {}, "Drawing the map"),
     el("p", { class: "quiet" }, "It is laid out once for each version of a model; large ones take some seconds.")), skeleton(4));
   const found = await ready(model, signal);
   if (!found) return;

@@ -12,16 +12,11 @@ export async function margins(context) {
     "How much farther away than what someone has the model asks everything else to be, against how much is known of each user and item: the view of the paper’s Figure 6."));
   const wait = skeleton(8);
   root.append(wait);
-  let found;
-  let settings;
-  try {
-    [found, { settings }] = await Promise.all([
-      getOnce("/v1/margins", { model: model.name }, signal),
-      getOnce("/v1/training", { model: model.name }, signal),
-    ]);
-  } catch (error) {
-    if (error.status !== 422) throw error;
-    wait.replaceWith(blank("This model has no margins", el("p", {}, `${model.name} (${model.kind}) separates items in another way. SML learns margins.`)));
+  const { settings } = await getOnce("/v1/training", { model: model.name }, signal);
+  const found = "item_margin" in settings ? await getOnce("/v1/margins", { model: model.name }, signal) : null;
+  if (!found) {
+    wait.replaceWith(blank("This model has no margins of its own",
+      el("p", {}, `${model.name} (${model.kind}) learns in another way. SML learns a margin for each user and item.`)));
     return;
   }
   wait.replaceWith(el("div", { class: "columns" },

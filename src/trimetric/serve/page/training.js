@@ -19,13 +19,13 @@ export async function training({ root, model, signal }) {
   const order = (name) => (name === "loss" ? 0 : name === settings.metric ? 1 : name === "active" ? 2 : 3);
   names.sort((a, b) => order(a) - order(b));
   const facts = [
-    epochs.length ? many(epochs.at(-1).epoch, "epoch") : null,
+    names.length ? many(epochs.at(-1).epoch, "epoch") : null,
     best ? `kept the weights of epoch ${best}` : null,
     data?.train?.pairs ? `${whole(data.train.pairs)} interactions of ${data.train.name}` : null,
     data?.valid?.pairs ? `${whole(data.valid.pairs)} held out to decide when to stop` : null,
   ];
   wait.replaceWith(el("p", { class: "lead" }, `${facts.filter(Boolean).join(" · ")}${facts.some(Boolean) ? "." : ""}`),
-    epochs.length
+    names.length
       ? el("div", { class: "columns curves" }, names.map((name) => curve(name, epochs, best, signal)))
       : blank("No training curves", el("p", {}, `${model.kind} is computed in one go, without epochs.`)),
     about("Settings", settings), data?.found ? about("Found by short trials", data.found) : "");

@@ -29,7 +29,7 @@ function drawn(found) {
 
 function nearest({ reasons, counterfactual: other }, name) {
   const most = Math.max(...reasons.map((one) => one.d2_item), 1e-9);
-  return el("div", {}, el("h4", {}, "Nearest among what they have"),
+  return el("div", {}, el("h3", {}, "Nearest among what they have"),
     el("ol", { class: "reasons" }, reasons.map((one) => el("li", {},
       el("span", { class: "reason-name" }, name(one.item), other?.item === one.item ? el("span", { class: "tag key" }, "decisive") : null),
       el("span", { class: "bar" },
@@ -41,7 +41,7 @@ function nearest({ reasons, counterfactual: other }, name) {
 
 function counterfactual(found, name) {
   const among = found.examined === found.liked ? "any single item" : `any of the ${whole(found.examined)} nearest items`;
-  return el("div", {}, el("h4", {}, "What holds it here"), el("p", {},
+  return el("div", {}, el("h3", {}, "What holds it here"), el("p", {},
     found.item !== null
       ? [`Without `, el("b", {}, name(found.item)), ` it would fall from number ${whole(found.rank_with)} to number ${whole(found.rank_without)}, out of the top ${whole(found.k)}.`]
       : found.rank_with <= found.k
@@ -50,7 +50,7 @@ function counterfactual(found, name) {
 }
 
 function crowd({ count, rank, share }) {
-  return el("div", {}, el("h4", {}, "Popularity"), el("p", {},
+  return el("div", {}, el("h3", {}, "Popularity"), el("p", {},
     `${whole(count)} users have it, ${(share * 100).toFixed(1)} % of all; number ${whole(rank)} by popularity.`));
 }
 
