@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -370,7 +371,8 @@ def test_text_of_the_data_is_text(visit: Visit, models: dict[str, Any]) -> None:
 
 def test_ids_beyond_what_javascript_counts(browser: Any, tmp_path: Path) -> None:
     planted = tm.synthetic.planted(60, 40, dim=4, clusters=4, per_user=6, seed=1).interactions
-    rows = tm.Interactions.from_arrays(planted.users + 2**60 + 1, planted.items + 2**61 + 1)
+    users, items = (ids.astype(np.int64) + 2**60 + 1 for ids in (planted.users, planted.items))
+    rows = tm.Interactions.from_arrays(users, items)
     model = tm.CML(dim=4, epochs=1, seed=0).fit(rows, progress=False)
     model.save(tmp_path / "large")
     user = int(model.user_ids.values[0])
