@@ -156,6 +156,10 @@ class Contract:
         seen = data.to_frame().select("user", "item")
         assert answer.join(seen, on=["user", "item"]).is_empty()
         assert (answer["score"].to_numpy() == model.score(answer.select("user", "item"))).all()
+        if "fold-in" in model.capabilities:
+            placed = model.recommend_for(items[:3], **form, approximate=True)
+            assert placed["rank"].to_list() == [1, 2, 3, 4, 5, 6, 7]
+            assert set(placed["item"]) <= set(items[3:30])
         model.items[:] = model.items[::-1].copy()  # live views: an index of them is out of date
         fresh = model.recommend(users, **form, approximate=True)
         assert (fresh["score"].to_numpy() == model.score(fresh.select("user", "item"))).all()

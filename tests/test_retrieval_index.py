@@ -63,6 +63,11 @@ def as_lists(found, distances):
     ]
 
 
+def recall(found, exact):
+    pairs = zip(found.tolist(), exact.tolist(), strict=True)
+    return sum(len({*a} & {*b}) for a, b in pairs) / exact.size
+
+
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, LARGEST),
@@ -110,19 +115,25 @@ def test_recall_of_the_approximate_index_and_its_bits():
     exact = Index(points).nearest(queries)[0]
     index = Index(points, "approximate", threads=1)
     found, distances = index.nearest(queries, threads=1)
-    share = np.mean(
-        [len({*a} & {*b}) / 10 for a, b in zip(exact.tolist(), found.tolist(), strict=True)]
-    )
+    share = recall(found, exact)
     assert 0.8 < share <= 1
     for threads in (2, 3):
         again = Index(points, "approximate", threads=threads).nearest(queries, threads=threads)
         assert (again[0] == found).all()
         assert (again[1] == distances).all()
     one = Index(points, "approximate", probes=1).nearest(queries)[0]
-    assert (
-        np.mean([len({*a} & {*b}) / 10 for a, b in zip(exact.tolist(), one.tolist(), strict=True)])
-        < share
-    )
+    assert recall(one, exact) < share
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_recall_among_some_of_the_points(share):
+    rng = np.random.default_rng(2)
+    points, queries = made(rng, 20_000, 16, 200)
+    allow = np.flatnonzero(rng.random(len(points)) < share)
+    exact = Index(points).nearest(queries, allow=allow)[0]
+    found = Index(points, "approximate").nearest(queries, allow=allow)[0]
+    assert recall(found, exact) > (0.85 if share > 1 / 32 else 0.999)
 
 
 @pytest.mark.parametrize("kind", KINDS)

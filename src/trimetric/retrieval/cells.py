@@ -26,7 +26,7 @@ PROBES = 32
 ROUNDS = 6  # of k-means
 SAMPLE = 64  # points a cell that k-means looks at
 SPARE = 8  # asked for beyond k: faiss rounds distances in its own way
-AT_ONCE = 4096
+PLACES_AT_ONCE = 500_000
 _STREAM = 0x43454C4C  # keeps the draws here apart from those of training
 
 
@@ -40,7 +40,7 @@ class Cells:
     dim : int
         How many of its columns count.
     probes : int
-        Into how many cells a query looks.
+        Into how many cells a query looks; more where only some of the points count.
     seed : int
         Of the first centres.
     threads : int, optional
@@ -86,15 +86,19 @@ class Cells:
         distances = np.full((len(queries), k), np.nan, dtype=np.float32)
         if k == 0:
             return found, distances
-        only = None if rows is None else self._selector(rows)
+        only, probes = None, self.probes
+        if rows is not None:  # the thinner the points that count, the more cells hold the nearest
+            only = self._selector(rows)
+            probes = min(len(self._centres), -(-probes * len(self._space) // len(rows)))
         # Queries with about as many excluded points are asked together, and no others pay for them.
         room = 1 << np.ceil(np.log2(np.maximum(excluded.counts, 1))).astype(np.int64)
         room[excluded.counts == 0] = 0
         for width in np.unique(room):
-            alike = np.flatnonzero(room == width)
-            for low in range(0, len(alike), AT_ONCE):
-                block = alike[low : low + AT_ONCE]
-                near = self._scan(queries[block], k + SPARE + int(width), only, threads)
+            alike, wanted = np.flatnonzero(room == width), k + SPARE + int(width)
+            step = max(1, PLACES_AT_ONCE // wanted)
+            for low in range(0, len(alike), step):
+                block = alike[low : low + step]
+                near = self._scan(queries[block], wanted, probes, only, threads)
                 if width:
                     near[_hidden(near, block, excluded)] = -1
                 found[block], distances[block] = nearest_of(
@@ -102,11 +106,13 @@ class Cells:
                 )
         return found, distances
 
-    def _scan(self, queries: np.ndarray, width: int, only: Any, threads: int | None) -> np.ndarray:
+    def _scan(
+        self, queries: np.ndarray, width: int, probes: int, only: Any, threads: int | None
+    ) -> np.ndarray:
         """Return up to `width` near rows of each query, int32 (m, width), in faiss' order."""
         faiss, of = self._faiss, self._faiss.swig_ptr
         queries, width = np.ascontiguousarray(queries), min(width, len(self._space))
-        cells, coarse = top_k(queries, self._centres, self.probes, None, threads)
+        cells, coarse = top_k(queries, self._centres, probes, None, threads)
         cells = cells.astype(np.int64)
         near = np.empty((len(queries), width), dtype=np.int64)
         d2 = np.empty((len(queries), width), dtype=np.float32)
@@ -116,7 +122,7 @@ class Cells:
             # The Python form of this method takes no selector.
             self._index.search_preassigned_c(
                 len(queries), of(queries), width, of(cells), of(coarse), of(d2), of(near), False,
-                faiss.SearchParametersIVF(nprobe=self.probes, sel=only),
+                faiss.SearchParametersIVF(nprobe=probes, sel=only),
             )  # fmt: skip
         finally:
             faiss.omp_set_num_threads(before)
