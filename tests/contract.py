@@ -6,6 +6,7 @@ the names of its settings; checks of what it cannot do are left out.
 
 import pickle
 import signal
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,26 @@ class Contract:
         assert similar(ids[0], k=10**6).height == len(ids) - 1
         with pytest.raises(UnknownIds, match=f"1 unknown {side}: 'nobody'"):
             similar(["nobody", ids[0]])
+
+    def test_a_prepared_copy_answers_alike(
+        self, name: str, model: Recommender, data: tm.Interactions
+    ) -> None:
+        users, items = data.user_ids.values, data.item_ids.values
+        before, ready = model.recommend(users), model.prepared()
+        for _ in range(2):
+            assert ready.recommend(users, threads=2).equals(before)
+            if "similar users" in model.capabilities:
+                assert ready.similar_users(users).equals(model.similar_users(users))
+            if "similar items" in model.capabilities:
+                assert ready.similar_items(items).equals(model.similar_items(items))
+            if "fold-in" in model.capabilities:
+                given = items[:2].to_list()
+                assert ready.recommend_for(given).equals(model.recommend_for(given))
+        if name == "cml":  # training forgets what was laid out
+            part = planted(n_users=50)
+            again, fresh = copy(ready).fit(part), small(name).fit(part)
+            assert again.recommend(users[:1]).equals(fresh.recommend(users[:1]))
+            assert ready.recommend(users).equals(before)
 
     @pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True, 10**7])
     def test_bad_k(self, model: Recommender, data: tm.Interactions, k: Any) -> None:

@@ -5,6 +5,8 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,10 +128,26 @@ def test_what_was_accepted_is_answered_when_told_to_stop(models: Path) -> None:
             link.close()
 
 
-def test_interrupting_it_is_a_stop_too(models: Path) -> None:
-    with serving(models / "0") as server:
+def test_interrupting_it_is_a_stop_too_and_a_second_time_cuts_off(models: Path) -> None:
+    with serving(models / "0") as server, server.connect() as link:
+        link.sendall(POST + b"content-length: 9\r\n\r\n{")
+        assert eventually(lambda: server.metric("trimetric_connections") == 2)
+        server.process.send_signal(signal.SIGINT)
+        server.event("draining")
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1.5)
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(10) == 0
+        server.event("cut off")
+
+
+def test_what_is_missing_is_named(models: Path) -> None:
+    hidden = "import sys; sys.modules['uvicorn'] = None; sys.argv[0] = 'trimetric'"
+    command = [sys.executable, "-c", f"{hidden}; from trimetric.cli import main; main()"]
+    done = subprocess.run([*command, "serve", "0"], cwd=models, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "serve needs uvicorn" in done.stderr
+    assert "pip install 'trimetric[serve]'" in done.stderr
 
 
 # --- newer models -------------------------------------------------------------------------------

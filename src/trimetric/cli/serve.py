@@ -28,7 +28,7 @@ def serve(
     ] = False,
     limit: Annotated[
         list[str] | None,
-        Option(help="NAME=VALUE, repeatable, such as body_bytes=2000000: see docs/settings.md."),
+        Option(help="NAME=VALUE, repeatable, such as body_bytes=2000000: see docs/serving.md."),
     ] = None,
     access_log: Annotated[bool, Option("--access-log", help="Log each request.")] = False,
     quiet: Quiet = False,

@@ -9,7 +9,6 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -87,7 +86,7 @@ async def _answer(
         if not route.public and site.settings.api_key is not None:
             _check_key(site.settings.api_key, scope["headers"])
         asked = await _asked(site, route, scope, receive)
-        if iscoroutinefunction(route.handler):
+        if route.waits:
             found: Any = await route.handler(site, asked)
         elif route.light:
             found = route.handler(site, asked)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import UnknownIds
+from trimetric.retrieval.choice import chosen
 from trimetric.serve import maps, schemas
-from trimetric.serve.lists import popular, ranked
 from trimetric.serve.site import Refusal, Reply, Site
 from trimetric.serve.snapshot import Lists, Snapshot, encode, known_rows
 
@@ -36,8 +36,8 @@ def recommend_many(site: Site, asked: schemas.RecommendBody) -> Any:
             f"{len(asked.users)} users with k {asked.k} are above {schemas.MAX_CELLS} items;"
             " ask for fewer at a time",
         )
-    allow = None if asked.allow is None else _rows(snapshot, asked.allow)
-    deny = _rows(snapshot, asked.deny or [])
+    allow, deny = _parsed(snapshot, asked.allow, asked.deny)
+    choice = chosen(snapshot.model.item_ids, allow, deny)
     users = [snapshot.users.parse(one) for one in asked.users]
     rows = np.array([snapshot.known_user(one) for one in users], dtype=np.int32)
     strangers = [one for one, row in zip(users, rows, strict=True) if row < 0]
@@ -45,10 +45,11 @@ def recommend_many(site: Site, asked: schemas.RecommendBody) -> Any:
         remedy = "the model was not trained on them; on_unknown can be popular or skip"
         raise unknown(snapshot, UnknownIds("user", strangers, remedy))
     known = np.unique(rows[rows >= 0])
-    found = ranked(snapshot, known, asked.k, asked.exclude_seen, allow, deny)
-    lists = {row: snapshot.listed(*one) for row, one in zip(known.tolist(), found, strict=True)}
+    found = snapshot.nearest(known, asked.k, asked.exclude_seen, choice)
+    lists = {row: snapshot.listed(*one) for row, *one in zip(known.tolist(), *found, strict=True)}
     if strangers and asked.on_unknown == "popular":
-        lists[-1] = snapshot.listed(*popular(snapshot, asked.k, allow, deny))
+        rank, unscored = snapshot.model._popular(1, asked.k, choice)
+        lists[-1] = snapshot.listed(rank[0], unscored[0])
     parts = [
         b'{"user":%b,"recommendations":%b}' % (encode(one), lists[row])
         for one, row in zip(users, rows.tolist(), strict=True)
@@ -310,9 +311,10 @@ def _neighbours(snapshot: Snapshot, kind: str, rows: np.ndarray, k: int) -> List
     return found, snapshot.model._shown_score(scores)
 
 
-def _rows(snapshot: Snapshot, ids: Any) -> np.ndarray:
-    """Return the rows of items, ascending, each once."""
-    return np.unique(_ids(snapshot, "item", ids)[1])
+def _parsed(snapshot: Snapshot, *lists: list | None) -> list[list | None]:
+    """Return lists of ids in the type of the model's."""
+    parse = snapshot.item_lookup.parse
+    return [None if ids is None else [parse(one) for one in ids] for ids in lists]
 
 
 def _margin(snapshot: Snapshot, kind: str, row: int) -> float | None:

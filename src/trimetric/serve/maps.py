@@ -5,11 +5,20 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
+
+from trimetric.engine.layout import lay_out
 from trimetric.projection import METHOD, project
 from trimetric.serve.snapshot import Snapshot, encode
 
 log = logging.getLogger("trimetric.serve")
 _lock = threading.Lock()
+
+
+def warm_up() -> None:
+    """Have the kernels compiled that a map needs: see `snapshot.warm_up`."""
+    few = np.arange(6, dtype=np.int32)
+    lay_out((few[:, None] + 1) % 6, np.zeros((6, 2), dtype=np.float32) + few[:, None], 1)
 
 
 class Map:

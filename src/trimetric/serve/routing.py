@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from inspect import iscoroutinefunction
 from typing import Any
 
 from trimetric.serve import handlers
@@ -38,6 +40,11 @@ class Route:
     public: bool = False
     light: bool = False
     media: str = "application/json"
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether the handler is a coroutine function."""
+        return iscoroutinefunction(self.handler)
 
     @property
     def method(self) -> str:

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from trimetric.errors import ParameterError
-from trimetric.serve import items, page
+from trimetric.serve import items, maps, page
 from trimetric.serve.app import application
 from trimetric.serve.metrics import Metrics
 from trimetric.serve.protocol import Connection, sweep
@@ -60,6 +60,7 @@ def made(settings: Settings) -> Site:
     """Load everything that is to be served."""
     table = items.NO_ITEMS if settings.items is None else items.read(settings.items)
     metrics = Metrics()
+    maps.warm_up()
     return Site(settings, Shelf.of(settings.models, table, metrics), metrics, page.read())
 
 
@@ -88,9 +89,13 @@ def address_of(listener: socket.socket) -> str:
 
 async def _serve(site: Site, listener: socket.socket, announce: Callable[[str], None]) -> None:
     loop, settings = asyncio.get_running_loop(), site.settings
-    stop, look = asyncio.Event(), asyncio.Event()
+    stop, hurry, look = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def told() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, look.set)
     config = Config(application(site), loop="none", http="httptools", ws="none", lifespan="off",
@@ -122,7 +127,7 @@ async def _serve(site: Site, listener: socket.socket, announce: Callable[[str], 
     site.draining = True
     server.close()
     await _drained(kept, connection)
-    await _closed(state, site)
+    await _closed(state, site, hurry)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,13 +154,16 @@ async def _drained(kept: socket.socket, connection: Callable[[], Connection]) ->
     kept.close()
 
 
-async def _closed(state: ServerState, site: Site) -> None:
-    """Wait until all connections are answered and closed, as long as the limits allow."""
+async def _closed(state: ServerState, site: Site, hurry: asyncio.Event) -> None:
+    """Wait until all connections are answered and closed, as long as the limits allow.
+
+    A second signal to stop cuts off what is still open.
+    """
     limits = site.settings.limits
     began = time.monotonic()
     while state.connections or state.tasks:
         lasted = time.monotonic() - began
-        if lasted > limits.drain_seconds:
+        if lasted > limits.drain_seconds or hurry.is_set():
             log.error("cut off", extra={"connections": len(state.connections)})
             for connection in list(state.connections):
                 connection.transport.abort()

@@ -96,7 +96,7 @@ class Settings:
     items: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     open: bool = False
     watch: bool = True
     access_log: bool = False

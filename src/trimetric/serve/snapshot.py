@@ -17,6 +17,7 @@ from trimetric.errors import UnknownIds
 from trimetric.models import revived
 from trimetric.models.base import Recommender
 from trimetric.retrieval import rows_of
+from trimetric.retrieval.choice import ANY, Choice
 from trimetric.serve.items import ItemsTable
 from trimetric.serve.schemas import MAX_K
 from trimetric.serve.search import Search
@@ -72,10 +73,12 @@ class Snapshot:
         row = self.users.row(one)
         return row if row >= 0 and self.activity[row] > 0 else -1
 
-    def nearest(self, users: np.ndarray, k: int, exclude_seen: bool) -> "Lists":
+    def nearest(
+        self, users: np.ndarray, k: int, exclude_seen: bool, choice: Choice = ANY
+    ) -> "Lists":
         """Rank items for rows of users, on one thread."""
         hidden = rows_of(self.model.seen, users) if exclude_seen else nothing(len(users))
-        found, scores = self.model._nearest_items(users, k, hidden, 1)
+        found, scores = self.model._nearest_items(users, k, hidden, 1, choice)
         return found, self.model._shown_score(scores)
 
     def fragment(self, row: int) -> bytes:
@@ -165,23 +168,32 @@ def load(folder: Path, name: str, items: ItemsTable) -> Snapshot:
 
 
 def warm_up(snapshot: Snapshot) -> None:
-    """Have every kernel compiled that answers need, and find how long a user takes."""
+    """Have every kernel compiled that answers need, and find how long a user takes.
+
+    Compiling holds Python's lock: done later, it would keep all requests waiting.
+    """
     model = snapshot.model
     users = np.flatnonzero(snapshot.activity)[:2].astype(np.int32)
     if len(users) == 0:
         return
-    for rows in (users[:1], users, users[:1]):
-        began = time.perf_counter()
-        found, scores = snapshot.nearest(rows, 10, True)
-        snapshot.listed(found[0], scores[0])
-        took = time.perf_counter() - began
-    snapshot.quick = took < QUICK_SECONDS
-    item = model.seen.items[:1]
-    model.score_rows(users[:1], item)
+    snapshot.nearest(users, 10, True)
+    snapshot.quick = min(_seconds(snapshot, users[:1]) for _ in range(5)) < QUICK_SECONDS
+    rows = model.seen.items[:1]
+    model.score_rows(users[:1], rows)
+    user, item = model.user_ids.decode(users[:1])[0], model.item_ids.decode(rows)[0]
     if "similar items" in model.capabilities:
-        model._neighbours("item", item, 2, 1)
+        model.similar_items([item], 2, threads=1)
     if "fold-in" in model.capabilities:
-        model.recommend_for(model.item_ids.decode(item).to_list(), 2, threads=1)
+        model.recommend_for([item], 2, threads=1)
+    if "metric space" in model.capabilities:
+        model.explain(user, item, threads=1)
+
+
+def _seconds(snapshot: Snapshot, users: np.ndarray) -> float:
+    began = time.perf_counter()
+    found, scores = snapshot.nearest(users, 10, True)
+    snapshot.listed(found[0], scores[0])
+    return time.perf_counter() - began
 
 
 def known_rows(kind: str, lookup: Lookup, ids: Iterable[Any]) -> tuple[list[int | str], np.ndarray]:
