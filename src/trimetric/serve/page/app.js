@@ -90,13 +90,13 @@ function tabs(current, params) {
 
 function themes() {
   const names = { "": ["auto", "as the system"], light: ["sun", "light"], dark: ["moon", "dark"] };
+  const order = Object.keys(names);
   const button = document.getElementById("theme");
-  const set = (theme) => {
-    const order = Object.keys(names);
-    const next = order[(order.indexOf(theme) + 1) % order.length];
-    document.documentElement.dataset.theme = theme;
-    const text = `Theme: ${names[theme][1]}. Change to ${names[next][1]}`;
-    button.replaceChildren(icon(names[theme][0]));
+  const draw = () => {
+    const { chosen } = window.theme;
+    const next = order[(order.indexOf(chosen) + 1) % order.length];
+    const text = `Theme: ${names[chosen][1]}. Change to ${names[next][1]}`;
+    button.replaceChildren(icon(names[chosen][0]));
     button.setAttribute("aria-label", text);
     button.title = text;
     button.onclick = () => {
@@ -105,12 +105,12 @@ function themes() {
       } catch {
         // Not kept, then.
       }
-      set(next);
-      dispatchEvent(new Event("themechange"));
+      window.theme.show(next);
+      draw();
     };
   };
-  const theme = document.documentElement.dataset.theme;
-  set(theme in names ? theme : "");
+  if (!(window.theme.chosen in names)) window.theme.show("");
+  draw();
 }
 
 start();

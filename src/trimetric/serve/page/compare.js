@@ -3,7 +3,7 @@
 import { recommended } from "./answers.js";
 import { blank, el, failure, skeleton, whole } from "./dom.js";
 import { row, scale } from "./items.js";
-import { address, go, person, whose } from "./route.js";
+import { address, go, kept, person, whose } from "./route.js";
 import { openItem } from "./sheet.js";
 import { heading, whoBar } from "./who.js";
 
@@ -24,7 +24,7 @@ export async function compare(context) {
   root.append(whoBar(context));
   const someone = person(params);
   const chooser = el("select", { "aria-label": "Second model", onchange: (event) =>
-    go(address("compare", { ...whose(someone), model: params.get("model"), with: event.target.value })) },
+    go(address("compare", { ...whose(someone), ...kept(params), with: event.target.value })) },
     models.filter(({ name }) => name !== model.name).map(({ name, kind }) => el("option", { value: name }, `${name} (${kind})`)));
   chooser.value = second.name;
   const versus = el("p", { class: "versus" }, el("b", { class: "first" }, model.name), " against ", chooser);

@@ -33,7 +33,7 @@ function histogram(title, xLabel, yLabel, { edges, counts, minimum, median, mean
     el("figure", {}, frame({
       label: `${title}: ${bins.map((one) => `${name(one)}: ${one.n}`).join("; ")}`,
       xLabel: `${xLabel}, doubling`, yLabel, height: 280, signal, x: [-0.5, bins.length - 0.5], y: [0, most * 1.05], xTicks: [],
-      draw: ({ x, y, inner, width, height, pad }) => {
+      draw: ({ y, inner, width, height, pad }) => {
         const room = (width - pad.left - pad.right) / bins.length;
         bins.forEach((one, i) => {
           const left = pad.left + i * room;

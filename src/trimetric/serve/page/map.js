@@ -4,7 +4,7 @@ import { get, getOnce } from "./api.js";
 import { history, recommended } from "./answers.js";
 import { announce, blank, el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { row, scale } from "./items.js";
-import { address, called, go, person, remember } from "./route.js";
+import { address, called, go, kept, person, read, remember } from "./route.js";
 import { space } from "./space.js";
 import { itemPicker, userPicker } from "./who.js";
 
@@ -13,7 +13,7 @@ const AMONG = 10;
 const MOST_GROUPS = 10;
 
 export async function map(context) {
-  const { root, params, model, signal } = context;
+  const { root, model, signal } = context;
   root.append(el("h1", { class: "spoken" }, "Map"));
   if (!model.capabilities.includes("metric space")) {
     root.append(blank("No map for this model", el("p", {},
@@ -24,7 +24,7 @@ export async function map(context) {
     el("p", { class: "quiet" }, "It is laid out once for each version of a model; large ones take some seconds.")), skeleton(4));
   const found = await ready(model, signal);
   if (!found) return;
-  show(context, found);
+  await show(context, found);
 }
 
 async function ready(model, signal) {
@@ -48,8 +48,8 @@ function pointsOf({ items, users }) {
   return points;
 }
 
-function show(context, found) {
-  const { root, params, model, signal } = context;
+async function show(context, found) {
+  const { root, params, signal } = context;
   const points = pointsOf(found);
   const index = new Map(points.map((one, i) => [`${one.kind} ${one.id}`, i]));
   const canvas = el("canvas", {
@@ -59,22 +59,23 @@ function show(context, found) {
   });
   const tip = el("div", { class: "tip", hidden: true });
   const side = el("div", { class: "near-list" });
-  const focus = (i, fly = true) => focused(context, { plane, canvas, points, index, side, focus }, i, fly);
+  const marked = { list: [] };
+  const focus = (i, fly = true) => focused(context, { plane, canvas, points, index, side, focus, marked }, i, fly);
   const plane = space(canvas, points, {
     signal,
-    hover: (i, place) => {
+    hover: (i, at) => {
       tip.hidden = i < 0;
       if (i < 0) return;
       const one = points[i];
       tip.replaceChildren(el("b", {}, one.name), el("span", {}, many(one.count, one.kind === "item" ? "user" : "item")));
       const room = canvas.clientWidth - tip.offsetWidth - 8;
-      const below = place[1] < tip.offsetHeight + 24;
-      tip.style.transform = `translate(${Math.min(Math.max(place[0] - tip.offsetWidth / 2, 8), Math.max(room, 8))}px, ${place[1] + (below ? 16 : -tip.offsetHeight - 14)}px)`;
+      const below = at[1] < tip.offsetHeight + 24;
+      tip.style.transform = `translate(${Math.min(Math.max(at[0] - tip.offsetWidth / 2, 8), Math.max(room, 8))}px, ${at[1] + (below ? 16 : -tip.offsetHeight - 14)}px)`;
     },
     pick: (i) => {
       if (i < 0) return focus(-1, false);
       if (points[i].kind === "item") return focus(i, false);
-      go(address("map", { user: points[i].id, model: params.get("model") }));
+      go(address("map", { user: points[i].id, ...kept(params) }));
     },
   });
   const someone = person(params);
@@ -85,7 +86,7 @@ function show(context, found) {
     if (i === undefined) announce("That item is not on the map, which shows the most popular");
     else focus(i);
   }, "Find an item on the map");
-  const users = userPicker(context, ({ user }) => go(address("map", { user, model: params.get("model") })));
+  const users = userPicker(context, ({ user }) => go(address("map", { user, ...kept(params) })));
   root.replaceChildren(
     el("h1", { class: "spoken" }, "Map"),
     el("div", { class: "map-grid" },
@@ -100,13 +101,16 @@ function show(context, found) {
   const paint = () => plane.paint(palette(root));
   paint();
   addEventListener("themechange", paint, { signal });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint, { signal });
   const start = index.get(`item ${params.get("focus")}`);
   plane.resize();
   focus(start ?? -1, start !== undefined);
-  if (someone) place(context, plane, points, index, someone, start === undefined).catch((error) => {
+  if (!someone) return;
+  try {
+    marked.list = await place(context, plane, points, index, someone, start === undefined);
+    if (plane.marks.focus < 0) focus(-1, false);
+  } catch (error) {
     if (error.name !== "AbortError") side.prepend(failure(error));
-  });
+  }
 }
 
 // Marks someone's history and recommendations, and where they are themselves.
@@ -123,6 +127,7 @@ async function place({ model, signal }, plane, points, index, someone, fly) {
   if (plane.marks.me && fly) plane.fly(plane.marks.me.x, plane.marks.me.y, plane.state.least * 1.6);
   plane.redraw();
   announce(`${called(someone)}: ${many(plane.marks.liked.size, "item")} of the history and ${many(plane.marks.next.size, "recommendation")} marked`);
+  return list;
 }
 
 // As the server places users: from the median to the centre of a Cauchy distribution.
@@ -138,14 +143,18 @@ function centre(near) {
   return { x, y };
 }
 
-async function focused(context, { plane, canvas, points, index, side, focus }, i, fly) {
+async function focused(context, { plane, canvas, points, index, side, focus, marked }, i, fly) {
   const { model, params, signal } = context;
+  const listed = (list) => el("ol", { class: "rows small" }, list.map((one) => row(one, {
+    rank: one.rank, scores: scale(model, list), open: ({ item }) => index.has(`item ${item}`) && focus(index.get(`item ${item}`)),
+  })));
   plane.marks.focus = i;
   plane.marks.near = new Map();
   plane.redraw();
   if (i < 0) {
     remember({ focus: null });
     side.replaceChildren(el("p", { class: "quiet hint" }, "Select an item on the map, or find one by title, to list what is nearest to it in the space, and to see where that is on the map."));
+    if (marked.list.length) side.replaceChildren(el("h2", {}, el("span", { class: "dot next" }), " Recommended"), listed(marked.list));
     return;
   }
   const one = points[i];
@@ -161,14 +170,11 @@ async function focused(context, { plane, canvas, points, index, side, focus }, i
     const known = similar.filter(({ item }) => index.has(`item ${item}`));
     plane.marks.near = new Map(known.map(({ item, rank }) => [index.get(`item ${item}`), rank]));
     plane.redraw();
-    const scores = scale(model, similar);
     side.replaceChildren(
       el("div", { class: "card-top" }, el("h2", {}, one.name),
         el("button", { type: "button", class: "icon", "aria-label": "Clear the selection", onclick: () => focus(-1, false) }, icon("close"))),
       el("p", { class: "quiet" }, `${many(one.count, "user")}. Nearest in the space, linked on the map:`),
-      el("ol", { class: "rows small" }, similar.map((near) => row(near, {
-        rank: near.rank, scores, open: ({ item }) => index.has(`item ${item}`) && focus(index.get(`item ${item}`)),
-      }))),
+      listed(similar),
       el("a", { class: "button", href: address("explore", { item: [one.id], model: params.get("model") }) }, icon("plus"), "Recommend from this"));
     announce(`${one.name}: nearest are ${similar.slice(0, 3).map((near) => near.title ?? near.item).join(", ")}`);
   } catch (error) {
@@ -203,7 +209,7 @@ function legend(context, plane, points, found, someone) {
     type: "checkbox", checked: true, onchange: (event) => { plane.state.users = event.target.checked; plane.redraw(); },
   }), el("span", { class: "dot user" }), "users");
   const dismissed = el("button", { type: "button", class: "link", onclick: () =>
-    go(address("map", { model: context.params.get("model"), focus: context.params.get("focus") })) }, "clear");
+    go(address("map", { ...kept(context.params), focus: read().params.get("focus") })) }, "clear");
   return el("div", { class: "map-legend", role: "group", "aria-label": "Legend" },
     someone ? el("span", { class: "keys" }, el("b", {}, called(someone)), el("span", { class: "key" }, el("span", { class: "me" }, "★"), "here"),
       key("liked", "history"), key("next", "recommended"), dismissed) : null,
@@ -216,8 +222,8 @@ function ranked(values) {
   const counts = new Map();
   for (const one of values) if (one !== null) counts.set(one, (counts.get(one) ?? 0) + 1);
   const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_GROUPS).map(([name]) => name);
-  const place = new Map(names.map((name, n) => [name, n]));
-  return { names, of: values.map((one) => place.get(one) ?? -1) };
+  const order = new Map(names.map((name, n) => [name, n]));
+  return { names, of: values.map((one) => order.get(one) ?? -1) };
 }
 
 function quality({ method, quality: q, sampled, items, users }) {

@@ -18,6 +18,7 @@ export function picker({ label, hint, search, draw, pick, signal }) {
     "aria-label": label, "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id,
   });
   let found = [];
+  let foundFor = null; // the text that `found` answers
   let at = -1;
   let waiting = 0;
   let current = new AbortController();
@@ -48,7 +49,7 @@ export function picker({ label, hint, search, draw, pick, signal }) {
   };
 
   const show = (text, { total, found: some }) => {
-    found = some;
+    [found, foundFor] = [some, text];
     at = -1;
     const options = found.map((one, i) => el("li", {
       id: `${id}-${i}`, role: "option", "aria-selected": "false",
@@ -62,7 +63,13 @@ export function picker({ label, hint, search, draw, pick, signal }) {
     announce(found.length ? `${many(total, "match", "matches")}; arrow keys choose` : "nothing matches");
   };
 
+  const enter = async () => {
+    if (foundFor !== input.value.trim()) await look();
+    if (!list.hidden && found.length && foundFor === input.value.trim()) take(found[Math.max(at, 0)]);
+  };
+
   const look = async () => {
+    clearTimeout(waiting);
     current.abort();
     current = new AbortController();
     const mine = current;
@@ -89,7 +96,7 @@ export function picker({ label, hint, search, draw, pick, signal }) {
     const moves = { ArrowDown: at < last ? at + 1 : 0, ArrowUp: at > 0 ? at - 1 : last };
     if (event.key in moves && !list.hidden) point(moves[event.key]);
     else if (event.key in moves) look();
-    else if (event.key === "Enter" && !list.hidden && found.length) take(found[Math.max(at, 0)]);
+    else if (event.key === "Enter") enter();
     else if (event.key === "Escape" && !list.hidden) close();
     else return;
     event.preventDefault();

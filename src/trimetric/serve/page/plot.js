@@ -79,12 +79,9 @@ function watch(box, paint, signal) {
   seen.observe(box);
   const again = () => paint();
   addEventListener("themechange", again);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", again);
   signal.addEventListener("abort", () => {
     seen.disconnect();
     removeEventListener("themechange", again);
-    dark.removeEventListener("change", again);
   });
 }
 

@@ -39,6 +39,11 @@ export function remember(values) {
   history.replaceState(null, "", `#/${view}${query ? `?${query}` : ""}`);
 }
 
+/** What stays in the address of a view while someone else is chosen. */
+export function kept(params) {
+  return { model: params.get("model"), with: params.get("with"), colour: params.get("colour") };
+}
+
 /** Who recommendations are for: a user, one built of items, or null. */
 export function person(params) {
   if (params.get("user")) return { user: params.get("user") };

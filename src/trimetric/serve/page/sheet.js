@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { about, row, scale, tile, titleOf } from "./items.js";
-import { address, go, person, read } from "./route.js";
+import { address, go, kept, person, read } from "./route.js";
 import { avatar, build } from "./who.js";
 
 const sheet = document.getElementById("sheet");
@@ -72,7 +72,7 @@ export async function openUser({ model, signal }, user) {
     const { similar } = await get("/v1/similar-users", { user, k: 12, model: model.name }, signal);
     const scores = scale(model, similar);
     const { view, params } = read();
-    const visit = (one) => go(address(view, { user: one.user, model: params.get("model") }));
+    const visit = (one) => go(address(view, { user: one.user, ...kept(params) }));
     opened(title,
       el("p", { class: "quiet" }, "Those whose positions are nearest, whatever they have in common."),
       el("ol", { class: "rows small" }, similar.map((one) => el("li", { class: "row" },

@@ -4,7 +4,7 @@ import { get, getOnce } from "./api.js";
 import { el, icon, many } from "./dom.js";
 import { tile, titleOf, about } from "./items.js";
 import { picker } from "./picker.js";
-import { address, called, go, person, read, whose } from "./route.js";
+import { address, called, go, kept, person, read, whose } from "./route.js";
 
 const PAGE = 12;
 
@@ -41,7 +41,7 @@ export const avatar = (user) => el("span", { class: "avatar", "aria-hidden": "tr
 /** Go on with these items in place of whoever was chosen. */
 export function build(items, weights = items.map(() => 1)) {
   const { view, params } = read();
-  go(address(view, { ...whose({ items, weights }), model: params.get("model") }));
+  go(address(view, { ...whose({ items, weights }), ...kept(params) }));
 }
 
 /** The bar at the top of a view that says for whom it is, and lets one choose. */
@@ -51,7 +51,7 @@ export function whoBar(context) {
   const built = someone?.items ?? [];
   const canBuild = model.capabilities.includes("fold-in");
   const { view } = read();
-  const choose = (next) => go(address(view, { ...next, model: params.get("model") }));
+  const choose = (next) => go(address(view, { ...next, ...kept(params) }));
   const byUser = el("div", { class: "field" }, el("span", { class: "label" }, "Show a user"),
     userPicker(context, ({ user }) => choose({ user })));
   const byItems = el("div", { class: "field" }, el("span", { class: "label" }, built.length ? "Add another item" : "or build one by title"),
@@ -79,10 +79,10 @@ export async function chips({ model, signal }, someone) {
   const draw = (weights) => {
     list.replaceChildren(...found.map((item, i) => {
       const without = () => {
-        const kept = someone.items.filter((_, j) => j !== i);
+        const others = someone.items.filter((_, j) => j !== i);
         const { view, params } = read();
-        if (kept.length) build(kept, someone.weights.filter((_, j) => j !== i));
-        else go(address(view, { model: params.get("model") }));
+        if (others.length) build(others, someone.weights.filter((_, j) => j !== i));
+        else go(address(view, kept(params)));
       };
       const weight = el("input", {
         type: "number", min: "0.1", max: "1000", step: "0.5", value: someone.weights[i], "aria-label": `Weight of ${titleOf(item)}`,
