@@ -349,6 +349,19 @@ def test_what_is_no_http_is_told_so(strict: Server, request_line: bytes) -> None
     assert strict.ask("/health")[0] == 200
 
 
+@pytest.mark.parametrize(
+    "later",
+    [b"BAD\r\n\r\n", POST + b"content-length: 9999999\r\n\r\n", b"GET /" + b"a" * 60_000],
+)
+def test_what_came_before_is_answered_first(strict: Server, later: bytes) -> None:
+    with strict.connect() as link:
+        link.sendall(ASK + later)
+        answer = everything(link)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert answer.endswith(b"]}")
+
+
 def test_noise_breaks_nothing(strict: Server) -> None:
     chance = random.Random(3)
     for _ in range(60):

@@ -3,6 +3,7 @@
 All but `recommend` run in a thread; what they take from a model they take on one thread.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,9 @@ async def recommend(site: Site, asked: schemas.RecommendQuery) -> Reply:
     snapshot = site.snapshot(asked.model)
     try:
         found = await site.batcher.ask(snapshot, asked.user, asked.k, asked.exclude_seen)
-    except UnknownIds as error:
-        raise unknown(snapshot, error) from None
+    except UnknownIds as error:  # what is near takes longer to find than what is known
+        loop = asyncio.get_running_loop()
+        raise await loop.run_in_executor(site.pool, unknown, snapshot, error) from None
     return Reply(200, found)
 
 

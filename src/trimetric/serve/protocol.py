@@ -43,7 +43,6 @@ class Connection(HttpToolsProtocol):
         self.limits, self.metrics = limits, metrics
         self.stage, self.since = HEAD, self.loop.time()
         self._head = self._body = 0
-        self._running: Any = None  # the cycle whose request is being answered, or was last
 
     # --- what uvicorn and the parser call -------------------------------------------------------
 
@@ -113,8 +112,10 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to what waits; nothing more is read before it is answered."""
-        if self.stage is not REFUSED:
-            self.since = self.loop.time()
+        if self.stage is REFUSED:
+            self.transport.close()
+            return
+        self.since = self.loop.time()
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -161,15 +162,16 @@ class Connection(HttpToolsProtocol):
         connection is closed after it without a word.
         """
         own = self.cycle if self.stage is BODY else None
+        earlier = bool(self.pipeline) or (own is None and self._busy)
         self._count(why)
         self._enter(REFUSED)
         self._unset_keepalive_if_required()
         self.pipeline.clear()
         self.flow.resume_reading()
-        if self._busy:
-            if self._running is not own:
-                self._running.keep_alive = False
-                return
+        if earlier:
+            self.cycle.keep_alive = False
+            return
+        if own is not None:
             own.disconnected = True
             own.message_event.set()
         if self.transport.is_closing():
@@ -191,11 +193,7 @@ class Connection(HttpToolsProtocol):
     @property
     def _busy(self) -> bool:
         """Whether a request is being answered."""
-        return self._running is not None and not self._running.response_complete
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _enter(self, stage: str) -> None:
         self.stage, self.since, self._body = stage, self.loop.time(), 0

@@ -173,6 +173,7 @@ def warm_up(snapshot: Snapshot) -> None:
     Compiling holds Python's lock: done later, it would keep all requests waiting.
     """
     model = snapshot.model
+    snapshot.search.items("", 0, 1)
     users = np.flatnonzero(snapshot.activity)[:2].astype(np.int32)
     if len(users) == 0:
         return
