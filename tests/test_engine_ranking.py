@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import reference
 from trimetric.engine import ranking
 from trimetric.engine.policy import INTERPRETED
-from trimetric.engine.ranking import held_out_ranks, pair_distances, top_k
+from trimetric.engine.ranking import held_out_ranks, nearest_of, pair_distances, prepared, top_k
 
 pytestmark = pytest.mark.twin
 LARGEST = 40 if INTERPRETED else 150
@@ -98,6 +98,24 @@ def test_exact_on_anything(seed, kind, m, n, dim, k, threads):
         patch.setattr(ranking, "USERS_AT_ONCE", int(rng.integers(1, 9)))
         patch.setattr(ranking, "_SPARE", int(rng.integers(1, 40)))
         assert_exact(queries, points, k, some_lists(rng, m, n), threads)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 4, 50])
+def test_the_nearest_of_given_points_in_any_order(kind, k):
+    rng = np.random.default_rng(KINDS.index(kind))
+    queries, points = layout(rng, kind, 4, 40, 20)
+    given = rng.permuted(np.tile(np.arange(40, dtype=np.int32), (4, 1)), axis=1)
+    given[rng.random(given.shape) < 0.4] = -1
+    left_out = [sorted(set(range(40)) - set(row)) for row in given.tolist()]
+    items, distances = nearest_of(queries, prepared(points), given, k, threads=2)
+    expected, exact = reference.top_k(queries, points, k, left_out)
+    assert items.shape == distances.shape == (4, k)
+    wide = expected.shape[1]
+    assert (items[:, :wide] == expected).all()
+    assert np.array_equal(distances[:, :wide], exact, equal_nan=True)
+    assert (items[:, wide:] == -1).all()
+    assert np.isnan(distances[:, wide:]).all()
 
 
 def test_nothing_excluded_is_the_default():
