@@ -14,6 +14,7 @@ import gc
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import files, version
 from itertools import pairwise
 
@@ -166,28 +167,40 @@ def exact(points, queries, inner, threads, rounds) -> tuple[np.ndarray, dict[str
     }
 
 
-def measured(make, efforts, data, truth, options) -> dict:
-    """Build an index, and find its recall and speed at each effort."""
-    points, queries, inner = data
-    gc.collect()
-    before, found = record.memory("VmRSS"), []
-    took = record.timed(lambda: found.append(make(points, queries, inner, options.threads)))()
-    search, grown = found[0], record.memory("VmRSS") - before
-    figures = {"build seconds": round(took, 1), "memory MB": round(grown / 1e6), "curve": []}
+def measured(make, efforts, kinds, data, truth, options) -> dict:
+    """Build an index of each kind, and find their recall and speed at each effort, in turn."""
+    figures, searches = {}, {}
+    for kind in kinds:
+        gc.collect()
+        before, found = record.memory("VmRSS"), []
+        build = partial(make, *data, kind == "inner product", options.threads)
+        took = record.timed(lambda: found.append(build()))()  # noqa: B023
+        grown = record.memory("VmRSS") - before
+        searches[kind] = found[0]
+        figures[kind] = {"build seconds": round(took, 1), "memory MB": round(grown / 1e6)}
+        figures[kind]["curve"] = []
+        print(f"  {kind}: built in {took:.0f} s", flush=True)
     for effort in efforts:
-        rows = search(effort)
-        seconds = [record.timed(lambda: search(effort))() for _ in range(options.rounds)]  # noqa: B023
-        figures["curve"].append({
-            "effort": effort,
-            "recall": round(recall(rows, truth), 4),
-            "queries/s": round(len(queries) / statistics.median(seconds), 1),
-        })  # fmt: skip
-        print("    effort {effort:>4}  recall {recall:.4f}  {queries/s:>9,.0f} queries/s".format(
-            **figures["curve"][-1]), flush=True)  # fmt: skip
-    speeds = {str(target): at_recall(figures["curve"], target) for target in TARGETS}
-    figures["queries/s at recall"] = {
-        target: value if value is None else round(value, 1) for target, value in speeds.items()
-    }
+        runs = {kind: partial(search, effort) for kind, search in searches.items()}
+        shares = {kind: recall(run(), truth[kind]) for kind, run in runs.items()}
+        seconds = record.in_turn(
+            {kind: record.timed(run) for kind, run in runs.items()}, options.rounds
+        )
+        for kind in kinds:
+            speed = len(data[1]) / statistics.median(seconds[kind])
+            point = {
+                "effort": effort,
+                "recall": round(shares[kind], 4),
+                "queries/s": round(speed, 1),
+            }
+            figures[kind]["curve"].append(point)
+            print(f"    effort {effort:>4}  {kind:<13}  recall {shares[kind]:.4f}"
+                  f"  {speed:>9,.0f} queries/s", flush=True)  # fmt: skip
+    for found in figures.values():
+        speeds = {str(target): at_recall(found["curve"], target) for target in TARGETS}
+        found["queries/s at recall"] = {
+            target: value if value is None else round(value, 1) for target, value in speeds.items()
+        }
     return figures
 
 
@@ -230,10 +243,7 @@ def main():
     for name, (make, efforts, kinds) in WAYS.items():
         figures["ways"][name] = way = {"the same bits again": same_bits(make, points, options)}
         print(f"{name}: the same bits again: {way['the same bits again']}", flush=True)
-        for kind in kinds:
-            print(f"  {kind}", flush=True)
-            data = points, queries, kind == "inner product"
-            way[kind] = measured(make, efforts, data, truth[kind], options)
+        way |= measured(make, efforts, kinds, (points, queries), truth, options)
         if len(kinds) == 2:
             way["distance beside inner product"] = ratios(way)
             print(f"  distance is faster by {way['distance beside inner product']}")
