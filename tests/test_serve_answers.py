@@ -21,7 +21,7 @@ import trimetric as tm
 from serving import trained
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.base import Recommender
-from trimetric.serve import schemas
+from trimetric.serve import schemas, snapshot
 from trimetric.serve.app import application
 from trimetric.serve.items import read
 from trimetric.serve.metrics import Histogram
@@ -132,6 +132,18 @@ def test_each_user_gets_what_the_model_recommends(
     listed = [row for one in many for row in shown(one["recommendations"])]
     assert listed == plain(model.recommend(users, 7, exclude_seen=exclude))
     assert sum(client.site.metrics.batches.counts[2:]) > 0  # they were ranked together
+
+
+def test_slow_models_rank_in_a_thread(
+    room: Path, models: dict[str, Recommender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "QUICK_SECONDS", 0.0)
+    site = made(Settings((room / "sml", room / "bpr")))
+    paths = [f"/v1/recommend?user={n % 55}&model={KINDS[2 * (n % 2)]}&k=5" for n in range(200)]
+    for n, reply in enumerate(Client(site).ask(*paths)):
+        expected = models[KINDS[2 * (n % 2)]].recommend([n % 55], 5)
+        assert shown(reply.json()["recommendations"]) == plain(expected)
+    site.close()
 
 
 def test_ids_of_all_kinds_pass(client: Client, models: dict[str, Recommender]) -> None:

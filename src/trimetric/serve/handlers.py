@@ -22,7 +22,8 @@ async def recommend(site: Site, asked: schemas.RecommendQuery) -> Reply:
     """Recommend items to a user."""
     snapshot = site.snapshot(asked.model)
     try:
-        found = await site.batcher.ask(snapshot, asked.user, asked.k, asked.exclude_seen)
+        batcher = site.batchers[snapshot.name]
+        found = await batcher.ask(snapshot, asked.user, asked.k, asked.exclude_seen)
     except UnknownIds as error:  # what is near takes longer to find than what is known
         loop = asyncio.get_running_loop()
         raise await loop.run_in_executor(site.pool, unknown, snapshot, error) from None

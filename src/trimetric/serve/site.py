@@ -53,11 +53,12 @@ class Site:
     metrics: Metrics
     files: Files
     draining: bool = False
-    batcher: Batcher = field(init=False)
+    batchers: dict[str, Batcher] = field(init=False)
     pool: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batcher = Batcher(self.metrics)
+        # One a model, so that a slow one keeps no other waiting.
+        self.batchers = {name: Batcher(self.metrics) for name in self.shelf.snapshots}
         self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="answer")
 
     def snapshot(self, name: str | None) -> Snapshot:
@@ -71,4 +72,5 @@ class Site:
     def close(self) -> None:
         """Let the threads go."""
         self.pool.shutdown(wait=False, cancel_futures=True)
-        self.batcher.close()
+        for batcher in self.batchers.values():
+            batcher.close()
