@@ -6,11 +6,12 @@ is what a model of inner products would need; each is compared with its own exac
 are HNSW with the same degree and effort of building; cells are faiss' inverted file, and what
 `Index(kind="approximate")` is made of. Speed is of whole batches of queries.
 
-    python benchmarks/retrieval.py [--points 1000000] [--dim 64] [--queries 2000] [--threads 2]
+    python benchmarks/retrieval.py [--points 1000000] [--dim 64] [--queries 2000] [--threads 2] [--only trimetric]
 """
 
 import argparse
 import gc
+import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -218,6 +219,9 @@ def main():
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--only", default="", help="measure the ways that begin so; keep the others"
+    )
     options = parser.parse_args()
 
     import faiss
@@ -241,12 +245,21 @@ def main():
         )
         print(f"exact, {kind}: {figures['exact'][kind]} queries/s", flush=True)
     for name, (make, efforts, kinds) in WAYS.items():
+        if not name.startswith(options.only):
+            continue
         figures["ways"][name] = way = {"the same bits again": same_bits(make, points, options)}
         print(f"{name}: the same bits again: {way['the same bits again']}", flush=True)
         way |= measured(make, efforts, kinds, (points, queries), truth, options)
         if len(kinds) == 2:
             way["distance beside inner product"] = ratios(way)
             print(f"  distance is faster by {way['distance beside inner product']}")
+    if options.only:
+        path = record.RESULTS / "retrieval.json"
+        before = json.loads(path.read_text())
+        if any(before[name] != figures[name] for name in ("points", "dim", "queries", "threads")):
+            raise SystemExit("--only goes with the sizes of the record that it changes")
+        ways = before["ways"] | figures["ways"]
+        figures["ways"] = {name: ways[name] for name in WAYS if name in ways}
     record.write("retrieval", figures)
 
 
