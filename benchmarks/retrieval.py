@@ -6,7 +6,8 @@ is what a model of inner products would need; each is compared with its own exac
 are HNSW with the same degree and effort of building; cells are faiss' inverted file, and what
 `Index(kind="approximate")` is made of. Speed is of whole batches of queries.
 
-    python benchmarks/retrieval.py [--points 1000000] [--dim 64] [--queries 2000] [--threads 2] [--only trimetric]
+    python benchmarks/retrieval.py [--points 1000000] [--dim 64] [--queries 2000] [--threads 2]
+        [--only trimetric]
 """
 
 import argparse
@@ -219,9 +220,7 @@ def main():
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--only", default="", help="measure the ways that begin so; keep the others"
-    )
+    parser.add_argument("--only", default="", help="only ways that begin so; others are kept")
     options = parser.parse_args()
 
     import faiss
