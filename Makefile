@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-baselines clean
+.PHONY: help demo test lint docs bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -26,6 +26,9 @@ lint: .venv/.ready-dev  ## ruff and mypy
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
+
+docs: .venv/.ready-dev  ## write the reference of the public names to dist/reference
+	$(RUN)/python tools/api dist/reference
 
 bench: .venv/.ready-dev,peers  ## measure training and ranking beside peers
 	$(RUN)/python benchmarks/train.py

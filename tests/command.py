@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-c", "from trimetric.cli import main; main()"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which no real data set is found."""
+    """Return an environment in which no real data set is found, unless `more` says where."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIMETRIC_")}
     return {**kept, "TRIMETRIC_CACHE": "/nowhere", **more}
 
@@ -35,14 +35,16 @@ def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.Co
     )
 
 
-def inside(*args: Any, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def inside(
+    *args: Any, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in this process."""
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        patch.dict(os.environ, environment(), clear=True),
+        patch.dict(os.environ, env or environment(), clear=True),
         warnings.catch_warnings(),
     ):
         try:
