@@ -340,8 +340,15 @@ def test_margins_training_data(visit: Visit, models: dict[str, Any]) -> None:
     )
     users.locator(".frame").scroll_into_view_if_needed()
     box = users.locator(".frame").bounding_box()
-    for step in range(20):
-        page.mouse.move(box["x"] + 60 + step * 20, box["y"] + 40 + step)
+    tip = users.locator(".tip")
+    for step in range(1, 60):  # down the middle, until a user is under the pointer
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 5 * step)
+        if tip.is_visible():
+            break
+    [one] = re.findall(r"User (\w+): margin", tip.inner_text())
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.get_by_role("heading", name=f"User {one}")).to_be_visible()
     page.goto(f"{visit.server.url}/#/margins?model=cml")
     expect(visit.done().locator(".note").first).to_contain_text("fixed")
     visit.to("margins?model=popular")

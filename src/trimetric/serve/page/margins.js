@@ -3,6 +3,8 @@
 import { getOnce } from "./api.js";
 import { blank, el, fixed, many, skeleton, svg, whole } from "./dom.js";
 import { frame, line, scatter, tableOf } from "./plot.js";
+import { address, go } from "./route.js";
+import { openItem } from "./sheet.js";
 
 const BINS = 24;
 
@@ -25,7 +27,8 @@ export async function margins(context) {
   if (found.sampled) root.append(el("p", { class: "quiet" }, "There are very many; evenly spaced ones are shown."));
 }
 
-function side({ signal }, kind, { ids, margin }, counts, settings, xLabel) {
+function side(context, kind, { ids, margin }, counts, settings, xLabel) {
+  const { signal, params } = context;
   const title = kind === "users" ? "Users" : "Items";
   const one = kind === "users" ? "user" : "item";
   const points = counts.map((n, i) => [n, margin[i]]);
@@ -53,6 +56,12 @@ function side({ signal }, kind, { ids, margin }, counts, settings, xLabel) {
         tip.textContent = `${title.slice(0, -1)} ${ids[hit.index]}: margin ${fixed(margin[hit.index])}, ${many(counts[hit.index], kind === "users" ? "item" : "user")}`;
         const left = Math.min(Math.max(hit.place[0] - tip.offsetWidth / 2, 4), plot.width - tip.offsetWidth - 4);
         tip.style.transform = `translate(${left}px, ${hit.place[1] - tip.offsetHeight - 10}px)`;
+      };
+      box.onclick = (event) => {
+        const hit = find(event);
+        if (!hit) return;
+        if (kind === "items") openItem(context, { item: ids[hit.index] });
+        else go(address("explore", { user: ids[hit.index], model: params.get("model") }));
       };
       box.onpointerleave = () => { tip.hidden = true; };
     },

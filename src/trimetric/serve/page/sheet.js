@@ -28,6 +28,7 @@ export async function openItem({ model, signal }, item) {
       get("/v1/item", { item: item.item, model: model.name }, signal),
       canSee ? get("/v1/similar-items", { item: item.item, k: 12, model: model.name }, signal) : null,
     ]);
+    title.textContent = titleOf(known);
     const { view, params } = read();
     const someone = person(params);
     const picks = someone?.items ?? [];
