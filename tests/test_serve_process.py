@@ -128,6 +128,21 @@ def test_what_was_accepted_is_answered_when_told_to_stop(models: Path) -> None:
             link.close()
 
 
+def test_connections_that_wait_to_be_taken_are_answered(models: Path) -> None:
+    with serving(models / "0") as server:
+        server.process.send_signal(signal.SIGSTOP)
+        links = [server.connect() for _ in range(200)]  # the system takes them for the server
+        for link in links:
+            link.sendall(ASK)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGCONT)
+        answers = [everything(link) for link in links]
+        assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * len(links)
+        assert server.process.wait(10) == 0
+        for link in links:
+            link.close()
+
+
 def test_interrupting_it_is_a_stop_too_and_a_second_time_cuts_off(models: Path) -> None:
     with serving(models / "0") as server, server.connect() as link:
         link.sendall(POST + b"content-length: 9\r\n\r\n{")
