@@ -403,6 +403,46 @@ def test_too_many_connections_are_told_so(strict: Server) -> None:
     assert eventually(lambda: strict.metric("trimetric_connections") <= 1)
 
 
+def test_a_refused_client_is_closed_soon(models: Path) -> None:
+    with serving(models / "0") as server, server.connect() as link:
+        link.sendall(POST + b"content-length: 99999999\r\n\r\n{")
+        assert link.recv(65536).startswith(b"HTTP/1.1 413")
+        assert eventually(lambda: server.metric("trimetric_connections") == 1, 10)
+        later = json.dumps({"users": [1]}).encode()
+        with server.connect() as half:  # refused in the middle of a body, its handler waiting
+            half.sendall(POST + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(later) + later)
+            half.sendall(b"\r\nzz\r\n")
+            assert half.recv(65536).startswith(b"HTTP/1.1 400")
+            assert eventually(lambda: server.metric("trimetric_connections") == 1, 10)
+
+
+def test_a_flood_of_connections_is_survived(models: Path) -> None:
+    with serving(models / "0", "--limit", "connections=10") as server:
+        links = [server.connect() for _ in range(200)]
+        ended = [link for link in links if _refused(link)]
+        assert len(ended) >= 190
+        for link in links:
+            link.close()
+        assert eventually(lambda: _asks(server))
+        assert server.stop() == 0
+
+
+def _refused(link: socket.socket) -> bool:
+    link.settimeout(0.05)
+    try:
+        everything(link)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _asks(server: Server) -> bool:
+    try:
+        return server.ask("/health")[0] == 200
+    except OSError:
+        return False
+
+
 def test_a_key_is_read_from_the_environment(models: Path) -> None:
     with serving(models / "0", TRIMETRIC_API_KEY="k3y") as server:
         assert server.ask("/v1/models")[0] == 401

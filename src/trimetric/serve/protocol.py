@@ -43,6 +43,7 @@ class Connection(HttpToolsProtocol):
         self.limits, self.metrics = limits, metrics
         self.stage, self.since = HEAD, self.loop.time()
         self._head = self._body = 0
+        self._earlier = False  # was it refused while an earlier request was being answered?
 
     # --- what uvicorn and the parser call -------------------------------------------------------
 
@@ -52,6 +53,8 @@ class Connection(HttpToolsProtocol):
         self.metrics.connections = len(self.connections)
         if len(self.connections) > self.limits.connections:
             self.refuse(503, "too many connections", "full")
+        if len(self.connections) > 2 * self.limits.connections:
+            self.transport.abort()  # there is no room for good manners
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -138,7 +141,7 @@ class Connection(HttpToolsProtocol):
         """Cut the connection off if its stage has lasted too long."""
         limits, lasted = self.limits, now - self.since
         if self.stage is REFUSED:
-            if lasted > (limits.send_seconds if self._busy else LINGER_SECONDS):
+            if lasted > (limits.send_seconds if self._earlier else LINGER_SECONDS):
                 self.transport.abort()
         elif self.transport.get_write_buffer_size() > 0:
             if lasted > limits.send_seconds:
@@ -162,13 +165,13 @@ class Connection(HttpToolsProtocol):
         connection is closed after it without a word.
         """
         own = self.cycle if self.stage is BODY else None
-        earlier = bool(self.pipeline) or (own is None and self._busy)
+        self._earlier = bool(self.pipeline) or (own is None and self._busy)
         self._count(why)
         self._enter(REFUSED)
         self._unset_keepalive_if_required()
         self.pipeline.clear()
         self.flow.resume_reading()
-        if earlier:
+        if self._earlier:
             self.cycle.keep_alive = False
             return
         if own is not None:

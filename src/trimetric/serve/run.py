@@ -46,6 +46,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
         The address cannot be listened on.
     """
     with bound(settings.host, settings.port) as listener, threadpool_limits(1, user_api="blas"):
+        _allow_files(2 * settings.limits.connections + 100)
         # What threads compute for other answers must not keep the event loop waiting.
         sys.setswitchinterval(SWITCH_SECONDS)
         site = made(settings)
@@ -182,6 +183,17 @@ async def _tick(state: ServerState) -> None:
 
 def _date(state: ServerState) -> None:
     state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+
+
+def _allow_files(n: int) -> None:
+    """Let this process have so many files open, connections included, if the system lets it."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < n:
+            most = n if hard == resource.RLIM_INFINITY else min(n, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
