@@ -80,7 +80,8 @@ def test_it_says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
     assert (why.popularity.count, why.popularity.rank) == (fans[item], 1 + more)
     assert why.popularity.share == fans[item] / len(USERS)
     if why.triple:
-        one, m, n = why.triple, model.user_margins[row], model.item_margins[ITEMS.index(item)]
+        one, at = why.triple, ITEMS.index(item)
+        m, n = float(model.user_margins[row]), float(model.item_margins[at])
         assert (one.user_margin, one.item_margin) == (m, n)
         assert one.user_hinge == pytest.approx(max(one.d2_uv - one.d2_un + m, 0))
         assert one.item_hinge == pytest.approx(max(one.d2_uv - one.d2_vn + n, 0))
