@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimetric.data.csr import Csr
@@ -68,6 +68,7 @@ def recall(found, exact):
     return sum(len({*a} & {*b}) for a, b in pairs) / exact.size
 
 
+@example(seed=1, n=60, k=10, filtered="allow", share=0.5, axes=3, probes=1)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, LARGEST),

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.engine.ranking import prepared
+from trimetric.engine.ranking import nearest_of, prepared
 from trimetric.errors import ParameterError
 from trimetric.retrieval import check_k, rows_of
 from trimetric.retrieval.cells import PROBES, Cells
@@ -134,8 +134,14 @@ class Index:
             m, c, dim = queries.shape
             each = np.repeat(np.arange(m), c)
             lists = rows_of(excluded, each)
-            found, d2 = self.among(queries.reshape(m * c, dim), k, lists, rows, threads)
-            return merged(found.reshape(m, -1), d2.reshape(m, -1), found.shape[1])
+            vectors = queries.reshape(m * c, dim)
+            found, d2 = self.among(vectors, k, lists, rows, threads)
+            most = found.shape[1]
+            if self._cells is not None and most:
+                # What one vector found may be nearer to another, which did not look there.
+                every = _distinct(found.reshape(m, -1)).repeat(c, axis=0)
+                found, d2 = nearest_of(vectors, self._space, every, every.shape[1], threads)
+            return merged(found.reshape(m, -1), d2.reshape(m, -1), most)
         few = rows is not None and len(rows) < FEW * len(self)
         if self._cells is None or few:
             return nearest(queries, self._space, k, excluded, rows, threads)
@@ -181,6 +187,13 @@ def merged(found: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray
     distances = np.take_along_axis(distances, order, axis=1)
     found = np.where(np.isinf(distances), -1, np.take_along_axis(found, order, axis=1))
     return found.astype(np.int32), np.where(found >= 0, distances, np.nan).astype(np.float32)
+
+
+def _distinct(found: np.ndarray) -> np.ndarray:
+    """Return each list (m, w) with -1 in place of what was in it before."""
+    found = np.sort(found, axis=1)
+    found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
+    return found
 
 
 def _table(name: str, values: np.ndarray, dims: int) -> np.ndarray:
