@@ -179,6 +179,19 @@ def test_a_newer_model_is_noticed(models: Path, tmp_path: Path) -> None:
         assert "has no model.json" in server.event("swap refused")["why"]
 
 
+def test_tensors_that_are_copied_after_their_manifest_are_noticed(
+    models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "served"
+    shutil.copytree(models / "0", folder)
+    [tensors] = (models / "1").glob("*.safetensors")
+    with serving(folder) as server:
+        shutil.copy(models / "1" / "model.json", folder)
+        assert tensors.name in server.event("swap refused")["why"]
+        shutil.copy(tensors, folder)
+        server.event("swapped")
+
+
 def test_a_newer_model_takes_over_and_a_bad_one_does_not(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "served"
     shutil.copytree(models / "0", folder)

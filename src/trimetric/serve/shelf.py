@@ -12,6 +12,7 @@ from trimetric.serve.metrics import Metrics
 from trimetric.serve.snapshot import Snapshot, load
 
 LOOK_SECONDS = 1.0
+MANIFEST = 3  # values that tell one manifest from another
 log = logging.getLogger("trimetric.serve")
 
 
@@ -32,6 +33,7 @@ class Shelf:
     metrics: Metrics
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     _looks: dict[str, tuple] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, models: tuple[Path, ...], items: ItemsTable, metrics: Metrics) -> "Shelf":
@@ -71,22 +73,28 @@ class Shelf:
         return self.snapshots[name]
 
     def changed(self) -> list[str]:
-        """Return the names of models whose manifest is not what it was at the last look."""
-        fresh = {name: look(folder) for name, folder in self.folders.items()}
+        """Return the names of models whose manifest is not what it was at the last look.
+
+        Of one that was refused the tensors count too: a copy may bring them after the manifest.
+        """
+        fresh = {name: look(folder, name in self._refused) for name, folder in self.folders.items()}
         names = [name for name, seen in fresh.items() if seen != self._looks[name]]
         self._looks |= fresh
         return names
 
     def replace(self, name: str) -> None:
         """Load a model anew and let it take over, if it is whole and another version."""
+        before = look(self.folders[name], tensors=True)
         try:
             fresh = load(self.folders[name], name, self.items)
-        except TrimetricError as error:
-            self.refused(name, str(error))
-            return
         except Exception as error:
-            self.refused(name, f"{type(error).__name__}: {error}")
+            ours = isinstance(error, TrimetricError)
+            self.refused(name, str(error) if ours else f"{type(error).__name__}: {error}")
+            self._looks[name] = before
+            self._refused.add(name)
             return
+        self._looks[name] = before[:MANIFEST]
+        self._refused.discard(name)
         current = self.snapshots[name]
         if fresh.version != current.version:
             self.snapshots[name] = fresh
@@ -100,12 +108,20 @@ class Shelf:
         log.error("swap refused", extra={"model": name, "serving": serving, "why": why})
 
 
-def look(folder: Path) -> tuple:
-    """Return what tells one manifest from another without reading it."""
+def look(folder: Path, tensors: bool = False) -> tuple:
+    """Return what tells one manifest from another without reading it, and with `tensors` them."""
+    found = _told(folder / "model.json")
+    if not tensors:
+        return found
+    return *found, *((path.name, *_told(path)) for path in sorted(folder.glob("*.safetensors")))
+
+
+def _told(path: Path) -> tuple:
+    """Return MANIFEST values."""
     try:
-        found = (folder / "model.json").stat()
+        found = path.stat()
     except OSError as error:
-        return (error.errno,)
+        return error.errno, 0, 0
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
