@@ -466,7 +466,10 @@ def test_items_are_shown_with_their_columns(client: Client) -> None:
         ({"item": [1, 1]}, "item 1 is there twice"),
         ({"item": [1, None]}, "row 2 has no id"),
         ({"item": [1.5]}, "whole numbers or text"),
+        ({"item": [float("nan")]}, "row 1 has no id"),
         ({"item": [1], "score": [2]}, "'score'"),
+        ({"item": [1], "version": ["x"]}, "'version'"),
+        ({"item": [1], "title": [["a"]]}, "'title' holds lists"),
         ({"item": [1], "picture": ["http://x/y.png"]}, "https"),
         ({"item": [1], "picture": ["javascript:alert(1)"]}, "https"),
     ],
@@ -485,6 +488,19 @@ def test_a_table_of_other_types(tmp_path: Path) -> None:
     assert table.of(1) == {"title": "1984", "tags": ["a"], "out": "2020-01-02"}
     assert table.of("2") == {}
     assert table.of(3) == {}
+
+
+def test_columns_that_no_answer_can_show_are_left_out(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item": ["a"], "year": [1984], "taken": [1]}).with_columns(
+        pl.col("item").cast(pl.Categorical),
+        pl.Series("size", [[1.0, 2.0]], dtype=pl.Array(pl.Float32, 2)),
+        pl.Series("bytes", [b"\xff"]),
+        pl.Series("record", [{"a": 1}]),
+        pl.Series("points", [[[1, 2]]]),
+        pl.col("taken").cast(pl.Duration),
+    )
+    frame.write_parquet(tmp_path / "items.parquet")
+    assert read(tmp_path / "items.parquet").of("a") == {"year": 1984, "size": ["1.0", "2.0"]}
 
 
 def test_every_answer_has_a_schema() -> None:

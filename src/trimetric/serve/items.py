@@ -10,7 +10,7 @@ from trimetric.errors import DataError
 
 ID_COLUMNS = ("item", "id", "item_id")
 MOST_GROUPS = 64
-TAKEN = ("user", "rank", "score", "popularity", "margin", "activity")
+TAKEN = ("user", "rank", "score", "popularity", "margin", "activity", "model", "version")
 
 
 class ItemsTable:
@@ -74,11 +74,13 @@ NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
 def read(path: Path) -> ItemsTable:
     """Read a csv, tsv, jsonl or parquet file: item (or id), title, picture (https), and others.
 
+    Columns of bytes, durations, records or lists of lists are left out: an answer cannot show them.
+
     Raises
     ------
     DataError
         The file cannot be read, has no column of ids, repeats or lacks one, has a column that an
-        answer has too, or a picture that is no https address.
+        answer has too, a picture that is no https address, or titles or pictures that are no text.
     """
 
     def pick(columns: list[str]) -> dict[str, str]:
@@ -94,8 +96,10 @@ def read(path: Path) -> ItemsTable:
 
     frame, _ = files.load(path, pick)
     ids = frame["item"]
+    if ids.dtype in (pl.Categorical, pl.Enum):
+        ids = ids.cast(pl.String)
     if ids.dtype.is_float() and (ids.drop_nulls() == ids.drop_nulls().round()).all():
-        ids = ids.cast(pl.Int64)
+        ids = ids.cast(pl.Int64, strict=False)  # null where it is no number
     if not (ids.dtype.is_integer() or ids.dtype == pl.String):
         raise DataError(f"{path}: ids must be whole numbers or text, got {ids.dtype}")
     if ids.null_count():
@@ -105,19 +109,31 @@ def read(path: Path) -> ItemsTable:
         twice = ids.filter(ids.is_duplicated())[0]
         raise DataError(f"{path}: item {twice!r} is there twice; keep one row an item")
     frame = frame.with_columns(ids.alias("item"))
-    return ItemsTable(_checked(frame.with_columns(_plain(column) for column in frame), path))
+    plain = [_plain(column) for column in frame]
+    return ItemsTable(_checked(pl.DataFrame([one for one in plain if one is not None]), path))
 
 
-def _plain(column: pl.Series) -> pl.Series:
-    """Return a column as JSON has it: numbers, booleans and lists as they are, the rest as text."""
-    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String):
-        return column
+def _plain(column: pl.Series) -> pl.Series | None:
+    """Return a column as JSON has it, None if it has no such form.
+
+    Numbers and booleans are as they are, lists are of text, and the rest is text.
+    """
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    inner = column.dtype.inner if isinstance(column.dtype, pl.List) else column.dtype
+    if inner.is_nested() or inner in (pl.Binary, pl.Duration, pl.Object):
+        return None
     if isinstance(column.dtype, pl.List):
         return column.cast(pl.List(pl.String), strict=False)
+    if column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String):
+        return column
     return column.cast(pl.String, strict=False)
 
 
 def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    for name in ("title", "picture"):
+        if name in frame.columns and isinstance(frame[name].dtype, pl.List):
+            raise DataError(f"{path}: column {name!r} holds lists; give one text an item")
     if "title" in frame.columns:
         frame = frame.with_columns(pl.col("title").cast(pl.String))
     if "picture" in frame.columns:
