@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import trimetric as tm
-from command import COMMAND, document, done, environment, refused, tensors, trimetric
+from command import COMMAND, document, done, environment, inside, refused, tensors, trimetric
 
 COMMANDS = (
     "demo",
@@ -104,7 +104,10 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path, suffix: str) -> 
     with pytest.raises(UnknownIds, match="7"):
         write(out, blocks())
     assert out.read_text() == "old"
+    with pytest.raises(UnknownIds):
+        write(tmp_path / "a/b/rows.csv", blocks())
     assert list(tmp_path.iterdir()) == [out]
+    assert write(tmp_path / "a/b/rows.csv", iter([pl.DataFrame({"a": [1]})])) == 1
 
 
 def test_users_from_a_file_and_from_standard_input(room: Path) -> None:
@@ -120,6 +123,14 @@ def test_users_from_a_file_and_from_standard_input(room: Path) -> None:
         input="u0001\nu0002",
     )
     assert json.loads(piped.stdout) == expected
+
+
+def test_a_line_of_a_file_ends_where_the_line_does(tmp_path: Path) -> None:
+    from trimetric.cli.reading import lines
+
+    odd = ["a\u2028b", "c\x85d", "e\x0cf", "plain"]
+    (tmp_path / "ids.txt").write_bytes("\r\n".join(["", *odd, ""]).encode())
+    assert lines("--users-file", str(tmp_path / "ids.txt")) == odd
 
 
 def test_seen_items_come_back_when_asked_for(room: Path) -> None:
@@ -147,6 +158,9 @@ def test_allowed_and_denied_items_from_files(room: Path) -> None:
             .select("user", "item", "rank")
             .equals(expected.select("user", "item", "rank").cast({"rank": pl.Int64}))
         )
+    told = "1 of 5 ids in --allow-file allow.txt are unknown to the model"
+    assert told in inside(*asked, *rules, cwd=room).stderr
+    assert inside(*asked, *rules, "--quiet", cwd=room).stderr == ""
     everything = document(*asked, cwd=room)
     assert document(*asked, "--deny-file", "empty.txt", cwd=room) == everything
     assert "--allow-file empty.txt holds no ids" in refused(

@@ -1,6 +1,7 @@
 """Exports, read by what they are for, give the recommendations that we give."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -216,6 +217,39 @@ def test_an_export_is_whole_or_not_there(model: tm.SML, to: str, tmp_path: Path)
     with pytest.raises(OutputError, match="not an export of trimetric"):
         model.export(to, tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+
+
+def test_an_export_never_takes_away_what_is_not_its_own(model: tm.SML, tmp_path: Path) -> None:
+    model.export("npy", tmp_path / "e")
+    (tmp_path / "e/notes.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"holds 'notes\.txt' besides"):
+        model.export("parquet", tmp_path / "e")
+    assert (tmp_path / "e/notes.txt").read_text() == "x"
+    (tmp_path / "e/notes.txt").unlink()
+    (tmp_path / "link").symlink_to("e")
+    model.export("parquet", tmp_path / "link")
+    assert (tmp_path / "e/items.parquet").exists()
+    assert sorted(os.listdir(tmp_path)) == ["e", "link"]
+
+
+@pytest.mark.parametrize("stood", [False, True])
+def test_an_export_that_cannot_take_its_place_leaves_the_old_one(
+    model: tm.SML, tmp_path: Path, stood: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stood:
+        model.export("npy", tmp_path / "e")
+    rename = os.rename
+
+    def fails(source: Path, target: Path) -> None:
+        if source.suffix == ".tmp":
+            raise OSError(errno.EACCES, "no")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(OutputError):
+        model.export("npy", tmp_path / "e")
+    assert os.listdir(tmp_path) == (["e"] if stood else [])
+    assert (tmp_path / "e/items.npy").exists() == stood
 
 
 def test_what_cannot_be_exported(model: tm.SML, tmp_path: Path) -> None:

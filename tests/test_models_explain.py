@@ -233,14 +233,16 @@ def test_the_command(model: tm.SML, tmp_path: Any) -> None:
     pl.DataFrame({"item": ITEMS, "title": [f"T{one}" for one in ITEMS]}).write_csv(
         tmp_path / "t.csv"
     )
-    told = done(*asked, "--items-table", "t.csv", cwd=tmp_path)
+    told = done(*asked, "--items", "t.csv", cwd=tmp_path)
     assert f"“T{item}” is number 1" in told
     assert "Equation (6)" in told
-    titled = document(*asked, "--items-table", "t.csv", cwd=tmp_path)["titles"]
+    titled = document(*asked, "--items", "t.csv", cwd=tmp_path)["titles"]
     assert titled == {one: f"T{one}" for one in why.items}
+    pl.read_csv(tmp_path / "t.csv").rename({"item": "id"}).write_parquet(tmp_path / "t.parquet")
+    assert document(*asked, "--items", "t.parquet", cwd=tmp_path)["titles"] == titled
     new = ("explain", "m", "--item", item, "--liked", ITEMS[0], "--liked", ITEMS[1])
     again = model.explain_for(ITEMS[:2], item).to_dict()
     assert document(*new, cwd=tmp_path) == json.loads(json.dumps({"folder": "m", **again}))
     assert "--liked" in refused("explain", "m", "--item", item, cwd=tmp_path)
     (tmp_path / "bare.csv").write_text("item,name\n1,2\n")
-    assert "'title'" in refused(*asked, "--items-table", "bare.csv", cwd=tmp_path)
+    assert "'title'" in refused(*asked, "--items", "bare.csv", cwd=tmp_path)

@@ -20,8 +20,8 @@ def explain(
         list[str] | None,
         Option("--liked", help="Instead of a user: an item a new user has; repeat for more."),
     ] = None,
-    items_table: Annotated[
-        str | None, Option("--items-table", help="A file with columns item and title.")
+    items: Annotated[
+        str | None, Option("--items", help="A table of items: item and title.")
     ] = None,
     k: Annotated[int, Option("-k", help="The length of the list that is spoken of.")] = 10,
     reasons: Annotated[int, Option(help="How many of the user's items to name.")] = 5,
@@ -41,7 +41,7 @@ def explain(
     if (user is None) == (liked is None):
         raise ParameterError("give --user ID, or a new user by --liked ID (repeatable)")
     trained = load(model)
-    called = {} if items_table is None else titles(items_table, trained.item_ids)
+    called = {} if items is None else titles(items, trained.item_ids)
     [asked] = trained.item_ids.parse([item])
     if user is not None:
         [whom] = trained.user_ids.parse([user])

@@ -85,7 +85,8 @@ def lines(option: str, name: str, some: bool = True) -> list[str]:
     """
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        found = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+        whole = raw.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        found = [line.strip(" \t") for line in whole if line.strip(" \t")]
     except OSError as error:
         raise DataError(f"{option} {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

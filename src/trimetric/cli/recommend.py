@@ -1,5 +1,6 @@
 """`trimetric recommend`, `similar-items` and `similar-users`: ask a saved model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ from typer import Option
 
 from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
 from trimetric.cli.options import Json, Model, Quiet, Threads
-from trimetric.cli.output import emit, emit_json, rows_table, show
+from trimetric.cli.output import emit, emit_json, note, rows_table, show
 from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
 
@@ -33,14 +34,23 @@ class Filters:
         Option("--approximate", help="Quicker among many items; may miss some of the nearest."),
     ] = False
 
-    def rules(self, model: "Recommender") -> "tuple[dict[str, Any], dict[str, Any]]":
-        """Return arguments of `recommend`, and a short form of them to compare."""
+    def rules(
+        self, model: "Recommender", say: Callable[[str], None]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return arguments of `recommend`, and a short form of them to compare.
+
+        Says how many ids of a file are no items of the model, which may well be meant.
+        """
         found: dict[str, Any] = {"approximate": self.approximate}
         for name, file in (("allow", self.allow_file), ("deny", self.deny_file)):
             found[name] = None
             if file is not None:
                 texts = lines(f"--{name}-file", file, some=name == "allow")
                 found[name] = model.item_ids.parse(texts)
+                unknown = int((model.item_ids.encode(found[name]) < 0).sum())
+                if unknown:
+                    ids = f"{unknown:,} of {len(texts):,} ids in --{name}-file {file}"
+                    say(f"{ids} are unknown to the model")
         lists = {name: digest(ids) for name, ids in found.items() if isinstance(ids, list)}
         return found, {**found, **lists}
 
@@ -94,7 +104,7 @@ def recommend(
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
     trained, checksum = _loaded(model)
-    how, listed = filters.rules(trained)
+    how, listed = filters.rules(trained, _silent if quiet else note)
     if item is not None:
         given = trained.item_ids.parse(item)
         shown = not include_seen

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from trimetric.errors import ParameterError
-from trimetric.files import replacing
+from trimetric.files import output_errors, output_folder, replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,6 +20,8 @@ ROWS_A_GROUP = 250_000  # given, since else Polars goes by the number of threads
 def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     """Write blocks of one schema to a .parquet, .csv or .jsonl file; return the number of rows.
 
+    Folders on the way to it are made.
+
     Raises
     ------
     ParameterError
@@ -29,7 +31,12 @@ def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     """
     check_extension(path)
     counted = _Counted(blocks)
-    with replacing(path) as out, system_errors():
+    with (
+        output_errors(path),
+        output_folder(path.parent),
+        replacing(path) as out,
+        system_errors(),
+    ):
         try:
             _WRITERS[path.suffix](out, counted)
         except Exception:

@@ -10,6 +10,8 @@ from trimetric.data import files
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
+ID_COLUMNS = ("item", "id", "item_id")
+
 
 def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     """Return the titles of the items of a model.
@@ -17,8 +19,8 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     Parameters
     ----------
     path : str or Path
-        A csv, tsv, jsonl or parquet file with columns item and title. Items that the model does
-        not know are left out, and so are items without a title.
+        A csv, tsv, jsonl or parquet file with columns item (or id) and title. Ids match by their
+        text. Items that the model does not know are left out, and so are items without a title.
     ids : Vocabulary
         The model's items.
 
@@ -29,19 +31,18 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     """
 
     def pick(columns: list[str]) -> dict[str, str]:
-        missing = [name for name in ("item", "title") if name not in columns]
-        if missing:
+        found = next((name for name in ID_COLUMNS if name in columns), None)
+        if found is None or "title" not in columns:
+            missing = "item" if found is None else "title"
             raise DataError(
-                f"{path} must have columns item and title; {missing[0]!r} is not among"
+                f"{path} must have columns item and title; {missing!r} is not among"
                 f" {', '.join(columns)}"
             )
-        return {"item": "item", "title": "title"}
+        return {"item": found, "title": "title"}
 
     frame, _ = files.load(Path(path), pick)
     named = frame.filter(pl.col("title").is_not_null() & pl.col("item").is_not_null())
-    items = named["item"].to_list()
-    if named["item"].dtype == pl.String:
-        items = ids.parse(items)
+    items = ids.parse(named["item"].cast(pl.String).to_list())
     rows = ids.encode(items)
     called = named["title"].cast(pl.String).to_list()
     return {

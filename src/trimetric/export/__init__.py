@@ -52,7 +52,7 @@ def export(
     DataError
         An id cannot be held by what it is written for.
     OutputError
-        The folder cannot be written, or holds something else; what was there is intact.
+        The folder cannot be written, or holds anything else; what was there is intact.
     MissingExtra
         "faiss", and faiss is not installed.
     """
@@ -62,9 +62,9 @@ def export(
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
     write: Callable[..., str] = import_module(f"{__name__}.to_{to}").write
     more = {"approximate": approximate, "threads": threads} if to == "faiss" else {}
-    out = Path(out)
-    with output_errors(out):
-        _refuse_foreign(out)
+    named, out = Path(out), Path(out).resolve()  # what a link leads to is replaced, not the link
+    with output_errors(named):
+        _refuse_foreign(named)
         out.parent.mkdir(parents=True, exist_ok=True)
         made = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         try:
@@ -93,15 +93,23 @@ def export(
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Raise OutputError where something stands that is not an export of ours."""
+    """Raise OutputError where something stands that is not an export of ours, or more than that."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    with suppress(OSError, ValueError, AttributeError):
-        if json.loads((out / "manifest.json").read_bytes()).get("format") == FORMAT:
-            return
-    raise OutputError(
-        f"{out} exists and is not an export of trimetric; move it away or choose another folder"
-    )
+    about: Any = None
+    with suppress(OSError, ValueError):
+        about = json.loads((out / "manifest.json").read_bytes())
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise OutputError(
+            f"{out} exists and is not an export of trimetric; move it away or choose another folder"
+        )
+    ours = {*about.get("files", ()), "manifest.json"}
+    added = sorted({path.name for path in out.iterdir()} - ours)
+    if added:
+        raise OutputError(
+            f"{out} holds {added[0]!r} besides an export of trimetric; move it away or choose"
+            " another folder"
+        )
 
 
 def _take_place(made: Path, out: Path) -> None:
@@ -109,7 +117,12 @@ def _take_place(made: Path, out: Path) -> None:
     old = made.with_suffix(".old")
     if out.exists():
         os.rename(out, old)
-    os.rename(made, out)
+    try:
+        os.rename(made, out)
+    except OSError:
+        if old.exists():
+            os.rename(old, out)
+        raise
     sync_folder(out.parent)
     shutil.rmtree(old, ignore_errors=True)
 

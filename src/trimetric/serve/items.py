@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 
 from trimetric.data import files
+from trimetric.data.titles import ID_COLUMNS
 from trimetric.errors import DataError
 
-ID_COLUMNS = ("item", "id", "item_id")
 MOST_GROUPS = 64
 TAKEN = ("user", "rank", "score", "popularity", "margin", "activity", "model", "version")
 
