@@ -66,6 +66,22 @@ def test_parquet_by_name(home):
     assert datasets.titles("ml_1m") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("ml_100k", "u__item", "1|Toy Story (1995)|01-Jan-1995||\n2|Misérables, Les (1995)|x\r\n"),
+        ("ml_1m", "movies__dat", "1::Toy Story (1995)::Comedy\n2::Misérables, Les (1995)::x\n"),
+    ],
+)
+def test_titles_as_published(home, name, file, content):
+    put(home, name, **{file: content.encode("latin-1")})
+    expected = [(1, "Toy Story (1995)"), (2, "Misérables, Les (1995)")]
+    assert datasets.titles(name).rows() == expected
+    (home / name / file.replace("__", ".")).write_bytes(b"1|a\nb\n")
+    with pytest.raises(DataError, match=r"line [12] must be an id"):
+        datasets.titles(name)
+
+
 def test_absent_says_where_to_get_it(home):
     with pytest.raises(DataError) as caught:
         datasets.load("ml_1m")

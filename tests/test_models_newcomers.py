@@ -100,8 +100,11 @@ def test_given_items_can_stay(model: tm.SML) -> None:
     [
         ([], None, "at least one item"),
         (["i000", "i001", "i000"], None, "'i000' is given twice"),
-        (["i000"], [1, 2], "weights must be 1 numbers"),
-        (["i000"], 3.0, "weights must be 1 numbers"),
+        (["i000"], [1, 2], "weights must be one number for each of 1"),
+        (["i000"], 3.0, "weights must be one number for each of 1"),
+        (["i000"], ["heavy"], "weights must be one number for each of 1"),
+        (["i000", "i001"], [[1], [2, 3]], "weights must be one number for each of 2"),
+        (["i000"], [1e39], "above 0 and finite"),
         (["i000", "i001"], [1, 0], "above 0"),
         (["i000", "i001"], [1, float("nan")], "above 0"),
     ],

@@ -12,7 +12,7 @@ import polars as pl
 
 from trimetric.data import files
 from trimetric.data.interactions import Interactions
-from trimetric.data.raw import PUBLISHED, load_raw
+from trimetric.data.raw import PUBLISHED, load_raw, raw_titles
 from trimetric.errors import DataError
 
 NAMES = tuple(PUBLISHED)
@@ -67,11 +67,18 @@ def load(name: str, **rules: Any) -> Interactions:
 
 
 def titles(name: str) -> pl.DataFrame | None:
-    """Return the titles of a data set's items (columns item and title), None if not at hand."""
-    for folder in folders():
+    """Return the titles of a data set's items (columns item and title), None if not at hand.
+
+    They are `<name>_items.parquet` in one of `folders()`, or MovieLens' own u.item or movies.dat in
+    the folder `<name>` there.
+    """
+    for folder in folders() if _plain(name) else ():
         path = folder / f"{name}_items.parquet"
-        if _plain(name) and path.is_file():
+        if path.is_file():
             return files.load(path, lambda _: {"item": "item", "title": "title"})[0]
+        found = raw_titles(name, folder / name)
+        if found is not None:
+            return found
     return None
 
 

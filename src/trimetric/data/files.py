@@ -173,8 +173,8 @@ def _first_line(error: BaseException) -> str:
 def _absent(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"{path} does not exist, nor does its folder; a data set's name would do too"
+        return f"{path} does not exist, nor does its folder"
     names = [entry.name for entry in folder.iterdir()]
     near = difflib.get_close_matches(path.name, names, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "check the name."
-    return f"{path} does not exist; {hint} A data set's name, such as ml_1m, would do too"
+    hint = f"did you mean {' or '.join(near)}?" if near else "check the name"
+    return f"{path} does not exist; {hint}"

@@ -94,6 +94,26 @@ def tang_2015(folder: Path) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def raw_titles(name: str, folder: Path) -> pl.DataFrame | None:
+    """Read columns item and title from the official files of MovieLens, None where there are none.
+
+    They are in ISO 8859-1, one film a line: id, title and more, between bars or double colons.
+    """
+    kind = {"ml_100k": ("u.item", "|"), "ml_1m": ("movies.dat", "::")}.get(name)
+    if kind is None or not (folder / kind[0]).is_file():
+        return None
+    path, separator = folder / kind[0], kind[1]
+    lines = [line for line in _bytes(path).decode("latin-1").split("\n") if line.strip()]
+    cells = [line.split(separator)[:2] for line in lines]
+    for number, fields in enumerate(cells, 1):
+        if len(fields) < 2 or not fields[0].isdecimal():
+            raise DataError(f"{path}: line {number} must be an id, {separator!r}, a title")
+    return pl.DataFrame(
+        {"item": [int(item) for item, _ in cells], "title": [title.strip() for _, title in cells]},
+        schema={"item": pl.Int64, "title": pl.String},
+    )
+
+
 def _file(folder: Path, *patterns: str) -> Path:
     for pattern in patterns:
         found = sorted(p for p in folder.glob(pattern) if p.is_file())

@@ -138,9 +138,14 @@ class Newcomers(Points):
 def _weights(given: Any, n: int) -> np.ndarray:
     if given is None:
         return np.ones(n, dtype=np.float32)
-    values = np.asarray([*given] if isinstance(given, Iterable) else given, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            one_each = [*given] if isinstance(given, Iterable) else given
+            values = np.asarray(one_each, dtype=np.float32)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (n,):
-        raise ParameterError(f"weights must be {n} numbers, one for each, got {given!r}")
+        raise ParameterError(f"weights must be one number for each of {n}, got {given!r}")
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise ParameterError(f"weights must be above 0 and finite, got {given!r}; 1 is usual")
     return values
