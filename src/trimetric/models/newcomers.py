@@ -1,6 +1,7 @@
 """Users and items that the model was not trained on, placed into its space without changing it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -138,12 +139,9 @@ class Newcomers(Points):
 def _weights(given: Any, n: int) -> np.ndarray:
     if given is None:
         return np.ones(n, dtype=np.float32)
-    try:
-        with np.errstate(over="ignore"):
-            one_each = [*given] if isinstance(given, Iterable) else given
-            values = np.asarray(one_each, dtype=np.float32)
-    except (TypeError, ValueError):
-        values = np.empty(0)
+    values = np.zeros(0, dtype=np.float32)
+    with suppress(TypeError, ValueError), np.errstate(over="ignore"):
+        values = np.asarray([*given] if isinstance(given, Iterable) else given, dtype=np.float32)
     if values.shape != (n,):
         raise ParameterError(f"weights must be one number for each of {n}, got {given!r}")
     if not (np.isfinite(values).all() and (values > 0).all()):
