@@ -121,6 +121,14 @@ def test_other_kinds_of_file(room: Path, kind: str) -> None:
     assert read(room / out).select(columns).cast(whole.schema).equals(whole)
 
 
+def test_a_link_to_a_file_of_any_name(room: Path) -> None:
+    (room / "data").touch()
+    (room / "link.parquet").symlink_to("data")
+    assert done(*ALL, "--out", "link.parquet", "--quiet", cwd=room)
+    assert (room / "data").read_bytes() == (room / "whole.parquet").read_bytes()
+    assert not [*room.glob(".*.blocks")]
+
+
 def test_two_runs_at_once(room: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, *ALL, "--out", "two.parquet"], cwd=room, env=environment()

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trimetric.errors import OutputError
-from trimetric.files import replacing
+from trimetric.files import output_errors, replacing
 
 
 def test_the_new_content_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -55,3 +56,13 @@ def test_where_nothing_can_be_written(tmp_path: Path, name: str, words: str) -> 
     with pytest.raises(OutputError, match=f"cannot write .*{words}"), replacing(tmp_path / name):
         pass
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_told_as_such_by_numpy_too() -> None:
+    with (
+        pytest.raises(OutputError, match="No space left on device; free some space"),
+        output_errors(Path("x")),
+        open("/dev/full", "wb", buffering=0) as out,
+    ):
+        np.zeros(100_000).tofile(out)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ _REMEDIES = {
     errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
     errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
 }
+_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that NumPy says of a full disk
 
 
 def finite(value: Any) -> Any:
@@ -40,8 +42,9 @@ def output_errors(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = _REMEDIES.get(error.errno or 0, "choose another place")
+        number = error.errno or (errno.ENOSPC if _SHORT.search(str(error)) else 0)
+        reason = os.strerror(number) if number else str(error)
+        remedy = _REMEDIES.get(number, "choose another place")
         raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
 
 

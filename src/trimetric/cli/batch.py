@@ -100,17 +100,17 @@ def write_batch(
         By Ctrl-C; finished blocks are kept.
     """
     check_extension(out)
-    out = out.resolve() if out.is_symlink() else out
     if len(batch.starts) == 1 or (out.exists() and not out.is_file()):
         return write(out, _answers(batch, answer, counter))
-    folder = out.with_name(f".{out.name}.blocks")
+    there = out.resolve() if out.is_symlink() else out
+    folder = there.with_name(f".{there.name}.blocks")
     with output_errors(out), output_folder(folder), locked(folder, wait=False) as mine:
         if not mine:
             raise OutputError(
                 f"another run is writing {out}; wait until it is done or choose another name"
             )
         try:
-            for stale in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+            for stale in there.parent.glob(f".{glob.escape(there.name)}.*.tmp"):
                 stale.unlink()  # a run that was killed while it put the blocks together
             _answer_the_rest(folder, batch, answer, counter, say)
             rows = write(out, _blocks(folder, batch))
