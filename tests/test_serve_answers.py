@@ -208,7 +208,8 @@ def test_neighbours_and_newcomers(client: Client, models: dict[str, Recommender]
     found = client.get("/v1/similar-users?user=3&k=4")
     expected = model.similar_users([3], 4).drop("user").rename({"similar": "user"})
     assert shown(found["similar"], "user") == plain(expected, "user")
-    for more in ({}, {"weights": [1, 2.5]}, {"exclude_given": False}):
+    allowed = {"allow": [3, 5, 6, 999], "deny": [6]}
+    for more in ({}, {"weights": [1, 2.5]}, {"exclude_given": False}, allowed, {"allow": []}):
         found = client.get("/v1/recommend-for", {"items": [3, "4"], "k": 5, **more})
         expected = model.recommend_for([3, 4], 5, **more)
         assert shown(found["recommendations"]) == plain(expected)

@@ -65,8 +65,14 @@ def recommend_for(site: Site, asked: schemas.RecommendForBody) -> Any:
     """Recommend items to a new user, who has these items."""
     snapshot = site.snapshot(asked.model)
     given, _ = _ids(snapshot, "item", asked.items)
+    allow, deny = _parsed(snapshot, asked.allow, asked.deny)
     rows, scores = _or_refuse(snapshot, snapshot.model._nearest_for)(
-        given, asked.weights, asked.k, asked.exclude_given, 1
+        given,
+        asked.weights,
+        asked.k,
+        asked.exclude_given,
+        1,
+        chosen(snapshot.model.item_ids, allow, deny),
     )
     shown = snapshot.listed(rows[0], snapshot.model._shown_score(scores)[0])
     return _named(snapshot, b'"recommendations":%b' % shown)

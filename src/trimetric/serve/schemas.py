@@ -29,7 +29,10 @@ Items = Annotated[
 Weights = Annotated[
     list[Weight], Meta(max_length=MAX_IDS, description="How much each item counts.")
 ]
-Filter = Annotated[list[Id], Meta(max_length=MAX_FILTER)]
+Allow = Annotated[list[Id], Meta(max_length=MAX_FILTER, description="Recommend only these items.")]
+Deny = Annotated[
+    list[Id], Meta(max_length=MAX_FILTER, description="Recommend none of these items.")
+]
 
 
 class Query(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -101,8 +104,8 @@ class RecommendBody(Body):
     k: K = 10
     exclude_seen: bool = True
     on_unknown: Literal["error", "popular", "skip"] = "error"
-    allow: Annotated[Filter, Meta(description="Recommend only these items.")] | None = None
-    deny: Annotated[Filter, Meta(description="Recommend none of these items.")] | None = None
+    allow: Allow | None = None
+    deny: Deny | None = None
 
 
 class RecommendForBody(Body):
@@ -112,6 +115,8 @@ class RecommendForBody(Body):
     weights: Weights | None = None
     k: K = 10
     exclude_given: bool = True
+    allow: Allow | None = None
+    deny: Deny | None = None
 
 
 class ExplainForBody(Body):
