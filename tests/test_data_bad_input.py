@@ -75,7 +75,7 @@ def test_truncated_parquet(tmp_path):
 
 def test_missing_files_and_folders(tmp_path):
     (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
-    refused(lambda: Interactions.read(tmp_path / "rating.csv"), "ratings.csv", "data set's name")
+    refused(lambda: Interactions.read(tmp_path / "rating.csv"), "did you mean ratings.csv?")
     refused(lambda: Interactions.read(tmp_path / "no" / "t.csv"), "nor does its folder")
     refused(lambda: Interactions.read(tmp_path), "is a folder")
 

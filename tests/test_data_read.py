@@ -217,6 +217,18 @@ def test_align_drops_and_counts_unknown_ids():
     assert (report.unknown_users, report.unknown_items, report.dropped) == (2, 1, 3)
 
 
+def test_whole_numbers_from_text_are_text_where_others_are(tmp_path):
+    (tmp_path / "all.csv").write_text("user,item\nguest,7\n9,7\n10,8\n9,8\n")
+    (tmp_path / "part.csv").write_text("user,item,rating\n9,7,1\n10,8,2\n9,8,3\n11,7,4\n")
+    whole, part = (Interactions.read(tmp_path / f"{name}.csv") for name in ("all", "part"))
+    assert (whole.user_ids.kind, part.user_ids.kind) == ("str", "int")
+    aligned, report = part.align(whole.user_ids, whole.item_ids)
+    assert rows(aligned) == [("10", 8, 2.0), ("9", 7, 1.0), ("9", 8, 3.0)]
+    assert (report.unknown_users, report.unknown_items, report.dropped) == (1, 0, 1)
+    typed = Interactions.from_arrays([9, 10], [7, 8])  # numbers that were never text stay numbers
+    assert typed.align(whole.user_ids, whole.item_ids)[1].dropped == 2
+
+
 def test_take_by_mask_and_by_position():
     data = Interactions.from_arrays([0, 1, 2], [0, 1, 2])
     assert rows(data.take(np.array([2, 0]))) == [(0, 0), (2, 2)]

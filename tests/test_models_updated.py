@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_nothing_new_changes_nothing(old: Any) -> None:
     assert model.partial_fit(tm.Interactions.from_frame(OLD.to_frame()[:50])) is model
     assert learned(model) == before
     assert "updates" not in model._data
+
+
+def test_a_day_of_numbers_read_from_text_joins_ids_of_text(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("user,item\nguest,7\n9,7\n10,8\n9,x\n")
+    (tmp_path / "day.csv").write_text("user,item\n9,7\n11,8\n")
+    model = tm.SML(dim=4, epochs=1, temperature=0.2).fit(tmp_path / "old.csv")
+    model.partial_fit(tmp_path / "day.csv")
+    assert model.user_ids.values.to_list() == ["10", "11", "9", "guest"]
+    assert model.item_ids.values.to_list() == ["7", "8", "x"]
 
 
 def test_newcomers_who_know_only_newcomers(old: Any) -> None:

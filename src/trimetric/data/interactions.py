@@ -49,6 +49,8 @@ class Interactions:
         What was read and what was left out.
     name : str
         The file or data set they came from.
+    text : bool
+        Whether the ids were read from text, where whole numbers may be meant as text: see `align`.
     """
 
     user_ids: Vocabulary
@@ -60,6 +62,7 @@ class Interactions:
     labels: np.ndarray | None = None
     report: ReadReport = field(default_factory=lambda: ReadReport(0))
     name: str = "data"
+    text: bool = False
 
     def __post_init__(self) -> None:
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32}
@@ -174,7 +177,12 @@ class Interactions:
         return replace(self.take(keep).compact(), report=replace(self.report, below_core=below))
 
     def align(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[Interactions, AlignReport]:
-        """Express the pairs in other vocabularies, leaving out those with an unknown id."""
+        """Express the pairs in other vocabularies, leaving out those with an unknown id.
+
+        Whole numbers that were read from text are text where the other ids are: a part of a file
+        may happen to hold nothing else.
+        """
+        self = self.in_kinds_of(user_ids, item_ids)
         to_user = user_ids.encode(self.user_ids.values)
         to_item = item_ids.encode(self.item_ids.values)
         keep = (to_user[self.users] >= 0) & (to_item[self.items] >= 0)
@@ -189,6 +197,25 @@ class Interactions:
         users, items = to_user[part.users], to_item[part.items]
         part = replace(part, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
         return part, report
+
+    def in_kinds_of(self, user_ids: Vocabulary, item_ids: Vocabulary) -> Interactions:
+        """Return the pairs with whole-number ids as text where others are, if read from text."""
+        if not self.text:
+            return self
+        changed: dict[str, Any] = {}
+        for side, own, rows, other in (
+            ("user", self.user_ids, self.users, user_ids),
+            ("item", self.item_ids, self.items, item_ids),
+        ):
+            if own.kind == "int" and other.kind == "str":
+                texts = own.values.cast(pl.String)
+                ids = changed[f"{side}_ids"] = Vocabulary.from_values(texts)
+                changed[f"{side}s"] = ids.encode(texts)[rows]
+        if not changed:
+            return self
+        moved = replace(self, **changed)
+        order = np.lexsort((moved.items, moved.users))
+        return replace(moved, **{name: values[order] for name, values in moved._arrays().items()})
 
     def to_frame(self) -> pl.DataFrame:
         """Return the pairs with their original ids: user, item (, rating, timestamp, split)."""
@@ -254,7 +281,7 @@ class Interactions:
         """
         path, asked = Path(path), Rules(**_checked(rules))
         raw, text = files.load(path, lambda columns: asked.columns(columns, str(path)))
-        return cls(**assemble(raw, asked, str(path), text), name=path.name).compact()
+        return cls(**assemble(raw, asked, str(path), text), name=path.name, text=text).compact()
 
     @classmethod
     def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:

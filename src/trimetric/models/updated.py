@@ -151,6 +151,7 @@ def _train(learner: Any, epochs: int, threads: int | None, progress: Any = None)
 
 def joined(model: Newcomers, new: Interactions) -> Day:
     """Put the model's interactions and new ones into joint rows."""
+    new = new.in_kinds_of(model.user_ids, model.item_ids)
     users, items = (
         _union(side, old, fresh)
         for side, old, fresh in (
