@@ -252,6 +252,12 @@ def test_an_export_that_cannot_take_its_place_leaves_the_old_one(
     assert (tmp_path / "e/items.npy").exists() == stood
 
 
+def test_what_a_user_has_is_in_no_list_of_the_example(tmp_path: Path) -> None:
+    pairs = tm.Interactions.from_arrays([1, 1, 2, 2], [5, 6, 6, 7])
+    tm.SML(dim=2, epochs=1, temperature=0.2).fit(pairs).export("npy", tmp_path / "e")
+    assert example(tmp_path / "e")[0] == "1 [7]\n"
+
+
 def test_what_cannot_be_exported(model: tm.SML, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="npy, parquet, faiss, pgvector, qdrant, got 'csv'"):
         model.export("csv", tmp_path / "e")

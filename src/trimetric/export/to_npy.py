@@ -37,7 +37,8 @@ indptr, seen = np.load("seen_indptr.npy"), np.load("seen_items.npy")
 user = 0
 d2 = ((items - users[user]) ** 2).sum(axis=1)
 d2[seen[indptr[user]:indptr[user + 1]]] = np.inf
-print(user_ids[user], [item_ids[row] for row in np.argsort(d2, kind="stable")[:10]])"""
+nearest = [row for row in np.argsort(d2, kind="stable")[:10] if np.isfinite(d2[row])]
+print(user_ids[user], [item_ids[row] for row in nearest])"""
 
 
 def write(space: Space, folder: Path) -> str:
