@@ -41,6 +41,9 @@ def test_data_and_split(split: tm.Split) -> None:
     assert f"train{len(split.train):,}" in text(split._repr_html_())
     frame = pl.DataFrame({"user": [EVIL], "item": [EVIL]})
     assert "<script>" not in tm.Interactions.from_frame(frame)._repr_html_()
+    large = tm.Interactions.from_arrays([2**53 + 1], [-1234], timestamps=[1_700_000_000])
+    for exact in ("9007199254740993", "-1234", "1700000000"):  # ids and times are no quantities
+        assert exact in text(large._repr_html_())
 
 
 def test_models_before_and_after_training(split: tm.Split) -> None:

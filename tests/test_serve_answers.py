@@ -231,6 +231,11 @@ def test_explanations(client: Client, models: dict[str, Recommender]) -> None:
     for name in expected.keys() - {"model", "sentence"}:
         assert found[name] == expected[name], name
     assert "“Film" in found["sentence"]
+    last = model.recommend([1], 40)["item"][-1]
+    found = client.get(f"/v1/explain?user=1&item={last}&k=3")
+    assert "not in the top 3 for user 1" in found["sentence"]
+    asked = {"items": [1, 2], "item": item, "k": 3}
+    assert client.get("/v1/explain-for", asked)["k"] == 3
     found = client.get("/v1/explain-for", {"items": [1, 2], "item": item})
     assert found["reasons"] == json.loads(
         msgspec.json.encode(model.explain_for([1, 2], item).to_dict()["reasons"])

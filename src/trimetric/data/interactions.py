@@ -102,7 +102,8 @@ class Interactions:
         density = len(self) / max(1, self.n_users * self.n_items)
         facts = {"users": self.n_users, "items": self.n_items, "pairs": len(self)}
         first = self.take(np.arange(min(5, len(self)))).to_frame()
-        head = notebook.table(first.columns, first.rows()) if len(self) else ""
+        shown = first.with_columns(pl.exclude("rating").cast(pl.String))  # ids are no quantities
+        head = notebook.table(shown.columns, shown.rows()) if len(self) else ""
         return notebook.card(self.name, {**facts, "density": density}, head)
 
     @cached_property

@@ -26,7 +26,6 @@ OPTIMIZERS = {
     "adagrad": updates.ADAGRAD,
     "adam": updates.ADAM,
 }
-SCHEDULES = ("linear", "constant")
 ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
 _ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
 

@@ -106,7 +106,7 @@ def explain(site: Site, asked: schemas.ExplainQuery) -> Any:
     snapshot = site.snapshot(asked.model)
     [user], _ = _ids(snapshot, "user", [asked.user])
     [item], _ = _ids(snapshot, "item", [asked.item])
-    found = _or_refuse(snapshot, snapshot.model.explain)(user, item, threads=1)
+    found = _or_refuse(snapshot, snapshot.model.explain)(user, item, k=asked.k, threads=1)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 
@@ -116,7 +116,7 @@ def explain_for(site: Site, asked: schemas.ExplainForBody) -> Any:
     given, _ = _ids(snapshot, "item", asked.items)
     [item], _ = _ids(snapshot, "item", [asked.item])
     explained = _or_refuse(snapshot, snapshot.model.explain_for)
-    found = explained(given, item, weights=asked.weights, threads=1)
+    found = explained(given, item, weights=asked.weights, k=asked.k, threads=1)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 

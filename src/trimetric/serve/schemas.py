@@ -64,10 +64,11 @@ class SimilarUsersQuery(Query):
 
 
 class ExplainQuery(Query):
-    """What to explain to whom."""
+    """What to explain to whom, and of which length the list is that is spoken of."""
 
     user: Text
     item: Text
+    k: K = 10
 
 
 class UserQuery(Query):
@@ -125,6 +126,7 @@ class ExplainForBody(Body):
     items: Items
     item: Id
     weights: Weights | None = None
+    k: K = 10
 
 
 class Ranked(Struct):
