@@ -125,6 +125,21 @@ def test_users_from_a_file_and_from_standard_input(room: Path) -> None:
     assert json.loads(piped.stdout) == expected
 
 
+def test_ids_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    ids = ["\x1b[31mred", "b\x07ell", "new\nline", "[bold]x[/bold]", "日本"]
+    model = tm.SML(dim=4, epochs=1, temperature=0.2).fit((["u"] * 3 + ["v"] * 2, ids))
+    model.save(tmp_path / "m")
+    shown = done("recommend", "m", "--user", "v", cwd=tmp_path)
+    shown += done("explain", "m", "--user", "v", "--item", ids[0], cwd=tmp_path)
+    for one in (r"\x1b[31mred", r"b\x07ell", r"new\nline", "[bold]x[/bold]", "日本"):
+        assert one in shown
+    assert not set(shown) & {"\x1b", "\x07"}
+    asked = ("recommend", "m", "-k", 2, "--json")
+    assert done(*asked, "--liked", ids[0], cwd=tmp_path) == done(
+        *asked, "--item", ids[0], cwd=tmp_path
+    )
+
+
 def test_a_line_of_a_file_ends_where_the_line_does(tmp_path: Path) -> None:
     from trimetric.cli.reading import lines
 

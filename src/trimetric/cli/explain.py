@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from trimetric.cli.options import Json, Model, Threads
-from trimetric.cli.output import emit, emit_json, rows_table, show
+from trimetric.cli.output import emit, emit_json, plain, rows_table, show
 from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def explain(
 def _tell(why: "Explanation", called: dict) -> None:
     import polars as pl
 
-    emit(why.sentence(called))
+    emit(plain(why.sentence(called)))
     if why.reasons:
         rows = [
             {
@@ -78,7 +78,7 @@ def _tell(why: "Explanation", called: dict) -> None:
     if why.triple is not None:
         one = why.triple
         behind = str(called.get(one.negative, one.negative))
-        emit(f"\nJust behind it: {behind}. Equation (6), v⁻ being that one:")
+        emit(f"\nJust behind it: {plain(behind)}. Equation (6), v⁻ being that one:")
         hinges = {
             "hinge": ["user's", "item's"],
             "d²(u,v)": [one.d2_uv, one.d2_uv],

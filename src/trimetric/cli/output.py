@@ -20,6 +20,7 @@ _OPTIONS = [
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
 ]
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
 
 def in_options(message: str) -> str:
@@ -78,7 +79,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(text: str) -> str:
+    """Return text for a line of a terminal: control signs and line ends in it are escaped."""
+    return _CONTROL.sub(lambda sign: repr(sign[0])[1:-1], text)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else plain(str(value))

@@ -68,7 +68,9 @@ def recommend(
     ] = None,
     item: Annotated[
         list[str] | None,
-        Option("--item", help="Instead of a user: an item that a new user has; repeat for more."),
+        Option(
+            "--item", "--liked", help="Instead of a user: an item a new user has; repeat for more."
+        ),
     ] = None,
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
