@@ -1,4 +1,4 @@
-"""A new day's interactions brought into a trained space: newcomers join, the others move a part of the way.
+"""A new day's interactions brought into a trained space: newcomers join, the others give way.
 
 Newcomers are placed by `engine.fold_in`: users by the items that are known, then items by their
 users, then who is left by the items just placed. A few short epochs follow, at a falling learning
@@ -68,7 +68,7 @@ class Updated(Newcomers, Trained):
         threads: int | None = None,
         progress: bool | None = None,
     ) -> Self:
-        """Take in new interactions, with new users and items; those known already move by less.
+        """Take in new interactions, with new users and items; those known already give way a little.
 
         If that fails, the model is as it was before. What was there already is left out, and where
         nothing is new the model stays as it is.
