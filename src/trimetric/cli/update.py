@@ -29,7 +29,7 @@ def update(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Let new users, items and interactions join a trained sml or cml; the others give way a little.
+    """Let new users, items and interactions join a trained sml or cml; others give way a little.
 
     Far cheaper than training anew. Interactions that the model has already are left out.
     """

@@ -107,7 +107,9 @@ def _driven(
             processes = list(pool._processes.values())  # forgotten by a pool that is shut down
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
-                process.terminate()
+                # Training would take SIGTERM for a wish to stop, and then wait for its next job
+                # behind a lock that an idle worker took along. Results are kept by this process.
+                process.kill()
             raise Interrupted(
                 f"interrupted; {study.done} results are kept in {folder}: run the same command"
                 " again to go on"

@@ -68,7 +68,7 @@ class Updated(Newcomers, Trained):
         threads: int | None = None,
         progress: bool | None = None,
     ) -> Self:
-        """Take in new interactions, with new users and items; those known already give way a little.
+        """Take in new interactions, with new users and items; the others give way a little.
 
         If that fails, the model is as it was before. What was there already is left out, and where
         nothing is new the model stays as it is.
