@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -128,11 +129,31 @@ def replacing(path: Path, final: Callable[[], Path] | None = None) -> Iterator[B
         sync_folder(path.parent)
 
 
+def take_place(made: Path, final: Path) -> None:
+    """Rename a folder to where another may stand, which is then gone between two renames."""
+    old = made.with_suffix(".old")
+    if final.exists():
+        os.rename(final, old)
+    try:
+        os.rename(made, final)
+    except OSError:
+        if old.exists():
+            os.rename(old, final)
+        raise
+    sync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file or a folder last through a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` last through a power cut, where the system can."""
     with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(folder)

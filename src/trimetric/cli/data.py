@@ -187,12 +187,11 @@ def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:
     import json
 
     from trimetric.cli.tables import system_errors
-    from trimetric.files import output_errors, replacing
+    from trimetric.files import output_errors, replacing, take_place
 
     _refuse_other_files(folder)
     folder = folder.resolve()
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         with output_errors(folder):
             fresh.mkdir(parents=True)
@@ -204,12 +203,9 @@ def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:
                         frame.drop("split", strict=False).write_parquet(out)
             with replacing(fresh / "split.json") as out:
                 out.write(json.dumps(document, indent=2).encode())
-            if folder.exists():
-                folder.rename(old)
-            fresh.rename(folder)
+            take_place(fresh, folder)
     finally:
-        for leftover in (fresh, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _refuse_other_files(folder: Path) -> None:

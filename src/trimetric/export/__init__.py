@@ -13,7 +13,7 @@ from typing import Any
 from trimetric import __version__
 from trimetric.errors import OutputError, ParameterError
 from trimetric.export.space import Space
-from trimetric.files import output_errors, sync_folder
+from trimetric.files import output_errors, sync, take_place
 
 FORMAT = "trimetric export"
 KINDS = ("npy", "parquet", "faiss", "pgvector", "qdrant")
@@ -84,8 +84,8 @@ def export(
             }
             (made / "manifest.json").write_text(json.dumps(about, indent=2) + "\n")
             for path in made.iterdir():
-                _sync(path)
-            _take_place(made, out)
+                sync(path)
+            take_place(made, out)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
@@ -112,30 +112,7 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _take_place(made: Path, out: Path) -> None:
-    """Rename; where an export is to be replaced, it is gone for the moment between two renames."""
-    old = made.with_suffix(".old")
-    if out.exists():
-        os.rename(out, old)
-    try:
-        os.rename(made, out)
-    except OSError:
-        if old.exists():
-            os.rename(old, out)
-        raise
-    sync_folder(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _described(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
