@@ -9,7 +9,6 @@ Results of single fits are kept in benchmarks/runs, so that an interrupted run g
 """
 
 import argparse
-import statistics
 import sys
 from dataclasses import replace
 
@@ -83,10 +82,7 @@ def main():
         print(f"\n{bench.data}: {metric} of the validation part, temperature {temperature}")
         for name, runs in rows.items():
             values = [run["metrics"][bench.protocol][metric] for run in runs]
-            figures["changes"][name][bench.data] = [
-                round(statistics.mean(values), 5),
-                round(statistics.pstdev(values), 5),
-            ]
+            figures["changes"][name][bench.data] = record.mean_and_spread(values, 5)
             print("  {:<50} {:.4f} ± {:.4f}".format(name, *figures["changes"][name][bench.data]))
     record.write("ablation", figures)
     return 0

@@ -10,7 +10,6 @@ in one call, and one call a user from original ids on.
 """
 
 import argparse
-import statistics
 import sys
 import time
 
@@ -79,11 +78,7 @@ def main():
         split = tm.split_random(data, test=0.1, valid=0.1, seed=0)
         rows = [measured(split, seed) for seed in range(options.seeds)]
         figures["sets"][name] = {
-            key: [
-                round(f([row[key] for row in rows]), 4)
-                for f in (statistics.mean, statistics.pstdev)
-            ]
-            for key in rows[0]
+            key: record.mean_and_spread([row[key] for row in rows], 4) for key in rows[0]
         }
         print(name, figures["sets"][name], flush=True)
     record.write("fold_in", figures)

@@ -18,7 +18,6 @@ and citeulike_a with another tenth as what comes after.
 """
 
 import argparse
-import statistics
 import sys
 
 import numpy as np
@@ -131,11 +130,7 @@ def main():
             continue
         rows = [measured(tm, parted(tm, seed), seed) for seed in range(options.seeds)]
         figures["sets"][name] = {
-            key: [
-                round(f([row[key] for row in rows]), 4)
-                for f in (statistics.mean, statistics.pstdev)
-            ]
-            for key in rows[0]
+            key: record.mean_and_spread([row[key] for row in rows], 4) for key in rows[0]
         }
         print(name, figures["sets"][name], flush=True)
     record.write("partial_fit", figures)

@@ -164,7 +164,7 @@ def with_valid(tm, bench, split):
 
 def mean_and_spread(runs, bench, metric):
     values = [run["metrics"][ranking(bench)][metric] for run in runs]
-    return [round(statistics.mean(values), 5), round(statistics.pstdev(values), 5)]
+    return record.mean_and_spread(values, 5)
 
 
 def told(bench, results):

@@ -56,6 +56,11 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
+def mean_and_spread(values: list[float], digits: int) -> list[float]:
+    """Return the mean and the standard deviation over seeds, rounded."""
+    return [round(statistics.mean(values), digits), round(statistics.pstdev(values), digits)]
+
+
 def child(script: str, *arguments: str, env: dict[str, str] | None = None) -> dict:
     """Run a benchmark script in a fresh process; its last line of output is JSON."""
     done = subprocess.run(

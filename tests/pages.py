@@ -4,14 +4,13 @@ import contextlib
 import os
 import re
 import shlex
-import socket
 import subprocess
-import time
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from command import COMMAND, done
+from command import done
+from serving import started
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ("README.md", "docs/tutorial.md", *sorted(
@@ -69,30 +68,8 @@ def _command(line: str, folder: Path, env: dict[str, str], servers: contextlib.E
 
 
 @contextlib.contextmanager
-def _served(words: list[str], folder: Path, env: dict[str, str]):
+def _served(words: list[str], folder: Path, env: dict[str, str]) -> Iterator[None]:
     """Have a server while the body runs; it must then end in good order."""
-    port = int(words[words.index("--port") + 1]) if "--port" in words else 8000
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))  # a clear failure if something else is there
-    process = subprocess.Popen([*COMMAND, *words], cwd=folder, env=env, stderr=subprocess.PIPE)
-    try:
-        for _ in range(600):
-            assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            if _ready(f"http://127.0.0.1:{port}/ready"):
-                break
-            time.sleep(0.1)
+    with started(words, env, folder) as server:
         yield
-    finally:
-        process.terminate()
-        code = process.wait(30)
-        process.stderr.close()
-    assert code == 0, code
-
-
-def _ready(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5):
-            return True
-    except OSError:
-        return False
+        assert server.stop() == 0

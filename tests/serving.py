@@ -87,9 +87,17 @@ class Server:
 @contextmanager
 def serving(*args: Any, **more: str) -> Iterator[Server]:
     """Serve on a free port, and kill what is left at the end."""
+    with started(["serve", *map(str, args), "--port", "0"], environment(**more)) as server:
+        yield server
+
+
+@contextmanager
+def started(words: list[str], env: dict[str, str], folder: Path | None = None) -> Iterator[Server]:
+    """Start what serves, wait until it is ready, and kill what is left at the end."""
     process = subprocess.Popen(
-        [*COMMAND, "serve", *map(str, args), "--port", "0"],
-        env=environment(**more),
+        [*COMMAND, *words],
+        cwd=folder,
+        env=env,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -40,6 +40,11 @@ class Csr(NamedTuple):
         return cls(source.indptr, source.items)
 
     @classmethod
+    def empty(cls, n_users: int) -> Self:
+        """Return empty rows."""
+        return cls(np.zeros(n_users + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
+
+    @classmethod
     def from_pairs(cls, users: np.ndarray, items: np.ndarray, n_users: int) -> Self:
         """Sort (user, item) pairs, in any order and with repeats, into rows of distinct items."""
         return cls.from_keys(np.unique(keys(users, items)), n_users)
@@ -84,13 +89,17 @@ class Csr(NamedTuple):
 
     def contains(self, other: "Csr") -> np.ndarray:
         """Return bool[len(other.items)]: which pairs of `other` are here too."""
-        mine, theirs = keys(self.users, self.items), keys(other.users, other.items)
-        if len(mine) == 0:
-            return np.zeros(len(theirs), dtype=bool)
-        found = np.minimum(np.searchsorted(mine, theirs), len(mine) - 1)
-        return mine[found] == theirs
+        return among(keys(self.users, self.items), keys(other.users, other.items))
 
 
 def keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Return `user << 32 | item` as int64 for each pair."""
     return users.astype(np.int64) << 32 | items.astype(np.int64)
+
+
+def among(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return for each of `wanted`, of any shape, whether it is in `known`, which ascends."""
+    if len(known) == 0:
+        return np.zeros(wanted.shape, dtype=bool)
+    found = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return known[found] == wanted

@@ -159,9 +159,7 @@ class Recommender(ABC):
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `_nearest_items` does, for one new user who has these items."""
-        raise Unsupported(
-            f"{self.name} cannot place a new user without being trained again; sml and cml can"
-        )
+        raise self._without_newcomers()
 
     def _liker(self, user: Any) -> "Liker":
         """Return a user, by id, as explanations want them."""
@@ -172,7 +170,10 @@ class Recommender(ABC):
 
     def _newcomer(self, items: Any, weights: Any, threads: int | None) -> "Liker":
         """Return one new user who has these items, as explanations want them."""
-        raise Unsupported(
+        raise self._without_newcomers()
+
+    def _without_newcomers(self) -> Unsupported:
+        return Unsupported(
             f"{self.name} cannot place a new user without being trained again; sml and cml can"
         )
 
@@ -255,7 +256,7 @@ class Recommender(ABC):
         choice = chosen(self.item_ids, allow, deny, approximate)
         known = np.flatnonzero(rows >= 0)
         asked = self.user_ids.decode(rows[known])
-        excluded = rows_of(self.seen, rows[known]) if exclude_seen else _nothing(len(known))
+        excluded = rows_of(self.seen, rows[known]) if exclude_seen else Csr.empty(len(known))
         found, scores = self._nearest_items(rows[known], k, excluded, threads, choice)
         scores = self._shown_score(scores)
         if unknown and on_unknown == "popular":
@@ -726,7 +727,3 @@ def _is_csr(lists: Csr, n_items: int) -> bool:
         return False
     inside = ((items >= 0) & (items < n_items)).all()
     return bool(inside and (np.diff(keys(lists.users, items)) > 0).all())
-
-
-def _nothing(n: int) -> Csr:
-    return Csr(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from trimetric.counter import key, permutation
-from trimetric.data.csr import Csr, keys
+from trimetric.data.csr import Csr, among, keys
 from trimetric.engine.policy import thread_count
 from trimetric.engine.ranking import Prepared, nearest_of, prepared, top_k
 from trimetric.errors import MissingExtra
@@ -170,10 +170,8 @@ def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray
 def _hidden(near: np.ndarray, block: np.ndarray, excluded: Csr) -> np.ndarray:
     """Tell which of the rows found for the queries of `block` are excluded for them, (b, w)."""
     lists = rows_of(excluded, block)
-    hidden = keys(lists.users, lists.items)
     mine = keys(np.arange(len(block))[:, None], np.maximum(near, 0))
-    place = np.minimum(np.searchsorted(hidden, mine), len(hidden) - 1)
-    return hidden[place] == mine
+    return among(keys(lists.users, lists.items), mine)
 
 
 def load_faiss() -> Any:

@@ -77,7 +77,7 @@ class Snapshot:
         self, users: np.ndarray, k: int, exclude_seen: bool, choice: Choice = ANY
     ) -> "Lists":
         """Rank items for rows of users, on one thread."""
-        hidden = rows_of(self.model.seen, users) if exclude_seen else nothing(len(users))
+        hidden = rows_of(self.model.seen, users) if exclude_seen else Csr.empty(len(users))
         found, scores = self.model._nearest_items(users, k, hidden, 1, choice)
         return found, self.model._shown_score(scores)
 
@@ -145,11 +145,6 @@ class Lookup:
             return -1
         place = int(self._ids.searchsorted(one))
         return place if place < len(self._ids) and self._ids[place] == one else -1
-
-
-def nothing(n: int) -> Csr:
-    """Return empty lists for `n` users."""
-    return Csr(np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
 
 
 def load(folder: Path, name: str, items: ItemsTable) -> Snapshot:
