@@ -48,7 +48,7 @@ def main():
     options = parser.parse_args()
 
     import trimetric as tm
-    from trimetric.projection import project, quality
+    from trimetric.space.projection import project, quality
 
     rules = {"min_rating": MIN_RATING[options.data]} if options.data in MIN_RATING else {}
     model = tm.SML(seed=0).fit(tm.datasets.load(options.data, **rules))

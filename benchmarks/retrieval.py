@@ -91,7 +91,7 @@ def usearch_graph(points, queries, inner, threads) -> Search:
 def faiss_cells(points, queries, inner, threads) -> Search:
     import faiss
 
-    from trimetric.retrieval.cells import SAMPLE, n_cells
+    from trimetric.space.ivf import SAMPLE, n_cells
 
     metric = faiss.METRIC_INNER_PRODUCT if inner else faiss.METRIC_L2
     cells = n_cells(len(points))
@@ -112,7 +112,7 @@ def faiss_cells(points, queries, inner, threads) -> Search:
 def ours(points, queries, inner, threads) -> Search:
     import faiss
 
-    from trimetric.retrieval.index import Index
+    from trimetric.space.index import Index
 
     index = Index(points, "approximate", threads=threads)
 
@@ -154,7 +154,7 @@ def exact(points, queries, inner, threads, rounds) -> tuple[np.ndarray, dict[str
     """Return the exact rows, and how fast each exact way found them."""
     import faiss
 
-    from trimetric.retrieval.index import Index
+    from trimetric.space.index import Index
 
     flat = (faiss.IndexFlatIP if inner else faiss.IndexFlatL2)(points.shape[1])
     flat.add(points)

@@ -128,8 +128,8 @@ def ours_until(target, split, measure, threads):
     """Train SML, but for a short schedule and the usual temperature with its defaults."""
     import trimetric as tm
     from trimetric.engine.threads import Team
+    from trimetric.models.sml import _Learner
     from trimetric.models.temperature import USUAL
-    from trimetric.models.triplet import _Learner
 
     model = tm.SML(epochs=SCHEDULE, temperature=USUAL)
     learner = _Learner(model._settings(split.train.n_items), split.train)

@@ -21,7 +21,7 @@ BLOCK = 1024
 
 
 def ours(model, train, threads):
-    from trimetric.engine.ranking import top_k
+    from trimetric.engine.topk import top_k
 
     seen = (train.indptr, train.items)
     return lambda: top_k(model.users, model.items, K, seen, threads)

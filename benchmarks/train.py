@@ -35,7 +35,7 @@ RULES = {
 def session(data, **rules):
     """Return a trainer of `data` = (users, items, n_users, n_items) with d = 100."""
     from trimetric.engine.session import Session
-    from trimetric.models.triplet import SML
+    from trimetric.models.sml import SML
 
     users, items, n_users, n_items = data
     settings = SML(dim=DIM, **rules)._settings(n_items)

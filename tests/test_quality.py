@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from popularity import Popularity
 
 import trimetric as tm
-from popularity import Popularity
 
 
 @pytest.mark.usefixtures("real_data")

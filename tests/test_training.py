@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import COMMAND
 
 import trimetric as tm
-from command import COMMAND
-from trimetric import artifact, progress, training
+from trimetric import progress, training
 from trimetric.errors import (
     ArtifactError,
     CheckpointMismatch,
@@ -26,6 +26,7 @@ from trimetric.errors import (
 )
 from trimetric.models import temperature
 from trimetric.progress import Silent
+from trimetric.storage import artifact
 from trimetric.training import Checkpoints, Plan
 
 SPLIT = tm.split_per_user(
@@ -201,9 +202,10 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import trimetric as tm
-from trimetric import artifact, training
+from trimetric.storage import artifact
+from trimetric import training
 from trimetric.engine import threads
-from trimetric.models import triplet
+from trimetric.models import sml
 
 threads.WORK_A_STEP = 1
 data = tm.synthetic.planted(300, 100, dim=4, clusters=4, per_user=15, seed=1).interactions

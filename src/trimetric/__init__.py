@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from trimetric.models.references.ials import IALS
     from trimetric.models.references.itemknn import ItemKNN
     from trimetric.models.references.popularity import Popularity
+    from trimetric.models.sml import CML, SML
     from trimetric.models.transcf import TransCF
-    from trimetric.models.triplet import CML, SML
-    from trimetric.retrieval.index import Index
+    from trimetric.space.index import Index
 
 _HOMES = {
     "Index": "retrieval.index",

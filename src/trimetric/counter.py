@@ -2,7 +2,7 @@
 
 Nothing is stored and nothing advances, so any draw can be made again alone, on any thread and on
 any version of NumPy. The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood,
-OOPSLA 2014), written here on whole arrays; `trimetric.engine.random` compiles the scalar form.
+OOPSLA 2014), written here on whole arrays; `trimetric.engine.rng` compiles the scalar form.
 """
 
 import numpy as np

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trimetric import artifact
-from trimetric.engine.policy import thread_count
+from trimetric.engine.compile import thread_count
 from trimetric.engine.threads import Team
 from trimetric.errors import CheckpointMismatch, Diverged, Interrupted
 from trimetric.progress import Silent
+from trimetric.storage import artifact
 
 CHECKPOINT_SECONDS = 30.0
 _BEST = "best/"

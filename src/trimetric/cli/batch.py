@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimetric.cli.tables import check_extension, system_errors, write
 from trimetric.errors import Interrupted, OutputError
-from trimetric.files import locked, output_errors, output_folder, replacing
+from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
 if TYPE_CHECKING:
     import polars as pl

@@ -187,7 +187,7 @@ def _write(folder: Path, split: "Split", document: dict[str, Any]) -> None:
     import json
 
     from trimetric.cli.tables import system_errors
-    from trimetric.files import output_errors, replacing, take_place
+    from trimetric.storage.atomic import output_errors, replacing, take_place
 
     _refuse_other_files(folder)
     folder = folder.resolve()

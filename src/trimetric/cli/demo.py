@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from trimetric.data import Interactions, Split
     from trimetric.evaluation import Result
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
 
 CHOICES = ("ml_1m", "ml_100k")
 METRICS = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")

@@ -12,7 +12,7 @@ from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
     from trimetric.data import Split
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from trimetric.cli.output import emit, emit_json, plain, rows_table, show
 from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
-    from trimetric.models.explanation import Explanation
+    from trimetric.space.explanation import Explanation
 
 
 def explain(

@@ -14,7 +14,7 @@ from trimetric.errors import ArtifactError, DataError, ParameterError
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
 
 VALID_SHARE = 0.1
 
@@ -73,7 +73,7 @@ def fit(
     """
     from trimetric.cli.settings import collect
     from trimetric.models import create
-    from trimetric.models.trained import Trained
+    from trimetric.models.epoch_trained import Trained
 
     began = time.monotonic()
     say = (lambda text: None) if quiet else note

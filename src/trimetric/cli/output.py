@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from trimetric.errors import OutputError
-from trimetric.files import finite
+from trimetric.storage.atomic import finite
 
 _OPTIONS = [
     (r"\b(user|item|rating|timestamp)=False", r"--\1-column none"),

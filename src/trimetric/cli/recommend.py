@@ -16,7 +16,7 @@ from trimetric.errors import ParameterError
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def recommend(
     """
     from trimetric.cli.tables import write
     from trimetric.progress import counted
-    from trimetric.retrieval import check_k
+    from trimetric.space.lists import check_k
 
     if (user is not None) + (users_file is not None) + (item is not None) + every != 1:
         raise ParameterError(
@@ -171,8 +171,8 @@ def similar_users(
 
 def _loaded(folder: str) -> "tuple[Recommender, str]":
     """Load a model, and the checksum of what was loaded."""
-    from trimetric.artifact import checksum
     from trimetric.models import load
+    from trimetric.storage.artifact import checksum
 
     while True:  # until no other model was saved there meanwhile
         before, model = checksum(folder), load(folder)

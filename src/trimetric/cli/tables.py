@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from trimetric.errors import ParameterError
-from trimetric.files import output_errors, output_folder, replacing
+from trimetric.storage.atomic import output_errors, output_folder, replacing
 
 if TYPE_CHECKING:
     import polars as pl

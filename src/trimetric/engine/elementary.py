@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trimetric.engine.policy import inline
+from trimetric.engine.compile import inline
 
 _LARGEST = 80.0  # exp(±80) still fits float32
 _HALVINGS = 12

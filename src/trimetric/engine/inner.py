@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from trimetric.engine.lanes import dot
-from trimetric.engine.policy import kernel
+from trimetric.engine.compile import kernel
+from trimetric.engine.rows import dot
 
 
 def pair_products(

@@ -21,7 +21,7 @@ the corners in turn playing the parts (x, y, z):
 
 import numpy as np
 
-from trimetric.engine.policy import inline
+from trimetric.engine.compile import inline
 
 GAMMA_BATCH = 512
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.engine.policy import inline, kernel, thread_count
-from trimetric.engine.ranking import _hide
+from trimetric.engine.compile import inline, kernel, thread_count
 from trimetric.engine.threads import Team
+from trimetric.engine.topk import _hide
 
 CELLS_AT_ONCE = 1 << 20  # scores a thread holds at a time
 

@@ -8,23 +8,23 @@ from functools import partial
 import numpy as np
 
 from trimetric import counter
-from trimetric.engine import lanes, random, sampling, updates
-from trimetric.engine.noise import gumbel
+from trimetric.engine import negatives, optimizers, rng, rows
+from trimetric.engine.gumbel import gumbel
 from trimetric.engine.objective import GAMMA_BATCH
-from trimetric.engine.random import fill_normal
+from trimetric.engine.optimizers import project_all
+from trimetric.engine.rng import fill_normal
 from trimetric.engine.threads import Pace, Team, arrivals, in_steps
-from trimetric.engine.trainer import Rule, Space, Work, train
-from trimetric.engine.updates import project_all
+from trimetric.engine.triplets import Rule, Space, Work, train
 
 NEGATIVES = {
-    "uniform": sampling.UNIFORM,
-    "popularity": sampling.POPULARITY,
-    "hardest": sampling.HARDEST,
+    "uniform": negatives.UNIFORM,
+    "popularity": negatives.POPULARITY,
+    "hardest": negatives.HARDEST,
 }
 OPTIMIZERS = {
-    "rowwise-adagrad": updates.ROWWISE,
-    "adagrad": updates.ADAGRAD,
-    "adam": updates.ADAM,
+    "rowwise-adagrad": optimizers.ROWWISE,
+    "adagrad": optimizers.ADAGRAD,
+    "adam": optimizers.ADAM,
 }
 ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
 _ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
@@ -99,7 +99,7 @@ class Session:
         self.n_points = self.n_users + n_items
         self.n_batches = -(-len(users) // settings.batch_size)
         self.space = _start(settings, self.n_users, n_items)
-        self._positives = sampling.positives(users, items, indptr, pool)
+        self._positives = negatives.positives(users, items, indptr, pool)
         self._totals = np.zeros(4)
         self._paces: dict[int, Pace] = {}
 
@@ -136,7 +136,7 @@ class Session:
     def _rule(self, epoch: int) -> Rule:
         s, n = self.settings, len(self._positives.users)
         return Rule(
-            order=random.order(counter.key(s.seed, _ORDER, epoch), n),
+            order=rng.order(counter.key(s.seed, _ORDER, epoch), n),
             draws=counter.key(s.seed, _DRAWS, epoch),
             steps_before=np.int64(epoch * self.n_batches),
             batch_size=np.int64(s.batch_size),
@@ -162,7 +162,7 @@ class Session:
         room = min(corners, self.n_points)
         triplets = np.zeros((batch, 4), dtype=np.int32)
         n_items, drawn = self.n_points - self.n_users, self.settings.candidates
-        padded = lanes.grouped(drawn)
+        padded = rows.grouped(drawn)
         return Work(
             triplets=triplets,
             corners=triplets.reshape(-1),
@@ -178,7 +178,7 @@ class Session:
             chain=np.zeros((threads, 4 * batch), dtype=np.int32),
             rows=np.zeros((threads, corners), dtype=np.int32),
             factors=np.zeros((threads, corners), dtype=np.float32),
-            fresh=lanes.table(threads * room, self.settings.dim).reshape(threads, room, -1),
+            fresh=rows.table(threads * room, self.settings.dim).reshape(threads, room, -1),
             arrivals=arrivals(),
             totals=self._totals,
         )
@@ -195,7 +195,7 @@ def _train(arguments: tuple, me: int) -> None:
 
 def _start(s: Settings, n_users: int, n_items: int) -> Space:
     n = n_users + n_items
-    points = lanes.table(n, s.dim)
+    points = rows.table(n, s.dim)
     fill_normal(points, s.dim, counter.key(s.seed, _START), (s.init_mean, s.init_std))
     project_all(points, np.float32(s.radius), s.sphere)
     start = 0 if s.optimizer == "adam" else ACCUMULATOR_START

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from trimetric.engine.policy import INTERPRETED, inline
+from trimetric.engine.compile import INTERPRETED, inline
 
 SPINS = 500
 WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C

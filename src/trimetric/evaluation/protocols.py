@@ -12,9 +12,9 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.errors import ParameterError
+from trimetric.evaluation.candidates import CandidateDraw, rank_together
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.ranker import Ranker
-from trimetric.evaluation.sampling import CandidateDraw, rank_together
 
 BLOCK_PAIRS = 2**17  # candidates scored at a time, to bound memory; changes no result
 

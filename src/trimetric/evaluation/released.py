@@ -15,6 +15,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation.candidates import Untouched
 from trimetric.evaluation.metrics import Metric, Ranks
 from trimetric.evaluation.protocols import (
     BLOCK_PAIRS,
@@ -25,7 +26,6 @@ from trimetric.evaluation.protocols import (
 )
 from trimetric.evaluation.ranker import Ranker
 from trimetric.evaluation.result import Result
-from trimetric.evaluation.sampling import Untouched
 
 if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions

@@ -19,13 +19,13 @@ import numpy as np
 import trimetric
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
-from trimetric.files import output_folder, replacing
 from trimetric.models import create
+from trimetric.storage.atomic import output_folder, replacing
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
     from trimetric.evaluation import Result
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
 
 LEAKED = "as-released"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trimetric.errors import MissingExtra, ParameterError
 from trimetric.experiments.page import figures, html, markdown, tables
-from trimetric.files import finite, output_errors, output_folder, replacing
+from trimetric.storage.atomic import finite, output_errors, output_folder, replacing
 
 KINDS = ("text", "table", "figure")
 PLOTS = ("lines", "scatter", "histogram", "bars")

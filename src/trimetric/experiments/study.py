@@ -17,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric.engine.policy import thread_count
+from trimetric.engine.compile import thread_count
 from trimetric.errors import Interrupted, WorkerLost
 from trimetric.experiments.jobs import Job, Ledger, execute
-from trimetric.files import replacing
+from trimetric.storage.atomic import replacing
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from trimetric.errors import ArtifactError, ParameterError
 
 if TYPE_CHECKING:
-    from trimetric.artifact import Loaded
-    from trimetric.models.base import Recommender
+    from trimetric.models.recommender import Recommender
+    from trimetric.storage.artifact import Loaded
 
 REGISTRY = {
     "sml": ("triplet", "SML", {}),
@@ -76,7 +76,7 @@ def load(folder: str | Path) -> "Recommender":
     ArtifactError
         The folder holds no model, a damaged one, or one that this version cannot read.
     """
-    from trimetric import artifact
+    from trimetric.storage import artifact
 
     return revived(artifact.load(folder, "model"), folder)
 

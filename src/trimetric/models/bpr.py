@@ -8,15 +8,15 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.descent import settle, share, triplet
-from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import sigmoid, softplus
-from trimetric.engine.lanes import add_scaled, copy, dot, pull
-from trimetric.engine.policy import inline, kernel
-from trimetric.engine.sampling import positives
+from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.gradients import settle, share, triplet
+from trimetric.engine.negatives import positives
+from trimetric.engine.rows import add_scaled, copy, dot, pull
 from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.epoch_trained import Trained
 from trimetric.models.factors import Factors
-from trimetric.models.trained import Trained
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from trimetric.errors import ParameterError
-from trimetric.models.base import Recommender
 from trimetric.models.config import Config
+from trimetric.models.recommender import Recommender
 
 
 class Configured(Recommender):

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.engine.inner import pair_products
-from trimetric.engine.lanes import padded_table
+from trimetric.engine.rows import padded_table
 from trimetric.models.scored import Scored
+from trimetric.storage import artifact
 
 
 class Factors(Scored):

@@ -8,22 +8,22 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.descent import settle, share
-from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
-from trimetric.engine.lanes import add_scaled, copy, dot, multiply
-from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import bits, shuffled
-from trimetric.engine.sampling import (
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.gradients import settle, share
+from trimetric.engine.negatives import (
     ATTEMPTS,
     UNIFORM_ATTEMPTS,
     interacted,
     positives,
     uniform_negative,
 )
+from trimetric.engine.rng import bits, shuffled
+from trimetric.engine.rows import add_scaled, copy, dot, multiply
 from trimetric.errors import ParameterError
 from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.epoch_trained import Trained
 from trimetric.models.metric import Points
-from trimetric.models.trained import Trained
 
 _RADIUS = 1.0  # of the ball that positions are kept in
 _COINS = 1 << 16  # a column is kept or dropped by 16 random bits

@@ -6,14 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trimetric import artifact, counter
+from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine import lanes
-from trimetric.engine.descent import CHUNK, settle, share, triplet
-from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine import rows
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
-from trimetric.engine.lanes import (
+from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.gradients import CHUNK, settle, share, triplet
+from trimetric.engine.negatives import positives
+from trimetric.engine.rows import (
     add_scaled,
     copy,
     dot,
@@ -22,11 +24,10 @@ from trimetric.engine.lanes import (
     padded_table,
     squared_norm,
 )
-from trimetric.engine.policy import inline, kernel
-from trimetric.engine.sampling import positives
 from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.epoch_trained import Trained
 from trimetric.models.scored import Scored
-from trimetric.models.trained import Trained
+from trimetric.storage import artifact
 
 _RADIUS = 1.0  # of the ball that rows are kept in
 _SLOTS = 4  # the stream of random numbers that the slots start from
@@ -123,7 +124,7 @@ class LRML(Scored, Trained):
 
     def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return −D for pairs of rows (int32 (n,)), float32."""
-        out, room = np.empty(len(users), dtype=np.float32), lanes.table(2, self.config.dim)
+        out, room = np.empty(len(users), dtype=np.float32), rows.table(2, self.config.dim)
         read = np.zeros(self.config.slots, dtype=np.float32)
         _score(self._rows, self._slots, (users, items), len(self.user_ids), (room, read), out)
         return out

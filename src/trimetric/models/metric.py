@@ -9,17 +9,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
-from trimetric.engine.lanes import padded_table
-from trimetric.engine.ranking import Prepared, held_out_ranks, pair_distances, prepared, top_k
+from trimetric.engine.rows import padded_table
+from trimetric.engine.topk import Prepared, held_out_ranks, pair_distances, prepared, top_k
 from trimetric.errors import UnknownIds
-from trimetric.export import Space, export
-from trimetric.models.base import Recommender, as_ids
-from trimetric.models.explain import Liker
-from trimetric.retrieval.choice import ANY, Choice
-from trimetric.retrieval.exact import nearest
-from trimetric.retrieval.index import Index
+from trimetric.models.recommender import Recommender, as_ids
+from trimetric.space.exact import nearest
+from trimetric.space.explain import Liker
+from trimetric.space.export import Space, export
+from trimetric.space.filters import ANY, Choice
+from trimetric.space.index import Index
+from trimetric.storage import artifact
 
 SAMPLED = 1024  # rows that tell whether an index is still that of the items
 

@@ -10,18 +10,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trimetric import artifact, counter
+from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.descent import CHUNK, settle, share
-from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import sigmoid, softplus
-from trimetric.engine.lanes import padded, padded_table
-from trimetric.engine.policy import inline, kernel
-from trimetric.engine.random import shuffled
-from trimetric.engine.sampling import Positives, positives, uniform_negative
+from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.gradients import CHUNK, settle, share
+from trimetric.engine.negatives import Positives, positives, uniform_negative
+from trimetric.engine.rng import shuffled
+from trimetric.engine.rows import padded, padded_table
 from trimetric.engine.threads import Team
-from trimetric.engine.tower import (
+from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.epoch_trained import Trained
+from trimetric.models.mlp_tower import (
     Tower,
     all_logits,
     backward,
@@ -33,9 +35,8 @@ from trimetric.engine.tower import (
     start_weights,
     tower,
 )
-from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.scored import Scored
-from trimetric.models.trained import Trained
+from trimetric.storage import artifact
 
 _WEIGHTS_A_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
 _STREAMS = {"gmf": 5, "mlp": 6}  # of random numbers: the seeds of the parts' own training

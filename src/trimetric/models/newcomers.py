@@ -8,13 +8,13 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
-from trimetric.engine.fold_in import fold_in
+from trimetric.engine.foldin import fold_in
 from trimetric.errors import ParameterError
-from trimetric.models.base import as_ids
-from trimetric.models.explain import Liker
 from trimetric.models.metric import MetricSpace, Points
+from trimetric.models.recommender import as_ids
 from trimetric.models.temperature import USUAL
-from trimetric.retrieval.choice import ANY, Choice
+from trimetric.space.explain import Liker
+from trimetric.space.filters import ANY, Choice
 
 Pull = tuple[np.ndarray, np.ndarray, np.ndarray]
 """What draws newcomers, in compressed rows: int64 (m + 1,), int32 (q,), weights float32 (q,)."""

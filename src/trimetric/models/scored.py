@@ -5,8 +5,8 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.engine.scores import ranks_by_score, top_scores
 from trimetric.errors import Unsupported
-from trimetric.models.base import Recommender
-from trimetric.retrieval.choice import ANY, Choice, restricted, unrestricted
+from trimetric.models.recommender import Recommender
+from trimetric.space.filters import ANY, Choice, restricted, unrestricted
 
 
 class Scored(Recommender):

@@ -6,13 +6,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine import lanes
-from trimetric.engine.descent import settle, share, triplet
-from trimetric.engine.descent_session import DESCENT_OPTIMIZERS, Descent, DescentSession
-from trimetric.engine.lanes import (
+from trimetric.engine import rows
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
+from trimetric.engine.gradients import settle, share, triplet
+from trimetric.engine.negatives import Positives, positives
+from trimetric.engine.optimizers import project_all
+from trimetric.engine.rows import (
     add_scaled,
     copy,
     multiply,
@@ -21,13 +23,11 @@ from trimetric.engine.lanes import (
     squared_distance,
     squared_norm,
 )
-from trimetric.engine.policy import inline, kernel
-from trimetric.engine.sampling import Positives, positives
 from trimetric.engine.threads import Team
-from trimetric.engine.updates import project_all
 from trimetric.models.config import Range, TrainingConfig
+from trimetric.models.epoch_trained import Trained
 from trimetric.models.scored import Scored
-from trimetric.models.trained import Trained
+from trimetric.storage import artifact
 
 _RADIUS = 1.0  # of the ball that rows are kept in
 
@@ -138,7 +138,7 @@ class TransCF(Scored, Trained):
 
     def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return −D for pairs of rows (int32 (n,)), float32."""
-        out, room = np.empty(len(users), dtype=np.float32), lanes.table(1, self.config.dim)
+        out, room = np.empty(len(users), dtype=np.float32), rows.table(1, self.config.dim)
         _score(self._rows, self._means, (users, items), len(self.user_ids), room, out)
         return out
 
@@ -199,7 +199,7 @@ class TranslationSession(DescentSession):
             scratch=2,
         )
         super().__init__(train, how, pairs, n_items)
-        self.means = lanes.table(len(self.state.table), config.dim)
+        self.means = rows.table(len(self.state.table), config.dim)
         counts = [np.diff(pairs.indptr), np.bincount(pairs.items, minlength=n_items)]
         self._shares = np.float32(1) / np.maximum(np.concatenate(counts), 1).astype(np.float32)
         terms = Terms(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import UnknownIds
-from trimetric.retrieval.choice import chosen
 from trimetric.serve import maps, schemas
 from trimetric.serve.site import Refusal, Reply, Site
 from trimetric.serve.snapshot import Lists, Snapshot, encode, known_rows
+from trimetric.space.filters import chosen
 
 MOST_POINTS = 50_000
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trimetric.engine.layout import lay_out
-from trimetric.projection import METHOD, project
 from trimetric.serve.snapshot import Snapshot, encode
+from trimetric.space.projection import METHOD, project
+from trimetric.space.tsne import lay_out
 
 log = logging.getLogger("trimetric.serve")
 _lock = threading.Lock()

@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.ids import INT64_MAX, INT64_MIN, Vocabulary
 from trimetric.errors import UnknownIds
 from trimetric.models import revived
-from trimetric.models.base import Recommender
-from trimetric.retrieval import rows_of
-from trimetric.retrieval.choice import ANY, Choice
+from trimetric.models.recommender import Recommender
 from trimetric.serve.items import ItemsTable
 from trimetric.serve.schemas import MAX_K
 from trimetric.serve.search import Search
+from trimetric.space.filters import ANY, Choice
+from trimetric.space.lists import rows_of
+from trimetric.storage import artifact
 
 QUICK_SECONDS = 0.001  # what may rank a user on the event loop itself
 encode = msgspec.json.Encoder().encode

@@ -87,7 +87,7 @@ def ablated(spend: Budget, seeds: int) -> Plan:
 
 def variant(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of SML without those that make the ablation `name`."""
-    from trimetric.models.triplet import VARIANTS
+    from trimetric.models.sml import VARIANTS
 
     fixed = VARIANTS[REGISTRY[name][2].get("variant", "all")]
     return {key: value for key, value in settings.items() if key not in fixed}

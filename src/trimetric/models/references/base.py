@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.interactions import Interactions
 from trimetric.engine.scores import CELLS_AT_ONCE
 from trimetric.errors import DataError, ParameterError
-from trimetric.models.base import Monitor, aligned, described
 from trimetric.models.configured import Configured
+from trimetric.models.recommender import Monitor, aligned, described
 from trimetric.models.scored import Scored
+from trimetric.storage import artifact
 from trimetric.training import CHECKPOINT_SECONDS
 
 

@@ -6,17 +6,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.neighbours import add_counts, by_item, sum_rows
-from trimetric.engine.policy import thread_count
-from trimetric.engine.symmetric import Tiles, invert, shared, spans
+from trimetric.engine.compile import thread_count
 from trimetric.engine.threads import Team
 from trimetric.errors import DataError
 from trimetric.models import config
 from trimetric.models.config import Range
 from trimetric.models.references.base import FromHistory
+from trimetric.models.references.cooccurrence import add_counts, by_item, sum_rows
+from trimetric.models.references.spd_inverse import Tiles, invert, shared, spans
+from trimetric.storage import artifact
 
 MAX_ITEMS = 50_000
 BYTES_A_CELL = 8  # while it learns: half a matrix of float64 beside one of float32

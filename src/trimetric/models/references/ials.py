@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from trimetric import counter
 from trimetric.data.interactions import Interactions
-from trimetric.engine.lanes import padded_table
-from trimetric.engine.policy import thread_count
+from trimetric.engine.compile import thread_count
+from trimetric.engine.rows import padded_table
 from trimetric.errors import Diverged, MissingExtra
 from trimetric.models import config
 from trimetric.models.config import Range

@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.neighbours import Similarity, Sparse, nearest_items, sum_sparse
 from trimetric.errors import ArtifactError
 from trimetric.models import config
-from trimetric.models.base import _is_csr
 from trimetric.models.config import Range
+from trimetric.models.recommender import _is_csr
 from trimetric.models.references.base import FromHistory
+from trimetric.models.references.cooccurrence import Similarity, Sparse, nearest_items, sum_sparse
+from trimetric.storage import artifact
 
 
 @dataclass(frozen=True)

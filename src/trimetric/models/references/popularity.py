@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from trimetric import artifact
 from trimetric.data.interactions import Interactions
 from trimetric.models.references.base import Reference
+from trimetric.storage import artifact
 
 
 class Popularity(Reference):

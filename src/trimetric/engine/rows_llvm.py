@@ -1,0 +1,413 @@
+"""The row operations as LLVM vectors; each one's meaning is its namesake's in `lanes_numpy`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from trimetric.engine.rows_numpy import ALONG, GROUP, RUN
+
+_I32 = ir.IntType(32)
+_VECTOR = ir.VectorType(ir.FloatType(), 16)
+
+
+def _at(number: int) -> ir.Constant:
+    return ir.Constant(_I32, number)
+
+
+def _every(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [float(np.float32(value))] * 16)
+
+
+class _Rows:
+    """The arguments of an operation while its code is written: rows by chunk, scalars by lane."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any) -> None:
+        self.context, self.builder = context, builder
+        self.types, self.values = signature.args, values
+        self.chunks: Any = None
+
+    def row(self, position: int, number_at: int | None = None) -> Any:
+        """Point at a row: the table is argument `position`, its row number the next one's."""
+        return self.row_of(position, self.integer(position + 1 if number_at is None else number_at))
+
+    def row_of(self, position: int, number: Any) -> Any:
+        """Point at row `number`, an integer of the generated code, of argument `position`."""
+        array = self.array(position)
+        width = cgutils.unpack_tuple(self.builder, array.shape)[1]
+        if self.chunks is None:
+            self.chunks = self.builder.udiv(width, ir.Constant(width.type, 16))
+        start = self.builder.gep(array.data, [self.builder.mul(number, width)])
+        return self.builder.bitcast(start, _VECTOR.as_pointer())
+
+    def below(self, row: Any, count: int) -> Any:
+        """Point at the row that comes `count` rows after `row`."""
+        step = self.builder.mul(self.chunks, ir.Constant(self.chunks.type, count))
+        return self.builder.gep(row, [step])
+
+    def place(self, position: int, number_at: int) -> Any:
+        """Point at an element of the list that is argument `position`."""
+        return self.builder.gep(self.array(position).data, [self.integer(number_at)])
+
+    def array(self, position: int) -> Any:
+        """Return the argument as an array."""
+        kind = self.types[position]
+        return self.context.make_array(kind)(self.context, self.builder, self.values[position])
+
+    def integer(self, position: int) -> Any:
+        """Return the argument as an index."""
+        return self.wide(self.values[position], self.types[position])
+
+    def wide(self, number: Any, kind: Any = types.int32) -> Any:
+        """Return a number of the generated code as an index."""
+        return self.context.cast(self.builder, number, kind, types.intp)
+
+    def scalar(self, position: int) -> Any:
+        """Repeat the argument, as float32, over the lanes."""
+        kind = self.types[position]
+        return self.lanes_of(
+            self.context.cast(self.builder, self.values[position], kind, types.float32)
+        )
+
+    def lanes_of(self, value: Any) -> Any:
+        """Repeat a float32 of the generated code over the lanes."""
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        lane0 = self.builder.insert_element(nothing, value, ir.Constant(_I32, 0))
+        return self.builder.shuffle_vector(
+            lane0, nothing, ir.Constant(ir.VectorType(_I32, 16), [0] * 16)
+        )
+
+    def load(self, row: Any, chunk: Any) -> Any:
+        return self.builder.load(self.builder.gep(row, [chunk]), align=4)
+
+    def store(self, value: Any, row: Any, chunk: Any) -> None:
+        self.builder.store(value, self.builder.gep(row, [chunk]), align=4)
+
+    def each_chunk(self, body: Callable[[Any], None]) -> None:
+        with cgutils.for_range(self.builder, self.chunks) as loop:
+            body(loop.index)
+
+    def sum_of_squares(self, term: Callable[[Any], Any]) -> Any:
+        """Add term(chunk)² over the chunks; see `sum_over_chunks`."""
+
+        def square(chunk: Any) -> Any:
+            value = term(chunk)
+            return self.builder.fmul(value, value)
+
+        return self.sum_over_chunks(square)
+
+    def sum_over_chunks(self, term: Callable[[Any], Any]) -> Any:
+        """Add term(chunk) over the chunks lane by lane, then the lanes in halves."""
+        return self.lane_sum(self.sums_over_chunks(lambda chunk: [term(chunk)], 1)[0])
+
+    def sums_over_chunks(self, terms: Callable[[Any], list[Any]], count: int) -> list[Any]:
+        """Do so for `count` sums side by side, the lanes still to be added."""
+        cells = [cgutils.alloca_once(self.builder, _VECTOR) for _ in range(count)]
+        for cell in cells:
+            self.builder.store(_every(0.0), cell)
+
+        def body(chunk: Any) -> None:
+            for cell, value in zip(cells, terms(chunk), strict=True):
+                self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
+
+        self.each_chunk(body)
+        return [self.builder.load(cell) for cell in cells]
+
+    def lane_sums(self, totals: list[Any]) -> Any:
+        """Add the lanes of each of n vectors (a power of two, 16 at most) in halves, side by side.
+
+        While there are two vectors, their halves are first put together, so that one addition
+        serves both. The result holds n sums, which are those of `lane_sum` to the last bit.
+        """
+        width = 16
+        while width > 1:
+            width //= 2
+            alone = len(totals) == 1
+            pairs = zip(totals[::2], totals[::2] if alone else totals[1::2], strict=True)
+            totals = [self._halves_added(*pair, width) for pair in pairs]
+        return totals[0]
+
+    def _halves_added(self, one: Any, other: Any, width: int) -> Any:
+        """Each vector is made of groups of 2·width lanes; add the two halves of each group."""
+        lanes = one.type.count
+        groups = range(0, lanes if one is other else 2 * lanes, 2 * width)
+        low = [lane for group in groups for lane in range(group, group + width)]
+        kind = ir.VectorType(_I32, len(low))
+        high = ir.Constant(kind, [lane + width for lane in low])
+        return self.builder.fadd(
+            self.builder.shuffle_vector(one, other, ir.Constant(kind, low)),
+            self.builder.shuffle_vector(one, other, high),
+        )
+
+    def lane_sum(self, total: Any) -> Any:
+        """Add the lanes of a vector in halves."""
+        return self.builder.extract_element(self.lane_sums([total]), _at(0))
+
+    def sqrt(self, value: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.sqrt.v16f32")
+        return self.builder.call(function, [value])
+
+
+def _emit(code: Callable[[_Rows], Any]) -> Callable:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        result = code(_Rows(context, builder, signature, values))
+        return context.get_dummy_value() if result is None else result
+
+    return generate
+
+
+@intrinsic
+def squared_distance(typing, a, i, b, j):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x, y = r.row(0), r.row(2)
+        return r.sum_of_squares(lambda c: r.builder.fsub(r.load(x, c), r.load(y, c)))
+
+    return types.float32(a, i, b, j), _emit(code)
+
+
+@intrinsic
+def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
+    def code(r: _Rows) -> None:
+        x, builder = r.row(0), r.builder
+        listed, answer = r.place(3, 4), r.place(5, 4)
+        numbers = [builder.load(builder.gep(listed, [_at(n)])) for n in range(GROUP)]
+        others = [r.row_of(2, r.wide(number)) for number in numbers]
+
+        def squares(c: Any) -> list[Any]:
+            origin = r.load(x, c)
+            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
+            return [builder.fmul(value, value) for value in differences]
+
+        for n, total in enumerate(r.sums_over_chunks(squares, GROUP)):
+            builder.store(r.lane_sum(total), builder.gep(answer, [_at(n)]))
+
+    return types.void(a, i, b, rows, k, out), _emit(code)
+
+
+@intrinsic
+def distances_along(typing, a, i, b, start, out, at):  # noqa: D103
+    def code(r: _Rows) -> None:
+        x, answer, builder = r.row(0), r.place(4, 5), r.builder
+        first = r.row(2)
+        others = [r.below(first, n) for n in range(ALONG)]
+
+        def squares(c: Any) -> list[Any]:
+            origin = r.load(x, c)
+            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
+            return [builder.fmul(value, value) for value in differences]
+
+        sums = r.lane_sums(r.sums_over_chunks(squares, ALONG))
+        builder.store(sums, builder.bitcast(answer, sums.type.as_pointer()), align=4)
+
+    return types.void(a, i, b, start, out, at), _emit(code)
+
+
+@intrinsic
+def add_along(typing, out, k, b, start, weights, at):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, first, builder = r.row(0), r.row(2), r.builder
+        others = [r.below(first, n) for n in range(ALONG)]
+        given = r.place(4, 5)
+        factors = [r.lanes_of(builder.load(builder.gep(given, [_at(n)]))) for n in range(ALONG)]
+
+        def add(c: Any) -> None:
+            total = r.load(to, c)
+            for factor, y in zip(factors, others, strict=True):
+                total = builder.fadd(total, builder.fmul(factor, r.load(y, c)))
+            r.store(total, to, c)
+
+        r.each_chunk(add)
+
+    return types.void(out, k, b, start, weights, at), _emit(code)
+
+
+def _count_code(comparison: str) -> Callable[[_Rows], Any]:
+    def code(r: _Rows) -> Any:
+        b, limit = r.builder, r.scalar(2)
+        start = b.bitcast(r.place(0, 1), _VECTOR.as_pointer())
+        lanes = ir.VectorType(_I32, 16)
+        total = ir.Constant(lanes, [0] * 16)
+        for n in range(RUN // 16):
+            value = b.load(b.gep(start, [_at(n)]), align=4)
+            total = b.add(total, b.zext(b.fcmp_ordered(comparison, value, limit), lanes))
+        kind = ir.FunctionType(_I32, [lanes])
+        name = "llvm.vector.reduce.add.v16i32"
+        return b.call(cgutils.get_or_insert_function(b.module, kind, name), [total])
+
+    return code
+
+
+@intrinsic
+def count_above(typing, a, start, limit):  # noqa: D103
+    return types.int32(a, start, limit), _emit(_count_code(">"))
+
+
+@intrinsic
+def count_at_least(typing, a, start, limit):  # noqa: D103
+    return types.int32(a, start, limit), _emit(_count_code(">="))
+
+
+@intrinsic
+def squared_norm(typing, a, i):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x = r.row(0)
+        return r.sum_of_squares(lambda c: r.load(x, c))
+
+    return types.float32(a, i), _emit(code)
+
+
+@intrinsic
+def dot(typing, a, i, b, j):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x, y = r.row(0), r.row(2)
+        return r.sum_over_chunks(lambda c: r.builder.fmul(r.load(x, c), r.load(y, c)))
+
+    return types.float32(a, i, b, j), _emit(code)
+
+
+def _pull_code(add: bool) -> Callable[[_Rows], Any]:
+    def code(r: _Rows) -> Any:
+        out, b = r.row(0), r.builder
+        x, y, z = (r.row(2, number) for number in (3, 4, 5))
+        far_weight, near_weight = r.scalar(6), r.scalar(7)
+
+        def gradient(c: Any) -> Any:
+            origin = r.load(z, c)
+            far = b.fmul(far_weight, b.fsub(r.load(x, c), origin))
+            near = b.fmul(near_weight, b.fsub(r.load(y, c), origin))
+            total = b.fadd(far, near)
+            value = b.fadd(r.load(out, c), total) if add else total
+            r.store(value, out, c)
+            return value
+
+        return r.sum_of_squares(gradient)
+
+    return code
+
+
+@intrinsic
+def pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
+
+
+@intrinsic
+def add_pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
+
+
+@intrinsic
+def scale(typing, g, k, factor):  # noqa: D103
+    def code(r: _Rows) -> None:
+        out, f = r.row(0), r.scalar(2)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(r.load(out, c), f), out, c))
+
+    return types.void(g, k, factor), _emit(code)
+
+
+@intrinsic
+def copy(typing, out, k, a, i, factor):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x, f = r.row(0), r.row(2), r.scalar(4)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(f, r.load(x, c)), to, c))
+
+    return types.void(out, k, a, i, factor), _emit(code)
+
+
+@intrinsic
+def add_scaled(typing, out, k, a, i, factor):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x, f, b = r.row(0), r.row(2), r.scalar(4), r.builder
+        r.each_chunk(lambda c: r.store(b.fadd(r.load(to, c), b.fmul(f, r.load(x, c))), to, c))
+
+    return types.void(out, k, a, i, factor), _emit(code)
+
+
+@intrinsic
+def multiply(typing, out, k, a, i, b, j):  # noqa: D103
+    def code(r: _Rows) -> None:
+        to, x, y = r.row(0), r.row(2), r.row(4)
+        r.each_chunk(lambda c: r.store(r.builder.fmul(r.load(x, c), r.load(y, c)), to, c))
+
+    return types.void(out, k, a, i, b, j), _emit(code)
+
+
+@intrinsic
+def descend(typing, g, k, a, i, rate):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, eta = r.row(0), r.row(2), r.scalar(4)
+
+        def moved(c: Any) -> Any:
+            value = r.builder.fsub(r.load(x, c), r.builder.fmul(eta, r.load(out, c)))
+            r.store(value, out, c)
+            return value
+
+        return r.sum_of_squares(moved)
+
+    return types.float32(g, k, a, i, rate), _emit(code)
+
+
+@intrinsic
+def adagrad(typing, g, k, a, i, past, p, rate):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, seen, eta = r.row(0), r.row(2), r.row(4), r.scalar(6)
+
+        def moved(c: Any) -> Any:
+            gradient = r.load(out, c)
+            total = r.builder.fadd(r.load(seen, c), r.builder.fmul(gradient, gradient))
+            r.store(total, seen, c)
+            change = r.builder.fdiv(r.builder.fmul(eta, gradient), r.sqrt(total))
+            value = r.builder.fsub(r.load(x, c), change)
+            r.store(value, out, c)
+            return value
+
+        return r.sum_of_squares(moved)
+
+    return types.float32(g, k, a, i, past, p, rate), _emit(code)
+
+
+@intrinsic
+def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        out, x, mean, spread = r.row(0), r.row(2), r.row(4), r.row(6)
+        eta, bias, b = r.scalar(8), r.scalar(9), r.builder
+
+        def blend(row: Any, c: Any, keep: float, take: float, value: Any) -> Any:
+            old, new = b.fmul(_every(keep), r.load(row, c)), b.fmul(_every(take), value)
+            total = b.fadd(old, new)
+            r.store(total, row, c)
+            return total
+
+        def moved(c: Any) -> Any:
+            gradient = r.load(out, c)
+            centre = blend(mean, c, 0.9, 0.1, gradient)
+            square = blend(spread, c, 0.999, 0.001, b.fmul(gradient, gradient))
+            root = b.fadd(r.sqrt(b.fmul(square, bias)), _every(1e-8))
+            value = b.fsub(r.load(x, c), b.fdiv(b.fmul(eta, centre), root))
+            r.store(value, out, c)
+            return value
+
+        return r.sum_of_squares(moved)
+
+    return types.float32(g, k, a, i, first, p, second, q, rate, correction), _emit(code)
+
+
+@intrinsic
+def prefetch(typing, a, i):  # noqa: D103
+    def code(r: _Rows) -> None:
+        row, byte = r.row(0), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(r.builder.module, kind, "llvm.prefetch.p0")
+        read, near, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
+
+        def line(c: Any) -> None:
+            place = r.builder.bitcast(r.builder.gep(row, [c]), byte)
+            r.builder.call(function, [place, read, near, data])
+
+        r.each_chunk(line)
+
+    return types.void(a, i), _emit(code)

@@ -1,0 +1,1 @@
+"""What a model leaves behind, and what can be asked of it."""

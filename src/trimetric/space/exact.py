@@ -1,0 +1,53 @@
+"""The nearest of all points, or of some: exactly."""
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.topk import Prepared, top_k
+from trimetric.space.filters import restricted, unrestricted
+
+HIDDEN_AT_ONCE = 4_000_000  # up to so many (query, point) pairs, hiding is cheaper than selecting
+
+
+def nearest(
+    queries: np.ndarray,
+    points: np.ndarray | Prepared,
+    k: int,
+    excluded: Csr,
+    rows: np.ndarray | None = None,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest points of each query among `rows`.
+
+    Parameters
+    ----------
+    queries : float32 (m, d)
+    points : float32 (n, d), or Prepared
+    k : int
+        At least 1.
+    excluded : Csr
+        Points that a query may not get.
+    rows : int32 (r,), ascending and distinct, optional
+        The points that may be answered; all unless given.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Returns
+    -------
+    found : int32 (m, min(k, r))
+        Nearest first, equal distances by row; -1 where fewer remain.
+    distances : float32, same shape
+        d², NaN where `found` is -1.
+    """
+    if rows is None:
+        return top_k(queries, points, k, excluded, threads)
+    m, n = len(queries), len(points)
+    k, missing = min(k, len(rows)), n - len(rows)
+    if missing * m <= min(HIDDEN_AT_ONCE, n * m // 2):
+        others = np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
+        hidden = Csr(np.arange(m + 1, dtype=np.int64) * missing, np.tile(others, m))
+        found, distances = top_k(queries, points, max(k, 1), excluded.union(hidden), threads)
+        return found[:, :k], distances[:, :k]
+    laid_out = points.points[:, : queries.shape[1]] if isinstance(points, Prepared) else points
+    found, distances = top_k(queries, laid_out[rows], k, restricted(excluded, rows), threads)
+    return unrestricted(found, rows).astype(np.int32), distances

@@ -1,0 +1,206 @@
+"""Nearest points behind one call, exact or approximate."""
+
+from typing import Literal
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.topk import nearest_of, prepared
+from trimetric.errors import ParameterError
+from trimetric.space.exact import nearest
+from trimetric.space.ivf import PROBES, Cells
+from trimetric.space.lists import check_k, rows_of
+
+Kind = Literal["exact", "approximate"]
+FEW = 1 / 32  # of the points: fewer allowed ones are compared one by one, which is quicker
+
+
+class Index:
+    """Points to be searched by distance.
+
+    What is promised of "exact": the answer of brute force over all d², ties by row, whatever the
+    number of threads. Of "approximate": each point in a list may be there (allowed, not denied, not
+    excluded), its d² is exact, the list is in the order of d² with ties by row, and it is as long
+    as the exact one, since a query that found too few is answered exactly. So only this is
+    approximate: that nearer points may exist which no list has, most likely far down in it. Few
+    allowed points (under a thirty-second) are always compared exactly.
+
+    Parameters
+    ----------
+    vectors : float32 (n, d)
+        Finite.
+    kind : "exact" or "approximate"
+        The latter needs the extra `ann`, and takes a few seconds a million points to build.
+    probes : int
+        For "approximate": into how many of about 4·√n cells a query looks, at least 1. More finds
+        more and takes longer; with all of them it is exact.
+    seed : int
+        For "approximate": of the cells. The same points and seed give the same cells.
+    threads : int, optional
+        All processors unless given; the result does not depend on it.
+
+    Raises
+    ------
+    ParameterError
+        The vectors are no such table, or a setting is out of range.
+    MissingExtra
+        faiss is not installed.
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        kind: Kind = "exact",
+        *,
+        probes: int = PROBES,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        if kind not in ("exact", "approximate"):
+            raise ParameterError(f"kind must be exact or approximate, got {kind!r}")
+        if isinstance(probes, bool) or not isinstance(probes, int | np.integer) or probes < 1:
+            raise ParameterError(
+                f"probes must be a whole number from 1, got {probes!r}; 16 is usual"
+            )
+        vectors = _table("vectors", vectors, 2)
+        self.kind, self.dim = kind, vectors.shape[1]
+        self._space = prepared(vectors)
+        self._cells: Cells | None = None
+        if kind == "approximate" and len(vectors):
+            self._cells = Cells(self._space, self.dim, int(probes), seed, threads)
+
+    def __len__(self) -> int:
+        return len(self._space)
+
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int = 10,
+        *,
+        excluded: Csr | None = None,
+        allow: np.ndarray | None = None,
+        deny: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest points of each query.
+
+        Parameters
+        ----------
+        queries : float32 (m, d) or (m, c, d)
+            Of c vectors a query, the nearest one counts: a point's distance is the least of c.
+        k : int
+            At least 1.
+        excluded : Csr, optional
+            Points that a query may not get, by query.
+        allow, deny : int (r,), optional
+            Rows that may be answered, and that may not; where both say something, `deny` counts.
+        threads : int, optional
+            All processors unless given; the result does not depend on it.
+
+        Returns
+        -------
+        rows : int32 (m, min(k, allowed points))
+            Nearest first, equal distances by row; -1 where fewer remain.
+        distances : float32, same shape
+            d², NaN where `rows` is -1.
+
+        Raises
+        ------
+        ParameterError
+            The queries are no such table, `k` is out of range, or a row does not exist.
+        """
+        k = check_k(k)
+        queries = _table("queries", queries, np.ndim(queries) if np.ndim(queries) == 3 else 2)
+        if queries.shape[-1] != self.dim:
+            raise ParameterError(f"queries have {queries.shape[-1]} columns, the index {self.dim}")
+        if excluded is None:
+            excluded = Csr(np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int32))
+        if excluded.n_users != len(queries):
+            raise ParameterError(
+                f"excluded has {excluded.n_users} lists for {len(queries)} queries; give one each"
+            )
+        return self.among(queries, k, excluded, self._rows(allow, deny), threads)
+
+    def among(
+        self,
+        queries: np.ndarray,
+        k: int,
+        excluded: Csr,
+        rows: np.ndarray | None = None,
+        threads: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do what `nearest` does with what is known to be in order; `rows` may be answered."""
+        if queries.ndim == 3:
+            m, c, dim = queries.shape
+            each = np.repeat(np.arange(m), c)
+            lists = rows_of(excluded, each)
+            vectors = queries.reshape(m * c, dim)
+            found, d2 = self.among(vectors, k, lists, rows, threads)
+            most = found.shape[1]
+            if self._cells is not None and most:
+                # What one vector found may be nearer to another, which did not look there.
+                every = _distinct(found.reshape(m, -1)).repeat(c, axis=0)
+                found, d2 = nearest_of(vectors, self._space, every, every.shape[1], threads)
+            return merged(found.reshape(m, -1), d2.reshape(m, -1), most)
+        few = rows is not None and len(rows) < FEW * len(self)
+        if self._cells is None or few:
+            return nearest(queries, self._space, k, excluded, rows, threads)
+        found, distances = self._cells.nearest(queries, k, excluded, rows, threads)
+        short = np.flatnonzero(found[:, -1] < 0) if found.shape[1] else found[:, 0:0].ravel()
+        if len(short):
+            lists = rows_of(excluded, short)
+            found[short], distances[short] = nearest(
+                queries[short], self._space, k, lists, rows, threads
+            )
+        return found, distances
+
+    def _rows(self, allow: np.ndarray | None, deny: np.ndarray | None) -> np.ndarray | None:
+        if allow is None and deny is None:
+            return None
+        mask = np.full(len(self), allow is None)
+        for given, value in ((allow, True), (deny, False)):
+            if given is not None:
+                rows = np.asarray(given).astype(np.int64)
+                if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+                    raise ParameterError(f"rows must lie in 0..{len(self) - 1}, got {given!r}")
+                mask[rows] = value
+        return np.flatnonzero(mask).astype(np.int32)
+
+
+def merged(found: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest of rows that several lists found, each row once, at its least distance.
+
+    Parameters
+    ----------
+    found : int32 (m, w)
+        In any order, -1 for none.
+    distances : float32 (m, w)
+    k : int
+        At most w.
+    """
+    distances = np.where(found >= 0, distances, np.inf)
+    order = np.lexsort((distances, found), axis=1)
+    found = np.take_along_axis(found, order, axis=1)
+    distances = np.take_along_axis(distances, order, axis=1)
+    distances[:, 1:][found[:, 1:] == found[:, :-1]] = np.inf
+    order = np.lexsort((found, distances), axis=1)[:, :k]
+    distances = np.take_along_axis(distances, order, axis=1)
+    found = np.where(np.isinf(distances), -1, np.take_along_axis(found, order, axis=1))
+    return found.astype(np.int32), np.where(found >= 0, distances, np.nan).astype(np.float32)
+
+
+def _distinct(found: np.ndarray) -> np.ndarray:
+    """Return each list (m, w) with -1 in place of what was in it before."""
+    found = np.sort(found, axis=1)
+    found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
+    return found
+
+
+def _table(name: str, values: np.ndarray, dims: int) -> np.ndarray:
+    table = np.asarray(values)
+    if table.ndim != dims or table.dtype.kind not in "fiu" or not np.isfinite(table).all():
+        raise ParameterError(
+            f"{name} must be a table of finite numbers with {dims} axes, got {table.dtype} with"
+            f" shape {table.shape}"
+        )
+    return np.ascontiguousarray(table, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""What is written to disk: artifacts, and files that replace others in one step."""

@@ -1,0 +1,119 @@
+"""Teams of threads: order, exceptions, and barriers with more threads than processors."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from trimetric.engine import compile, threads
+from trimetric.engine.compile import INTERPRETED, kernel, thread_count
+from trimetric.engine.threads import Pace, Team
+from trimetric.errors import ParameterError
+
+compiled = pytest.mark.compiled  # interpreted kernels run on one thread
+
+
+@kernel
+def walk(me, team, rounds, arrivals, places, late):
+    """Step together; count how often another thread was seen a step behind or two ahead."""
+    met = 0
+    for step in range(1, rounds + 1):
+        places[me, 0] = step
+        met += team
+        threads.meet(arrivals, met)
+        for other in range(team):
+            late[me] += places[other, 0] != step
+        met += team
+        threads.meet(arrivals, met)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_results_come_in_order(size):
+    with Team(size) as team:
+        for _ in range(50):
+            assert team.run(lambda me: me * me) == [me * me for me in range(size)]
+
+
+def test_a_part_of_the_team_can_work():
+    with Team(4) as team:
+        for size in (1, 4, 2, 3, 4):
+            assert team.run(lambda me: me, size) == list(range(size))
+
+
+def test_pace_finds_the_fastest_and_tries_again():
+    pace = Pace(5)
+    for speeds, best in (({5: 1.0, 2: 3.0, 1: 2.0}, 2), ({5: 9.0, 2: 3.0, 1: 2.0}, 5)):
+        chosen = []
+        for _ in range(2 * Pace.RETRY):
+            chosen.append(pace.choose())
+            pace.learn(chosen[-1], speeds[chosen[-1]])
+        assert set(chosen) == {5, 2, 1}
+        assert set(chosen[Pace.RETRY + 6 : 2 * Pace.RETRY]) == {best}
+
+
+def test_all_work_at_the_same_time():
+    met = threading.Barrier(4, timeout=20)
+    with Team(4) as team:
+        for _ in range(20):
+            team.run(lambda me: met.wait())
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_exception_comes_out_and_the_team_works_on(failing):
+    def work(me):
+        if me == failing:
+            raise ValueError(f"thread {me}")
+        return me
+
+    with Team(3) as team:
+        for _ in range(5):
+            with pytest.raises(ValueError, match=f"thread {failing}"):
+                team.run(work)
+        assert team.run(lambda me: me) == [0, 1, 2]
+
+
+def test_close_lets_the_threads_go():
+    before = threading.active_count()
+    with Team(6) as team:
+        team.run(lambda me: None)
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+    team.close()
+
+
+@compiled
+@pytest.mark.parametrize("size", [1, 2, 3, 16])
+def test_barriers_hold_everyone(size):
+    rounds = 500 if size > 2 else 20_000
+    with Team(size) as team:
+        for _ in range(3):
+            arrivals, late = threads.arrivals(), np.zeros(size, dtype=np.int64)
+            places = np.zeros((size, 8), dtype=np.int64)
+            team.run(lambda me, a=arrivals, p=places, late=late: walk(me, size, rounds, a, p, late))
+            assert not late.any()
+            assert arrivals[0] == 2 * rounds * size
+            assert not arrivals[1:].any()
+
+
+def test_teams_beside_each_other():
+    def serve(out, number):
+        with Team(2) as team:
+            for _ in range(100):
+                out[number] += sum(team.run(lambda me: me + number))
+
+    out = [0] * 4
+    callers = [threading.Thread(target=serve, args=(out, number)) for number in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert out == [100 * (1 + 2 * number) for number in range(4)]
+
+
+def test_thread_count():
+    assert thread_count(1) == 1
+    assert thread_count() >= 1
+    for bad in (0, -1, compile.MAX_THREADS + 1):
+        with pytest.raises(ParameterError, match=rf"threads must be in 1\.\.256, got {bad}"):
+            thread_count(bad)
+    assert thread_count(7) == (1 if INTERPRETED else 7)

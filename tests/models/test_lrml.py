@@ -1,0 +1,150 @@
+"""LRML: a naive twin of its epochs and scores, and that it learns."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from descents import (
+    SGD,
+    fitted,
+    follow,
+    interactions,
+    lengths,
+    quality,
+    run_epoch,
+    some_pool,
+    triplets,
+)
+
+import trimetric as tm
+from trimetric.data.csr import Csr
+from trimetric.engine.compile import kernel
+from trimetric.engine.rows import padded_table
+from trimetric.errors import ParameterError
+from trimetric.models.lrml import attend
+
+pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+
+DATA = interactions()
+
+
+def relation(a: np.ndarray, b: np.ndarray, keys: np.ndarray, memory: np.ndarray) -> np.ndarray:
+    """r = Σ a_s·M_s, a = softmax((α ⊙ β)·K_s)."""
+    attention = np.exp(keys @ (a * b))
+    return attention / attention.sum() @ memory
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("pool", [None, some_pool(DATA)], ids=["all", "pool"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"clip": 1000},
+        {"clip": 1000, "shared_relation": True},
+        {"slots": 20, "margin": 0.1, "batch_size": 50},
+        {"slots": 1, "lr": 0.5, "clip": 0.5},
+    ],
+    ids=str,
+)
+def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
+    model = tm.LRML(**{**SGD, "lr": 0.05, "slots": 3, "init_std": 0.6, **given})
+    session, config = model._learner(DATA, pool), model.config
+    model._know(DATA)
+    model._adopt(session)
+    drawn = triplets(session, DATA, pool, 0)
+
+    def loss(samples: range, table: np.ndarray, weights: np.ndarray) -> float:
+        total = 0.0
+        keys, memory = np.split(weights.reshape(2 * config.slots, -1)[:, : config.dim], 2)
+        for u, v, n in filter(None, (drawn[t] for t in samples)):
+            near = far = relation(table[u], table[v], keys, memory)
+            if not config.shared_relation:
+                far = relation(table[u], table[n], keys, memory)
+            d_near = ((table[u] + near - table[v]) ** 2).sum()
+            d_far = ((table[u] + far - table[n]) ** 2).sum()
+            total += max(config.margin + d_near - d_far, 0)
+        return total
+
+    table, weights, total = follow(session, loss)
+    start = session.state.weights.copy()
+    run_epoch(session)
+    assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
+    assert np.allclose(session.state.weights, weights, atol=1e-5)
+    assert np.isclose(session._totals[0], total, rtol=1e-4)
+    assert np.abs(session.state.weights - start).max() > 0.01
+    assert not model._slots[:, config.dim :].any()
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("slots", [1, 7, 40])
+def test_scores_equal_the_twin(slots: int) -> None:
+    model = tm.LRML(dim=20, slots=slots, init_std=0.4)
+    model._know(DATA)
+    model._adopt(session := model._learner(DATA, None))
+    run_epoch(session)
+    users, items = (side.ravel().astype(np.int32) for side in np.indices((9, 12)))
+    expected = []
+    for a, b in zip(model.user_vectors[users], model.item_vectors[items], strict=True):
+        reach = a.astype(float) + relation(a.astype(float), b, model.keys, model.memory)
+        expected.append(-((reach - b) ** 2).sum())
+    scores = model.score_rows(users, items)
+    assert np.allclose(scores, expected, rtol=1e-4)
+    assert model._table(users[:24:12]).tobytes() == scores[:24].tobytes()
+
+
+@kernel
+def fill_attention(room, slots, read):
+    attend(room, 0, slots, read)
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("n", [1, 2, 20, 300])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_attention_is_a_softmax(n: int, size: float) -> None:
+    """Of logits of any size: what exp cannot hold is taken off first."""
+    rng = np.random.default_rng(n)
+    room, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
+    room *= np.float32(size)
+    read = np.full(n, np.nan, dtype=np.float32)
+    fill_attention(room, slots, read)
+    logits = slots[:n].astype(float) @ room[0].astype(float)
+    expected = np.exp(logits - logits.max())
+    assert read.sum(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert read.min() >= 0
+    assert read == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("row", [3, DATA.n_users + 3])
+def test_nan_shows_in_the_loss(row: int) -> None:
+    session = tm.LRML(**SGD)._learner(DATA, None)
+    session.state.table[row, 1] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("part", [0, 1], ids=["keys", "memory"])
+def test_nan_in_the_slots_shows_in_the_loss(part: int) -> None:
+    session = tm.LRML(**SGD, slots=3)._learner(DATA, None)
+    session.state.weights.reshape(2, 3, 16)[part, 1, 2] = np.nan
+    run_epoch(session)
+    assert np.isnan(session.summary()["loss"])
+
+
+def test_vectors_stay_in_the_ball() -> None:
+    assert 0.99 < lengths(tm.LRML).max() <= 1.00001
+
+
+def test_it_learns() -> None:
+    start = quality(fitted(tm.LRML, 0))
+    assert quality(fitted(tm.LRML, 40)) > 4 * start
+    assert quality(fitted(tm.LRML, 40, shared_relation=True)) > 4 * start
+
+
+def test_settings() -> None:
+    assert not tm.LRML().config.shared_relation
+    assert tm.LRML(preset="released").config == tm.LRML(shared_relation=True).config
+    for bad in ({"slots": 0}, {"margin": 0}, {"clip": 0}, {"shared_relation": 1.5}):
+        with pytest.raises(ParameterError, match=next(iter(bad))):
+            tm.LRML(**bad)

@@ -1,0 +1,392 @@
+"""The reference models against naive twins, and against what their papers say of them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contract import learned, planted
+from hypothesis import given
+from hypothesis import strategies as st
+from popularity import Popularity as NaivePopularity
+
+import trimetric as tm
+from trimetric.data.csr import Csr
+from trimetric.errors import (
+    ArtifactError,
+    DataError,
+    Diverged,
+    MissingExtra,
+    OutputError,
+    ParameterError,
+)
+from trimetric.models import REFERENCES
+from trimetric.models.recommender import Recommender
+from trimetric.models.references import base, ease, spd_inverse
+from trimetric.models.references.cooccurrence import Similarity, nearest_items
+from trimetric.storage import artifact
+
+FROM_HISTORY = ["ease", "itemknn"]
+
+
+def likes(n_users: int = 70, n_items: int = 40, share: float = 0.1, seed: int = 0) -> np.ndarray:
+    """Return X: which user likes which item, the first item liked by nobody."""
+    liked = np.random.default_rng(seed).random((n_users, n_items)) < share
+    liked[:, 0] = False
+    return liked
+
+
+def csr(liked: np.ndarray) -> Csr:
+    return Csr.from_pairs(*np.nonzero(liked), len(liked))
+
+
+def dense(data: tm.Interactions) -> np.ndarray:
+    liked = np.zeros((data.n_users, data.n_items))
+    liked[data.users, data.items] = 1
+    return liked
+
+
+def table(model: Recommender) -> np.ndarray:
+    """Return the scores of all users and items."""
+    n_users, n_items = len(model.user_ids), len(model.item_ids)
+    users, items = np.indices((n_users, n_items), dtype=np.int32).reshape(2, -1)
+    return model.score_rows(users, items).reshape(n_users, n_items)
+
+
+def tiled(matrix: np.ndarray) -> spd_inverse.Tiles:
+    parts = list(enumerate(spd_inverse.spans(len(matrix))))
+    return {
+        (row, column): matrix[low:high, left:right].copy()
+        for row, (low, high) in parts
+        for column, (left, right) in parts[: row + 1]
+    }
+
+
+def whole(tiles: spd_inverse.Tiles, n: int) -> np.ndarray:
+    parts, out = spd_inverse.spans(n), np.full((n, n), np.nan)
+    for (row, column), tile in tiles.items():
+        out[slice(*parts[row]), slice(*parts[column])] = tile
+        out[slice(*parts[column]), slice(*parts[row])] = tile.T
+    return out
+
+
+# --- kernels ----------------------------------------------------------------------------------
+
+
+def nearest_twin(liked: np.ndarray, k: int, power: float, shrink: float) -> np.ndarray:
+    """Return the similarities from item to item, those beyond the k nearest of the second zero."""
+    together = liked.T.astype(int) @ liked.astype(int)
+    users, n = liked.sum(axis=0).tolist(), liked.shape[1]
+    kept = np.zeros((n, n), dtype=np.float32)
+    for j in range(n):
+        near = {}
+        for i in range(n):
+            if i != j and together[i, j]:
+                norm = users[i] ** power * users[j] ** (1 - power)
+                near[i] = np.float32(together[i, j] / (norm + shrink))
+        for i in sorted(near, key=lambda i: (-near[i], i))[:k]:
+            kept[i, j] = near[i]
+    return kept
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("power", [0.0, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize(("k", "shrink"), [(1, 0.0), (5, 3.0), (1000, 10.0)])
+def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float) -> None:
+    liked = likes()
+    (indptr, items), weights = nearest_items(csr(liked), 40, k, Similarity(power, shrink))
+    found = np.zeros((40, 40), dtype=np.float32)
+    found[np.repeat(np.arange(40), np.diff(indptr)), items] = weights
+    assert (found == nearest_twin(liked, k, power, shrink)).all()
+    assert (weights > 0).all()
+
+
+@pytest.mark.twin
+def test_one_item_has_no_neighbours() -> None:
+    near = nearest_items(csr(np.ones((3, 1), dtype=bool)), 1, 5, Similarity(0.5, 0.0))
+    assert near.lists.indptr.tolist() == [0, 0]
+    assert len(near.weights) == 0
+
+
+@pytest.mark.compiled
+def test_neighbours_do_not_depend_on_threads() -> None:
+    lists = csr(likes(300, 200, 0.2))
+    one, *others = (
+        nearest_items(lists, 200, 7, Similarity(0.7, 2.0), threads) for threads in (1, 2, 3, 201)
+    )
+    for other in others:
+        assert (other.lists.items == one.lists.items).all()
+        assert (other.weights == one.weights).all()
+
+
+@pytest.mark.twin
+@given(n=st.integers(1, 40), tile=st.integers(1, 45), seed=st.integers(0, 99))
+def test_the_inverse_is_that_of_numpy(n: int, tile: int, seed: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(n, n))
+    matrix = rows @ rows.T + np.eye(n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spd_inverse, "TILE", tile)
+        tiles = tiled(matrix)
+        spd_inverse.invert(tiles)
+        assert whole(tiles, n) == pytest.approx(np.linalg.inv(matrix), rel=1e-9, abs=1e-9)
+
+
+def test_the_inverse_does_not_depend_on_threads() -> None:
+    rows = np.random.default_rng(1).normal(size=(1300, 300))
+    matrix = rows @ rows.T + np.eye(1300)
+    bits = []
+    for threads in (1, 2, 3):
+        tiles = tiled(matrix)
+        spd_inverse.invert(tiles, threads)
+        bits.append(whole(tiles, 1300).tobytes())
+    assert bits[0] == bits[1] == bits[2]
+
+
+# --- scores -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FROM_HISTORY)
+def test_scores_do_not_depend_on_how_many_are_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tm.create(name).fit(planted(n_users=90, n_items=70))
+    rng = np.random.default_rng(0)
+    users, items = (rng.integers(0, n, 500, dtype=np.int32) for n in (90, 70))
+    expected = table(model)[users, items]
+    assert len(np.unique(expected)) > 100
+    for cells in (1, 300, 10**6):
+        monkeypatch.setattr(base, "CELLS_AT_ONCE", cells)
+        assert (model.score_rows(users, items) == expected).all()
+    for at in range(9):
+        assert model.score_rows(users[at : at + 1], items[at : at + 1]) == expected[at]
+
+
+@pytest.mark.parametrize("name", FROM_HISTORY)
+def test_scores_follow_what_is_seen(name: str, tmp_path: Path) -> None:
+    """Pairs that are marked as seen after training count as the user's, also when loaded."""
+    data = planted()
+    split = tm.split_random(data, test=0.2, valid=0, seed=0)
+    model = tm.create(name).fit(split.train)
+    before, weights = table(model), learned(model)
+    model.seen = model.seen.union(Csr.of(split.test))
+    assert (table(model) != before).any()
+    assert learned(model) == weights
+    model.save(tmp_path)
+    assert (table(tm.load(tmp_path)) == table(model)).all()
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_validation_data_is_noted_only(name: str) -> None:
+    split = tm.split_random(planted(), test=0.2, valid=0, seed=0)
+    alone = tm.create(name).fit(split.train)
+    model = tm.create(name).fit(split.train, split.test)
+    assert learned(model) == learned(alone)
+    assert model._data["valid"]["pairs"] == len(split.test)
+    assert (model._data["best_epoch"], model._data["stopped"]) == (0, "")
+    with pytest.raises(DataError, match="no validation interaction"):
+        tm.create(name).fit(split.train, (["nobody"], ["nothing"]))
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_an_output_that_cannot_be_written_costs_no_training(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    model = tm.create(name)
+    with pytest.raises(OutputError):
+        model.fit(planted(), out=tmp_path / "file")
+    assert "not trained" in repr(model)
+
+
+# --- popularity ---------------------------------------------------------------------------------
+
+
+def test_popularity_ranks_as_counting_does() -> None:
+    split = tm.split_random(planted(), seed=0)
+    train, test = split.train, split.test
+    model = tm.Popularity().fit(train)
+    ranks = model.held_out_ranks(Csr.of(test), Csr.of(train))
+    assert (ranks == NaivePopularity(train).held_out_ranks(Csr.of(test), Csr.of(train))).all()
+    assert (table(model) == dense(train).sum(axis=0)).all()
+    with pytest.raises(ParameterError, match="unknown setting 'dim'; popularity has no settings"):
+        tm.Popularity(dim=3)
+
+
+# --- neighbours ---------------------------------------------------------------------------------
+
+
+def test_itemknn_is_a_sum_over_dense_similarities() -> None:
+    data = planted(n_users=90, n_items=70)
+    model = tm.ItemKNN(neighbours=9, shrink=2, power=0.6).fit(data)
+    liked = dense(data)
+    expected = liked @ nearest_twin(liked, 9, 0.6, 2.0).astype(np.float64)
+    assert table(model) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"neighbours": 0}, "neighbours must be in 1..10000, got 0; 50-500 suits"),
+        ({"shrink": -1}, "shrink must be in 0..1000000, got -1"),
+        ({"power": 1.1}, "power must be in 0..1, got 1.1"),
+        ({"preset": "released"}, "this model has no presets, got 'released'"),
+    ],
+)
+def test_itemknn_settings(settings: dict, told: str) -> None:
+    with pytest.raises(ParameterError, match=told.replace(".", r"\.")):
+        tm.ItemKNN(**settings)
+
+
+def test_neighbours_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """A kernel would read and write outside its arrays."""
+    model = tm.ItemKNN().fit(planted())
+    model.save(tmp_path / "good")
+    good = artifact.load(tmp_path / "good")
+    near = good.tensors["near_items"]
+    for name, wrong in (
+        ("near_items", near + np.int32(10**6)),
+        ("near_items", -near),
+        ("near_indptr", good.tensors["near_indptr"] + 1),
+    ):
+        artifact.save(tmp_path / "bad", "model", good.meta, good.tensors | {name: wrong})
+        with pytest.raises(ArtifactError, match="near_indptr and near_items do not fit the ids"):
+            tm.load(tmp_path / "bad")
+
+
+# --- EASE ---------------------------------------------------------------------------------------
+
+
+def ease_twin(liked: np.ndarray, reg: float) -> np.ndarray:
+    inverse = np.linalg.inv(liked.T @ liked + reg * np.eye(liked.shape[1]))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+@pytest.mark.parametrize("tile", [7, 70, spd_inverse.TILE])
+@pytest.mark.parametrize("reg", [0.5, 20.0])
+def test_ease_is_its_formula(reg: float, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spd_inverse, "TILE", tile)
+    data = planted(n_users=90, n_items=70)
+    model = tm.EASE(reg=reg).fit(data)
+    expected = ease_twin(dense(data), reg)
+    assert model.weights.dtype == np.float32
+    assert model.weights == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert (np.diag(model.weights) == 0).all()
+    assert table(model) == pytest.approx(dense(data) @ expected, rel=1e-4, abs=1e-5)
+
+
+def test_ease_minimises_the_ridge_objective() -> None:
+    """Steck 2019, equation (1): no other B with a diagonal of zeros has a lower value."""
+    data, reg = planted(), 5.0
+    liked = dense(data)
+    found = tm.EASE(reg=reg).fit(data).weights.astype(np.float64)
+
+    def objective(weights: np.ndarray) -> float:
+        return ((liked - liked @ weights) ** 2).sum() + reg * (weights**2).sum()
+
+    gradient = 2 * (liked.T @ (liked @ found - liked) + reg * found)
+    np.fill_diagonal(gradient, 0)
+    assert np.abs(gradient).max() < 1e-4
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        step = rng.normal(size=found.shape) * 0.01
+        np.fill_diagonal(step, 0)
+        assert objective(found + step) > objective(found)
+
+
+def test_ease_names_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ease, "MAX_ITEMS", 39)
+    model = tm.EASE()
+    with pytest.raises(DataError, match=r"at most 39 items and the training data has 40: .*memory"):
+        model.fit(planted(), out=tmp_path / "model")
+    assert "not trained" in repr(model)
+    assert not (tmp_path / "model").exists()
+
+
+def test_ease_with_many_tiles_does_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spd_inverse, "TILE", 64)
+    data = tm.synthetic.planted(400, 500, seed=1).interactions
+    one, two, three = (learned(tm.EASE().fit(data, threads=threads)) for threads in (1, 2, 3))
+    assert one == two == three
+
+
+@pytest.mark.parametrize("name", FROM_HISTORY)
+@pytest.mark.parametrize("data", ["ml_100k", "amazon_instant_video_5core"])
+def test_histories_tell_more_than_popularity(real_data: Path, data: str, name: str) -> None:
+    rated = tm.datasets.load(data, min_rating=4 if data == "ml_100k" else None)
+    split = tm.split_per_user(rated) if data == "ml_100k" else tm.split_random(rated)
+    quality, popular = (
+        tm.evaluate(tm.create(one).fit(split.train), split, part="valid")["ndcg@10"]
+        for one in (name, "popularity")
+    )
+    assert quality > 1.5 * popular
+
+
+# --- iALS ---------------------------------------------------------------------------------------
+
+
+def ials_loss(model: tm.IALS, liked: np.ndarray) -> float:
+    """Hu, Koren and Volinsky 2008, equation (3), with a constant confidence."""
+    users, items = (one.astype(np.float64) for one in (model.user_factors, model.item_factors))
+    weight = np.where(liked > 0, model.config.alpha, 1.0)
+    ridge = (users**2).sum() + (items**2).sum()
+    return (weight * (liked - users @ items.T) ** 2).sum() + model.config.reg * ridge
+
+
+def test_ials_lowers_its_loss() -> None:
+    pytest.importorskip("implicit")
+    data = planted(n_users=90, n_items=70)
+    liked = dense(data)
+    losses = [
+        ials_loss(tm.IALS(dim=8, reg=0.5, alpha=5, iterations=n).fit(data), liked)
+        for n in (1, 2, 5, 50)
+    ]
+    assert losses == sorted(losses, reverse=True)
+    model = tm.IALS(dim=8, reg=0.5, alpha=5, iterations=50).fit(data)
+    weight, ridge = np.where(liked > 0, 5.0, 1.0), 0.5 * np.eye(8)
+    items = model.item_factors.astype(np.float64)
+    exact = [
+        np.linalg.solve(items.T @ (w[:, None] * items) + ridge, items.T @ (w * y))
+        for w, y in zip(weight, liked, strict=True)
+    ]
+    assert model.user_factors == pytest.approx(np.array(exact), abs=0.02)
+
+
+def test_ials_does_not_depend_on_threads() -> None:
+    pytest.importorskip("implicit")
+    data = tm.synthetic.planted(400, 500, seed=1).interactions
+    settings = {"dim": 40, "iterations": 4}
+    one, *others = (
+        learned(tm.IALS(**settings).fit(data, threads=threads)) for threads in (1, 2, 3, None)
+    )
+    assert all(other == one for other in others)
+    assert learned(tm.IALS(**settings, seed=-1).fit(data)) != one
+
+
+def test_ials_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only training needs the library; a saved model is used without."""
+    pytest.importorskip("implicit")
+    tm.IALS(dim=4).fit(planted(), out=tmp_path / "model")
+    for name in [name for name in sys.modules if name.split(".")[0] == "implicit"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "implicit", None)
+    model = tm.create("ials")
+    with pytest.raises(MissingExtra, match=r"pip install 'trimetric\[peers\]'"):
+        model.fit(planted(), out=tmp_path / "other")
+    assert "not trained" in repr(model)
+    assert not (tmp_path / "other").exists()
+    assert tm.load(tmp_path / "model").recommend(planted().user_ids.values[:3]).height == 30
+
+
+def test_ials_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("implicit")
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.recommender_base import ModelFitError
+
+    def fail(self: object, *_: object, **__: object) -> None:
+        raise ModelFitError
+
+    monkeypatch.setattr(AlternatingLeastSquares, "fit", fail)
+    model = tm.IALS()
+    with pytest.raises(Diverged, match=r"NaN with reg 100.0 and alpha 30.0; a larger reg"):
+        model.fit(planted())
+    assert "not trained" in repr(model)

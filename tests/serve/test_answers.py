@@ -1,0 +1,515 @@
+"""What is served is what the model says, to the last digit, and nothing sent breaks it."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import httpx
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from serving import trained
+
+import trimetric as tm
+from trimetric.errors import DataError, ParameterError
+from trimetric.models.recommender import Recommender
+from trimetric.serve import schemas, snapshot
+from trimetric.serve.app import application
+from trimetric.serve.items import read
+from trimetric.serve.metrics import Histogram
+from trimetric.serve.routing import ROUTES
+from trimetric.serve.run import made
+from trimetric.serve.settings import Limits, Settings, limits_of
+from trimetric.serve.site import Site
+
+KINDS = ("sml", "ease", "bpr", "popularity")
+TITLES = pl.DataFrame(
+    {
+        "id": [str(i) for i in range(-5, 30)] + ["no such item"],
+        "title": [None, *(f"Film {i}" for i in range(-4, 31))],
+        "picture": ["https://pictures.example/1.png", *[None] * 35],
+        "year": [1990 + i for i in range(36)],
+    }
+)
+
+
+class Client:
+    """Asks an application in this process."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.app = site, application(site)
+
+    def ask(self, *requests: Any, **more: Any) -> list[httpx.Response]:
+        """Send requests at the same time, each a path or (path, body)."""
+
+        async def one(client: httpx.AsyncClient, request: Any) -> httpx.Response:
+            if isinstance(request, str):
+                return await client.get(request, **more)
+            return await client.post(request[0], content=json.dumps(request[1]), **more)
+
+        async def all_of_them() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                return await asyncio.gather(*(one(client, request) for request in requests))
+
+        return asyncio.run(all_of_them())
+
+    def get(self, path: str, body: Any = None, status: int = 200, **more: Any) -> Any:
+        """Send one request that is answered so; return its JSON."""
+        [found] = self.ask(path if body is None else (path, body), **more)
+        assert found.status_code == status, (path, body, found.text)
+        return found.json()
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    for kind in KINDS:
+        trained(kind).save(folder / kind)
+    tm.SML(dim=4, epochs=1, seed=0).fit(texts()).save(folder / "texts")
+    TITLES.write_csv(folder / "items.csv")
+    return folder
+
+
+def texts() -> tm.Interactions:
+    """Return interactions whose ids are hard to carry through HTTP."""
+    odd = ["a/b", "ä ö", "", "x\0y", "a&b=c", "+", "%41", "7", "🎬", '"', "\\", "user" * 50]
+    rng = random.Random(0)
+    pairs = [(user, item) for user in odd for item in rng.sample(odd, 5)]
+    return tm.Interactions.from_arrays(*map(list, zip(*pairs, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def client(room: Path) -> Iterator[Client]:
+    folders = tuple(room / kind for kind in (*KINDS, "texts"))
+    site = made(Settings(folders, items=room / "items.csv"))
+    yield Client(site)
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def models(room: Path) -> dict[str, Recommender]:
+    return {kind: tm.load(room / kind) for kind in (*KINDS, "texts")}
+
+
+def plain(frame: pl.DataFrame, id_name: str = "item") -> list[tuple]:
+    return list(frame.select(id_name, "rank", "score").iter_rows())
+
+
+def shown(rows: list[dict], id_name: str = "item") -> list[tuple]:
+    return [(row[id_name], row["rank"], row["score"]) for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("exclude", [True, False])
+def test_each_user_gets_what_the_model_recommends(
+    client: Client, models: dict[str, Recommender], kind: str, exclude: bool
+) -> None:
+    model, flag = models[kind], str(exclude).lower()
+    users = model.user_ids.values.to_list()
+    lengths = [1 + n % 45 for n in range(len(users))]
+    paths = [
+        f"/v1/recommend?user={user}&k={k}&exclude_seen={flag}&model={kind}"
+        for user, k in zip(users, lengths, strict=True)
+    ]
+    for reply, user, k in zip(client.ask(*paths), users, lengths, strict=True):
+        found = reply.json()
+        assert found["user"] == user
+        assert found["model"] == kind
+        expected = model.recommend([user], k, exclude_seen=exclude)
+        assert shown(found["recommendations"]) == plain(expected)
+    body = {"users": users, "k": 7, "exclude_seen": exclude, "model": kind}
+    many = client.get("/v1/recommend", body)["results"]
+    assert [one["user"] for one in many] == users
+    listed = [row for one in many for row in shown(one["recommendations"])]
+    assert listed == plain(model.recommend(users, 7, exclude_seen=exclude))
+    assert sum(client.site.metrics.batches.counts[2:]) > 0  # they were ranked together
+
+
+def test_slow_models_rank_in_a_thread(
+    room: Path, models: dict[str, Recommender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "QUICK_SECONDS", 0.0)
+    site = made(Settings((room / "sml", room / "bpr")))
+    paths = [f"/v1/recommend?user={n % 55}&model={KINDS[2 * (n % 2)]}&k=5" for n in range(200)]
+    for n, reply in enumerate(Client(site).ask(*paths)):
+        expected = models[KINDS[2 * (n % 2)]].recommend([n % 55], 5)
+        assert shown(reply.json()["recommendations"]) == plain(expected)
+    site.close()
+
+
+def test_ids_of_all_kinds_pass(client: Client, models: dict[str, Recommender]) -> None:
+    model = models["texts"]
+    for user in model.user_ids.values:
+        for escape in (quote, quote_plus):
+            found = client.get(f"/v1/recommend?user={escape(user, safe='')}&model=texts")
+            assert found["user"] == user
+            assert shown(found["recommendations"]) == plain(model.recommend([user]))
+        found = client.get("/v1/user?model=texts&user=" + quote(user, safe=""))
+        assert {one["item"] for one in found["history"]} == {
+            item
+            for owner, item in texts().to_frame().select("user", "item").rows()
+            if owner == user
+        }
+    found = client.get("/v1/recommend", {"users": ["7"], "model": "texts"})
+    assert found["results"][0]["user"] == "7"
+    client.get("/v1/recommend", {"users": [7], "model": "texts"}, status=404)  # 7 is not "7"
+
+
+def test_whole_numbers_may_be_typed_as_text(client: Client, models: dict[str, Recommender]) -> None:
+    found = client.get("/v1/recommend", {"users": ["7", 7], "k": 2})["results"]
+    assert found[0] == found[1]
+    assert found[0]["user"] == 7
+    for odd in ("07", " 7", "7.0", "+7", "٧"):
+        client.get("/v1/recommend", {"users": [odd]}, status=404)
+
+
+def test_unknown_users_by_choice(client: Client, models: dict[str, Recommender]) -> None:
+    users = [1, "x", 999, 2, 1]
+    refused = client.get("/v1/recommend", {"users": users}, status=404)
+    assert refused["unknown"] == ["x", 999]
+    body = {"users": users, "k": 3, "on_unknown": "popular"}
+    found = client.get("/v1/recommend", body)["results"]
+    assert [one["user"] for one in found] == users
+    expected = plain(models["sml"].recommend([999], 3, on_unknown="popular"))
+    assert shown(found[1]["recommendations"]) == shown(found[2]["recommendations"]) == expected
+    assert found[0] == found[4]
+    found = client.get("/v1/recommend", {**body, "on_unknown": "skip"})["results"]
+    assert [one["user"] for one in found] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_allowed_and_denied_items(
+    client: Client, models: dict[str, Recommender], kind: str
+) -> None:
+    model = models[kind]
+    for allow, deny in (([3, 1, 2, "4"], [999]), (None, [0, 1]), ([0, 1, 2, 3], [1]), ([], None)):
+        body = {"users": [1, 2, 999], "k": 3, "allow": allow, "deny": deny, "model": kind}
+        found = client.get("/v1/recommend", {**body, "on_unknown": "popular"})["results"]
+        ids = None if allow is None else [int(one) for one in allow]
+        for one in found:
+            expected = model.recommend([one["user"]], 3, on_unknown="popular", allow=ids, deny=deny)
+            assert shown(one["recommendations"]) == plain(expected)
+
+
+def test_neighbours_and_newcomers(client: Client, models: dict[str, Recommender]) -> None:
+    model = models["sml"]
+    found = client.get("/v1/similar-items?item=3&k=4")
+    expected = model.similar_items([3], 4).drop("item").rename({"similar": "item"})
+    assert shown(found["similar"]) == plain(expected)
+    found = client.get("/v1/similar-users?user=3&k=4")
+    expected = model.similar_users([3], 4).drop("user").rename({"similar": "user"})
+    assert shown(found["similar"], "user") == plain(expected, "user")
+    allowed = {"allow": [3, 5, 6, 999], "deny": [6]}
+    for more in ({}, {"weights": [1, 2.5]}, {"exclude_given": False}, allowed, {"allow": []}):
+        found = client.get("/v1/recommend-for", {"items": [3, "4"], "k": 5, **more})
+        expected = model.recommend_for([3, 4], 5, **more)
+        assert shown(found["recommendations"]) == plain(expected)
+    for path in (
+        "/v1/similar-items?item=3",
+        "/v1/similar-users?user=3",
+        "/v1/explain?user=1&item=3",
+    ):
+        assert "ease" in client.get(f"{path}&model=ease", status=422)["error"]
+    assert "ease" in client.get("/v1/recommend-for", {"items": [3], "model": "ease"}, 422)["error"]
+
+
+def test_explanations(client: Client, models: dict[str, Recommender]) -> None:
+    model = models["sml"]
+    item = model.recommend([1], 1)["item"][0]
+    found = client.get(f"/v1/explain?user=1&item={item}")
+    expected = json.loads(msgspec.json.encode(model.explain(1, item).to_dict()))
+    assert found["model"] == "sml"
+    for name in expected.keys() - {"model", "sentence"}:
+        assert found[name] == expected[name], name
+    assert "“Film" in found["sentence"]
+    last = model.recommend([1], 40)["item"][-1]
+    found = client.get(f"/v1/explain?user=1&item={last}&k=3")
+    assert "not in the top 3 for user 1" in found["sentence"]
+    asked = {"items": [1, 2], "item": item, "k": 3}
+    assert client.get("/v1/explain-for", asked)["k"] == 3
+    found = client.get("/v1/explain-for", {"items": [1, 2], "item": item})
+    assert found["reasons"] == json.loads(
+        msgspec.json.encode(model.explain_for([1, 2], item).to_dict()["reasons"])
+    )
+
+
+def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> None:
+    model: Any = models["sml"]
+    found = client.get("/v1/user?user=7&limit=3")
+    liked = model.seen.items[slice(*model.seen.indptr[12:14])]
+    assert found["activity"] == len(liked)
+    assert len(found["history"]) == 3
+    scores = [one["score"] for one in client.get("/v1/user?user=7")["history"]]
+    assert scores == sorted(model.score([(7, int(item)) for item in liked - 5]).tolist())
+    assert found["margin"] == model.user_margins[12].item()
+    popularity = np.bincount(model.seen.items, minlength=40)
+    found = client.get("/v1/item?item=2")
+    assert found["popularity"] == popularity[7]
+    assert found["title"] == "Film 2"
+    assert found["rank"] == 1 + (popularity > popularity[7]).sum()
+    found = client.get("/v1/items?search=FILM%201&limit=3&offset=1")
+    assert found["total"] == 11  # Film 1, 10, ..., 19; and Film −1 is none of them
+    assert len(found["items"]) == 3
+    assert [one["title"].startswith("Film 1") for one in found["items"]] == [True] * 3
+    found = client.get("/v1/users?limit=1000")
+    assert [one["activity"] for one in found["users"]] == sorted(model.seen.counts)[::-1]
+    assert client.get("/v1/users?search=nobody")["users"] == []
+    found = client.get("/v1/margins")
+    assert found["items"]["margin"] == model.item_margins[popularity > 0].tolist()
+    client.get("/v1/margins?model=ease", status=422)
+    found = client.get("/v1/training")
+    assert found["history"] == model.history
+    assert found["settings"] == model.get_params()
+    found = client.get("/v1/summary")
+    assert found["pairs"] == len(model.seen.items)
+    assert sum(found["per_user"]["counts"]) == found["users"]
+    assert found["per_item"]["maximum"] == popularity.max()
+    cards = client.get("/v1/models")["models"]
+    assert [card["name"] for card in cards] == [*KINDS, "texts"]
+    assert cards[0]["capabilities"] == sorted(model.capabilities)
+
+
+def test_the_map(client: Client, models: dict[str, Recommender]) -> None:
+    ends = time.monotonic() + 120
+    while (found := client.get("/v1/map"))["status"] == "computing":
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert sorted(found["items"]["ids"]) == models["sml"].item_ids.values.to_list()
+    assert len(found["users"]["x"]) == len(found["users"]["activity"]) == 60
+    client.get("/v1/map?model=ease", status=422)
+
+
+def test_metrics_tell_what_was_done(client: Client) -> None:
+    client.get("/v1/item?item=nothing", status=404)
+    [reply] = client.ask("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = reply.text.splitlines()
+    assert any('route="/v1/item",status="404"' in line for line in lines)
+    assert any(line.startswith('trimetric_model_info{name="ease"') for line in lines)
+    samples = [line for line in lines if not line.startswith("#")]
+    assert len({line.rpartition(" ")[0] for line in samples}) == len(samples)
+
+
+def test_a_histogram_counts_upper_bounds_in() -> None:
+    found = Histogram((1, 2))
+    for value in (0.5, 1, 1.5, 2, 9):
+        found.add(value)
+    assert found.lines("x", 'a="b"') == [
+        'x_bucket{a="b",le="1"} 2', 'x_bucket{a="b",le="2"} 4', 'x_bucket{a="b",le="+Inf"} 5',
+        'x_sum{a="b"} 14', 'x_count{a="b"} 5',
+    ]  # fmt: skip
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+BAD = [
+    ("/v1/recommend", None, 422, "user"),
+    ("/v1/recommend?user=1&k=0", None, 422, "k"),
+    ("/v1/recommend?user=1&k=1001", None, 422, "1000"),
+    ("/v1/recommend?user=1&k=ten", None, 422, "k"),
+    ("/v1/recommend?user=1&k=" + "9" * 5000, None, 422, "k"),
+    ("/v1/recommend?user=1&user=2", None, 422, "twice"),
+    ("/v1/recommend?user=1&kk=2", None, 422, "kk"),
+    ("/v1/recommend?user=1&exclude_seen=maybe", None, 422, "exclude_seen"),
+    ("/v1/recommend?user=%ff", None, 422, "utf-8"),
+    ("/v1/recommend?user=" + "9" * 1025, None, 422, "1024"),
+    ("/v1/recommend?user=" + "9" * 1000, None, 404, "unknown"),
+    ("/v1/recommend?user=9223372036854775808", None, 404, "unknown"),
+    ("/v1/recommend?user=%00", None, 404, "unknown"),
+    ("/v1/recommend?user=", None, 404, "unknown"),
+    ("/v1/recommend?user=1&model=none", None, 404, "'none'"),
+    ("/v1/user?user=../../etc/passwd", None, 404, "unknown"),
+    ("/v1/nothing", None, 404, "openapi"),
+    ("/page/../app.py", None, 404, "openapi"),
+    ("/page/%2e%2e/app.py", None, 404, "openapi"),
+    ("/v1/models", {}, 405, "POST"),
+    ("/v1/recommend", {"users": []}, 422, "users"),
+    ("/v1/recommend", {"users": 1}, 422, "users"),
+    ("/v1/recommend", {"users": [1.5]}, 422, "users"),
+    ("/v1/recommend", {"users": [True]}, 422, "users"),
+    ("/v1/recommend", {"users": [None]}, 422, "users"),
+    ("/v1/recommend", {"users": [[1]]}, 422, "users"),
+    ("/v1/recommend", {"users": [10**30]}, 404, "unknown"),
+    ("/v1/recommend", {"users": [1] * 1001}, 422, "1000"),
+    ("/v1/recommend", {"users": [1] * 1000, "k": 1000}, 422, "100000"),
+    ("/v1/recommend", {"users": [1], "allow": ["film"]}, 422, "'film'"),
+    ("/v1/recommend", {"users": [1], "on_unknown": "guess"}, 422, "guess"),
+    ("/v1/recommend", {"users": [1], "more": 1}, 422, "more"),
+    ("/v1/recommend", [1], 422, "object"),
+    ("/v1/recommend-for", {"items": [1, "1"]}, 422, "twice"),
+    ("/v1/recommend-for", {"items": [1], "weights": [1, 2]}, 422, "weights"),
+    ("/v1/recommend-for", {"items": [1], "weights": [0]}, 422, "weights"),
+    ("/v1/recommend-for", {"items": [1], "weights": [float("nan")]}, 422, "JSON"),
+    ("/v1/explain-for", {"items": [1]}, 422, "item"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "status", "word"), BAD)
+def test_what_cannot_be_used_is_refused(
+    client: Client, path: str, body: Any, status: int, word: str
+) -> None:
+    assert word in client.get(path, body, status)["error"]
+
+
+def test_bodies_that_are_no_json(client: Client) -> None:
+    async def send(content: bytes) -> httpx.Response:
+        transport = httpx.ASGITransport(client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+            return await http.post("/v1/recommend", content=content)
+
+    bad = [b"", b"{", b"\xff", b'{"users":["\xff"]}', b"[" * 100_000, b"null"]
+    bad += [b'{"users":["\\ud800"]}', b'{"users":[1]}x', b'{"users":[1],"users":[2]']
+    for content in bad:
+        assert asyncio.run(send(content)).status_code == 422, content[:20]
+    assert asyncio.run(send(b" " * (2 << 20))).status_code == 413
+
+
+TEXT = st.text(max_size=30)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    tuple(schemas.RecommendQuery.__struct_fields__ + schemas.RecommendBody.__struct_fields__)
+    + tuple(schemas.SearchQuery.__struct_fields__ + schemas.ExplainForBody.__struct_fields__)
+)
+GETS = [route.path for route in ROUTES if route.method == "GET"]
+POSTS = [route.path for route in ROUTES if route.method == "POST"]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(GETS), st.lists(st.tuples(NAMES, TEXT | st.integers().map(str)), max_size=4))
+def test_no_query_is_a_fault(client: Client, path: str, query: list[tuple[str, str]]) -> None:
+    asked = "&".join(f"{name}={quote(value, safe='', errors='replace')}" for name, value in query)
+    [found] = client.ask(f"{path}?{asked}")
+    assert found.status_code in (200, 404, 422)
+    found.raise_for_status() if found.status_code == 200 else found.json()["error"]
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(POSTS), st.dictionaries(NAMES, VALUE, max_size=5) | VALUE)
+def test_no_body_is_a_fault(client: Client, path: str, body: Any) -> None:
+    [found] = client.ask((path, body))
+    assert found.status_code in (200, 404, 422)
+
+
+# --- who may ask, and what a browser is told ----------------------------------------------------
+
+
+def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
+    site = made(Settings((room / "sml",), api_key="secret"))
+    asked = Client(site)
+    for path in ("/health", "/ready", "/"):
+        assert asked.ask(path)[0].status_code == 200
+    for path in ("/v1/models", "/v1/recommend?user=1", "/metrics", "/openapi.json"):
+        assert asked.ask(path)[0].status_code == 401
+        for wrong in ({"x-api-key": "secre"}, {"authorization": "Basic secret"}, {"x-api-key": ""}):
+            assert asked.ask(path, headers=wrong)[0].status_code == 401
+        for right in ({"x-api-key": "secret"}, {"authorization": "Bearer secret"}):
+            assert asked.ask(path, headers=right)[0].status_code == 200
+    described = asked.get("/openapi.json", headers={"x-api-key": "secret"})
+    assert "401" in described["paths"]["/v1/models"]["get"]["responses"]
+    site.close()
+
+
+def test_headers_keep_a_browser_safe(client: Client) -> None:
+    for path in ("/", "/v1/models", "/nothing", "/v1/user?user=none"):
+        [found] = client.ask(path)
+        assert found.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in found.headers["content-security-policy"]
+        assert "default-src 'none'" in found.headers["content-security-policy"]
+        assert found.headers["referrer-policy"] == "no-referrer"
+        assert "access-control-allow-origin" not in found.headers
+    assert "img-src 'self' data: https:;" in client.ask("/")[0].headers["content-security-policy"]
+
+
+def test_other_machines_need_a_key_or_a_word(room: Path) -> None:
+    with pytest.raises(ParameterError, match=r"--api-key.*--open"):
+        Settings((room / "sml",), host="0.0.0.0")
+    for more in ({"api_key": "x"}, {"open": True}):
+        assert Settings((room / "sml",), host="0.0.0.0", **more)
+    with pytest.raises(ParameterError, match="two models are named 'sml'"):
+        made(Settings((room / "sml", room / ".." / room.name / "sml")))
+
+
+def test_limits_are_read_and_checked() -> None:
+    assert limits_of(["connections=5", "head_seconds=.5"]) == Limits(
+        connections=5, head_seconds=0.5
+    )
+    for text, word in (("x=1", "unknown limit"), ("connections=1.5", "whole"),
+                       ("head_seconds=soon", "a number"), ("body_bytes=0", "above 0"),
+                       ("head_seconds=nan", "above 0")):  # fmt: skip
+        with pytest.raises(ParameterError, match=word):
+            limits_of([text])
+
+
+# --- the items table ----------------------------------------------------------------------------
+
+
+def test_items_are_shown_with_their_columns(client: Client) -> None:
+    found = client.get("/v1/item?item=-5")
+    assert (found["picture"], found["year"]) == ("https://pictures.example/1.png", "1990")
+    assert "title" not in found  # it has none
+    assert "title" not in client.get("/v1/item?item=34")  # nor a row
+    for row in client.get("/v1/recommend?user=1&k=40")["recommendations"]:
+        assert row.get("title") == (f"Film {row['item']}" if -5 < row["item"] < 30 else None)
+
+
+@pytest.mark.parametrize(
+    ("frame", "word"),
+    [
+        ({"title": ["a"]}, "no column item or id"),
+        ({"item": [1, 1]}, "item 1 is there twice"),
+        ({"item": [1, None]}, "row 2 has no id"),
+        ({"item": [1.5]}, "whole numbers or text"),
+        ({"item": [float("nan")]}, "row 1 has no id"),
+        ({"item": [1], "score": [2]}, "'score'"),
+        ({"item": [1], "version": ["x"]}, "'version'"),
+        ({"item": [1], "title": [["a"]]}, "'title' holds lists"),
+        ({"item": [1], "picture": ["http://x/y.png"]}, "https"),
+        ({"item": [1], "picture": ["javascript:alert(1)"]}, "https"),
+    ],
+)
+def test_tables_that_cannot_be_used(frame: dict, word: str, tmp_path: Path) -> None:
+    pl.DataFrame(frame).write_parquet(tmp_path / "items.parquet")
+    with pytest.raises(DataError, match=word):
+        read(tmp_path / "items.parquet")
+
+
+def test_a_table_of_other_types(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item_id": [1.0, 2.0], "title": [1984, None], "tags": [["a"], None]})
+    frame = frame.with_columns(out=pl.Series(["2020-01-02", None]).str.to_date())
+    frame.write_parquet(tmp_path / "items.parquet")
+    table = read(tmp_path / "items.parquet")
+    assert table.of(1) == {"title": "1984", "tags": ["a"], "out": "2020-01-02"}
+    assert table.of("2") == {}
+    assert table.of(3) == {}
+
+
+def test_columns_that_no_answer_can_show_are_left_out(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item": ["a"], "year": [1984], "taken": [1]}).with_columns(
+        pl.col("item").cast(pl.Categorical),
+        pl.Series("size", [[1.0, 2.0]], dtype=pl.Array(pl.Float32, 2)),
+        pl.Series("bytes", [b"\xff"]),
+        pl.Series("record", [{"a": 1}]),
+        pl.Series("points", [[[1, 2]]]),
+        pl.col("taken").cast(pl.Duration),
+    )
+    frame.write_parquet(tmp_path / "items.parquet")
+    assert read(tmp_path / "items.parquet").of("a") == {"year": 1984, "size": ["1.0", "2.0"]}
+
+
+def test_every_answer_has_a_schema() -> None:
+    for route in ROUTES:
+        assert route.answer is not None or route.media == "text/plain"
+        assert issubclass(route.query or schemas.Query, schemas.Query)

@@ -1,0 +1,96 @@
+"""What the documentation says runs as it stands, and what it names is there."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from command import done, environment
+from pages import EXAMPLES, PAGES, ROOT, blocks, run, text
+from typer.main import get_command
+
+import trimetric as tm
+from trimetric.cli.app import app
+
+README = text("README.md")
+needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+
+
+@needs_curl
+@pytest.mark.parametrize("page", [page for page in EXAMPLES if page != "docs/tutorial.md"])
+def test_examples_run(page: str, tmp_path: Path) -> None:
+    names = run(page, tmp_path, environment())
+    if page == "README.md":
+        assert isinstance(names["model"], tm.SML)
+        assert tm.evaluate(names["model"], names["split"])["ndcg@10"] > 0.2
+        assert len(pl.read_parquet(tmp_path / "recommendations.parquet")) == 2000 * 10
+
+
+@needs_curl
+def test_the_tutorial_runs(tmp_path: Path, real_data: Path) -> None:
+    names = run("docs/tutorial.md", tmp_path, environment(TRIMETRIC_DATA=str(real_data)))
+    floor = tm.evaluate(names["popular"], names["split"])["ndcg@10"]
+    assert names["result"]["ndcg@10"] > 1.5 * floor
+
+
+def test_commands_in_sentences_run(tmp_path: Path) -> None:
+    whole = tm.synthetic.planted().interactions.to_frame()
+    whole.with_columns(rating=pl.lit(5)).write_csv(tmp_path / "likes.csv")
+    inline = re.findall(r"`trimetric (fit [^`]*)`", README)
+    assert inline
+    for args in inline:
+        done(*shlex.split(args), "--set", "epochs=2", cwd=tmp_path)
+
+
+def named_commands() -> list[tuple[str, str]]:
+    code = {page: "\n".join(block for _, block in blocks(page)) for page in PAGES}
+    found = [
+        (page, " ".join(command.split()))
+        for page in PAGES
+        for command in re.findall(r"`(trimetric [^`]*)`", text(page))
+        + re.findall(r"^trimetric .*$", code[page], re.MULTILINE)
+    ]
+    assert len(found) > 20
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), named_commands())
+def test_named_commands_and_options_are_there(page: str, command: str) -> None:
+    group: Any = get_command(app)
+    words = shlex.split(command, comments=True)[1:]
+    while words and hasattr(group, "commands"):
+        name = words.pop(0)
+        if name.isupper():  # stands for any command
+            return
+        if not name.startswith("-"):
+            assert name in group.commands, f"{page} names {command!r}"
+            group = group.commands[name]
+    known = {option for parameter in group.params for option in parameter.opts} | {"--help"}
+    for word in words:
+        if word.startswith("-") and not re.fullmatch(r"-[\d.]+|-", word):
+            assert word.split("=")[0] in known, f"{page} names {command!r}"
+
+
+def test_targets_links_and_extras_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
+    for page in PAGES:
+        words = text(page)
+        for target in re.findall(r"`make ([a-z]+)|^    make ([a-z]+)", words, re.MULTILINE):
+            assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), (page, target)
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", words):
+            if "://" not in link:
+                assert ((ROOT / page).parent / link).exists(), (page, link)
+        named = re.findall(r"'?(?:\.|trimetric)\[([a-z,]+)\]", words)
+        for extra in {one for group in named for one in group.split(",")}:
+            assert re.search(rf"^{extra} = \[", project, re.MULTILINE), (page, extra)
+
+
+def test_every_page_is_listed() -> None:
+    index = text("docs/README.md")
+    for page in (*Path(ROOT / "docs").glob("*.md"), *Path(ROOT / "docs/howto").glob("*.md")):
+        name = str(page.relative_to(ROOT / "docs"))
+        assert name == "README.md" or f"({name})" in index, name
