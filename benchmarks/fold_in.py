@@ -16,6 +16,7 @@ import time
 import numpy as np
 
 import record
+from record import on_threads
 
 SETS = {"ml_1m": {"min_rating": 4}, "citeulike_a": {}}
 SHARE = 0.1
@@ -36,16 +37,16 @@ def measured(split, seed):
     users = np.flatnonzero(np.diff(theirs.indptr))
     indptr = np.concatenate([[0], np.diff(theirs.indptr)[users].cumsum()])
     pull = indptr, theirs.items, np.ones(len(theirs), dtype=np.float32)
-    part._placed_rows(pull, threads=1)  # compiles
-    together = record.timed(lambda: part._placed_rows(pull, threads=1))
-    placed = part._placed_rows(pull, threads=1)
+    on_threads(1, lambda: part._placed_rows(pull))  # compiles
+    together = record.timed(lambda: on_threads(1, lambda: part._placed_rows(pull)))
+    placed = on_threads(1, lambda: part._placed_rows(pull))
     histories = [
         theirs.item_ids.decode(theirs.items[theirs.indptr[u] : theirs.indptr[u + 1]]).to_list()
         for u in users
     ]
     began = time.perf_counter()
     for history in histories:
-        part.fold_in(history, threads=1)
+        part.fold_in(history)
     alone = time.perf_counter() - began
 
     part._points[users, : placed.shape[1]] = placed

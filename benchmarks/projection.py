@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 import record
+from record import on_threads
 
 MIN_RATING = {"ml_1m": 4, "ml_100k": 4}
 
@@ -52,9 +53,9 @@ def main():
 
     rules = {"min_rating": MIN_RATING[options.data]} if options.data in MIN_RATING else {}
     model = tm.SML(seed=0).fit(tm.datasets.load(options.data, **rules))
-    project(model, threads=1)  # compiles
+    on_threads(1, lambda: project(model))  # compiles
     began = time.perf_counter()
-    ours = project(model, threads=1)
+    ours = on_threads(1, lambda: project(model))
     seconds = time.perf_counter() - began
     space = model.items[ours.items], model.users[ours.users]
     ways = {"ours": ours.quality | {"seconds": round(seconds, 2)}}

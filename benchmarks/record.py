@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 TRIAL = 200  # mini-batches by which the ways of training are compared
 RESULTS = Path(__file__).parent / "results"
@@ -149,3 +150,11 @@ def write(name: str, figures: dict) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"recorded in {path.relative_to(Path(__file__).parents[1])}")
+
+
+def on_threads(count: int | None, ask: Callable[[], Any]) -> Any:
+    """Return what `ask` returns on `count` threads."""
+    import trimetric as tm
+
+    with tm.threads(count):
+        return ask()

@@ -23,6 +23,7 @@ from itertools import pairwise
 import numpy as np
 
 import record
+from record import on_threads
 
 K = 10
 DEGREE, CONSTRUCTION = 16, 100  # M and efConstruction of the graphs
@@ -114,11 +115,11 @@ def ours(points, queries, inner, threads) -> Search:
 
     from trimetric.space.index import Index
 
-    index = Index(points, "approximate", threads=threads)
+    index = on_threads(threads, lambda: Index(points, "approximate"))
 
     def search(effort):
         index._cells.probes = min(effort, index._cells.faiss_index.nlist)
-        return index.nearest(queries, K, threads=threads)[0]
+        return on_threads(threads, lambda: index.nearest(queries, K))[0]
 
     search.bits = lambda: faiss.serialize_index(index._cells.faiss_index).tobytes()
     return search
@@ -161,7 +162,7 @@ def exact(points, queries, inner, threads, rounds) -> tuple[np.ndarray, dict[str
     runs = {"faiss": lambda: flat.search(queries, K)[1]}
     if not inner:
         index = Index(points)
-        runs["trimetric"] = lambda: index.nearest(queries, K, threads=threads)[0]
+        runs["trimetric"] = lambda: on_threads(threads, lambda: index.nearest(queries, K))[0]
     rows = runs["faiss" if inner else "trimetric"]()
     seconds = record.in_turn({name: record.timed(run) for name, run in runs.items()}, rounds)
     return rows, {

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import record
+from record import on_threads
 from train import DIM, LARGE, RULES, Ours, large, matrix, tiny
 from train import compare as beside_bpr
 
@@ -84,7 +85,7 @@ def quality(options):
         return {}
     data = tm.datasets.load("ml_1m", min_rating=4)
     split = tm.split_random(data, test=0.1, valid=0.1, seed=0)
-    measure = validator(split.valid, split.train, "ndcg@10", threads=options.threads)
+    measure = on_threads(options.threads, lambda: validator(split.valid, split.train, "ndcg@10"))
     ease = measure(tm.create("ease").fit(split.train))
     target = SHARE_OF_EASE * ease
     print(f"  EASE {ease:.4f}; to reach: {target:.4f}")
@@ -183,7 +184,9 @@ def evaluation(options):
         split = tm.split_random(data, test=0.2, valid=0, seed=0)
         model = tm.SML(epochs=3, temperature=0.2).fit(split.train, threads=options.threads)
         runs = {
-            "trimetric": lambda m=model, s=split: tm.evaluate(m, s, threads=options.threads),
+            "trimetric": lambda m=model, s=split: on_threads(
+                options.threads, lambda: tm.evaluate(m, s)
+            ),
             "implicit": implicits(model, split, options.threads),
             "NumPy": plain_numpy(model, split),
         }

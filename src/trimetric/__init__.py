@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         split_temporal,
         synthetic,
     )
+    from trimetric.engine.threads import threads
     from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
@@ -64,6 +65,7 @@ _HOMES = {
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
+    "threads": "engine.threads",
 }
 
 __all__ = [
@@ -97,6 +99,7 @@ __all__ = [
     "split_random",
     "split_temporal",
     "synthetic",
+    "threads",
 ]
 
 

@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trimetric.engine.compile import thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 from trimetric.errors import CheckpointMismatch, Diverged, Interrupted
 from trimetric.progress import Silent
 from trimetric.storage import artifact
@@ -117,7 +116,6 @@ def train(
     *,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
-    threads: int | None = None,
     progress: Any = None,
 ) -> Run:
     """Train to the plan's end, or to where validation stops improving.
@@ -144,7 +142,7 @@ def train(
     if checkpoints and resume:
         run, best = _load(learner, checkpoints)
     progress = progress or Silent()
-    with Team(thread_count(threads)) as team, _stop_signal() as stop, progress:
+    with Team(thread_count()) as team, _stop_signal() as stop, progress:
         progress.start(plan, run, learner)
         saved = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threads_helper import on_threads
 
 from trimetric.engine.foldin import FIRST_STEP, STEPS, fold_in
 
@@ -60,14 +61,14 @@ def test_positions_equal_the_twin(n, dim, temperature, sphere):
     indptr, items = rows(lists)
     weights = rng.uniform(0.5, 2, len(items)).astype(np.float32)
     pull, table = (indptr, items, weights), points.astype(np.float32)
-    got = fold_in(pull, table, temperature, 0.9, sphere, threads=1)
+    got = on_threads(1, lambda: fold_in(pull, table, temperature, 0.9, sphere))
     assert got.shape == (4, dim)
     for i in range(4):
         span = slice(indptr[i], indptr[i + 1])
         x = placed(points, items[span], weights[span].astype(float), temperature, 0.9, sphere)
         assert np.allclose(got[i], x, atol=0.01)
     for threads in (2, 3):
-        same = fold_in(pull, table, temperature, 0.9, sphere, threads=threads)
+        same = on_threads(threads, lambda: fold_in(pull, table, temperature, 0.9, sphere))
         assert (same == got).all()
 
 
@@ -77,15 +78,17 @@ def test_company_and_the_table_change_no_bit():
     lists = [rng.choice(700, size, replace=False) for size in (3, 1, 40, 7, 2, 9, 5, 4, 600, 11, 0)]
     indptr, items = rows(lists)
     weights = rng.uniform(0.5, 2, len(items)).astype(np.float32)
-    together = fold_in((indptr, items, weights), points, 0.05, 0.9, threads=1)
+    together = on_threads(1, lambda: fold_in((indptr, items, weights), points, 0.05, 0.9))
     for i in range(len(lists)):
         span = slice(indptr[i], indptr[i + 1])
         alone = np.array([0, len(lists[i])]), items[span], weights[span]
-        [x] = fold_in(alone, points, 0.05, 0.9, threads=1)
+        [x] = fold_in(alone, points, 0.05, 0.9)
         assert (x == together[i]).all()
     wide = np.concatenate([points, points], axis=1)[:, :32]
     assert not wide.flags.c_contiguous
-    assert (fold_in((indptr, items, weights), wide, 0.05, 0.9, threads=2) == together).all()
+    assert (
+        on_threads(2, lambda: fold_in((indptr, items, weights), wide, 0.05, 0.9)) == together
+    ).all()
     assert not together[-1].any()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from threads_helper import on_threads
 
 from trimetric.data.csr import Csr
 from trimetric.engine import scores
@@ -37,7 +38,7 @@ def order(row, hidden):
     return [i for i in np.lexsort((np.arange(len(row)), -row)).tolist() if not hidden[i]]
 
 
-def in_blocks(function, table, at_once, *arguments):
+def in_blocks(function, table, at_once, threads, *arguments):
     """Call a function with a table that is asked for at most `at_once` scores, or one user's."""
 
     def asked(rows):
@@ -46,7 +47,7 @@ def in_blocks(function, table, at_once, *arguments):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "CELLS_AT_ONCE", at_once)
-        return function(asked, *arguments)
+        return on_threads(threads, lambda: function(asked, *arguments))
 
 
 @given(
@@ -65,7 +66,7 @@ def test_lists_are_brute_force(made, k, threads, share, at_once):
     users = rng.integers(0, max(n_users, 1), n_users + 2 * (n_users > 0)).astype(np.int32)
     excluded, hidden = lists(rng, len(users), n_items, share)
     items, found = in_blocks(
-        scores.top_scores, table, at_once, users, n_items, k, excluded, threads
+        scores.top_scores, table, at_once, threads, users, n_items, k, excluded
     )
     assert items.shape == found.shape == (len(users), min(k, n_items))
     assert (items.dtype, found.dtype) == (np.int32, np.float32)
@@ -86,7 +87,7 @@ def test_ranks_are_brute_force(made, threads, at_once):
     held, _ = lists(rng, *table.shape, 0.3)
     held = held.keep(~excluded.contains(held))
     ranks = in_blocks(
-        scores.ranks_by_score, table, at_once, table.shape[1], held, excluded, threads
+        scores.ranks_by_score, table, at_once, threads, table.shape[1], held, excluded
     )
     expected = [
         order(table[user], hidden[user]).index(item) + 1

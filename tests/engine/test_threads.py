@@ -4,10 +4,11 @@ import threading
 
 import numpy as np
 import pytest
+from threads_helper import on_threads
 
-from trimetric.engine import compile, threads
-from trimetric.engine.compile import INTERPRETED, kernel, thread_count
-from trimetric.engine.threads import Pace, Team
+from trimetric.engine import threads
+from trimetric.engine.compile import INTERPRETED, kernel
+from trimetric.engine.threads import Pace, Team, thread_count
 from trimetric.errors import ParameterError
 
 compiled = pytest.mark.compiled  # interpreted kernels run on one thread
@@ -111,9 +112,38 @@ def test_teams_beside_each_other():
 
 
 def test_thread_count():
-    assert thread_count(1) == 1
-    assert thread_count() >= 1
-    for bad in (0, -1, compile.MAX_THREADS + 1):
-        with pytest.raises(ParameterError, match=rf"threads must be in 1\.\.256, got {bad}"):
-            thread_count(bad)
-    assert thread_count(7) == (1 if INTERPRETED else 7)
+    assert on_threads(1, thread_count) == 1
+    assert on_threads(None, thread_count) == thread_count() >= 1
+    for bad in (0, -1, threads.MAX_THREADS + 1, 1.5, True, "2"):
+        with pytest.raises(ParameterError, match=r"threads must be a whole number in 1\.\."):
+            on_threads(bad, thread_count)
+    seven = 1 if INTERPRETED else 7
+    assert on_threads(7, thread_count) == seven
+    assert on_threads(7, lambda: on_threads(1, thread_count)) == 1
+    assert on_threads(7, lambda: [on_threads(1, thread_count), thread_count()][1]) == seven
+
+
+def test_the_environment_limits_threads(monkeypatch):
+    monkeypatch.setenv("TRIMETRIC_THREADS", "3")
+    assert thread_count() == (1 if INTERPRETED else 3)
+    assert on_threads(2, thread_count) == (1 if INTERPRETED else 2)
+    for bad in ("0", "257", "two", "1.5"):
+        monkeypatch.setenv("TRIMETRIC_THREADS", bad)
+        with pytest.raises(ParameterError, match=f"TRIMETRIC_THREADS must be .* got '?{bad}"):
+            thread_count()
+
+
+def test_threads_are_a_context_of_each_thread():
+    seen = []
+    with threads.threads(1):
+        other = threading.Thread(target=lambda: seen.append(thread_count()))
+        other.start()
+        other.join()
+        assert thread_count() == 1
+    assert seen == [thread_count()]
+    worker = threading.Thread(
+        target=lambda: seen.append((threads.limit_this_thread(1), thread_count())[1])
+    )
+    worker.start()
+    worker.join()
+    assert seen[1] == 1

@@ -5,6 +5,7 @@ import pytest
 import reference
 from hypothesis import given
 from hypothesis import strategies as st
+from threads_helper import on_threads
 
 from trimetric.engine import topk
 from trimetric.engine.compile import INTERPRETED
@@ -29,14 +30,14 @@ def csr(lists):
 def assert_exact(queries, points, k, excluded, threads=1):
     """Compare both functions with brute force; every item that is not excluded is held out."""
     queries, points = (np.asarray(table, dtype=np.float32) for table in (queries, points))
-    items, distances = top_k(queries, points, k, csr(excluded), threads)
+    items, distances = on_threads(threads, lambda: top_k(queries, points, k, csr(excluded)))
     expected, exact = reference.top_k(queries, points, k, excluded)
     assert (items.dtype, distances.dtype) == (np.int32, np.float32)
     assert items.shape == distances.shape == (len(queries), min(k, len(points)))
     assert (items == expected).all()
     assert np.array_equal(distances, exact, equal_nan=True)
     held = [sorted(set(range(len(points))) - set(hidden)) for hidden in excluded]
-    ranks = held_out_ranks(queries, points, csr(held), csr(excluded), threads)
+    ranks = on_threads(threads, lambda: held_out_ranks(queries, points, csr(held), csr(excluded)))
     assert ranks.dtype == np.int32
     assert (ranks == reference.held_out_ranks(queries, points, held, excluded)).all()
 
@@ -108,7 +109,7 @@ def test_the_nearest_of_given_points_in_any_order(kind, k):
     given = rng.permuted(np.tile(np.arange(40, dtype=np.int32), (4, 1)), axis=1)
     given[rng.random(given.shape) < 0.4] = -1
     left_out = [sorted(set(range(40)) - set(row)) for row in given.tolist()]
-    items, distances = nearest_of(queries, prepared(points), given, k, threads=2)
+    items, distances = on_threads(2, lambda: nearest_of(queries, prepared(points), given, k))
     expected, exact = reference.top_k(queries, points, k, left_out)
     assert items.shape == distances.shape == (4, k)
     wide = expected.shape[1]
@@ -138,10 +139,10 @@ def test_no_points_and_no_queries():
     some = np.ones((2, 3), dtype=np.float32)
     none = np.ones((0, 3), dtype=np.float32)
     for queries, points in ((some, none), (none, some), (none, none)):
-        items, distances = top_k(queries, points, 4, threads=1)
+        items, distances = top_k(queries, points, 4)
         assert items.shape == distances.shape == (len(queries), min(4, len(points)))
         empty = csr([[]] * len(queries))
-        assert len(held_out_ranks(queries, points, empty, empty, threads=1)) == 0
+        assert len(held_out_ranks(queries, points, empty, empty)) == 0
 
 
 def test_a_point_upon_its_query_comes_first():

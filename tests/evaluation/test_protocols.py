@@ -30,7 +30,7 @@ class DenseRanker:
         self.seen = Csr.of(train)
         self.scores = scores.astype(np.float32)
 
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         return np.array(
             [self.rank(u, i, excluded) for u, i in zip(held.users, held.items, strict=True)],
             dtype=np.int32,

@@ -11,6 +11,7 @@ import pytest
 from command import document, done, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -85,8 +86,8 @@ def test_it_knows_all_that_happened(old: Any) -> None:
 
 
 def test_the_same_bits_for_any_threads_and_other_ones_the_next_day(old: Any) -> None:
-    first = learned(old().partial_fit(DAY, threads=1))
-    assert first == learned(old().partial_fit(DAY, threads=2)) != learned(old())
+    first = learned(on_threads(1, lambda: old().partial_fit(DAY)))
+    assert first == learned(on_threads(2, lambda: old().partial_fit(DAY))) != learned(old())
     half = tm.Interactions.from_frame(DAY.to_frame().select("user", "item")[::2])
     twice = old().partial_fit(half).partial_fit(DAY)
     assert len(twice._data["updates"]) == 2

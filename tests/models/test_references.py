@@ -9,6 +9,7 @@ from contract import learned, planted
 from hypothesis import given
 from hypothesis import strategies as st
 from popularity import Popularity as NaivePopularity
+from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -112,7 +113,8 @@ def test_one_item_has_no_neighbours() -> None:
 def test_neighbours_do_not_depend_on_threads() -> None:
     lists = csr(likes(300, 200, 0.2))
     one, *others = (
-        nearest_items(lists, 200, 7, Similarity(0.7, 2.0), threads) for threads in (1, 2, 3, 201)
+        on_threads(n, lambda: nearest_items(lists, 200, 7, Similarity(0.7, 2.0)))
+        for n in (1, 2, 3, 201)
     )
     for other in others:
         assert (other.lists.items == one.lists.items).all()
@@ -137,7 +139,8 @@ def test_the_inverse_does_not_depend_on_threads() -> None:
     bits = []
     for threads in (1, 2, 3):
         tiles = tiled(matrix)
-        spd_inverse.invert(tiles, threads)
+        with tm.threads(threads):
+            spd_inverse.invert(tiles)
         bits.append(whole(tiles, 1300).tobytes())
     assert bits[0] == bits[1] == bits[2]
 

@@ -9,6 +9,7 @@ import pytest
 from command import document, done, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
@@ -125,7 +126,9 @@ def test_only_the_nearest_are_examined(model: tm.SML) -> None:
     assert few.counterfactual.examined == 2 < all_of_them.counterfactual.liked
     assert [one.rank_without for one in few.reasons[2:]] == [None] * 3
     assert few.reasons[:2] == all_of_them.reasons[:2]
-    assert model.explain(user, item, threads=1) == model.explain(user, item, threads=2)
+    assert on_threads(1, lambda: model.explain(user, item)) == on_threads(
+        2, lambda: model.explain(user, item)
+    )
 
 
 def test_a_newcomer(model: tm.SML) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from threads_helper import on_threads
 
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import INTERPRETED
@@ -114,12 +115,12 @@ def test_the_table_of_distances_is_that_of_numpy():
 def test_recall_of_the_approximate_index_and_its_bits():
     points, queries = made(np.random.default_rng(1), 20_000, 16, 300)
     exact = Index(points).nearest(queries)[0]
-    index = Index(points, "approximate", threads=1)
-    found, distances = index.nearest(queries, threads=1)
+    index = on_threads(1, lambda: Index(points, "approximate"))
+    found, distances = on_threads(1, lambda: index.nearest(queries))
     share = recall(found, exact)
     assert 0.8 < share <= 1
     for threads in (2, 3):
-        again = Index(points, "approximate", threads=threads).nearest(queries, threads=threads)
+        again = on_threads(threads, lambda: Index(points, "approximate").nearest(queries))
         assert (again[0] == found).all()
         assert (again[1] == distances).all()
     one = Index(points, "approximate", probes=1).nearest(queries)[0]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.errors import Unsupported
@@ -42,9 +43,9 @@ def test_keeps_more_than_two_principal_components(model):
 def test_same_bits_for_any_threads(model, limits, monkeypatch):
     monkeypatch.setattr(projection, "LAID_OUT", limits[0])
     monkeypatch.setattr(projection, "MAX_SHOWN", limits[1])
-    one = project(model, threads=1)
+    one = on_threads(1, lambda: project(model))
     for threads in (2, 3):
-        other = project(model, threads=threads)
+        other = on_threads(threads, lambda: project(model))
         assert other.quality == one.quality
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one[:4], other[:4], strict=True))
 

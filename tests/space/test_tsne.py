@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+from threads_helper import on_threads
 
 from trimetric.engine.topk import top_k
 from trimetric.space import tsne
@@ -89,11 +90,11 @@ def test_principal_plane_is_that_of_a_decomposition():
 def test_same_bits_for_any_threads(n):
     points, nearest = some_points(5, n)
     start = principal_plane(points)
-    one = lay_out(nearest, start, threads=1)
+    one = on_threads(1, lambda: lay_out(nearest, start))
     assert one.shape == (n, 2)
     assert np.isfinite(one).all()
     for threads in (2, 5):
-        assert lay_out(nearest, start, threads=threads).tobytes() == one.tobytes()
+        assert on_threads(threads, lambda: lay_out(nearest, start)).tobytes() == one.tobytes()
 
 
 @pytest.mark.compiled

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -172,7 +173,7 @@ class Contract:
         pairs = np.indices((data.n_users, data.n_items)).reshape(2, -1)
         everything = Csr.from_pairs(*pairs, data.n_users)
         held = everything.keep(~model.seen.contains(everything))
-        ranks = model.held_out_ranks(held, model.seen, threads=1)
+        ranks = on_threads(1, lambda: model.held_out_ranks(held, model.seen))
         found = lists(model.recommend(data.user_ids.values, k=data.n_items))
         for row, user in enumerate(data.user_ids.values):
             mine = slice(held.indptr[row], held.indptr[row + 1])
@@ -209,7 +210,7 @@ class Contract:
         self, model: Recommender, data: tm.Interactions, threads: int
     ) -> None:
         users = data.user_ids.values
-        assert model.recommend(users, threads=threads).equals(model.recommend(users))
+        assert on_threads(threads, lambda: model.recommend(users)).equals(model.recommend(users))
 
     @pytest.mark.parametrize("side", ["item", "user"])
     def test_similar(self, model: Recommender, data: tm.Interactions, side: str) -> None:
@@ -240,7 +241,7 @@ class Contract:
         users, items = data.user_ids.values, data.item_ids.values
         before, ready = model.recommend(users), model.prepared()
         for _ in range(2):
-            assert ready.recommend(users, threads=2).equals(before)
+            assert on_threads(2, lambda: ready.recommend(users)).equals(before)
             if "similar users" in model.capabilities:
                 assert ready.similar_users(users).equals(model.similar_users(users))
             if "similar items" in model.capabilities:

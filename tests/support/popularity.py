@@ -14,7 +14,7 @@ class Popularity:
         counts = np.bincount(train.items, minlength=train.n_items)
         self.place = np.argsort(np.argsort(-counts, kind="stable"))
 
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         hidden = np.zeros((held.n_users, len(self.place)), dtype=bool)
         hidden[excluded.users, excluded.items] = True
         before = self.place[None] < self.place[held.items][:, None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Json, Threads
+from trimetric.cli.options import Json
 from trimetric.cli.output import emit, emit_json, note, rows_table, show
 from trimetric.errors import OutputError
 
@@ -24,7 +24,6 @@ METRICS = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")
 
 def demo(
     out: Annotated[str, Option("--out", help="The folder to save the model to.")] = "demo-model",
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Train, evaluate and recommend, all in one.
@@ -42,11 +41,11 @@ def demo(
         f"split by user: {sizes['train']:,} to train on, {sizes['valid']:,} to decide when to stop,"
         f" {sizes['test']:,} to test"
     )
-    model = tm.SML(seed=0).fit(split.train, split.valid, threads=threads, progress=True)
+    model = tm.SML(seed=0).fit(split.train, split.valid, progress=True)
     saved = _save(model, out)
     results = {
-        "SML": tm.evaluate(model, split, threads=threads),
-        "popularity": tm.evaluate(tm.Popularity().fit(split.train), split, threads=threads),
+        "SML": tm.evaluate(model, split),
+        "popularity": tm.evaluate(tm.Popularity().fit(split.train), split),
     }
     user = _someone(split)
     answer = _recommended(model, split, user, data.name)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Json, Model, Threads
+from trimetric.cli.options import Columns, Json, Model
 from trimetric.cli.output import emit_json, show
 from trimetric.cli.reading import held_out
 from trimetric.errors import ParameterError
@@ -32,7 +32,6 @@ def evaluate(
         ),
     ] = "full",
     at: Annotated[str | None, Option("--at", help="Cutoffs, as 5,10,20.")] = None,
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Rank held-out interactions and say how high they stand.
@@ -51,7 +50,7 @@ def evaluate(
     data: Any = held_out(test, columns, "test")
     if valid is not None:
         data = _split(trained, data, held_out(valid, columns, "valid"))
-    result = measure(trained, data, chosen, threads=threads)
+    result = measure(trained, data, chosen)
     if json:
         emit_json({"folder": model, **result.to_dict()})
     else:

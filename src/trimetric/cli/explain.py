@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Json, Model, Threads
+from trimetric.cli.options import Json, Model
 from trimetric.cli.output import emit, emit_json, plain, rows_table, show
 from trimetric.errors import ParameterError
 
@@ -28,7 +28,6 @@ def explain(
     examine: Annotated[
         int, Option(help="How many of them to take away, one at a time, to see what follows.")
     ] = 100,
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Say why an item is where it is for a user: what is near, which hinges pull, what holds it.
@@ -45,12 +44,10 @@ def explain(
     [asked] = trained.item_ids.parse([item])
     if user is not None:
         [whom] = trained.user_ids.parse([user])
-        why = trained.explain(whom, asked, k=k, reasons=reasons, examine=examine, threads=threads)
+        why = trained.explain(whom, asked, k=k, reasons=reasons, examine=examine)
     else:
         theirs = trained.item_ids.parse(liked or [])
-        why = trained.explain_for(
-            theirs, asked, k=k, reasons=reasons, examine=examine, threads=threads
-        )
+        why = trained.explain_for(theirs, asked, k=k, reasons=reasons, examine=examine)
     if json:
         document = why.to_dict() | {"sentence": why.sentence(called)}
         named = {one: called[one] for one in why.items if one in called}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Json, Model, Threads
+from trimetric.cli.options import Json, Model
 from trimetric.cli.output import emit, emit_json
 
 
@@ -15,7 +15,6 @@ def export(
     approximate: Annotated[
         bool, Option("--approximate", help="With --to faiss: an index that looks into cells.")
     ] = False,
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Write the space for a server that needs no trimetric.
@@ -25,7 +24,7 @@ def export(
     """
     from trimetric.models import load
 
-    about = load(model).export(to, out, approximate=approximate, threads=threads)
+    about = load(model).export(to, out, approximate=approximate)
     if json:
         emit_json({"folder": model, "out": out, **about})
         return

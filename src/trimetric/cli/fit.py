@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Data, Json, Quiet, Threads
+from trimetric.cli.options import Columns, Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, note
 from trimetric.cli.reading import describe, held_out, read, shipped, tell
 from trimetric.errors import ArtifactError, DataError, ParameterError
@@ -60,7 +60,6 @@ def fit(
         bool, Option("--resume", help="Go on from the checkpoint in the --out folder.")
     ] = False,
     checkpoint_every: Annotated[float, Option(hidden=True)] = 30.0,
-    threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -88,9 +87,7 @@ def fit(
     done = _finished(untrained, parts, Path(out)) if resume else None
     if done:
         say(f"{out} holds this model, finished; nothing to resume")
-    trained = done or _trained(
-        untrained, parts, Path(out), resume, checkpoint_every, threads, quiet
-    )
+    trained = done or _trained(untrained, parts, Path(out), resume, checkpoint_every, quiet)
     if parts.own:
         _mark_seen(trained, parts, out)
     if json:
@@ -160,7 +157,6 @@ def _trained(
     out: Path,
     resume: bool,
     checkpoint_every: float,
-    threads: int | None,
     quiet: bool,
 ) -> "Recommender":
     return model.fit(
@@ -169,7 +165,6 @@ def _trained(
         out=out,
         resume=resume,
         checkpoint_seconds=checkpoint_every,
-        threads=threads,
         progress=not quiet,
     )
 

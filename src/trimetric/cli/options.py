@@ -47,8 +47,11 @@ class Columns:
         }
 
 
-def grouped(command: Callable) -> Callable:
-    """Show Typer each field of a dataclass parameter as an option of its own."""
+def grouped(command: Callable, threaded: bool = False) -> Callable:
+    """Show Typer each field of a dataclass parameter as an option of its own.
+
+    A `threaded` command has the option --threads, and runs on so many.
+    """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []
@@ -60,10 +63,21 @@ def grouped(command: Callable) -> Callable:
                 parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
             )
 
+    if threaded:
+        only = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter("threads", only, default=None, annotation=Threads))
+
     def ungrouped(**given: Any) -> None:
         for name, kind in groups.items():
             given[name] = kind(**{item.name: given.pop(item.name) for item in fields(kind)})
-        command(**given)
+        count = given.pop("threads", None) if threaded else None
+        if count is None:
+            command(**given)
+            return
+        from trimetric.engine.threads import threads
+
+        with threads(count):
+            command(**given)
 
     ungrouped.__name__, ungrouped.__doc__ = command.__name__, command.__doc__
     ungrouped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
-from trimetric.cli.options import Json, Model, Quiet, Threads
+from trimetric.cli.options import Json, Model, Quiet
 from trimetric.cli.output import emit, emit_json, note, rows_table, show
 from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
@@ -83,7 +83,6 @@ def recommend(
     on_unknown: Annotated[
         str, Option(help="Unknown users: error, popular (items), or skip.")
     ] = "error",
-    threads: Threads = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -110,7 +109,7 @@ def recommend(
     if item is not None:
         given = trained.item_ids.parse(item)
         shown = not include_seen
-        found = trained.recommend_for(given, k, exclude_given=shown, threads=threads, **how)
+        found = trained.recommend_for(given, k, exclude_given=shown, **how)
         if out is None:
             _answer(trained, model, "recommendations", found, json)
         else:
@@ -123,7 +122,7 @@ def recommend(
     which: dict[str, Any] = {"exclude_seen": not include_seen, "on_unknown": on_unknown}
 
     def answer(first: int, stop: int) -> "pl.DataFrame":
-        return trained.recommend(asked[first:stop], k, threads=threads, **which, **how)
+        return trained.recommend(asked[first:stop], k, **which, **how)
 
     if out is None:
         _answer(trained, model, "recommendations", answer(0, len(asked)), json)
@@ -143,14 +142,13 @@ def similar_items(
     model: Model,
     item: Annotated[list[str], Option("--item", help="An item's id; repeat for more.")],
     k: K = 10,
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Find the items nearest to an item."""
     from trimetric.models import load
 
     trained = load(model)
-    found = trained.similar_items(trained.item_ids.parse(item), k, threads=threads)
+    found = trained.similar_items(trained.item_ids.parse(item), k)
     _answer(trained, model, "similar", found, json)
 
 
@@ -158,14 +156,13 @@ def similar_users(
     model: Model,
     user: Annotated[list[str], Option("--user", help="A user's id; repeat for more.")],
     k: K = 10,
-    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Find the users nearest to a user."""
     from trimetric.models import load
 
     trained = load(model)
-    found = trained.similar_users(trained.user_ids.parse(user), k, threads=threads)
+    found = trained.similar_users(trained.user_ids.parse(user), k)
     _answer(trained, model, "similar", found, json)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Json, Model, Quiet, Threads
+from trimetric.cli.options import Columns, Json, Model, Quiet
 from trimetric.cli.output import emit, emit_json, note
 from trimetric.cli.reading import describe, read, shipped, tell
 from trimetric.errors import DataError
@@ -25,7 +25,6 @@ def update(
         float | None,
         Option(help="Learning rate to begin with; a quarter of the model's by default."),
     ] = None,
-    threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -43,7 +42,7 @@ def update(
     if data is None:
         raise DataError(f"{whole.name}: its split has no train part; nothing can be learned")
     had = len(trained.user_ids), len(trained.item_ids), len(trained.seen.items)
-    trained.partial_fit(data, epochs=epochs, lr=lr, threads=threads, progress=not quiet)
+    trained.partial_fit(data, epochs=epochs, lr=lr, progress=not quiet)
     trained.save(out)
     has = len(trained.user_ids), len(trained.item_ids), len(trained.seen.items)
     users, items, pairs = (after - before for before, after in zip(had, has, strict=True))

@@ -1,17 +1,12 @@
-"""The one place that decides how kernels are compiled and how many threads run them."""
+"""The one place that decides how kernels are compiled."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from numba import config, njit
 
-from trimetric.errors import ParameterError
-
 INTERPRETED = bool(config.DISABLE_JIT)
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, on one thread."""
-
-MAX_THREADS = 256
 
 # Kernels allocate nothing. Without Numba's run time they cannot (compiling one that does fails),
 # and take no atomic reference counts on the arrays they are given, which cost half of the speed.
@@ -33,16 +28,3 @@ def kernel(function: Callable) -> Any:
 def inline(function: Callable) -> Any:
     """Compile a function that only kernels call, into its callers."""
     return njit(forceinline=True, **_OPTIONS)(function)
-
-
-def thread_count(threads: int | None = None) -> int:
-    """Return how many threads to run: `threads`, or the processors this process may use."""
-    if threads is None:
-        threads = (
-            len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count() or 1
-        )
-    elif not 1 <= threads <= MAX_THREADS:
-        raise ParameterError(f"threads must be in 1..{MAX_THREADS}, got {threads}")
-    return 1 if INTERPRETED else threads

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimetric.engine.compile import inline, kernel, thread_count
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
 from trimetric.engine.optimizers import projection
 from trimetric.engine.rows import (
@@ -31,7 +31,7 @@ from trimetric.engine.rows import (
     squared_norm,
     table,
 )
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 
 STEPS = 10
 FIRST_STEP = 0.3  # of the radius
@@ -73,7 +73,6 @@ def fold_in(
     temperature: float,
     radius: float,
     sphere: bool = False,
-    threads: int | None = None,
 ) -> np.ndarray:
     """Return the positions of newcomers.
 
@@ -87,15 +86,13 @@ def fold_in(
         τ, above 0.
     radius, sphere : float, bool
         Of the ball.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
     float32 (m, d)
         A newcomer whom nothing draws is at the origin.
     """
-    m, (n, d), threads = len(pull[0]) - 1, points.shape, thread_count(threads)
+    m, (n, d), threads = len(pull[0]) - 1, points.shape, thread_count()
     space, out = as_table(points), table(m, d)
     shape = threads, SIDE_BY_SIDE
     room = _Room(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.engine.compile import inline, kernel, thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.threads import Team, thread_count
 from trimetric.engine.topk import _hide
 
 CELLS_AT_ONCE = 1 << 20  # scores a thread holds at a time
@@ -25,7 +25,6 @@ def top_scores(
     n_items: int,
     k: int,
     excluded: Csr,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best items of each user.
 
@@ -37,8 +36,6 @@ def top_scores(
     n_items, k : int
     excluded : Csr
         Items that may not be returned, by position in `users`.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -55,13 +52,11 @@ def top_scores(
         _best(table(users[low:high]), low, excluded, items, scores)
 
     if k:
-        _in_blocks(block, len(users), n_items, threads)
+        _in_blocks(block, len(users), n_items)
     return items, scores
 
 
-def ranks_by_score(
-    table: Table, n_items: int, held: Csr, excluded: Csr, threads: int | None = None
-) -> np.ndarray:
+def ranks_by_score(table: Table, n_items: int, held: Csr, excluded: Csr) -> np.ndarray:
     """Return the rank, from 1, of each held-out item among the items not excluded.
 
     Returns
@@ -76,16 +71,14 @@ def ranks_by_score(
         users = asked[low:high]
         _count(table(users), users, held, excluded, ranks)
 
-    _in_blocks(block, len(asked), n_items, threads)
+    _in_blocks(block, len(asked), n_items)
     return ranks
 
 
-def _in_blocks(
-    block: Callable[[int, int], None], rows: int, n_items: int, threads: int | None
-) -> None:
+def _in_blocks(block: Callable[[int, int], None], rows: int, n_items: int) -> None:
     size = max(1, CELLS_AT_ONCE // max(n_items, 1))
     starts = list(range(0, rows, size))
-    with Team(min(thread_count(threads), max(len(starts), 1))) as team:
+    with Team(min(thread_count(), max(len(starts), 1))) as team:
 
         def work(me: int) -> None:
             for start in starts[me :: team.threads]:

@@ -1,15 +1,18 @@
-"""Threads that walk through one compiled loop in step.
+"""How many threads run, and threads that walk through one compiled loop in step.
 
 Each thread runs the same kernel; `meet` holds it until all have arrived. A kernel call thus spans
 many mini-batches, and a step of a few hundred nanoseconds replaces a fork and join. The count of
 arrivals only grows, so nothing has to be reset.
 """
 
+import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,78 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from trimetric.engine.compile import INTERPRETED, inline
+from trimetric.errors import ParameterError
 
 SPINS = 500
 WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
+MAX_THREADS = 256
+VARIABLE = "TRIMETRIC_THREADS"
+_limit: ContextVar[int | None] = ContextVar("threads", default=None)
 _yield_processor = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Run everything in the body on at most `count` threads; results do not depend on it.
+
+    Contexts nest, and each thread has its own. Without one, the environment variable
+    TRIMETRIC_THREADS counts, and without that the processors that the process may use.
+
+    Parameters
+    ----------
+    count : int or None
+        1..256; None changes nothing.
+
+    Raises
+    ------
+    ParameterError
+        The count is out of range.
+    """
+    if count is None:
+        yield
+        return
+    token = _limit.set(_checked("threads", count))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def limit_this_thread(count: int) -> None:
+    """Do as `threads`, for the rest of the life of the calling thread: for workers of a pool."""
+    _limit.set(_checked("threads", count))
+
+
+def thread_count() -> int:
+    """Return how many threads to run: see `threads`. Interpreted kernels run on one.
+
+    Raises
+    ------
+    ParameterError
+        TRIMETRIC_THREADS is no whole number in 1..256.
+    """
+    count = _limit.get()
+    if count is None and (text := os.environ.get(VARIABLE, "").strip()):
+        count = _checked(VARIABLE, int(text) if text.isdecimal() else text)
+    if INTERPRETED:
+        return 1
+    return count or processors()
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _checked(name: str, count: Any) -> int:
+    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= MAX_THREADS:
+        raise ParameterError(f"{name} must be a whole number in 1..{MAX_THREADS}, got {count!r}")
+    return int(count)
 
 
 @intrinsic

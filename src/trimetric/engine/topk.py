@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from trimetric.engine.compile import inline, kernel, thread_count
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.rows import (
     RUN,
     count_above,
@@ -22,7 +22,7 @@ from trimetric.engine.rows import (
     padded_table,
     squared_distance,
 )
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 
 USERS_AT_ONCE = 1024
 ITEMS_AT_ONCE = 4096
@@ -61,7 +61,6 @@ def top_k(
     points: np.ndarray | Prepared,
     k: int,
     excluded: tuple[np.ndarray, np.ndarray] | None = None,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the k nearest points of each query.
 
@@ -73,8 +72,6 @@ def top_k(
         At least 1.
     excluded : (indptr int64 (m + 1), items int32 ascending within a query), optional
         Points that may not be returned.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -85,7 +82,7 @@ def top_k(
     """
     space = points if isinstance(points, Prepared) else prepared(points)
     m, n = len(queries), len(space)
-    k, threads = min(k, n), thread_count(threads)
+    k, threads = min(k, n), thread_count()
     items = np.full((m, k), -1, dtype=np.int32)
     distances = np.full((m, k), np.nan, dtype=np.float32)
     if k == 0:
@@ -113,7 +110,7 @@ def top_k(
 
 
 def nearest_of(
-    queries: np.ndarray, space: Prepared, rows: np.ndarray, k: int, threads: int | None = None
+    queries: np.ndarray, space: Prepared, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the k nearest of the points given for each query.
 
@@ -125,8 +122,6 @@ def nearest_of(
         Distinct within a query; -1 for none.
     k : int
         At least 1.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -138,7 +133,7 @@ def nearest_of(
     items = np.full((len(rows), k), -1, dtype=np.int32)
     distances = np.full((len(rows), k), np.nan, dtype=np.float32)
     tables = padded_table(queries), space.points
-    with Team(thread_count(threads)) as team:
+    with Team(thread_count()) as team:
         _share(team, len(rows), _choose, tables, rows, (items, distances))
     return items, distances
 
@@ -148,7 +143,6 @@ def held_out_ranks(
     points: np.ndarray,
     held: tuple[np.ndarray, np.ndarray],
     excluded: tuple[np.ndarray, np.ndarray],
-    threads: int | None = None,
 ) -> np.ndarray:
     """Return the rank, from 1, of each held-out item among the items not excluded.
 
@@ -157,15 +151,13 @@ def held_out_ranks(
     queries, points : float32 (m, d), (n, d)
     held, excluded : (indptr int64 (m + 1), items int32 ascending within a query)
         An item that is both held out and excluded has no meaningful rank.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
     int32, one for each held-out item
         1 + how many items are nearer, or as near and earlier in item order.
     """
-    m, threads = len(queries), thread_count(threads)
+    m, threads = len(queries), thread_count()
     ranks = np.ones(len(held[1]), dtype=np.int32)
     points = padded_table(points)
     factors, largest = _factors(points, queries.shape[1])

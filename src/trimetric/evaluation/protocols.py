@@ -61,7 +61,7 @@ class EvaluationProtocol(Protocol):
     def notes(self, ranks: Ranks) -> list[str]:
         """Say what a reader of the figures must know; nothing if all is as described."""
 
-    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+    def rank(self, model: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
 
 
@@ -138,9 +138,9 @@ class FullRanking:
         """Nothing to add."""
         return []
 
-    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+    def rank(self, model: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        ranks = model.held_out_ranks(task.held, task.excluded, threads)
+        ranks = model.held_out_ranks(task.held, task.excluded)
         n_candidates = len(model.item_ids) - task.excluded.counts[task.users]
         return Ranks(ranks, _compact_indptr(task), n_candidates)
 
@@ -205,7 +205,7 @@ class SampledCandidates:
         short = int(np.count_nonzero(ranks.n_candidates - ranks.held < self.n))
         return [f"{short:,} users had fewer than {self.n} candidates to draw"] if short else []
 
-    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+    def rank(self, model: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
         draw = CandidateDraw(task.known, len(model.item_ids), self.n, self.seed)
         return rank_among(model, task, draw.n, draw.draw)

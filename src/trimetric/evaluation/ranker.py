@@ -30,7 +30,7 @@ class Ranker(Protocol):
     def seen(self) -> Csr:
         """The interactions it was trained on."""
 
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         """Rank each held-out item among all items but those of `excluded` of that user.
 
         Returns int32[len(held.items)], the best rank being 1. No held-out pair is excluded.

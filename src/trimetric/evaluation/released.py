@@ -96,7 +96,7 @@ class AsReleased:
         """Return the warning, always."""
         return [WARNING]
 
-    def rank(self, model: Ranker, task: Task, threads: int | None = None) -> Ranks:
+    def rank(self, model: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
         untouched = Untouched(task.known, len(model.item_ids))
         n = min(self.n, untouched.n_items)

@@ -24,7 +24,6 @@ def evaluate(
     protocol: EvaluationProtocol | str | None = None,
     *,
     part: Literal["test", "valid"] = "test",
-    threads: int | None = None,
 ) -> Result:
     """Rank the held-out items of each user and measure how high they stand.
 
@@ -40,8 +39,6 @@ def evaluate(
         Which items a held-out item is ranked among; or its name, as "full" or "sampled-499".
     part : "test" or "valid"
         The part of a split to evaluate on.
-    threads : int, optional
-        At most so many threads; the result does not depend on it.
 
     Returns
     -------
@@ -73,7 +70,7 @@ def evaluate(
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, model, counts))
     users = np.flatnonzero(kept.counts).astype(np.int32)
-    ranks = protocol.rank(model, Task(users, kept, excluded, known), threads)
+    ranks = protocol.rank(model, Task(users, kept, excluded, known))
     return Result(
         model=type(model).__name__,
         protocol=protocol,

@@ -17,7 +17,6 @@ def validator(
     metric: str = "ndcg@10",
     *,
     max_users: int | None = None,
-    threads: int | None = None,
 ) -> Callable[[Ranker], float]:
     """Prepare the full ranking of validation items among the items not seen in training.
 
@@ -29,8 +28,6 @@ def validator(
         See `metrics.metric`.
     max_users : int, optional
         Look at no more than so many users with validation items, the same ones each time.
-    threads : int, optional
-        Passed on to the model.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def validator(
     n_seen = seen.counts[users]
 
     def validate(ranker: Ranker) -> float:
-        ranks = ranker.held_out_ranks(held, seen, threads)
+        ranks = ranker.held_out_ranks(held, seen)
         return wanted.mean(metrics.Ranks(ranks, indptr, len(ranker.item_ids) - n_seen))
 
     return validate

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import trimetric
+from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
 from trimetric.models import create
@@ -129,7 +130,8 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
         diverges: "error", and nothing else.
     """
     try:
-        return _done(job, split)
+        with threads(1):
+            return _done(job, split)
     except Interrupted:
         raise
     except TrimetricError as error:
@@ -144,11 +146,11 @@ def _done(job: Job, split: "Split") -> dict[str, Any]:
     _forget_peak()
     began = time.perf_counter()
     if job.leaked:
-        monitor = best.monitor(lambda m: evaluate(m, split, LEAKED, threads=1), "hr@5")
-        model.fit(split.train, pool=leaked_pool(split), monitor=monitor, threads=1, progress=False)
-        best.add(evaluate(model, split, LEAKED, threads=1))
+        monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "hr@5")
+        model.fit(split.train, pool=leaked_pool(split), monitor=monitor, progress=False)
+        best.add(evaluate(model, split, LEAKED))
     else:
-        model.fit(split.train, split.valid, threads=1, progress=False)
+        model.fit(split.train, split.valid, progress=False)
     seconds, memory = time.perf_counter() - began, _peak()
     found: dict[str, Any] = {
         "seconds": round(seconds, 3),
@@ -175,7 +177,7 @@ def _done(job: Job, split: "Split") -> dict[str, Any]:
 
 
 def _measured(model: "Recommender", split: "Split", name: str, part: Any) -> "Result":
-    return evaluate(model, split, protocol(name), part=part, threads=1)
+    return evaluate(model, split, protocol(name), part=part)
 
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:

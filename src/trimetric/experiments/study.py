@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric.engine.compile import thread_count
+from trimetric.engine.threads import thread_count, threads
 from trimetric.errors import Interrupted, WorkerLost
 from trimetric.experiments.jobs import Job, Ledger, execute
 from trimetric.storage.atomic import replacing
@@ -67,7 +67,9 @@ def run(
     """
     began = time.monotonic()
     try:
-        return _driven(plans, splits, folder, thread_count(workers), say)
+        with threads(workers):
+            count = thread_count()
+        return _driven(plans, splits, folder, count, say)
     finally:
         if folder.exists():
             with replacing(folder / _CLOCK) as out:

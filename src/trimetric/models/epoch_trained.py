@@ -13,6 +13,7 @@ import numpy as np
 from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
+from trimetric.engine.threads import threads as limit
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import validator
 from trimetric.models.config import TrainingConfig
@@ -45,7 +46,6 @@ class Trained(Configured):
     def _search(
         self,
         data: tuple[Interactions, Interactions | None] | None,
-        threads: int | None,
         progress: bool | None,
     ) -> dict[str, Any]:
         """Return settings that are left to the data, by name, as JSON values.
@@ -74,6 +74,10 @@ class Trained(Configured):
         progress: bool | None = None,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
+        with limit(threads):
+            return self._fit(train, valid, pool, monitor, out, resume, checkpoint_seconds, progress)
+
+    def _fit(self, train, valid, pool, monitor, out, resume, checkpoint_seconds, progress) -> Self:
         data = Interactions.of(train)
         allowed = _pool(pool, data)
         _check(data, allowed)
@@ -89,7 +93,7 @@ class Trained(Configured):
             found = training.notes(checkpoints) if resume else {}
         if not found:
             judged = None if monitor or allowed is not None else (data, valid)
-            found = self._search(judged, threads, progress)
+            found = self._search(judged, progress)
         trained._data = {**described(data, valid), "found": found}
         learner = trained._learner(data, allowed)
         if checkpoints:
@@ -101,10 +105,9 @@ class Trained(Configured):
         run = training.train(
             learner,
             self._plan(),
-            trained._validation(data, valid, monitor, threads),
+            trained._validation(data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
-            threads=threads,
             progress=chosen(progress),
         )
         trained._adopt(learner)
@@ -137,14 +140,13 @@ class Trained(Configured):
         data: Interactions,
         valid: Interactions | None,
         monitor: Monitor | None,
-        threads: int | None,
     ) -> Callable[[], float] | None:
         if monitor is not None:
             return lambda: monitor(self)
         if valid is None:
             return None
         most = self.config.validate_users or None
-        measure = validator(valid, data, self.config.metric, max_users=most, threads=threads)
+        measure = validator(valid, data, self.config.metric, max_users=most)
         return lambda: measure(self)
 
 

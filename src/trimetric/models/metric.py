@@ -51,38 +51,36 @@ class MetricSpace(Recommender):
         """Return −d² for pairs of rows (int32 (n,)), float32."""
         return -pair_distances(self.users, self.items, users, items)
 
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         """Rank each held-out item of each user among the items that are not excluded."""
-        return held_out_ranks(self.users, self.items, held, excluded, threads)
+        return held_out_ranks(self.users, self.items, held, excluded)
 
     def _nearest_items(
         self,
         users: np.ndarray,
         k: int,
         excluded: Csr,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return self._nearest_to(self.users[users], k, excluded, threads, choice)
+        return self._nearest_to(self.users[users], k, excluded, choice)
 
     def _nearest_to(
         self,
         positions: np.ndarray,
         k: int,
         excluded: Csr,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the item rows nearest to positions (m, dim), and −d²."""
         if choice.approximate:
-            index = self._approximate(threads)
-            found, distances = index.among(positions, k, excluded, choice.rows, threads)
+            index = self._approximate()
+            found, distances = index.among(positions, k, excluded, choice.rows)
         else:
             items = self._laid_out("item")
-            found, distances = nearest(positions, items, k, excluded, choice.rows, threads)
+            found, distances = nearest(positions, items, k, excluded, choice.rows)
         return found, -distances
 
-    def _approximate(self, threads: int | None) -> Index:
+    def _approximate(self) -> Index:
         """Return an approximate index of the items, built where there is none of them as they are.
 
         Positions may be changed in place, by training that goes on; a sample of rows tells.
@@ -91,17 +89,15 @@ class MetricSpace(Recommender):
         sample = items[:: max(1, len(items) // SAMPLED)].tobytes()
         made = self._index
         if made is None or made[:2] != (items.shape, sample):
-            made = self._index = items.shape, sample, Index(items, "approximate", threads=threads)
+            made = self._index = items.shape, sample, Index(items, "approximate")
         return made[2]
 
-    def export(
-        self, to: str, out: str | Path, *, approximate: bool = False, threads: int | None = None
-    ) -> dict[str, Any]:
+    def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
         """Write the space for a server that needs none of our code: see `Recommender.export`."""
         self._require_fit()
         ids = self.item_ids, self.user_ids
         space = Space(self.items, self.users, *ids, self.seen, self.name)
-        return export(space, to, out, approximate=approximate, threads=threads)
+        return export(space, to, out, approximate=approximate)
 
     def prepared(self) -> Self:
         """Return a copy that answers sooner, from tables laid out once: see `Recommender`."""
@@ -115,12 +111,10 @@ class MetricSpace(Recommender):
             return self._tables[kind]
         return self.items if kind == "item" else self.users
 
-    def _neighbours(
-        self, kind: str, rows: np.ndarray, k: int, threads: int | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _neighbours(self, kind: str, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         points = self.items if kind == "item" else self.users
         itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
-        found, distances = top_k(points[rows], self._laid_out(kind), k, itself, threads)
+        found, distances = top_k(points[rows], self._laid_out(kind), k, itself)
         return found, -distances
 
     def _liker(self, user: Any) -> Liker:

@@ -33,7 +33,7 @@ class Newcomers(Points):
         """τ of the softmax over all others."""
         raise NotImplementedError
 
-    def fold_in(self, items: Any, weights: Any = None, *, threads: int | None = None) -> np.ndarray:
+    def fold_in(self, items: Any, weights: Any = None) -> np.ndarray:
         """Return where a new user with these items belongs.
 
         Parameters
@@ -42,8 +42,6 @@ class Newcomers(Points):
             Original ids of at least one item, each once.
         weights : iterable of float, optional
             How much each item counts, above 0; all alike unless given.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -58,14 +56,12 @@ class Newcomers(Points):
             No item, an item twice, or weights that do not fit.
         """
         pull = self._pull("item", self.item_ids, items, weights)
-        return self._placed_rows(pull, threads)[0]
+        return self._placed_rows(pull)[0]
 
-    def fold_in_item(
-        self, users: Any, weights: Any = None, *, threads: int | None = None
-    ) -> np.ndarray:
+    def fold_in_item(self, users: Any, weights: Any = None) -> np.ndarray:
         """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
         pull = self._pull("user", self.user_ids, users, weights)
-        return self._among(self._points[: len(self.user_ids)], pull, threads)[0]
+        return self._among(self._points[: len(self.user_ids)], pull)[0]
 
     def fold_in_item_from(self, items: Any, weights: Any = None) -> np.ndarray:
         """Return where a new item belongs that is like these items, float32 (dim,).
@@ -97,26 +93,25 @@ class Newcomers(Points):
         weights: Any,
         k: int,
         exclude_given: bool,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
-        who = self._newcomer(items, weights, threads)
+        who = self._newcomer(items, weights)
         hidden = who.liked if exclude_given else who.liked[:0]
         excluded = Csr(np.array([0, len(hidden)], dtype=np.int64), hidden)
-        return self._nearest_to(who.position[None, :], k, excluded, threads, choice)
+        return self._nearest_to(who.position[None, :], k, excluded, choice)
 
-    def _newcomer(self, items: Any, weights: Any, threads: int | None) -> Liker:
+    def _newcomer(self, items: Any, weights: Any) -> Liker:
         pull = self._pull("item", self.item_ids, items, weights)
-        return Liker(None, self._placed_rows(pull, threads)[0], *pull[1:])
+        return Liker(None, self._placed_rows(pull)[0], *pull[1:])
 
-    def _placed_rows(self, pull: Pull, threads: int | None) -> np.ndarray:
+    def _placed_rows(self, pull: Pull) -> np.ndarray:
         """Return where new users belong whom rows of items draw, float32 (m, dim)."""
-        return self._among(self._points[len(self.user_ids) :], pull, threads)
+        return self._among(self._points[len(self.user_ids) :], pull)
 
-    def _among(self, points: np.ndarray, pull: Pull, threads: int | None) -> np.ndarray:
+    def _among(self, points: np.ndarray, pull: Pull) -> np.ndarray:
         """Return where newcomers belong whom rows of a table of `points` draw."""
         radius, sphere = self.config.radius, self.config.sphere
-        placed = fold_in(pull, points, self.temperature or USUAL, radius, sphere, threads)
+        placed = fold_in(pull, points, self.temperature or USUAL, radius, sphere)
         return placed[:, : self.config.dim]
 
     def _pull(self, kind: str, vocabulary: Vocabulary, ids: Any, weights: Any) -> Pull:

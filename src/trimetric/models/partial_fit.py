@@ -65,7 +65,6 @@ class Updated(Newcomers, Trained):
         epochs: int = EPOCHS,
         lr: float | None = None,
         replay: float = REPLAY,
-        threads: int | None = None,
         progress: bool | None = None,
     ) -> Self:
         """Take in new interactions, with new users and items; the others give way a little.
@@ -83,8 +82,6 @@ class Updated(Newcomers, Trained):
         replay : float
             How many interactions of other users to go over, for each one of those whom the day
             touches; at least 0.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
         progress : bool, optional
             Show progress on standard error; by default only on a terminal.
 
@@ -124,10 +121,10 @@ class Updated(Newcomers, Trained):
         updated._know(day.data)
         mix = _mix(day, replay, config.seed)
         learner = updated._learner(day.data.take(mix), None)
-        _carry_over(self, updated, learner, day, threads)
+        _carry_over(self, updated, learner, day)
         if epochs:
-            _remember(self, updated, learner, day, mix, threads)
-            _train(learner, epochs, threads, chosen(progress))
+            _remember(self, updated, learner, day, mix)
+            _train(learner, epochs, chosen(progress))
         updated.config = self.config
         updated._adopt(learner)
         told = {
@@ -142,9 +139,9 @@ class Updated(Newcomers, Trained):
         return self
 
 
-def _train(learner: Any, epochs: int, threads: int | None, progress: Any = None) -> None:
+def _train(learner: Any, epochs: int, progress: Any = None) -> None:
     try:
-        training.train(learner, training.Plan(epochs), threads=threads, progress=progress)
+        training.train(learner, training.Plan(epochs), progress=progress)
     except Interrupted:
         raise Interrupted("interrupted; the model is as it was before the new day") from None
 
@@ -194,7 +191,7 @@ def _mix(day: Day, replay: float, seed: int) -> np.ndarray:
     return touched[data.users]
 
 
-def _carry_over(old: Any, updated: Any, learner: Any, day: Day, threads: int | None) -> None:
+def _carry_over(old: Any, updated: Any, learner: Any, day: Day) -> None:
     """Give the learner the old points and margins, and the newcomers their places."""
     points, margins = learner.arrays["points"], learner.arrays["margins"]
     points[day.points], margins[day.points] = old._points, old._margins
@@ -216,7 +213,7 @@ def _carry_over(old: Any, updated: Any, learner: Any, day: Day, threads: int | N
             return
         indptr = np.concatenate([[0], np.cumsum(wanted.counts[rows])]).astype(np.int64)
         pull = indptr, wanted.items, np.ones(len(wanted.items), dtype=np.float32)
-        found = updated._among(others, pull, threads)
+        found = updated._among(others, pull)
         side[rows, : found.shape[1]] = found
         placed[rows] = True
 
@@ -225,9 +222,7 @@ def _carry_over(old: Any, updated: Any, learner: Any, day: Day, threads: int | N
     place(by_user, users, user_placed, items, item_placed)
 
 
-def _remember(
-    old: "Updated", updated: "Updated", learner: Any, day: Day, mix: np.ndarray, threads: int | None
-) -> None:
+def _remember(old: "Updated", updated: "Updated", learner: Any, day: Day, mix: np.ndarray) -> None:
     """Give Adagrad what it would remember of the old points and margins."""
     if updated.config.optimizer == "adam":
         return
@@ -238,7 +233,7 @@ def _remember(
     start = {name: probe.arrays[name].copy() for name in ("second", "memory")}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
-    _train(probe, 1, threads)
+    _train(probe, 1)
     n_users, past = day.data.n_users, len(old.history)
     visits = [np.bincount(data.users, minlength=n_users),
               np.bincount(data.items, minlength=day.data.n_items)]  # fmt: skip

@@ -92,8 +92,6 @@ class Recommender(ABC):
             Go on from the checkpoint in `out`, if there is one.
         checkpoint_seconds : float
             The least time between two checkpoints.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
         progress : bool, optional
             Show progress on standard error; by default only on a terminal.
 
@@ -117,7 +115,6 @@ class Recommender(ABC):
         users: np.ndarray,
         k: int,
         excluded: Csr,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return item rows and their scores, best first.
@@ -130,7 +127,7 @@ class Recommender(ABC):
         """Score pairs of rows, float32, higher is better (minus d² for metric models)."""
 
     @abstractmethod
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         """Rank each held-out item of each user among the items that are not excluded."""
 
     @abstractmethod
@@ -145,9 +142,7 @@ class Recommender(ABC):
     def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
         """Check and take what `_tensors` gave."""
 
-    def _neighbours(
-        self, kind: str, rows: np.ndarray, k: int, threads: int | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _neighbours(self, kind: str, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         raise Unsupported(f"{self.name} has no similar {kind}s; models with a metric space do")
 
     def _nearest_for(
@@ -156,7 +151,6 @@ class Recommender(ABC):
         weights: Any,
         k: int,
         exclude_given: bool,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `_nearest_items` does, for one new user who has these items."""
@@ -169,7 +163,7 @@ class Recommender(ABC):
             " can, such as sml and cml"
         )
 
-    def _newcomer(self, items: Any, weights: Any, threads: int | None) -> "Liker":
+    def _newcomer(self, items: Any, weights: Any) -> "Liker":
         """Return one new user who has these items, as explanations want them."""
         raise self._without_newcomers()
 
@@ -194,7 +188,6 @@ class Recommender(ABC):
         allow: Any = None,
         deny: Any = None,
         approximate: bool = False,
-        threads: int | None = None,
     ) -> "pl.DataFrame":
         """Recommend items to users.
 
@@ -216,8 +209,6 @@ class Recommender(ABC):
             Look into a part of the space only, which is quicker among many items; needs the extra
             `ann`. The first call builds the index. What is left out, allowed and denied, and the
             length of the list stay exact; what is promised says `retrieval.index.Index`.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -258,7 +249,7 @@ class Recommender(ABC):
         known = np.flatnonzero(rows >= 0)
         asked = self.user_ids.decode(rows[known])
         excluded = rows_of(self.seen, rows[known]) if exclude_seen else Csr.empty(len(known))
-        found, scores = self._nearest_items(rows[known], k, excluded, threads, choice)
+        found, scores = self._nearest_items(rows[known], k, excluded, choice)
         scores = self._shown_score(scores)
         if unknown and on_unknown == "popular":
             place = np.argsort(np.concatenate([known, np.flatnonzero(rows < 0)]))
@@ -277,23 +268,19 @@ class Recommender(ABC):
         self._require_fit()
         return copy(self)
 
-    def similar_items(
-        self, items: Any, k: int = 10, *, threads: int | None = None
-    ) -> "pl.DataFrame":
+    def similar_items(self, items: Any, k: int = 10) -> "pl.DataFrame":
         """Return the items nearest to each of `items`: columns item, similar, rank, score (d²).
 
         Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
         """
-        return self._similar("item", items, k, threads)
+        return self._similar("item", items, k)
 
-    def similar_users(
-        self, users: Any, k: int = 10, *, threads: int | None = None
-    ) -> "pl.DataFrame":
+    def similar_users(self, users: Any, k: int = 10) -> "pl.DataFrame":
         """Return the users nearest to each of `users`: columns user, similar, rank, score (d²).
 
         Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
         """
-        return self._similar("user", users, k, threads)
+        return self._similar("user", users, k)
 
     def recommend_for(
         self,
@@ -305,7 +292,6 @@ class Recommender(ABC):
         allow: Any = None,
         deny: Any = None,
         approximate: bool = False,
-        threads: int | None = None,
     ) -> "pl.DataFrame":
         """Recommend to a new user who has these items; the model stays as it is.
 
@@ -321,8 +307,6 @@ class Recommender(ABC):
             Leave out the items given.
         allow, deny, approximate
             See `recommend`.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -340,7 +324,7 @@ class Recommender(ABC):
 
         self._require_fit()
         k, choice = check_k(k), chosen(self.item_ids, allow, deny, approximate)
-        found, scores = self._nearest_for(items, weights, k, exclude_given, threads, choice)
+        found, scores = self._nearest_for(items, weights, k, exclude_given, choice)
         shown = found, self._shown_score(scores)
         return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
 
@@ -352,7 +336,6 @@ class Recommender(ABC):
         k: int = 10,
         reasons: int = 5,
         examine: int = 100,
-        threads: int | None = None,
     ) -> "Explanation":
         """Say why an item is where it is for a user.
 
@@ -367,8 +350,6 @@ class Recommender(ABC):
         examine : int
             How many of the user's items, the nearest first, to take away one at a time for the
             counterfactual, 0..1000; each costs one fold-in.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -386,7 +367,7 @@ class Recommender(ABC):
         from trimetric.space.explain import Wish, explained
 
         self._require_fit()
-        wish = Wish(check_k(k), reasons, examine, threads)
+        wish = Wish(check_k(k), reasons, examine)
         who = self._liker(user)
         return explained(self, who, self._one("item", self.item_ids, item), wish)
 
@@ -399,7 +380,6 @@ class Recommender(ABC):
         k: int = 10,
         reasons: int = 5,
         examine: int = 100,
-        threads: int | None = None,
     ) -> "Explanation":
         """Say why an item is where it is for a new user who has `items`: see `explain`.
 
@@ -418,8 +398,8 @@ class Recommender(ABC):
         from trimetric.space.explain import Wish, explained
 
         self._require_fit()
-        wish = Wish(check_k(k), reasons, examine, threads)
-        who = self._newcomer(items, weights, threads)
+        wish = Wish(check_k(k), reasons, examine)
+        who = self._newcomer(items, weights)
         return explained(self, who, self._one("item", self.item_ids, item), wish)
 
     def partial_fit(
@@ -429,7 +409,6 @@ class Recommender(ABC):
         epochs: int = 10,
         lr: float | None = None,
         replay: float = 1.0,
-        threads: int | None = None,
         progress: bool | None = None,
     ) -> Self:
         """Take in new interactions, with new users and items: see `updated.Updated`.
@@ -515,9 +494,7 @@ class Recommender(ABC):
         }
         artifact.save(folder, "model", meta, tensors)
 
-    def export(
-        self, to: str, out: str | Path, *, approximate: bool = False, threads: int | None = None
-    ) -> dict[str, Any]:
+    def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
         """Write the space for a server that needs none of our code: see `space.export`.
 
         Parameters
@@ -527,8 +504,6 @@ class Recommender(ABC):
             A folder; an earlier export there is replaced.
         approximate : bool
             For "faiss": an index to be searched approximately.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -624,11 +599,11 @@ class Recommender(ABC):
             raise ParameterError(f"give one {kind}, got {len(ids)}")
         return int(self._known(kind, vocabulary, ids)[0])
 
-    def _similar(self, kind: str, asked: Any, k: int, threads: int | None) -> "pl.DataFrame":
+    def _similar(self, kind: str, asked: Any, k: int) -> "pl.DataFrame":
         self._require_fit()
         vocabulary = self.item_ids if kind == "item" else self.user_ids
         k, rows = check_k(k), self._known(kind, vocabulary, as_ids(asked))
-        found, scores = self._neighbours(kind, rows, k, threads)
+        found, scores = self._neighbours(kind, rows, k)
         shown = (found, self._shown_score(scores))
         return ranked_frame(vocabulary.decode(rows), shown, vocabulary, (kind, "similar"))
 

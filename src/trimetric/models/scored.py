@@ -21,29 +21,28 @@ class Scored(Recommender):
         items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
         return self.score_rows(np.repeat(users, n_items), items).reshape(len(users), n_items)
 
-    def held_out_ranks(self, held: Csr, excluded: Csr, threads: int | None = None) -> np.ndarray:
+    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
         """Rank each held-out item of each user among the items that are not excluded."""
-        return ranks_by_score(self._table, len(self.item_ids), held, excluded, threads)
+        return ranks_by_score(self._table, len(self.item_ids), held, excluded)
 
     def _nearest_items(
         self,
         users: np.ndarray,
         k: int,
         excluded: Csr,
-        threads: int | None,
         choice: Choice = ANY,
     ) -> tuple[np.ndarray, np.ndarray]:
         if choice.approximate:
             raise Unsupported(f"{no_space(self)}; leave approximate out for the exact list")
         rows = choice.rows
         if rows is None:
-            return top_scores(self._table, users, len(self.item_ids), k, excluded, threads)
+            return top_scores(self._table, users, len(self.item_ids), k, excluded)
 
         def table(users: np.ndarray) -> np.ndarray:
             return np.ascontiguousarray(self._table(users)[:, rows])
 
         lists = restricted(excluded, rows)
-        found, scores = top_scores(table, users, len(rows), k, lists, threads)
+        found, scores = top_scores(table, users, len(rows), k, lists)
         return unrestricted(found, rows), scores
 
     @property

@@ -259,7 +259,6 @@ class SML(Updated):
     def _search(
         self,
         data: tuple[Interactions, Interactions | None] | None,
-        threads: int | None,
         progress: bool | None,
     ) -> dict[str, Any]:
         if self.config.temperature is not None:
@@ -271,7 +270,7 @@ class SML(Updated):
 
         def trial(train: Interactions, valid: Interactions, value: float) -> float:
             model = type(self)(**{**short, "temperature": value})
-            model.fit(train, valid, threads=threads, progress=False)
+            model.fit(train, valid, progress=False)
             return float(model.history[-1][self.config.metric])
 
         voice = chosen(progress)

@@ -71,7 +71,6 @@ def recommend_for(site: Site, asked: schemas.RecommendForBody) -> Any:
         asked.weights,
         asked.k,
         asked.exclude_given,
-        1,
         chosen(snapshot.model.item_ids, allow, deny),
     )
     shown = snapshot.listed(rows[0], snapshot.model._shown_score(scores)[0])
@@ -106,7 +105,7 @@ def explain(site: Site, asked: schemas.ExplainQuery) -> Any:
     snapshot = site.snapshot(asked.model)
     [user], _ = _ids(snapshot, "user", [asked.user])
     [item], _ = _ids(snapshot, "item", [asked.item])
-    found = _or_refuse(snapshot, snapshot.model.explain)(user, item, k=asked.k, threads=1)
+    found = _or_refuse(snapshot, snapshot.model.explain)(user, item, k=asked.k)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 
@@ -116,7 +115,7 @@ def explain_for(site: Site, asked: schemas.ExplainForBody) -> Any:
     given, _ = _ids(snapshot, "item", asked.items)
     [item], _ = _ids(snapshot, "item", [asked.item])
     explained = _or_refuse(snapshot, snapshot.model.explain_for)
-    found = explained(given, item, weights=asked.weights, k=asked.k, threads=1)
+    found = explained(given, item, weights=asked.weights, k=asked.k)
     return {**_explained(snapshot, found), **_who(snapshot)}
 
 
@@ -316,7 +315,7 @@ def _or_refuse(snapshot: Snapshot, work: Any) -> Any:
 
 
 def _neighbours(snapshot: Snapshot, kind: str, rows: np.ndarray, k: int) -> Lists:
-    found, scores = snapshot.model._neighbours(kind, rows, k, 1)
+    found, scores = snapshot.model._neighbours(kind, rows, k)
     return found, snapshot.model._shown_score(scores)
 
 

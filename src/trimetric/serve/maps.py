@@ -18,7 +18,7 @@ _lock = threading.Lock()
 def warm_up() -> None:
     """Have the kernels compiled that a map needs: see `snapshot.warm_up`."""
     few = np.arange(6, dtype=np.int32)
-    lay_out((few[:, None] + 1) % 6, np.zeros((6, 2), dtype=np.float32) + few[:, None], 1)
+    lay_out((few[:, None] + 1) % 6, np.zeros((6, 2), dtype=np.float32) + few[:, None])
 
 
 class Map:
@@ -62,7 +62,7 @@ def _make(snapshot: Snapshot, found: Map) -> None:
 
 def _drawn(snapshot: Snapshot) -> dict[str, Any]:
     model = snapshot.model
-    plane = project(model, threads=1)
+    plane = project(model)
     shown = (len(plane.items), len(plane.users))
     items: dict[str, Any] = {
         "ids": model.item_ids.decode(plane.items).to_list(),

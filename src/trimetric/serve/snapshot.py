@@ -78,7 +78,7 @@ class Snapshot:
     ) -> "Lists":
         """Rank items for rows of users, on one thread."""
         hidden = rows_of(self.model.seen, users) if exclude_seen else Csr.empty(len(users))
-        found, scores = self.model._nearest_items(users, k, hidden, 1, choice)
+        found, scores = self.model._nearest_items(users, k, hidden, choice)
         return found, self.model._shown_score(scores)
 
     def fragment(self, row: int) -> bytes:
@@ -178,11 +178,11 @@ def warm_up(snapshot: Snapshot) -> None:
     model.score_rows(users[:1], rows)
     user, item = model.user_ids.decode(users[:1])[0], model.item_ids.decode(rows)[0]
     if "similar items" in model.capabilities:
-        model.similar_items([item], 2, threads=1)
+        model.similar_items([item], 2)
     if "fold-in" in model.capabilities:
-        model.recommend_for([item], 2, threads=1)
+        model.recommend_for([item], 2)
     if "metric space" in model.capabilities:
-        model.explain(user, item, threads=1)
+        model.explain(user, item)
 
 
 def _seconds(snapshot: Snapshot, users: np.ndarray) -> float:

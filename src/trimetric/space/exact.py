@@ -15,7 +15,6 @@ def nearest(
     k: int,
     excluded: Csr,
     rows: np.ndarray | None = None,
-    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the k nearest points of each query among `rows`.
 
@@ -29,8 +28,6 @@ def nearest(
         Points that a query may not get.
     rows : int32 (r,), ascending and distinct, optional
         The points that may be answered; all unless given.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -40,14 +37,14 @@ def nearest(
         d², NaN where `found` is -1.
     """
     if rows is None:
-        return top_k(queries, points, k, excluded, threads)
+        return top_k(queries, points, k, excluded)
     m, n = len(queries), len(points)
     k, missing = min(k, len(rows)), n - len(rows)
     if missing * m <= min(HIDDEN_AT_ONCE, n * m // 2):
         others = np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
         hidden = Csr(np.arange(m + 1, dtype=np.int64) * missing, np.tile(others, m))
-        found, distances = top_k(queries, points, max(k, 1), excluded.union(hidden), threads)
+        found, distances = top_k(queries, points, max(k, 1), excluded.union(hidden))
         return found[:, :k], distances[:, :k]
     laid_out = points.points[:, : queries.shape[1]] if isinstance(points, Prepared) else points
-    found, distances = top_k(queries, laid_out[rows], k, restricted(excluded, rows), threads)
+    found, distances = top_k(queries, laid_out[rows], k, restricted(excluded, rows))
     return unrestricted(found, rows).astype(np.int32), distances

@@ -50,13 +50,11 @@ class Wish:
         How many of the liked items to name, 0..1000.
     examine : int
         How many of the liked items to take away at most, 0..1000; each costs a fold-in.
-    threads : int, optional
     """
 
     k: int
     reasons: int
     examine: int
-    threads: int | None
 
     def __post_init__(self) -> None:
         for name in ("reasons", "examine"):
@@ -86,7 +84,7 @@ def explained(model: Any, who: Liker, item: int, wish: Wish) -> Explanation:
     without, counterfactual = {}, None
     if wish.examine and not seen and len(liked) > 1 and "fold-in" in model.capabilities:
         examined = nearest[: wish.examine]
-        ranks = _ranks_without(model, who, item, examined, wish.threads)
+        ranks = _ranks_without(model, who, item, examined)
         without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
         counterfactual = _counterfactual(ids, liked[examined], ranks, wish.k, len(liked))
     return Explanation(
@@ -139,9 +137,7 @@ def _triple(model: Any, who: Liker, item: int, behind: np.ndarray, to_user: np.n
     )
 
 
-def _ranks_without(
-    model: Any, who: Liker, item: int, examined: np.ndarray, threads: int | None
-) -> np.ndarray:
+def _ranks_without(model: Any, who: Liker, item: int, examined: np.ndarray) -> np.ndarray:
     """Return the item's rank for the user placed anew, int32 (1 + e,).
 
     First with all that they have, then without each of `examined` (places in `who.liked`).
@@ -151,10 +147,10 @@ def _ranks_without(
     kept[np.arange(1, m), examined] = False
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
     places = np.nonzero(kept)[1]
-    positions = model._placed_rows((indptr, who.liked[places], who.weights[places]), threads)
+    positions = model._placed_rows((indptr, who.liked[places], who.weights[places]))
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
     hidden = Csr(np.arange(m + 1, dtype=np.int64) * n, np.tile(who.liked, m))
-    return held_out_ranks(positions, model.items, held, hidden, threads)
+    return held_out_ranks(positions, model.items, held, hidden)
 
 
 def _counterfactual(

@@ -36,8 +36,6 @@ class Index:
         more and takes longer; with all of them it is exact.
     seed : int
         For "approximate": of the cells. The same points and seed give the same cells.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Raises
     ------
@@ -54,7 +52,6 @@ class Index:
         *,
         probes: int = PROBES,
         seed: int = 0,
-        threads: int | None = None,
     ) -> None:
         if kind not in ("exact", "approximate"):
             raise ParameterError(f"kind must be exact or approximate, got {kind!r}")
@@ -67,7 +64,7 @@ class Index:
         self._space = prepared(vectors)
         self._cells: Cells | None = None
         if kind == "approximate" and len(vectors):
-            self._cells = Cells(self._space, self.dim, int(probes), seed, threads)
+            self._cells = Cells(self._space, self.dim, int(probes), seed)
 
     def __len__(self) -> int:
         return len(self._space)
@@ -80,7 +77,6 @@ class Index:
         excluded: Csr | None = None,
         allow: np.ndarray | None = None,
         deny: np.ndarray | None = None,
-        threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest points of each query.
 
@@ -94,8 +90,6 @@ class Index:
             Points that a query may not get, by query.
         allow, deny : int (r,), optional
             Rows that may be answered, and that may not; where both say something, `deny` counts.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -119,7 +113,7 @@ class Index:
             raise ParameterError(
                 f"excluded has {excluded.n_users} lists for {len(queries)} queries; give one each"
             )
-        return self.among(queries, k, excluded, self._rows(allow, deny), threads)
+        return self.among(queries, k, excluded, self._rows(allow, deny))
 
     def among(
         self,
@@ -127,7 +121,6 @@ class Index:
         k: int,
         excluded: Csr,
         rows: np.ndarray | None = None,
-        threads: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Do what `nearest` does with what is known to be in order; `rows` may be answered."""
         if queries.ndim == 3:
@@ -135,23 +128,21 @@ class Index:
             each = np.repeat(np.arange(m), c)
             lists = rows_of(excluded, each)
             vectors = queries.reshape(m * c, dim)
-            found, d2 = self.among(vectors, k, lists, rows, threads)
+            found, d2 = self.among(vectors, k, lists, rows)
             most = found.shape[1]
             if self._cells is not None and most:
                 # What one vector found may be nearer to another, which did not look there.
                 every = _distinct(found.reshape(m, -1)).repeat(c, axis=0)
-                found, d2 = nearest_of(vectors, self._space, every, every.shape[1], threads)
+                found, d2 = nearest_of(vectors, self._space, every, every.shape[1])
             return merged(found.reshape(m, -1), d2.reshape(m, -1), most)
         few = rows is not None and len(rows) < FEW * len(self)
         if self._cells is None or few:
-            return nearest(queries, self._space, k, excluded, rows, threads)
-        found, distances = self._cells.nearest(queries, k, excluded, rows, threads)
+            return nearest(queries, self._space, k, excluded, rows)
+        found, distances = self._cells.nearest(queries, k, excluded, rows)
         short = np.flatnonzero(found[:, -1] < 0) if found.shape[1] else found[:, 0:0].ravel()
         if len(short):
             lists = rows_of(excluded, short)
-            found[short], distances[short] = nearest(
-                queries[short], self._space, k, lists, rows, threads
-            )
+            found[short], distances[short] = nearest(queries[short], self._space, k, lists, rows)
         return found, distances
 
     def _rows(self, allow: np.ndarray | None, deny: np.ndarray | None) -> np.ndarray | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from trimetric.counter import key, permutation
 from trimetric.data.csr import Csr, among, keys
-from trimetric.engine.compile import thread_count
+from trimetric.engine.threads import thread_count
 from trimetric.engine.topk import Prepared, nearest_of, prepared, top_k
 from trimetric.errors import MissingExtra
 from trimetric.space.lists import rows_of
@@ -44,8 +44,6 @@ class Cells:
         Into how many cells a query looks; more where only some of the points count.
     seed : int
         Of the first centres.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Raises
     ------
@@ -53,15 +51,13 @@ class Cells:
         faiss is not installed.
     """
 
-    def __init__(
-        self, space: Prepared, dim: int, probes: int, seed: int, threads: int | None
-    ) -> None:
+    def __init__(self, space: Prepared, dim: int, probes: int, seed: int) -> None:
         self._faiss, self._space, self._dim = load_faiss(), space, dim
         points = np.ascontiguousarray(space.points[:, :dim])
-        centres = around(points, n_cells(len(points)), seed, threads)
+        centres = around(points, n_cells(len(points)), seed)
         self.probes = min(probes, len(centres))
         self._centres = prepared(centres)
-        home = top_k(points, self._centres, 1, None, threads)[0][:, 0]
+        home = top_k(points, self._centres, 1, None)[0][:, 0]
         self._index = filled(self._faiss, centres, points, home)
 
     @property
@@ -75,7 +71,6 @@ class Cells:
         k: int,
         excluded: Csr,
         rows: np.ndarray | None,
-        threads: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `exact.nearest` does, some of the nearest perhaps missing.
 
@@ -99,26 +94,22 @@ class Cells:
             step = max(1, PLACES_AT_ONCE // wanted)
             for low in range(0, len(alike), step):
                 block = alike[low : low + step]
-                near = self._scan(queries[block], wanted, probes, only, threads)
+                near = self._scan(queries[block], wanted, probes, only)
                 if width:
                     near[_hidden(near, block, excluded)] = -1
-                found[block], distances[block] = nearest_of(
-                    queries[block], self._space, near, k, threads
-                )
+                found[block], distances[block] = nearest_of(queries[block], self._space, near, k)
         return found, distances
 
-    def _scan(
-        self, queries: np.ndarray, width: int, probes: int, only: Any, threads: int | None
-    ) -> np.ndarray:
+    def _scan(self, queries: np.ndarray, width: int, probes: int, only: Any) -> np.ndarray:
         """Return up to `width` near rows of each query, int32 (m, width), in faiss' order."""
         faiss, of = self._faiss, self._faiss.swig_ptr
         queries, width = np.ascontiguousarray(queries), min(width, len(self._space))
-        cells, coarse = top_k(queries, self._centres, probes, None, threads)
+        cells, coarse = top_k(queries, self._centres, probes, None)
         cells = cells.astype(np.int64)
         near = np.empty((len(queries), width), dtype=np.int64)
         d2 = np.empty((len(queries), width), dtype=np.float32)
         before = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(thread_count(threads))
+        faiss.omp_set_num_threads(thread_count())
         try:
             # The Python form of this method takes no selector.
             self._index.search_preassigned_c(
@@ -140,13 +131,13 @@ def n_cells(n: int) -> int:
     return max(1, min(4 * math.isqrt(n), n // 16))
 
 
-def around(points: np.ndarray, cells: int, seed: int, threads: int | None) -> np.ndarray:
+def around(points: np.ndarray, cells: int, seed: int) -> np.ndarray:
     """Return centres of cells, float32 (cells, d), by a few rounds of k-means on a sample."""
     order = permutation(key(seed, _STREAM), len(points))[: SAMPLE * cells]
     sample = np.ascontiguousarray(points[order])
     centres = sample[:cells].copy()
     for _ in range(ROUNDS):
-        home = top_k(sample, centres, 1, None, threads)[0][:, 0]
+        home = top_k(sample, centres, 1, None)[0][:, 0]
         by_home = np.argsort(home, kind="stable")
         kept, first = np.unique(home[by_home], return_index=True)
         sums = np.add.reduceat(sample[by_home].astype(np.float64), first, axis=0)

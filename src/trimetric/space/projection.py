@@ -48,15 +48,13 @@ class Projection(NamedTuple):
     quality: dict[str, float]
 
 
-def project(model: "Recommender", *, threads: int | None = None) -> Projection:
+def project(model: "Recommender") -> Projection:
     """Lay a model's items and users out on a plane.
 
     Parameters
     ----------
     model : Recommender
         Trained, with the capability "metric space".
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Raises
     ------
@@ -75,23 +73,21 @@ def project(model: "Recommender", *, threads: int | None = None) -> Projection:
     users = np.argsort(-model.seen.counts, kind="stable")[:MAX_SHOWN]
     points, people = space.items[items], space.users[users]
     core = points[:LAID_OUT]
-    nearest, _ = top_k(core, core, NEIGHBOURS, _itself(len(core)), threads)
-    laid_out = lay_out(nearest[:, : len(core) - 1], principal_plane(core), threads)
-    item_places = np.concatenate([laid_out, among(points[LAID_OUT:], core, laid_out, threads)])
-    user_places = among(people, points, item_places, threads)
-    kept = quality((points, people), (item_places, user_places), threads)
+    nearest, _ = top_k(core, core, NEIGHBOURS, _itself(len(core)))
+    laid_out = lay_out(nearest[:, : len(core) - 1], principal_plane(core))
+    item_places = np.concatenate([laid_out, among(points[LAID_OUT:], core, laid_out)])
+    user_places = among(people, points, item_places)
+    kept = quality((points, people), (item_places, user_places))
     return Projection(items, users, item_places, user_places, kept)
 
 
-def among(
-    queries: np.ndarray, points: np.ndarray, places: np.ndarray, threads: int | None = None
-) -> np.ndarray:
+def among(queries: np.ndarray, points: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Place queries (m, d) on a plane where points (n, d) have places (n, 2).
 
     Each goes where most of its nearest points are: from their median by ten steps to the centre
     of a Cauchy distribution fitted to them, which a few far away do not move.
     """
-    nearest, _ = top_k(queries, points, AMONG, threads=threads)
+    nearest, _ = top_k(queries, points, AMONG)
     theirs = places[nearest]
     centre = np.median(theirs, axis=1).astype(np.float32)
     for _ in range(10):
@@ -106,7 +102,6 @@ def among(
 def quality(
     space: tuple[np.ndarray, np.ndarray],
     plane: tuple[np.ndarray, np.ndarray],
-    threads: int | None = None,
 ) -> dict[str, float]:
     """Measure what a plane keeps of a space, both given as (items, users).
 
@@ -126,14 +121,14 @@ def quality(
     found: dict[str, float] = {"neighbours": k}
     if k < 1:
         return found
-    near, _ = top_k(items, items, k, itself, threads)
-    shown, _ = top_k(item_places, item_places, k, itself, threads)
+    near, _ = top_k(items, items, k, itself)
+    shown, _ = top_k(item_places, item_places, k, itself)
     found["items"] = _shared(near, shown)
-    near, _ = top_k(users, items, k, threads=threads)
-    found["users"] = _shared(near, top_k(user_places, item_places, k, threads=threads)[0])
+    near, _ = top_k(users, items, k)
+    found["users"] = _shared(near, top_k(user_places, item_places, k)[0])
     if 2 * k < n:
         held = np.arange(n + 1, dtype=np.int64) * k, np.sort(shown, axis=1).ravel()
-        ranks = held_out_ranks(items, items, held, itself, threads)
+        ranks = held_out_ranks(items, items, held, itself)
         beyond = int(np.maximum(ranks.astype(np.int64) - k, 0).sum())
         found["trustworthiness"] = 1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1))
     return found

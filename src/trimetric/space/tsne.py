@@ -16,8 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from trimetric.data.csr import Csr, keys
-from trimetric.engine.compile import inline, kernel, thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.threads import Team, thread_count
 
 ROWS_AT_ONCE = 64
 EARLY, LATE = 100, 300  # steps with attraction exaggerated, which untangles, and without
@@ -75,7 +75,7 @@ def principal_plane(points: np.ndarray) -> np.ndarray:
     return np.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
 
 
-def lay_out(nearest: np.ndarray, start: np.ndarray, threads: int | None = None) -> np.ndarray:
+def lay_out(nearest: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Move points on a plane until those near in space are near.
 
     Parameters
@@ -84,8 +84,6 @@ def lay_out(nearest: np.ndarray, start: np.ndarray, threads: int | None = None) 
         For each point its k nearest others.
     start : float (n, 2)
         Where to begin; only the shape matters, not the scale.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -100,7 +98,7 @@ def lay_out(nearest: np.ndarray, start: np.ndarray, threads: int | None = None) 
     rest = (np.zeros((rows, n), dtype=np.float32) for rows in (2, 2, 2, 3))
     state = State(np.ascontiguousarray(place), *rest)
     graph = affinities(nearest)
-    with Team(min(thread_count(threads), -(-n // ROWS_AT_ONCE))) as team:
+    with Team(min(thread_count(), -(-n // ROWS_AT_ONCE))) as team:
         _descend(state, graph, (EARLY, EXAGGERATION, n / EXAGGERATION), team)
         _descend(state, graph, (LATE, 1.0, n / 4), team)
     return np.ascontiguousarray(state.place.T)

@@ -29,7 +29,7 @@ class Reference(Configured, Scored):
         """Return about how large the saved model will be, having checked that it can be made."""
         raise NotImplementedError
 
-    def _learn(self, data: Interactions, threads: int | None) -> None:
+    def _learn(self, data: Interactions) -> None:
         """Learn from `data`, whose ids and interactions the model knows already."""
         raise NotImplementedError
 
@@ -63,8 +63,6 @@ class Reference(Configured, Scored):
             Save the model to this folder.
         resume : bool
             Allowed with `out`.
-        threads : int, optional
-            All processors unless given; the result does not depend on it.
 
         Returns
         -------
@@ -90,7 +88,7 @@ class Reference(Configured, Scored):
             artifact.probe(Path(out), size)
         trained, began = copy(self), time.monotonic()
         trained._know(data)
-        trained._learn(data, threads)
+        trained._learn(data)
         trained.history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
         trained._data = {**described(data, valid), "best_epoch": 0, "stopped": ""}
         self.__dict__ = trained.__dict__

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from trimetric.data.csr import Csr, keys
-from trimetric.engine.compile import inline, kernel, thread_count
+from trimetric.engine.compile import inline, kernel
 from trimetric.engine.scores import _before, _rise, _sink
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 
 
 def by_item(by_user: Csr, n_items: int) -> Csr:
@@ -53,9 +53,7 @@ class Similarity(NamedTuple):
     shrink: float
 
 
-def nearest_items(
-    by_user: Csr, n_items: int, k: int, kind: Similarity, threads: int | None = None
-) -> Sparse:
+def nearest_items(by_user: Csr, n_items: int, k: int, kind: Similarity) -> Sparse:
     """Return `similarity` from item to item, where the first is among the k nearest of the second.
 
     Nearest are those of the largest similarity, equal ones by item number. Items without a user in
@@ -67,8 +65,6 @@ def nearest_items(
         The items of each user.
     n_items, k : int
     kind : Similarity
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
     """
     k = max(0, min(k, n_items - 1))
     items = np.full((n_items, k), -1, dtype=np.int32)
@@ -76,7 +72,7 @@ def nearest_items(
     likers = by_item(by_user, n_items)
     users = likers.counts.astype(np.float64)
     norms = (users**kind.power, users ** (1 - kind.power), kind.shrink)
-    with Team(min(thread_count(threads), max(n_items, 1))) as team:
+    with Team(min(thread_count(), max(n_items, 1))) as team:
 
         def work(me: int) -> None:
             room = np.zeros((2, n_items), dtype=np.int32)

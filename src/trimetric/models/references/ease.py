@@ -8,8 +8,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.compile import thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 from trimetric.errors import DataError
 from trimetric.models import config
 from trimetric.models.config import Range
@@ -78,9 +77,9 @@ class EASE(FromHistory):
             )
         return 4 * data.n_items**2
 
-    def _learn(self, data: Interactions, threads: int | None) -> None:
-        tiles = gram(self.seen, data.n_items, self.config.reg, threads)
-        invert(tiles, threads)
+    def _learn(self, data: Interactions) -> None:
+        tiles = gram(self.seen, data.n_items, self.config.reg)
+        invert(tiles)
         self._weights = weights(tiles, data.n_items)
 
     def _tensors(self) -> dict[str, np.ndarray]:
@@ -92,7 +91,7 @@ class EASE(FromHistory):
         self._weights = tensors["weights"]
 
 
-def gram(liked: Csr, n_items: int, reg: float, threads: int | None = None) -> Tiles:
+def gram(liked: Csr, n_items: int, reg: float) -> Tiles:
     """Return XᵀX + λI, X being the users' items as zeros and ones."""
     likers, parts = by_item(liked, n_items), list(enumerate(spans(n_items)))
     tiles: Tiles = {}
@@ -105,7 +104,7 @@ def gram(liked: Csr, n_items: int, reg: float, threads: int | None = None) -> Ti
         for column, (left, right) in parts[: row + 1]:
             tiles[row, column] = counts[:, left:right].copy()
 
-    with Team(min(thread_count(threads), max(len(parts), 1))) as team:
+    with Team(min(thread_count(), max(len(parts), 1))) as team:
         shared(team, count, parts)
     return tiles
 

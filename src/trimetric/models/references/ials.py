@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from trimetric import counter
 from trimetric.data.interactions import Interactions
-from trimetric.engine.compile import thread_count
 from trimetric.engine.rows import padded_table
+from trimetric.engine.threads import thread_count
 from trimetric.errors import Diverged, MissingExtra
 from trimetric.models import config
 from trimetric.models.config import Range
@@ -74,7 +74,7 @@ class IALS(Factors, Reference):
         _solver()
         return 4 * self.config.dim * (data.n_users + data.n_items)
 
-    def _learn(self, data: Interactions, threads: int | None) -> None:
+    def _learn(self, data: Interactions) -> None:
         import scipy.sparse
 
         settings, shape = self.config, (data.n_users, data.n_items)
@@ -87,7 +87,7 @@ class IALS(Factors, Reference):
                 regularization=settings.reg,
                 alpha=settings.alpha,
                 iterations=settings.iterations,
-                num_threads=thread_count(threads),
+                num_threads=thread_count(),
             )
             solver.user_factors, solver.item_factors = self._start(*shape)
             try:

@@ -67,9 +67,9 @@ class ItemKNN(FromHistory):
     def _bytes(self, data: Interactions) -> int:
         return 8 * data.n_items * min(self.config.neighbours, data.n_items - 1)
 
-    def _learn(self, data: Interactions, threads: int | None) -> None:
+    def _learn(self, data: Interactions) -> None:
         kind = Similarity(self.config.power, self.config.shrink)
-        self._near = nearest_items(self.seen, data.n_items, self.config.neighbours, kind, threads)
+        self._near = nearest_items(self.seen, data.n_items, self.config.neighbours, kind)
 
     def _tensors(self) -> dict[str, np.ndarray]:
         (indptr, items), weights = self._near

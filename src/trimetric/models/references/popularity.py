@@ -29,7 +29,7 @@ class Popularity(Reference):
     def _bytes(self, data: Interactions) -> int:
         return 4 * data.n_items
 
-    def _learn(self, data: Interactions, threads: int | None) -> None:
+    def _learn(self, data: Interactions) -> None:
         self._counts = np.bincount(data.items, minlength=data.n_items).astype(np.int32)
 
     def _tensors(self) -> dict[str, np.ndarray]:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trimetric.engine.compile import thread_count
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import Team, thread_count
 
 TILE = 512
 
@@ -36,7 +35,7 @@ def shared(team: Team, work: Callable[[Any], None], jobs: list) -> None:
     team.run(mine)
 
 
-def invert(tiles: Tiles, threads: int | None = None) -> None:
+def invert(tiles: Tiles) -> None:
     """Replace a symmetric positive definite matrix by its inverse.
 
     The sweep operator (Goodnight, The American Statistician 1979), a block of rows at a time: n³
@@ -46,11 +45,9 @@ def invert(tiles: Tiles, threads: int | None = None) -> None:
     ----------
     tiles : Tiles
         Overwritten.
-    threads : int, optional
-        All processors unless given; the result does not depend on it.
     """
     size = 1 + max((row for row, _ in tiles), default=-1)
-    with Team(thread_count(threads)) as team, threadpool_limits(1, user_api="blas"):
+    with Team(thread_count()) as team, threadpool_limits(1, user_api="blas"):
         for pivot in range(size):
             _sweep(tiles, pivot, size, team)
     for tile in tiles.values():

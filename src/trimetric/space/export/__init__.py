@@ -19,9 +19,7 @@ FORMAT = "trimetric export"
 KINDS = ("npy", "parquet", "faiss", "pgvector", "qdrant")
 
 
-def export(
-    space: Space, to: str, out: str | Path, *, approximate: bool = False, threads: int | None = None
-) -> dict[str, Any]:
+def export(space: Space, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
     """Write a space to a folder that a server can be fed with, and say there how.
 
     The folder has the positions of items and users with their ids, which items each user was
@@ -37,8 +35,6 @@ def export(
         A folder; an earlier export there is replaced.
     approximate : bool
         For "faiss": an inverted file, to be searched approximately, instead of a flat index.
-    threads : int, optional
-        For an approximate index. All processors unless given; the result does not depend on it.
 
     Returns
     -------
@@ -61,7 +57,7 @@ def export(
     if approximate and to != "faiss":
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
     write: Callable[..., str] = import_module(f"{__name__}.to_{to}").write
-    more = {"approximate": approximate, "threads": threads} if to == "faiss" else {}
+    more = {"approximate": approximate} if to == "faiss" else {}
     named, out = Path(out), Path(out).resolve()  # what a link leads to is replaced, not the link
     with output_errors(named):
         _refuse_foreign(named)

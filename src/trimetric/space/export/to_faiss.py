@@ -40,12 +40,12 @@ d2, rows = index.search(users[user:user + 1], 10, params=Settings(sel=unseen{mor
 print(rows[0])"""
 
 
-def write(space: Space, folder: Path, approximate: bool = False, threads: int | None = None) -> str:
+def write(space: Space, folder: Path, approximate: bool = False) -> str:
     """Write the files into a folder; return its README."""
     faiss = load_faiss()
     items = np.ascontiguousarray(space.items)
     if approximate:
-        index = Cells(prepared(items), items.shape[1], PROBES, 0, threads).faiss_index
+        index = Cells(prepared(items), items.shape[1], PROBES, 0).faiss_index
         index.nprobe = min(PROBES, index.nlist)
     else:
         index = faiss.IndexFlatL2(items.shape[1])
