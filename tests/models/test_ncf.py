@@ -36,7 +36,7 @@ def run_epoch(one: NeuralSession, epoch: int = 0) -> None:
 
 
 def learned(model: tm.MLP) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in model._tensors().items()}
+    return {name: array.tobytes() for name, array in model.tensors().items()}
 
 
 # --- settings -----------------------------------------------------------------------------------

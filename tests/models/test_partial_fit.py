@@ -44,7 +44,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def learned(model: Any) -> dict[str, bytes]:
-    return {name: a.tobytes() for name, a in model._tensors().items()}
+    return {name: a.tobytes() for name, a in model.tensors().items()}
 
 
 def quality(model: Any, users: list | None = None) -> float:
@@ -52,7 +52,7 @@ def quality(model: Any, users: list | None = None) -> float:
     if users is not None:
         held = held.take(np.isin(held.user_ids.values.to_numpy()[held.users], users))
     held, known = (part.align(model.user_ids, model.item_ids)[0] for part in (held, known))
-    return validator(held, Csr.of(known), "ndcg@10")(model)
+    return validator(held, Csr.of(known), "ndcg@10")(model.scorer)
 
 
 def test_a_day_is_worth_much_of_training_anew_and_the_others_move_little(old: Any) -> None:
@@ -76,10 +76,10 @@ def test_it_knows_all_that_happened(old: Any) -> None:
     assert model.item_ids.values.equals(both.item_ids.values)
     assert (model.seen.indptr == both.indptr).all()
     assert (model.seen.items == both.items).all()
-    assert model.user_margins.shape == (both.n_users,)
+    assert model.users.shape == (both.n_users, 16)
     found = model.recommend(LATE_USERS, k=5).join(FRAME, on=["user", "item"])
     assert found.height == 0
-    [told] = model._data["updates"]
+    [told] = model.provenance["updates"]
     assert told["pairs"] == len(DAY)
     assert (told["users"], told["items"]) == (len(LATE_USERS), len(LATE_ITEMS))
     assert model.get_params() == old().get_params()
@@ -90,7 +90,7 @@ def test_the_same_bits_for_any_threads_and_other_ones_the_next_day(old: Any) -> 
     assert first == learned(on_threads(2, lambda: old().partial_fit(DAY))) != learned(old())
     half = tm.Interactions.from_frame(DAY.to_frame().select("user", "item")[::2])
     twice = old().partial_fit(half).partial_fit(DAY)
-    assert len(twice._data["updates"]) == 2
+    assert len(twice.provenance["updates"]) == 2
     assert (twice.seen.items == old().partial_fit(DAY).seen.items).all()
 
 
@@ -99,7 +99,7 @@ def test_nothing_new_changes_nothing(old: Any) -> None:
     before = learned(model)
     assert model.partial_fit(tm.Interactions.from_frame(OLD.to_frame()[:50])) is model
     assert learned(model) == before
-    assert "updates" not in model._data
+    assert "updates" not in model.provenance
 
 
 def test_a_day_of_numbers_read_from_text_joins_ids_of_text(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ PAIRS = tm.synthetic.planted(80, 50, dim=4, clusters=4, per_user=6, seed=1).inte
 
 
 def learned(model: tm.SML) -> bytes:
-    return b"".join(array.tobytes() for array in model._tensors().values())
+    return b"".join(array.tobytes() for array in model.tensors().values())
 
 
 # --- settings -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,7 +209,7 @@ def test_an_export_is_whole_or_not_there(model: tm.SML, to: str, tmp_path: Path)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
     assert [path.name for path in out.parent.iterdir()] == ["e"]
     broken = tm.SML(dim=20, epochs=0).fit(tm.Interactions.from_arrays([1, 2], [3, 4]))
-    broken.seen = None  # type: ignore[assignment]
+    broken._fitted = replace(broken._fitted, known=replace(broken.known, seen=None))
     with pytest.raises(AttributeError):
         broken.export(to, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files

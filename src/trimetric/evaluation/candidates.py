@@ -122,7 +122,7 @@ def _first_of_each(rows: np.ndarray) -> np.ndarray:
     return marked
 
 
-def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
+def rank_together(scorer: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
     """Rank each user's held-out items among themselves and the candidates of their row.
 
     Parameters
@@ -145,10 +145,10 @@ def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarra
         A score is NaN.
     """
     row, items = held.users, held.items
-    scores = _scores(model, users[row], items)
+    scores = _scores(scorer, users[row], items)
     table = np.full(others.shape, -np.inf, dtype=np.float32)
-    real = others < len(model.item_ids)
-    table[real] = _scores(model, np.repeat(users, real.sum(axis=1)), others[real])
+    real = others < scorer.n_items
+    table[real] = _scores(scorer, np.repeat(users, real.sum(axis=1)), others[real])
     above = np.empty(len(items), dtype=np.int64)
     for start in range(0, len(items), 1024):
         part = slice(start, start + 1024)
@@ -158,8 +158,8 @@ def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarra
     return above + _place_among_own(held, scores)
 
 
-def _scores(model: Ranker, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    scores = np.asarray(model.score_rows(users, items), dtype=np.float32)
+def _scores(scorer: Ranker, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scorer.score(users, items), dtype=np.float32)
     if np.isnan(scores).any():
         raise Diverged("the model's scores contain NaN; train it again with a smaller lr")
     return scores

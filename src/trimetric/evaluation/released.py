@@ -96,11 +96,11 @@ class AsReleased:
         """Return the warning, always."""
         return [WARNING]
 
-    def rank(self, model: Ranker, task: Task) -> Ranks:
+    def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        untouched = Untouched(task.known, len(model.item_ids))
+        untouched = Untouched(task.known, scorer.n_items)
         n = min(self.n, untouched.n_items)
-        return rank_among(model, task, n, lambda users: untouched.first(users, n))
+        return rank_among(scorer, task, n, lambda users: untouched.first(users, n))
 
     def pool(self, known: Csr, n_items: int) -> Csr:
         """Return the pool of each user: the first n items that are not among the `known` ones.

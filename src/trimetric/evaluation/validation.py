@@ -57,9 +57,9 @@ def validator(
     indptr = np.concatenate([[0], np.cumsum(held.counts[users])])
     n_seen = seen.counts[users]
 
-    def validate(ranker: Ranker) -> float:
-        ranks = ranker.held_out_ranks(held, seen)
-        return wanted.mean(metrics.Ranks(ranks, indptr, len(ranker.item_ids) - n_seen))
+    def validate(scorer: Ranker) -> float:
+        ranks = scorer.ranks(held, seen)
+        return wanted.mean(metrics.Ranks(ranks, indptr, scorer.n_items - n_seen))
 
     return validate
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import Prepared, top_k
-from trimetric.space.filters import restricted, unrestricted
+from trimetric.space.filters import restrict, unrestrict
 
 HIDDEN_AT_ONCE = 4_000_000  # up to so many (query, point) pairs, hiding is cheaper than selecting
 
@@ -46,5 +46,5 @@ def nearest(
         found, distances = top_k(queries, points, max(k, 1), excluded.union(hidden))
         return found[:, :k], distances[:, :k]
     laid_out = points.points[:, : queries.shape[1]] if isinstance(points, Prepared) else points
-    found, distances = top_k(queries, laid_out[rows], k, restricted(excluded, rows))
-    return unrestricted(found, rows).astype(np.int32), distances
+    found, distances = top_k(queries, laid_out[rows], k, restrict(excluded, rows))
+    return unrestrict(found, rows).astype(np.int32), distances

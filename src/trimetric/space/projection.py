@@ -6,17 +6,15 @@ nearest items are what is recommended. `benchmarks/projection.py` measures it be
 components and libraries.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import held_out_ranks, top_k
-from trimetric.errors import Unsupported
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
 from trimetric.space.tsne import lay_out, principal_plane
-
-if TYPE_CHECKING:
-    from trimetric.models.recommender import Recommender
 
 LAID_OUT = 8192
 MAX_SHOWN = 20_000
@@ -48,29 +46,13 @@ class Projection(NamedTuple):
     quality: dict[str, float]
 
 
-def project(model: "Recommender") -> Projection:
-    """Lay a model's items and users out on a plane.
+def project(space: MetricSpace, known: Known) -> Projection:
+    """Lay the items and users of a space out on a plane.
 
-    Parameters
-    ----------
-    model : Recommender
-        Trained, with the capability "metric space".
-
-    Raises
-    ------
-    Unsupported
-        The model is not trained, or its score is no distance.
+    The most popular items and the most active users are shown.
     """
-    if "metric space" not in model.capabilities:
-        raise Unsupported(
-            f"{model.name} scores pairs by something other than a distance, so that no map can show"
-            " what is near; models with a metric space, such as sml and cml, have one"
-        )
-    model._require_fit()
-    space: Any = model
-    popularity = np.bincount(model.seen.items, minlength=len(model.item_ids))
-    items = np.argsort(-popularity, kind="stable")[:MAX_SHOWN]
-    users = np.argsort(-model.seen.counts, kind="stable")[:MAX_SHOWN]
+    items = np.argsort(-known.popularity, kind="stable")[:MAX_SHOWN]
+    users = np.argsort(-known.seen.counts, kind="stable")[:MAX_SHOWN]
     points, people = space.items[items], space.users[users]
     core = points[:LAID_OUT]
     nearest, _ = top_k(core, core, NEIGHBOURS, _itself(len(core)))
