@@ -133,7 +133,8 @@ def test_every_form_of_it(name: str, optimizer: str) -> None:
     placed = quality(copy.deepcopy(model).partial_fit(DAY, epochs=0))
     assert quality(model.partial_fit(DAY)) > placed > 0
     if name == "cml":
-        assert (model.user_margins == np.float32(model.config.margin)).all()
+        assert model.scorer.user_margins is None
+        assert model.scorer.margins_at(0, 0) == (model.config.margin, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
@@ -142,7 +143,7 @@ def test_joint_rows(pairs: list) -> None:
     """Old and new pairs in joint rows are the pairs there are, and old rows are found again."""
     first = [(2 * u, 3 * i) for u in range(5) for i in range(5) if (u + i) % 2]
     model = tm.create("sml", epochs=0, dim=4, temperature=0.2).fit(tuple(zip(*first, strict=True)))
-    day = joined(model, tm.Interactions.from_arrays(*zip(*pairs, strict=True)))
+    day = joined(model.known, tm.Interactions.from_arrays(*zip(*pairs, strict=True)))
     ids = day.data.user_ids.values, day.data.item_ids.values
     told = [(ids[0][int(u)], ids[1][int(v)])
             for u, v in zip(day.data.users, day.data.items, strict=True)]  # fmt: skip
@@ -174,7 +175,7 @@ def test_a_model_that_fails_stays_as_it_was(old: Any, monkeypatch: pytest.Monkey
         with pytest.raises(Interrupted, match="as it was before"):
             model.partial_fit(DAY, progress=False)
     assert (learned(model), len(model.user_ids)) == (before, users)
-    model._points[:, 0] = np.nan
+    model.scorer.points[:, 0] = np.nan
     before = learned(model)
     with pytest.raises(Diverged):
         model.partial_fit(DAY)

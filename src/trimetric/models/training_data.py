@@ -87,7 +87,7 @@ def check_negatives(data: Interactions, pool: Csr | None) -> None:
         warnings.warn(
             f"{int(full.sum())} of the users have every item and are skipped in training;"
             f" the first is {first!r}",
-            stacklevel=4,
+            stacklevel=3,
         )
 
 

@@ -176,7 +176,7 @@ def _ranks_without(
 
 
 def _counterfactual(
-    ids: pl.Series, examined: np.ndarray, ranks: np.ndarray, k: int, n_items: int
+    ids: pl.Series, examined: np.ndarray, ranks: np.ndarray, k: int, liked: int
 ) -> Counterfactual:
     rank_with, without = int(ranks[0]), ranks[1:]
     at = int(np.argmax(without))
@@ -187,5 +187,5 @@ def _counterfactual(
         rank_without=int(without[at]) if drops else None,
         k=k,
         examined=len(examined),
-        n_items=n_items,
+        liked=liked,
     )

@@ -97,7 +97,7 @@ class Counterfactual:
         With all of the user's items; it can differ from the rank at the trained position.
     rank_without : int or None
     k : int
-    examined, n_items : int
+    examined, liked : int
         How many of the user's items were taken away, one at a time, those nearest to the item
         explained first; and how many the user has.
     """
@@ -107,7 +107,7 @@ class Counterfactual:
     rank_without: int | None
     k: int
     examined: int
-    n_items: int
+    liked: int
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _said(why: Explanation, titles: Titles) -> list[str]:
             f" number {other.rank_without:,}, out of the top {other.k:,}."
         )
     elif other is not None and other.rank_with <= other.k:
-        whole = other.examined == other.n_items
+        whole = other.examined == other.liked
         among = "their items" if whole else f"the {other.examined:,} nearest of their items"
         said.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
     return [one[0].upper() + one[1:] for one in said]
