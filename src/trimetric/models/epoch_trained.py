@@ -19,7 +19,7 @@ from trimetric.evaluation import validator
 from trimetric.models.config import TrainingConfig
 from trimetric.models.configured import Configured
 from trimetric.models.recommender import Monitor, aligned, described
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 from trimetric.storage import artifact
 
 
@@ -108,7 +108,7 @@ class Trained(Configured):
             trained._validation(data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
-            progress=chosen(progress),
+            progress=make_reporter(progress),
         )
         trained._adopt(learner)
         trained.history = run.history

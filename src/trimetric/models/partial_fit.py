@@ -21,7 +21,7 @@ from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, Interrupted, ParameterError
 from trimetric.models.epoch_trained import Trained
 from trimetric.models.newcomers import Newcomers
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 
 EPOCHS = 10
 RATE = 0.25  # of the learning rate that the model was trained with
@@ -124,7 +124,7 @@ class Updated(Newcomers, Trained):
         _carry_over(self, updated, learner, day)
         if epochs:
             _remember(self, updated, learner, day, mix)
-            _train(learner, epochs, chosen(progress))
+            _train(learner, epochs, make_reporter(progress))
         updated.config = self.config
         updated._adopt(learner)
         told = {

@@ -20,7 +20,7 @@ from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
 from trimetric.models.configured import lookup
 from trimetric.models.partial_fit import Updated
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 from trimetric.storage import artifact
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -273,15 +273,15 @@ class SML(Updated):
             model.fit(train, valid, progress=False)
             return float(model.history[-1][self.config.metric])
 
-        voice = chosen(progress)
-        voice.say("trying three temperatures (temperature=0.2 skips this)")
+        reporter = make_reporter(progress)
+        reporter.log("trying three temperatures (temperature=0.2 skips this)")
         try:
             found = temperature.chosen(temperature.tried(*data, trial))
         except Interrupted:
             raise Interrupted(
                 "interrupted while trying temperatures; nothing was saved, since nothing is lost"
             ) from None
-        voice.say(f"temperature {found['temperature']}")
+        reporter.log(f"temperature {found['temperature']}")
         return found
 
     def _learner(self, data: Interactions, pool: Csr | None) -> "_Learner":
