@@ -16,7 +16,7 @@ from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.training_data import aligned, check_negatives, describe, digest, pool_of
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
@@ -119,7 +119,7 @@ class EpochTrained(Recommender):
             self._validation(live, data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
-            progress=chosen(progress),
+            progress=make_reporter(progress),
         )
         ended = {"best_epoch": run.best_epoch, "stopped": run.stopped}
         return Fitted(known, self.scorer_of(learner), run.history, provenance | ended)

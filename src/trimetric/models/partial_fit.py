@@ -20,7 +20,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, Interrupted, ParameterError
 from trimetric.models.fitted import Fitted
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
 
@@ -132,7 +132,7 @@ def partial_fit(
             still = replace(config, lr=_STILL, epochs=1)
             probe = _learner(model, still, data.take(mix), found)
             _carry_accumulators(fitted, learner, probe, day, mix)
-        _train(learner, plan.epochs, chosen(progress))
+        _train(learner, plan.epochs, make_reporter(progress))
     update = {
         "fingerprint": given.fingerprint,
         "pairs": int(day.fresh.sum()),

@@ -19,7 +19,7 @@ from trimetric.models import temperature
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
-from trimetric.progress import chosen
+from trimetric.progress import make_reporter
 from trimetric.space.metric import FoldIn, Margins, MetricSpace
 
 FEW, MOST = 10, 100  # candidates, where the setting leaves them open
@@ -158,15 +158,15 @@ def find_temperature(
         tried.fit(train, valid, progress=False)
         return float(tried.history[-1][model.config.metric])
 
-    reporter = chosen(progress)
-    reporter.say("trying three temperatures (temperature=0.2 skips this)")
+    reporter = make_reporter(progress)
+    reporter.log("trying three temperatures (temperature=0.2 skips this)")
     try:
         found = temperature.pick_temperature(temperature.qualities_of_trials(train, valid, trial))
     except Interrupted:
         raise Interrupted(
             "interrupted while trying temperatures; nothing was saved, since nothing is lost"
         ) from None
-    reporter.say(f"temperature {found['temperature']}")
+    reporter.log(f"temperature {found['temperature']}")
     return found
 
 
