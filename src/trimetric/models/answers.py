@@ -13,7 +13,7 @@ from trimetric.errors import ParameterError, UnknownIds, Unsupported
 from trimetric.models.fitted import Fitted
 from trimetric.space.filters import ItemFilter
 from trimetric.space.known import Known
-from trimetric.space.lists import check_k, ranked_frame, rows_of
+from trimetric.space.lists import check_k, ranked_frame
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Lists, Scorer
 
@@ -61,7 +61,7 @@ def recommend(
     only = ItemFilter.from_ids(known.item_ids, filters.allow, filters.deny).rows
     places = np.flatnonzero(rows >= 0)
     keys = known.user_ids.decode(rows[places])
-    hidden = rows_of(known.seen, rows[places]) if filters.exclude_seen else Csr.empty(len(places))
+    hidden = known.seen.take(rows[places]) if filters.exclude_seen else Csr.empty(len(places))
     lists = scorer.nearest(
         rows[places], k, exclude=hidden, only=only, approximate=filters.approximate
     )

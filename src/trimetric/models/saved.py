@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trimetric.data.csr import Csr, keys
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.engine.rows import padded_table
 from trimetric.errors import ArtifactError
@@ -91,10 +91,7 @@ def stored(loaded: Loaded, where: str) -> Stored:
 
 def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:
     """Raise ArtifactError unless each list ascends within 0..n_items - 1."""
-    indptr, items = lists
-    ends = indptr[0] == 0 and indptr[-1] == len(items) and not (np.diff(indptr) < 0).any()
-    inside = ends and ((items >= 0) & (items < n_items)).all()
-    if not inside or not (np.diff(keys(lists.users, items)) > 0).all():
+    if not lists.is_valid(n_items):
         raise ArtifactError(f"{where}: {names} do not fit the ids")
 
 

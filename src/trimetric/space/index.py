@@ -9,7 +9,7 @@ from trimetric.engine.topk import nearest_of, prepared
 from trimetric.errors import ParameterError
 from trimetric.space.exact import nearest
 from trimetric.space.ivf import PROBES, Cells
-from trimetric.space.lists import check_k, rows_of
+from trimetric.space.lists import check_k
 
 Kind = Literal["exact", "approximate"]
 FEW = 1 / 32  # of the points: fewer allowed ones are compared one by one, which is quicker
@@ -126,7 +126,7 @@ class Index:
         if queries.ndim == 3:
             m, c, dim = queries.shape
             each = np.repeat(np.arange(m), c)
-            lists = rows_of(excluded, each)
+            lists = excluded.take(each)
             vectors = queries.reshape(m * c, dim)
             found, d2 = self.among(vectors, k, lists, rows)
             most = found.shape[1]
@@ -141,7 +141,7 @@ class Index:
         found, distances = self._cells.nearest(queries, k, excluded, rows)
         short = np.flatnonzero(found[:, -1] < 0) if found.shape[1] else found[:, 0:0].ravel()
         if len(short):
-            lists = rows_of(excluded, short)
+            lists = excluded.take(short)
             found[short], distances[short] = nearest(queries[short], self._space, k, lists, rows)
         return found, distances
 

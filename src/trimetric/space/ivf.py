@@ -21,7 +21,6 @@ from trimetric.data.csr import Csr, among, keys
 from trimetric.engine.threads import thread_count
 from trimetric.engine.topk import Prepared, nearest_of, prepared, top_k
 from trimetric.errors import MissingExtra
-from trimetric.space.lists import rows_of
 
 PROBES = 32
 ROUNDS = 6  # of k-means
@@ -160,7 +159,7 @@ def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray
 
 def _hidden(near: np.ndarray, block: np.ndarray, excluded: Csr) -> np.ndarray:
     """Tell which of the rows found for the queries of `block` are excluded for them, (b, w)."""
-    lists = rows_of(excluded, block)
+    lists = excluded.take(block)
     mine = keys(np.arange(len(block))[:, None], np.maximum(near, 0))
     return among(keys(lists.users, lists.items), mine)
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ParameterError
 from trimetric.space.scorer import Lists
@@ -62,12 +61,3 @@ def ranked_frame(
         "score": score,
     }
     return pl.DataFrame(columns | ({"distance": -score} if metric else {}))
-
-
-def rows_of(source: Csr, users: np.ndarray) -> Csr:
-    """Return the lists of `users` (row numbers, any order, repeats allowed) as a new Csr."""
-    users = users.astype(np.int64)
-    counts = source.indptr[users + 1] - source.indptr[users]
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    place = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - source.indptr[users], counts)
-    return Csr(indptr, source.items[place])
