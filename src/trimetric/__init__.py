@@ -6,7 +6,7 @@ Public names are imported when first used, so that importing the package costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from trimetric._version import __version__
 
 if TYPE_CHECKING:
     from trimetric.data import (

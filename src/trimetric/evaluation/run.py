@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-import trimetric
+from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation.names import protocol as named_protocol
@@ -78,7 +78,7 @@ def evaluate(
         counts=counts,
         data=parts.describe(),
         versions={
-            "trimetric": trimetric.__version__,
+            "trimetric": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
         },

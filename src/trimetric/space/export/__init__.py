@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from trimetric import __version__
+from trimetric._version import __version__
 from trimetric.errors import OutputError, ParameterError
 from trimetric.space.export.space import Space
 from trimetric.space.known import Known
