@@ -190,7 +190,7 @@ def test_qdrant_in_its_embedded_mode(model: tm.SML, expected: dict, tmp_path: Pa
         theirs = [point.payload["item"] for point in near]
         assert same(model, expected, user.payload["user"], theirs)
     said, found = example(tmp_path / "e", 1, client=client, models=models)
-    first = [point.payload["item"] for point in found["found"].points]
+    first = [point.payload["item"] for point in found["answer"].points]
     assert same(model, expected, model.user_ids.values[0], first)
     assert str(model.user_ids.values[0]) in said
     client.close()

@@ -38,8 +38,8 @@ class Untouched:
         """
         owner = np.broadcast_to(users[:, None], numbers.shape)
         passed = np.searchsorted(self._before, keys(owner, numbers), side="right")
-        found = numbers + passed - self._indptr[owner]
-        return np.where(numbers < self.counts[owner], found, self.n_items).astype(np.int32)
+        items = numbers + passed - self._indptr[owner]
+        return np.where(numbers < self.counts[owner], items, self.n_items).astype(np.int32)
 
     def first(self, users: np.ndarray, n: int) -> np.ndarray:
         """Return the first n items of each user, int32[len(users), min(n, n_items)]."""
@@ -103,11 +103,11 @@ class CandidateDraw:
         while len(todo):
             drawn = counter.uniform(self._key, keys(users[todo, None], np.arange(length)))
             drawn = (drawn * pool[todo, None]).astype(np.int64)
-            chosen = _first_of_each(drawn)
-            count = np.cumsum(chosen, axis=1)
+            first = _first_of_each(drawn)
+            count = np.cumsum(first, axis=1)
             done = count[:, -1] >= self.n
-            chosen &= (count <= self.n) & done[:, None]
-            places[todo[done]] = drawn[chosen].reshape(-1, self.n)
+            first &= (count <= self.n) & done[:, None]
+            places[todo[done]] = drawn[first].reshape(-1, self.n)
             todo, length = todo[~done], length * 2
         return places
 

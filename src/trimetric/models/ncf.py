@@ -230,7 +230,7 @@ def _sizes(config: MLPConfig) -> tuple[int, int, int]:
 
 
 class NeuralSession(DescentSession):
-    """A run that first trains the two parts alone, if it is asked to.
+    """A run that first trains the two parts alone, if `pretrain` is set.
 
     That happens before the first mini-batch and in one go: a run stopped there starts it anew, and
     one resumed later finds its outcome in the checkpoint.
@@ -261,7 +261,7 @@ class NeuralSession(DescentSession):
         return super().run(epoch, first_batch, team, pause)
 
     def _pretrain(self, team: Team, pause: Callable[[int], bool]) -> bool:
-        """Start from the trained parts, if asked to; tell whether that was not interrupted."""
+        """Start from the trained parts, if `pretrain` is set; return False if interrupted."""
         config = self.config
         if not isinstance(config, NCFConfig) or config.parts != "both" or not config.pretrain:
             return True

@@ -63,5 +63,5 @@ def best_of(qualities: list[float]) -> float:
     low, middle, high = qualities
     bend = low - 2 * middle + high
     steps = (low - high) / (2 * bend) if bend < 0 else BEYOND * ((high > low) - (high < low))
-    found = TRIED[1] * (TRIED[1] / TRIED[0]) ** min(max(steps, -BEYOND), BEYOND)
-    return float(f"{found:.2g}")
+    top = TRIED[1] * (TRIED[1] / TRIED[0]) ** min(max(steps, -BEYOND), BEYOND)
+    return float(f"{top:.2g}")

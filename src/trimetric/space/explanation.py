@@ -176,13 +176,13 @@ class Explanation:
         titles : mapping of id to str, optional
             What items are called; one without a title is called by its id.
         """
-        return " ".join(_said(self, titles))
+        return " ".join(_sentences(self, titles))
 
     def _repr_html_(self) -> str:
         return _page(self)
 
 
-def _said(why: Explanation, titles: Titles) -> list[str]:
+def _sentences(why: Explanation, titles: Titles) -> list[str]:
     def name(item: Id) -> str:
         return _name(item, titles)
 
@@ -200,24 +200,24 @@ def _said(why: Explanation, titles: Titles) -> list[str]:
     if why.reasons:
         near = [f"{name(one.item)} ({one.d2_item:.3f})" for one in why.reasons[:3]]
         head += f"; closest among what they have: {_listed(near)}"
-    said = [head + "."]
+    sentences = [head + "."]
     crowd = why.popularity
-    said.append(
+    sentences.append(
         f"{crowd.share:.1%} of all users have it ({crowd.count:,}; number {crowd.rank:,} by"
         " popularity)."
     )
     other = why.counterfactual
     if other is not None and other.item is not None:
         again = "" if why.rank == other.rank_with else "Placed again by their items, "
-        said.append(
+        sentences.append(
             f"{again}it is number {other.rank_with:,}; without {name(other.item)} it would be"
             f" number {other.rank_without:,}, out of the top {other.k:,}."
         )
     elif other is not None and other.rank_with <= other.k:
         whole = other.examined == other.liked
         among = "their items" if whole else f"the {other.examined:,} nearest of their items"
-        said.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
-    return [one[0].upper() + one[1:] for one in said]
+        sentences.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
+    return [one[0].upper() + one[1:] for one in sentences]
 
 
 def _page(why: Explanation) -> str:

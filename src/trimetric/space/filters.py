@@ -81,6 +81,6 @@ def restrict(lists: Csr, rows: np.ndarray) -> Csr:
     return Csr(kept.indptr, place[inside])
 
 
-def unrestrict(found: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def unrestrict(listed: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Turn positions in `rows` back, -1 staying -1."""
-    return np.where(found >= 0, rows[np.maximum(found, 0)], -1) if len(rows) else found
+    return np.where(listed >= 0, rows[np.maximum(listed, 0)], -1) if len(rows) else listed

@@ -1,6 +1,6 @@
 """A map of a metric space: its items and users on a plane, and how much of the space it keeps.
 
-Items are laid out by `engine.layout`; of more than `LAID_OUT` only the most popular, among whom
+Items are laid out by `space.tsne`; of more than `LAID_OUT` only the most popular, among whom
 the others are placed. A user is placed among the items nearest to it, so that on the map too the
 nearest items are what is recommended. `benchmarks/projection.py` measures it beside principal
 components and libraries.
@@ -100,20 +100,20 @@ def quality(
     (items, users), (item_places, user_places) = space, plane
     n = len(items)
     k, itself = min(K, n - 1), _itself(n)
-    found: dict[str, float] = {"neighbours": k}
+    measured: dict[str, float] = {"neighbours": k}
     if k < 1:
-        return found
+        return measured
     near, _ = top_k(items, items, k, itself)
     shown, _ = top_k(item_places, item_places, k, itself)
-    found["items"] = _shared(near, shown)
+    measured["items"] = _shared(near, shown)
     near, _ = top_k(users, items, k)
-    found["users"] = _shared(near, top_k(user_places, item_places, k)[0])
+    measured["users"] = _shared(near, top_k(user_places, item_places, k)[0])
     if 2 * k < n:
         held = np.arange(n + 1, dtype=np.int64) * k, np.sort(shown, axis=1).ravel()
         ranks = held_out_ranks(items, items, held, itself)
         beyond = int(np.maximum(ranks.astype(np.int64) - k, 0).sum())
-        found["trustworthiness"] = 1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1))
-    return found
+        measured["trustworthiness"] = 1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1))
+    return measured
 
 
 def _itself(n: int) -> Csr:

@@ -1,7 +1,7 @@
 """What a trained model leaves behind: answers by row number, without ids and without a model.
 
 Users and items are rows 0 .. n − 1, as in the model's vocabularies. Lists, ranks and scores do not
-depend on the number of threads, nor on what else is asked in the same call.
+depend on the number of threads, nor on what else is in the same call.
 """
 
 from abc import ABC, abstractmethod

@@ -58,7 +58,7 @@ def export(
     Raises
     ------
     ParameterError
-        `to` is none of these, or `approximate` is asked of another than "faiss".
+        `to` is none of these, or `approximate` is given for another than "faiss".
     DataError
         An id cannot be held by what it is written for.
     OutputError
