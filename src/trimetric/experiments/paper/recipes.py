@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED, Job, seeded
 from trimetric.experiments.study import Plan
-from trimetric.experiments.tune import tuned
+from trimetric.experiments.tune import Budget, tuned
 from trimetric.models import REGISTRY, create
 
 RELEASED, HONEST = "released", "honest"

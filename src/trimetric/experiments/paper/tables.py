@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from trimetric.evaluation.significance import compare as differences
-from trimetric.experiments import published
-from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED, Job
+from trimetric.experiments.paper import published
 from trimetric.experiments.paper.cells import (
     CAUTION,
     Result,
@@ -34,6 +33,7 @@ from trimetric.experiments.paper.recipes import (
     searched,
 )
 from trimetric.experiments.study import Plan
+from trimetric.experiments.tune import Budget
 from trimetric.models import REFERENCES, SYSTEMS
 
 METRICS = published.METRICS
