@@ -72,7 +72,7 @@ def kept(model: tm.FML, session: DescentSession, sample: int, epoch: int) -> np.
 )
 def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.FML(**{**SGD, "lr": 0.01, "init_std": 0.4, **given})
-    session, config = model._learner(DATA, pool), model.config
+    session, config = model.learner(DATA, pool, {}), model.config
     for epoch in range(2):
         drawn = cells(model, session, pool, epoch)
         masks = [kept(model, session, sample, epoch) for sample in range(len(drawn))]
@@ -94,7 +94,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
 
 def test_every_cell_once_an_epoch() -> None:
     model = tm.FML(cells="all")
-    session = model._learner(DATA, None)
+    session = model.learner(DATA, None, {})
     drawn = cells(model, session, None, 0)
     assert len(set(drawn)) == len(drawn) == session.triplets == DATA.n_users * DATA.n_items
     assert sum(cell[2] for cell in drawn) == len(DATA)
@@ -103,7 +103,7 @@ def test_every_cell_once_an_epoch() -> None:
 def test_a_user_without_interactions_has_no_cells() -> None:
     data = DATA.take(DATA.users != 3)
     model = tm.FML(cells="all", dim=4)
-    session = model._learner(data, None)
+    session = model.learner(data, None, {})
     start = session.state.table.copy()
     run_epoch(session)
     moved = (session.state.table != start).any(axis=1)
@@ -120,7 +120,7 @@ def test_all_cells_and_a_pool_exclude_each_other() -> None:
 @pytest.mark.twin
 @pytest.mark.parametrize("row", [3, DATA.n_users + 3])
 def test_nan_shows_in_the_loss(row: int) -> None:
-    session = tm.FML(**SGD)._learner(DATA, None)
+    session = tm.FML(**SGD).learner(DATA, None, {})
     session.state.table[row, 1] = np.nan
     run_epoch(session)
     assert np.isnan(session.summary()["loss"])
@@ -136,7 +136,7 @@ def fill_masks(out, draws, own):
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.95, 1])
 def test_each_column_is_kept_as_often_as_wanted(keep: float) -> None:
     """And by itself: squared differences are right in the mean, and vary as coins would have it."""
-    own = tm.FML(**SGD, keep=keep)._learner(DATA, None).own
+    own = tm.FML(**SGD, keep=keep).learner(DATA, None, {}).own
     n, width = 1500, 16
     rooms = np.full((n, 2, width), np.nan, dtype=np.float32)
     fill_masks(rooms, np.uint64(7), own)

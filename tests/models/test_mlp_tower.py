@@ -1,9 +1,8 @@
 """The tower against a naive twin in float64, its gradients against finite differences."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
+from tower_twin import twin_logit, unpacked
 
 from trimetric.engine import rows
 from trimetric.engine.compile import kernel
@@ -27,27 +26,6 @@ SIZES = [(3, 4, 3), (0, 4, 2), (5, 0, 3), (2, 3, 1), (1, 1, 4), (8, 6, 2)]
 
 
 # --- the naive twin -----------------------------------------------------------------------------
-
-
-def unpacked(weights, factors, dim, depth):
-    """Split flat weights into (matrix [in, out], bias) a layer; last the output's."""
-    widths = [2 * dim, *[max(1, 2 * dim // 2**k) for k in range(1, depth + 1)]] if dim else [0]
-    shapes = [*pairwise(widths), (factors + widths[-1], 1)]
-    layers = []
-    for n_in, n_out in shapes:
-        bias, matrix, weights = np.split(weights, [n_out, n_out + n_in * n_out])
-        layers.append((matrix.reshape(n_in, n_out), bias))
-    assert len(weights) == 0
-    return layers
-
-
-def twin_logit(p, q, weights, factors, dim, depth):
-    """b + h·[p ⊙ q ; MLP([p;q])], equation (12) of He et al. (2017)."""
-    *hidden, (h, b) = unpacked(np.asarray(weights, dtype=np.float64), factors, dim, depth)
-    a = np.concatenate([p[factors:], q[factors:]])
-    for matrix, bias in hidden:
-        a = np.maximum(bias + a @ matrix, 0)
-    return float((b + np.concatenate([p[:factors] * q[:factors], a]) @ h)[0])
 
 
 # --- the kernels --------------------------------------------------------------------------------

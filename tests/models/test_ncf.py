@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from popularity import Popularity
-from test_engine_tower import twin_logit
+from tower_twin import twin_logit
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -16,7 +16,8 @@ from trimetric.engine.compile import kernel
 from trimetric.engine.negatives import positives
 from trimetric.engine.threads import Team
 from trimetric.errors import Interrupted, ParameterError
-from trimetric.models.ncf import MLP, NCF, NCFConfig, NeuralSession, merge, sample
+from trimetric.models.mlp import MLP
+from trimetric.models.ncf import NCF, NCFConfig, NeuralSession, merge, sample
 from trimetric.progress import Silent
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
@@ -36,7 +37,7 @@ def run_epoch(one: NeuralSession, epoch: int = 0) -> None:
 
 
 def learned(model: tm.MLP) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in model._tensors().items()}
+    return {name: array.tobytes() for name, array in model.tensors().items()}
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ def test_what_is_learned(parts: str, columns: int, weights: int) -> None:
     model = NCF(**SMALL, factors=3, parts=parts).fit(PAIRS)
     assert model.user_embeddings.shape == (60, columns)
     assert model.item_embeddings.shape == (40, columns)
-    assert model._weights.shape == (weights,)
+    assert model.tensors()["weights"].shape == (weights,)
     assert np.abs(model.user_embeddings).min(axis=1).all()
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric import __version__
+from trimetric._version import __version__
 from trimetric.progress import counting
 from trimetric.space.lists import check_k
 from trimetric.storage.blocks import Batch, write_batch

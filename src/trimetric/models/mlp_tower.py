@@ -10,7 +10,7 @@ Without GMF columns it is their MLP (10), without MLP columns their GMF (8)-(9).
 stand side by side in a room: one row a unit, one column (lane) a sample. Each lane sees the same
 operations in the same order wherever it stands, so that a logit has the same bits in training, for
 one pair and for all pairs. The first layer's halves, b_1 + W_p p and W_q q, are summed apart, hence
-once a user and once an item where all pairs are asked for.
+once a user and once an item where all pairs are scored.
 """
 
 import math

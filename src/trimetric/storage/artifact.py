@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from trimetric import __version__
+from trimetric._version import __version__
 from trimetric.errors import ArtifactError, OutputError, ParameterError
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
