@@ -31,6 +31,7 @@ from trimetric.experiments.paper.recipes import (
     leaked,
     runs,
     searched,
+    variant,
 )
 from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import Budget
@@ -217,7 +218,7 @@ def table4_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     plans = {f"table4 leaked {name}": runs(leaked(name, spend), seeds) for name in ABLATIONS}
     plans["table4 honest"] = ablated(spend, seeds)
     for name in ABLATIONS:
-        plans[f"table4 hard {name}"] = runs(honest(name, HARD), seeds)
+        plans[f"table4 hard {name}"] = runs(honest(name, variant(name, HARD)), seeds)
     return plans
 
 
