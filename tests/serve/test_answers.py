@@ -21,14 +21,13 @@ from serving import trained
 import trimetric as tm
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.recommender import Recommender
-from trimetric.serve import schemas, snapshot
-from trimetric.serve.app import application
+from trimetric.serve import schemas, served_model
+from trimetric.serve.app import API, create_app
 from trimetric.serve.items import read
-from trimetric.serve.metrics import Histogram
-from trimetric.serve.routing import ROUTES
-from trimetric.serve.run import made
+from trimetric.serve.monitoring import Metrics
+from trimetric.serve.run import load_state
 from trimetric.serve.settings import Limits, Settings, limits_of
-from trimetric.serve.site import Site
+from trimetric.serve.state import AppState
 
 KINDS = ("sml", "ease", "bpr", "popularity")
 TITLES = pl.DataFrame(
@@ -44,8 +43,8 @@ TITLES = pl.DataFrame(
 class Client:
     """Asks an application in this process."""
 
-    def __init__(self, site: Site) -> None:
-        self.site, self.app = site, application(site)
+    def __init__(self, state: AppState) -> None:
+        self.state, self.app = state, create_app(state)
 
     def ask(self, *requests: Any, **more: Any) -> list[httpx.Response]:
         """Send requests at the same time, each a path or (path, body)."""
@@ -57,7 +56,7 @@ class Client:
 
         async def all_of_them() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await asyncio.gather(*(one(client, request) for request in requests))
 
         return asyncio.run(all_of_them())
@@ -90,9 +89,9 @@ def texts() -> tm.Interactions:
 @pytest.fixture(scope="module")
 def client(room: Path) -> Iterator[Client]:
     folders = tuple(room / kind for kind in (*KINDS, "texts"))
-    site = made(Settings(folders, items=room / "items.csv"))
-    yield Client(site)
-    site.close()
+    state = load_state(Settings(folders, items=room / "items.csv"))
+    yield Client(state)
+    state.close()
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +130,21 @@ def test_each_user_gets_what_the_model_recommends(
     assert [one["user"] for one in many] == users
     listed = [row for one in many for row in shown(one["recommendations"])]
     assert listed == plain(model.recommend(users, 7, exclude_seen=exclude))
-    assert sum(client.site.metrics.batches.counts[2:]) > 0  # they were ranked together
+    batches = client.state.metrics.collectors.get_sample_value
+    alone = batches("trimetric_batch_size_bucket", {"le": "1.0"})
+    assert batches("trimetric_batch_size_count") > alone  # they were ranked together
 
 
 def test_slow_models_rank_in_a_thread(
     room: Path, models: dict[str, Recommender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "QUICK_SECONDS", 0.0)
-    site = made(Settings((room / "sml", room / "bpr")))
+    monkeypatch.setattr(served_model, "QUICK_SECONDS", 0.0)
+    state = load_state(Settings((room / "sml", room / "bpr")))
     paths = [f"/v1/recommend?user={n % 55}&model={KINDS[2 * (n % 2)]}&k=5" for n in range(200)]
-    for n, reply in enumerate(Client(site).ask(*paths)):
+    for n, reply in enumerate(Client(state).ask(*paths)):
         expected = models[KINDS[2 * (n % 2)]].recommend([n % 55], 5)
         assert shown(reply.json()["recommendations"]) == plain(expected)
-    site.close()
+    state.close()
 
 
 def test_ids_of_all_kinds_pass(client: Client, models: dict[str, Recommender]) -> None:
@@ -363,7 +364,7 @@ def test_what_cannot_be_used_is_refused(
 def test_bodies_that_are_no_json(client: Client) -> None:
     async def send(content: bytes) -> httpx.Response:
         transport = httpx.ASGITransport(client.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.post("/v1/recommend", content=content)
 
     bad = [b"", b"{", b"\xff", b'{"users":["\xff"]}', b"[" * 100_000, b"null"]
@@ -407,8 +408,8 @@ def test_no_body_is_a_fault(client: Client, path: str, body: Any) -> None:
 
 
 def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
-    site = made(Settings((room / "sml",), api_key="secret"))
-    asked = Client(site)
+    state = load_state(Settings((room / "sml",), api_key="secret"))
+    asked = Client(state)
     for path in ("/health", "/ready", "/"):
         assert asked.ask(path)[0].status_code == 200
     for path in ("/v1/models", "/v1/recommend?user=1", "/metrics", "/openapi.json"):
@@ -419,7 +420,7 @@ def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
             assert asked.ask(path, headers=right)[0].status_code == 200
     described = asked.get("/openapi.json", headers={"x-api-key": "secret"})
     assert "401" in described["paths"]["/v1/models"]["get"]["responses"]
-    site.close()
+    state.close()
 
 
 def test_headers_keep_a_browser_safe(client: Client) -> None:
@@ -439,7 +440,7 @@ def test_other_machines_need_a_key_or_a_word(room: Path) -> None:
     for more in ({"api_key": "x"}, {"open": True}):
         assert Settings((room / "sml",), host="0.0.0.0", **more)
     with pytest.raises(ParameterError, match="two models are named 'sml'"):
-        made(Settings((room / "sml", room / ".." / room.name / "sml")))
+        load_state(Settings((room / "sml", room / ".." / room.name / "sml")))
 
 
 def test_limits_are_read_and_checked() -> None:
