@@ -73,6 +73,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     for kind in KINDS:
         trained(kind).save(folder / kind)
+    trained("sml", adaptive_users=True, adaptive_items=True).save(folder / "adaptive")
     tm.SML(dim=4, epochs=1, seed=0).fit(texts()).save(folder / "texts")
     TITLES.write_csv(folder / "items.csv")
     return folder
@@ -88,7 +89,7 @@ def texts() -> tm.Interactions:
 
 @pytest.fixture(scope="module")
 def client(room: Path) -> Iterator[Client]:
-    folders = tuple(room / kind for kind in (*KINDS, "texts"))
+    folders = tuple(room / kind for kind in (*KINDS, "texts", "adaptive"))
     state = load_state(Settings(folders, items=room / "items.csv"))
     yield Client(state)
     state.close()
@@ -96,15 +97,16 @@ def client(room: Path) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def models(room: Path) -> dict[str, Recommender]:
-    return {kind: tm.load(room / kind) for kind in (*KINDS, "texts")}
+    return {kind: tm.load(room / kind) for kind in (*KINDS, "texts", "adaptive")}
 
 
 def plain(frame: pl.DataFrame, id_name: str = "item") -> list[tuple]:
-    return list(frame.select(id_name, "rank", "score").iter_rows())
+    distance = pl.col("distance") if "distance" in frame.columns else pl.lit(None)
+    return list(frame.select(id_name, "rank", "score", distance).iter_rows())
 
 
 def shown(rows: list[dict], id_name: str = "item") -> list[tuple]:
-    return [(row[id_name], row["rank"], row["score"]) for row in rows]
+    return [(row[id_name], row["rank"], row["score"], row.get("distance")) for row in rows]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,8 +252,13 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     assert found["activity"] == len(liked)
     assert len(found["history"]) == 3
     scores = [one["score"] for one in client.get("/v1/user?user=7")["history"]]
-    assert scores == sorted(model.score([(7, int(item)) for item in liked - 5]).tolist())
-    assert found["margin"] == model.user_margins[12].item()
+    best = sorted(model.score([(7, int(item)) for item in liked - 5]).tolist(), reverse=True)
+    assert scores == best
+    assert [one["distance"] for one in found["history"]] == [-score for score in best[:3]]
+    assert found["margin"] is None  # all margins of this model are the same
+    learned: Any = models["adaptive"].scorer
+    found = client.get("/v1/user?user=7&model=adaptive")
+    assert found["margin"] == learned.user_margins[12].item()
     popularity = np.bincount(model.seen.items, minlength=40)
     found = client.get("/v1/item?item=2")
     assert found["popularity"] == popularity[7]
@@ -264,8 +271,11 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     found = client.get("/v1/users?limit=1000")
     assert [one["activity"] for one in found["users"]] == sorted(model.seen.counts)[::-1]
     assert client.get("/v1/users?search=nobody")["users"] == []
-    found = client.get("/v1/margins")
-    assert found["items"]["margin"] == model.item_margins[popularity > 0].tolist()
+    found = client.get("/v1/margins?model=adaptive")
+    assert found["items"]["margin"] == learned.item_margins[popularity > 0].tolist()
+    assert len(found["users"]["margin"]) == len(model.user_ids)
+    assert not found["sampled"]
+    assert "fixed" in client.get("/v1/margins", status=422)["error"]
     client.get("/v1/margins?model=ease", status=422)
     found = client.get("/v1/training")
     assert found["history"] == model.history
@@ -275,7 +285,7 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     assert sum(found["per_user"]["counts"]) == found["users"]
     assert found["per_item"]["maximum"] == popularity.max()
     cards = client.get("/v1/models")["models"]
-    assert [card["name"] for card in cards] == [*KINDS, "texts"]
+    assert [card["name"] for card in cards] == [*KINDS, "texts", "adaptive"]
     assert cards[0]["capabilities"] == sorted(model.capabilities)
 
 
@@ -295,18 +305,23 @@ def test_metrics_tell_what_was_done(client: Client) -> None:
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = reply.text.splitlines()
     assert any('route="/v1/item",status="404"' in line for line in lines)
-    assert any(line.startswith('trimetric_model_info{name="ease"') for line in lines)
+    assert any(line.startswith('trimetric_model_info{kind="ease",name="ease"') for line in lines)
     samples = [line for line in lines if not line.startswith("#")]
     assert len({line.rpartition(" ")[0] for line in samples}) == len(samples)
 
 
 def test_a_histogram_counts_upper_bounds_in() -> None:
-    found = Histogram((1, 2))
-    for value in (0.5, 1, 1.5, 2, 9):
-        found.add(value)
-    assert found.lines("x", 'a="b"') == [
-        'x_bucket{a="b",le="1"} 2', 'x_bucket{a="b",le="2"} 4', 'x_bucket{a="b",le="+Inf"} 5',
-        'x_sum{a="b"} 14', 'x_count{a="b"} 5',
+    metrics = Metrics()
+    for value in (0.0005, 0.001, 0.0015, 0.0025, 9):
+        metrics.answered("b", 200, value)
+    lines = metrics.text([], "")[0].decode().splitlines()
+    lines = [line for line in lines if line.startswith("trimetric_request_seconds_")]
+    start = 'trimetric_request_seconds_bucket{le="'
+    assert [lines[0], lines[1], *lines[-4:]] == [
+        f'{start}0.001",route="b"}} 2.0', f'{start}0.0025",route="b"}} 4.0',
+        f'{start}10.0",route="b"}} 5.0', f'{start}+Inf",route="b"}} 5.0',
+        'trimetric_request_seconds_count{route="b"} 5.0',
+        'trimetric_request_seconds_sum{route="b"} 9.0055',
     ]  # fmt: skip
 
 
@@ -381,11 +396,13 @@ VALUE = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    tuple(schemas.RecommendQuery.__struct_fields__ + schemas.RecommendBody.__struct_fields__)
-    + tuple(schemas.SearchQuery.__struct_fields__ + schemas.ExplainForBody.__struct_fields__)
+    schemas.RecommendBody.__struct_fields__
+    + schemas.ExplainForBody.__struct_fields__
+    + ("user", "search", "limit", "offset")
 )
-GETS = [route.path for route in ROUTES if route.method == "GET"]
-POSTS = [route.path for route in ROUTES if route.method == "POST"]
+GETS = [path for handler in API for path in handler.paths if "GET" in handler.http_methods]
+GETS += ["/health", "/ready", "/metrics"]
+POSTS = [path for handler in API for path in handler.paths if "POST" in handler.http_methods]
 
 
 @settings(max_examples=150)
@@ -421,6 +438,39 @@ def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
     described = asked.get("/openapi.json", headers={"x-api-key": "secret"})
     assert "401" in described["paths"]["/v1/models"]["get"]["responses"]
     state.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8000", 200), ("localhost.", 200), ("127.0.0.1:1", 200),
+        ("[::1]:8000", 200), ("192.168.0.7:8000", 200), ("[fe80::1]", 200),
+        ("evil.example", 400), ("evil.example:8000", 400), ("localhost.evil.example", 400),
+        ("127.0.0.1.evil.example", 400), ("evil.example:127.0.0.1", 400), ("", 400),
+        ("[evil.example]", 400), ("localhost@evil.example", 400), ("evil.example/localhost", 400),
+    ],
+)  # fmt: skip
+def test_other_hosts_are_refused(client: Client, host: str, status: int) -> None:
+    for path in ("/", "/health", "/v1/models", "/nothing"):
+        [found] = client.ask(path, headers={"host": host})
+        assert found.status_code == (404 if path == "/nothing" and status == 200 else status)
+        assert status == 200 or "--allowed-host" in found.json()["error"]
+
+
+def test_hosts_can_be_allowed(room: Path) -> None:
+    for given, allowed, refused in (
+        ({"allowed_hosts": ("shop.example", "b.example")}, "Shop.Example:80", "c.example"),
+        ({"host": "shop.example", "open": True}, "shop.example", "b.example"),
+        ({"allowed_hosts": ("*",)}, "any.example", None),
+    ):
+        state = load_state(Settings((room / "sml",), **given))
+        asked = Client(state)
+        assert asked.ask("/v1/models", headers={"host": allowed})[0].status_code == 200
+        if refused is not None:
+            assert asked.ask("/v1/models", headers={"host": refused})[0].status_code == 400
+            two = [("host", "localhost"), ("host", refused)]
+            assert asked.ask("/v1/models", headers=two)[0].status_code == 400
+        state.close()
 
 
 def test_headers_keep_a_browser_safe(client: Client) -> None:
@@ -510,7 +560,11 @@ def test_columns_that_no_answer_can_show_are_left_out(tmp_path: Path) -> None:
     assert read(tmp_path / "items.parquet").of("a") == {"year": 1984, "size": ["1.0", "2.0"]}
 
 
-def test_every_answer_has_a_schema() -> None:
-    for route in ROUTES:
-        assert route.answer is not None or route.media == "text/plain"
-        assert issubclass(route.query or schemas.Query, schemas.Query)
+def test_every_answer_has_a_schema(client: Client) -> None:
+    for path, item in client.get("/openapi.json")["paths"].items():
+        for operation in item.values():
+            [content] = operation["responses"]["200"]["content"].values()
+            assert "$ref" in content["schema"] or path == "/metrics"
+            assert operation["description"]
+            for parameter in operation.get("parameters", ()):
+                assert parameter["in"] == "query"

@@ -116,7 +116,8 @@ def create_app(state: AppState) -> ASGIApp:
         exception_handlers={
             HTTPException: _http_error,
             TrimetricError: _our_error,
-            RecursionError: _our_error,
+            UnicodeDecodeError: _unreadable,
+            RecursionError: _unreadable,
             ClientGone: _client_gone,
             Exception: _defect,
         },
@@ -181,6 +182,10 @@ def _reasons(error: HTTPException) -> str:
 
 def _our_error(request: Request, error: Exception) -> Response:
     return reply({"error": str(error)}, 422)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    return reply({"error": f"the request cannot be used: {error}"}, 422)
 
 
 def _client_gone(request: Request, error: Exception) -> Response:

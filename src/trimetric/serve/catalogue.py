@@ -128,11 +128,12 @@ def margins(request: Request, model: schemas.QueryName = None) -> Response[schem
             f"the margins of {served.name} are fixed; fit sml with adaptive_users or"
             " adaptive_items to learn them"
         )
+    counts = served.activity, served.popularity
     return answer(
         served,
-        sampled=max(map(np.count_nonzero, (served.activity, served.popularity))) > MAX_POINTS,
-        users=_side(known.user_ids, space.user_margins, ("activity", served.activity)),
-        items=_side(known.item_ids, space.item_margins, ("popularity", served.popularity)),
+        sampled=any(int(np.count_nonzero(n)) > MAX_POINTS for n in counts),
+        users=_side(known.user_ids, space.user_margins, ("activity", counts[0])),
+        items=_side(known.item_ids, space.item_margins, ("popularity", counts[1])),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from litestar import Request, Response, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.params import FromQuery, JSONBody
 
 from trimetric.errors import UnknownIds
 from trimetric.serve import schemas
@@ -38,7 +39,7 @@ async def recommend(
     request: Request,
     user: schemas.QueryId,
     k: schemas.QueryK = 10,
-    exclude_seen: bool = True,
+    exclude_seen: FromQuery[bool] = True,
     model: schemas.QueryName = None,
 ) -> Response[schemas.Recommendations]:
     """Recommend items to a user."""
@@ -51,7 +52,7 @@ async def recommend(
 
 
 @post("/v1/recommend", status_code=200, sync_to_thread=True, responses=ERRORS)
-def recommend_many(request: Request, data: schemas.RecommendBody) -> Response[schemas.Results]:
+def recommend_many(request: Request, data: JSONBody[schemas.RecommendBody]) -> Response[schemas.Results]:
     """Recommend items to many users, with lists of items to allow or to deny."""
     served = model_of(request, data.model)
     if len(data.users) * data.k > schemas.MAX_CELLS:
@@ -85,7 +86,7 @@ def recommend_many(request: Request, data: schemas.RecommendBody) -> Response[sc
 
 @post("/v1/recommend-for", status_code=200, sync_to_thread=True, responses=ERRORS)
 def recommend_for(
-    request: Request, data: schemas.RecommendForBody
+    request: Request, data: JSONBody[schemas.RecommendForBody]
 ) -> Response[schemas.NewUserRecommendations]:
     """Recommend items to a new user who has these items."""
     served = model_of(request, data.model)
@@ -147,7 +148,7 @@ def explain(
 
 
 @post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
-def explain_for(request: Request, data: schemas.ExplainForBody) -> Response[schemas.Explained]:
+def explain_for(request: Request, data: JSONBody[schemas.ExplainForBody]) -> Response[schemas.Explained]:
     """Explain why an item is where it is for a new user who has these items."""
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)

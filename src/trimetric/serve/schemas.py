@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 MAX_K = 1000
@@ -34,16 +34,18 @@ Deny = Annotated[
 ]
 
 # Parameters of a query string; ids there are text.
-QueryId = Annotated[str, Parameter(max_length=MAX_CHARS)]
-QueryK = Annotated[int, Parameter(ge=1, le=MAX_K, description="Length of the list.")]
+QueryId = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
+QueryK = Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")]
 QueryName = Annotated[
     str | None,
-    Parameter(max_length=MAX_CHARS, description="Name of a served model; the first by default."),
+    QueryParameter(max_length=MAX_CHARS, description="Name of a served model; the first by default."),
 ]
-SearchText = Annotated[str, Parameter(max_length=MAX_CHARS, description="Part of an id or title.")]
-Limit = Annotated[int, Parameter(ge=1, le=MAX_PAGE, description="Length of the page.")]
-Offset = Annotated[int, Parameter(ge=0, le=2**31 - 1, description="Matches before the page.")]
-HistoryLimit = Annotated[int, Parameter(ge=1, le=MAX_HISTORY, description="Most items to list.")]
+SearchText = Annotated[str, QueryParameter(max_length=MAX_CHARS, description="Part of an id or title.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Length of the page.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="Matches before the page.")]
+HistoryLimit = Annotated[
+    int, QueryParameter(ge=1, le=MAX_HISTORY, description="Most items to list.")
+]
 
 Score = Annotated[
     float | None,
