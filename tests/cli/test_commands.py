@@ -92,8 +92,8 @@ def test_blocks_join_to_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
-    from trimetric.storage.tables import write_blocks
     from trimetric.errors import UnknownIds
+    from trimetric.storage.tables import write_blocks
 
     def blocks():
         yield pl.DataFrame({"user": [1]})
