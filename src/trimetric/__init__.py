@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trimetric.space.index import Index
 
 _HOMES = {
-    "Index": "retrieval.index",
+    "Index": "space.index",
     "Interactions": "data",
     "Split": "data",
     "datasets": "data",
@@ -52,7 +52,7 @@ _HOMES = {
     "SampledCandidates": "evaluation",
     "evaluate": "evaluation",
     "BPR": "models.bpr",
-    "CML": "models.triplet",
+    "CML": "models.sml",
     "EASE": "models.references.ease",
     "IALS": "models.references.ials",
     "ItemKNN": "models.references.itemknn",
@@ -61,7 +61,7 @@ _HOMES = {
     "LRML": "models.lrml",
     "MLP": "models.ncf",
     "NCF": "models.ncf",
-    "SML": "models.triplet",
+    "SML": "models.sml",
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",

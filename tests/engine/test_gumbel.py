@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 from scipy import stats
-from test_engine_trainer import BASE, run_epoch
+from test_triplets import BASE, run_epoch
 
 from trimetric import counter
 from trimetric.engine import gumbel

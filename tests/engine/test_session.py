@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import pytest
 import reference
-from test_engine_trainer import BASE, interactions
+from test_triplets import BASE, interactions
 
 from trimetric.engine.session import Session
 from trimetric.engine.threads import Team
@@ -154,7 +154,7 @@ def digests_of_all():
 
 
 def test_interpreted_kernels_give_the_same_bits():
-    program = "import test_engine_session as t; print(*t.digests_of_all())"
+    program = "import test_session as t; print(*t.digests_of_all())"
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
     interpreted = subprocess.run(
         [sys.executable, "-c", program],

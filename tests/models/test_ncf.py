@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from popularity import Popularity
-from test_engine_tower import twin_logit
+from test_mlp_tower import twin_logit
 
 import trimetric as tm
 from trimetric.data.csr import Csr

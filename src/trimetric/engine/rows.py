@@ -16,7 +16,7 @@ from trimetric.engine.rows_numpy import ALONG, GROUP, RUN  # noqa: F401  others 
 
 LANES = 16
 
-_forms = import_module(f"{__package__}.{'lanes_numpy' if INTERPRETED else 'lanes_llvm'}")
+_forms = import_module(f"{__package__}.{'rows_numpy' if INTERPRETED else 'rows_llvm'}")
 squared_distance = _forms.squared_distance
 squared_distances = _forms.squared_distances
 distances_along = _forms.distances_along

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from trimetric.storage.artifact import Loaded
 
 REGISTRY = {
-    "sml": ("triplet", "SML", {}),
-    "cml": ("triplet", "CML", {}),
-    "base": ("triplet", "SML", {"variant": "base"}),
-    "base+u": ("triplet", "SML", {"variant": "base+u"}),
-    "base+s": ("triplet", "SML", {"variant": "base+s"}),
-    "base+s+p": ("triplet", "SML", {"variant": "base+s+p"}),
-    "base+s+u": ("triplet", "SML", {"variant": "base+s+u"}),
+    "sml": ("sml", "SML", {}),
+    "cml": ("sml", "CML", {}),
+    "base": ("sml", "SML", {"variant": "base"}),
+    "base+u": ("sml", "SML", {"variant": "base+u"}),
+    "base+s": ("sml", "SML", {"variant": "base+s"}),
+    "base+s+p": ("sml", "SML", {"variant": "base+s+p"}),
+    "base+s+u": ("sml", "SML", {"variant": "base+s+u"}),
     "bpr": ("bpr", "BPR", {}),
     "mlp": ("ncf", "MLP", {}),
     "ncf": ("ncf", "NCF", {}),
