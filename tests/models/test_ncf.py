@@ -14,7 +14,7 @@ import trimetric as tm
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import kernel
 from trimetric.engine.negatives import positives
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models.ncf import MLP, NCF, NCFConfig, NeuralSession, merge, sample
 from trimetric.progress import Silent
@@ -31,7 +31,7 @@ def session(pool: Csr | None = None, **settings: Any) -> NeuralSession:
 
 
 def run_epoch(one: NeuralSession, epoch: int = 0) -> None:
-    with Team(1) as team:
+    with ThreadTeam(1) as team:
         assert one.run(epoch, 0, team, lambda batch: False) == one.n_batches
 
 

@@ -19,7 +19,7 @@ from descents import (
 
 import trimetric as tm
 from trimetric.data.csr import Csr
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
@@ -107,7 +107,7 @@ def test_means_wait_for_the_end_of_the_epoch() -> None:
         saved.update({name: array.copy() for name, array in session.arrays.items()})
         return False
 
-    with Team(1) as team:
+    with ThreadTeam(1) as team:
         session.run(0, 0, team, pause)
         assert (saved["means"] == before).all()
         assert (session.means != before)[:, :4].mean() > 0.9

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trimetric.engine.inner import pair_products
 from trimetric.engine.rows import padded_table
+from trimetric.engine.scores import pair_products
 from trimetric.models.scored import Scored
 from trimetric.storage import artifact
 

@@ -194,7 +194,9 @@ def _mix(day: Day, replay: float, seed: int) -> np.ndarray:
 def _carry_over(old: Any, updated: Any, learner: Any, day: Day) -> None:
     """Give the learner the old points and margins, and the newcomers their places."""
     points, margins = learner.arrays["points"], learner.arrays["margins"]
-    points[day.points], margins[day.points] = old._points, old._margins
+    points[day.points] = old._points
+    if len(margins):
+        margins[day.points] = old._margins
     n_users, by_user = day.data.n_users, Csr.of(day.data)
     by_item = Csr.from_pairs(day.data.items, day.data.users, day.data.n_items)
     users, items = points[:n_users], points[n_users:]
@@ -230,7 +232,8 @@ def _remember(old: "Updated", updated: "Updated", learner: Any, day: Day, mix: n
     still.config = replace(updated.config, lr=_STILL, epochs=1)
     data = day.data.take(mix)
     probe = still._learner(data, None)
-    start = {name: probe.arrays[name].copy() for name in ("second", "memory")}
+    names = ("second", "margin_moments") if len(probe.arrays["margins"]) else ("second",)
+    start = {name: probe.arrays[name].copy() for name in names}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
     _train(probe, 1)

@@ -7,14 +7,17 @@ fixed margins it is CML (Hsieh et al., WWW 2017), equation (3).
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.session import NEGATIVES, OPTIMIZERS, Session, Settings
+from trimetric.engine.negatives import NEGATIVES, positives
+from trimetric.engine.optimizers import ADAPTIVE_OPTIMIZERS
+from trimetric.engine.session import Session
+from trimetric.engine.triplets import TripletSettings, triplet_session
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import temperature
 from trimetric.models.config import Range, TrainingConfig
@@ -88,7 +91,7 @@ class TripletConfig(TrainingConfig):
     temperature: float | None = None
     """τ of the noise on distances, 0..1000; None finds it by short trials; 0 is the bare hinge.
 
-    With it the nearest of `candidates` is a draw from their softmax: see `engine.noise`. It needs
+    With it the nearest of `candidates` is a draw from their softmax: see `engine.gumbel`. It needs
     "hardest", and is 0 without, or with `rank_weight`.
     """
     rank_weight: bool = False
@@ -128,7 +131,7 @@ class TripletConfig(TrainingConfig):
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         **TrainingConfig.choices,
         "negatives": tuple(NEGATIVES),
-        "optimizer": tuple(OPTIMIZERS),
+        "optimizer": tuple(ADAPTIVE_OPTIMIZERS),
     }
 
     def __post_init__(self) -> None:
@@ -247,14 +250,16 @@ class SML(Updated):
 
     # --- fitting --------------------------------------------------------------------------------
 
-    def _settings(self, n_items: int) -> Settings:
-        given = {item.name: getattr(self.config, item.name) for item in fields(Settings)}
-        given["temperature"] = self.temperature
-        if self.config.init_std is None:
-            given["init_std"] = self.config.dim**-0.5
-        if self.config.candidates is None:
-            given["candidates"] = min(math.isqrt(n_items), MOST) if self.temperature else FEW
-        return Settings(**given)
+    def _settings(self, n_items: int) -> TripletSettings:
+        std, candidates = self.config.init_std, self.config.candidates
+        if candidates is None:
+            candidates = min(math.isqrt(n_items), MOST) if self.temperature else FEW
+        return TripletSettings.of(
+            self.config,
+            temperature=self.temperature,
+            candidates=candidates,
+            init_std=self.config.dim**-0.5 if std is None else std,
+        )
 
     def _search(
         self,
@@ -284,11 +289,15 @@ class SML(Updated):
         voice.say(f"temperature {found['temperature']}")
         return found
 
-    def _learner(self, data: Interactions, pool: Csr | None) -> "_Learner":
-        return _Learner(self._settings(data.n_items), data, pool)
+    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
+        pairs = positives(data.users, data.items, data.indptr, pool)
+        return triplet_session(self._settings(data.n_items), pairs, data.n_items)
 
     def _adopt(self, learner: Any) -> None:
         self._points, self._margins = learner.arrays["points"], learner.arrays["margins"]
+        if len(self._margins) == 0:  # both are fixed
+            self._margins = np.full(len(self._points), self.config.item_margin, dtype=np.float32)
+            self._margins[: len(self.user_ids)] = self.config.margin
 
 
 class CML(SML):
@@ -309,25 +318,3 @@ class CML(SML):
         "adaptive_users": False,
         "adaptive_items": False,
     }
-
-
-class _Learner:
-    """A `Session` as the training loop wants it."""
-
-    kept = ("points", "margins")
-
-    def __init__(self, settings: Settings, data: Interactions, pool: Csr | None = None) -> None:
-        self.session = Session(settings, data.users, data.items, data.indptr, data.n_items, pool)
-        self.run = self.session.run
-        self.arrays = self.session.arrays
-        self.n_batches = self.session.n_batches
-        self.triplets = len(data)
-
-    def summary(self) -> dict[str, float]:
-        totals = self.session.totals
-        seen = max(totals.triplets, 1)
-        return {
-            "loss": totals.loss / seen,
-            "active": totals.user_hinges / seen,
-            "triplets": totals.triplets,
-        }
