@@ -36,10 +36,13 @@ def measured(split, seed):
     theirs = train.take(left_out[train.users])
     users = np.flatnonzero(np.diff(theirs.indptr))
     indptr = np.concatenate([[0], np.diff(theirs.indptr)[users].cumsum()])
-    pull = indptr, theirs.items, np.ones(len(theirs), dtype=np.float32)
-    on_threads(1, lambda: part._placed_rows(pull))  # compiles
-    together = record.timed(lambda: on_threads(1, lambda: part._placed_rows(pull)))
-    placed = on_threads(1, lambda: part._placed_rows(pull))
+    weights = np.ones(len(theirs), dtype=np.float32)
+
+    def place():
+        return on_threads(1, lambda: part.scorer.place((indptr, theirs.items), weights))
+
+    place()  # compiles
+    together, placed = record.timed(place), place()
     histories = [
         theirs.item_ids.decode(theirs.items[theirs.indptr[u] : theirs.indptr[u + 1]]).to_list()
         for u in users
@@ -49,10 +52,10 @@ def measured(split, seed):
         part.fold_in(history)
     alone = time.perf_counter() - began
 
-    part._points[users, : placed.shape[1]] = placed
+    part.users[users] = placed  # a live view
     known = Csr.of(train).union(Csr.of(valid))
     measure = validator(split.test.take(left_out[split.test.users]), known, "ndcg@10")
-    trained, folded = measure(full), measure(part)
+    trained, folded = measure(full.scorer), measure(part.scorer)
     return {
         "trained": trained,
         "placed": folded,

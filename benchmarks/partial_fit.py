@@ -61,7 +61,7 @@ def qualities(model, after, known, was_there):
     before = np.isin(model.user_ids.values.to_numpy(), was_there)[held.users]
     groups = {"everybody": np.ones(len(held), dtype=bool), "known": before, "new": ~before}
     return {
-        name: validator(held.take(group), Csr.of(seen), "ndcg@10")(model)
+        name: validator(held.take(group), Csr.of(seen), "ndcg@10")(model.scorer)
         for name, group in groups.items()
     }
 

@@ -49,13 +49,13 @@ def main():
     options = parser.parse_args()
 
     import trimetric as tm
-    from trimetric.space.projection import project, quality
+    from trimetric.space.projection import quality
 
     rules = {"min_rating": MIN_RATING[options.data]} if options.data in MIN_RATING else {}
     model = tm.SML(seed=0).fit(tm.datasets.load(options.data, **rules))
-    on_threads(1, lambda: project(model))  # compiles
+    on_threads(1, model.project)  # compiles
     began = time.perf_counter()
-    ours = on_threads(1, lambda: project(model))
+    ours = on_threads(1, model.project)
     seconds = time.perf_counter() - began
     space = model.items[ours.items], model.users[ours.users]
     ways = {"ours": ours.quality | {"seconds": round(seconds, 2)}}

@@ -46,7 +46,7 @@ SMALL = {
 
 
 def learned(model: tm.SML) -> bytes:
-    return b"".join(array.tobytes() for array in model._tensors().values())
+    return b"".join(array.tobytes() for array in model.tensors().values())
 
 
 class Descent:
@@ -119,9 +119,9 @@ def test_the_weights_kept_are_those_measured_best() -> None:
     model.fit(SPLIT.train, valid=SPLIT.valid)
     measured = [row["ndcg@10"] for row in model.history]
     assert len(measured) < 30
-    assert model._data["best_epoch"] == 1 + int(np.argmax(measured)) == len(measured) - 3
-    assert "no better ndcg@10" in model._data["stopped"]
-    best = tm.SML(**SMALL | {"epochs": model._data["best_epoch"], "lr": 1.0}).fit(SPLIT.train)
+    assert model.provenance["best_epoch"] == 1 + int(np.argmax(measured)) == len(measured) - 3
+    assert "no better ndcg@10" in model.provenance["stopped"]
+    best = tm.SML(**SMALL | {"epochs": model.provenance["best_epoch"], "lr": 1.0}).fit(SPLIT.train)
     assert learned(best) == learned(model)
     fresh = tm.evaluate(model, SPLIT, tm.FullRanking(at=(10,)), part="valid")
     assert fresh.metrics["ndcg@10"] == max(measured)
@@ -176,7 +176,7 @@ def test_interrupted_anywhere(
         assert learned(resumed) == learned(whole), place
         for one, two in zip(resumed.history, whole.history, strict=True):
             assert one | {"seconds": 0} == two | {"seconds": 0}
-        assert resumed._data == whole._data
+        assert resumed.provenance == whole.provenance
 
 
 def test_a_crash_goes_back_to_the_last_checkpoint(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ import trimetric as tm
 from trimetric.storage import artifact
 from trimetric import training
 from trimetric.engine import threads
-from trimetric.models import sml
+from trimetric.models import triplet
 
 threads.WORK_PER_STEP = 1
 data = tm.synthetic.planted(300, 100, dim=4, clusters=4, per_user=15, seed=1).interactions
@@ -214,8 +214,7 @@ model = tm.SML(
     dim=16, epochs=8, batch_size=256, validate_every=2, patience=0, temperature=0.2
 )
 # Loads the kernels, and no more: the threads that polars starts would not survive a fork.
-settings = model._settings(split.train.n_items)
-training.train(triplet._Learner(settings, split.train), training.Plan(1))
+training.train(model.learner(split.train, None, {}), training.Plan(1))
 
 def fit(out, **more):
     child = os.fork()
@@ -459,7 +458,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_tried(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(temperature, "tried", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr(temperature, "qualities_of_trials", lambda *_: pytest.fail("tried"))
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         tm.SML().fit(SPLIT.train, SPLIT.valid, out=tmp_path / where)
 

@@ -6,7 +6,7 @@ Public names are imported when first used, so that importing the package costs n
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from trimetric._version import __version__
 
 if TYPE_CHECKING:
     from trimetric.data import (
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
+    from trimetric.models.cml import CML
     from trimetric.models.fml import FML
     from trimetric.models.lrml import LRML
-    from trimetric.models.ncf import MLP, NCF
+    from trimetric.models.mlp import MLP
+    from trimetric.models.ncf import NCF
     from trimetric.models.references.ease import EASE
     from trimetric.models.references.ials import IALS
     from trimetric.models.references.itemknn import ItemKNN
     from trimetric.models.references.popularity import Popularity
-    from trimetric.models.sml import CML, SML
+    from trimetric.models.sml import SML
     from trimetric.models.transcf import TransCF
     from trimetric.space.index import Index
 
@@ -52,14 +54,14 @@ _HOMES = {
     "SampledCandidates": "evaluation",
     "evaluate": "evaluation",
     "BPR": "models.bpr",
-    "CML": "models.sml",
+    "CML": "models.cml",
     "EASE": "models.references.ease",
     "IALS": "models.references.ials",
     "ItemKNN": "models.references.itemknn",
     "Popularity": "models.references.popularity",
     "FML": "models.fml",
     "LRML": "models.lrml",
-    "MLP": "models.ncf",
+    "MLP": "models.mlp",
     "NCF": "models.ncf",
     "SML": "models.sml",
     "TransCF": "models.transcf",

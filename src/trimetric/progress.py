@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class Silent:
-    """Shows nothing; the others are the same with a voice."""
+    """Shows nothing; base class of the reporters that do."""
 
     def __enter__(self) -> Self:
         return self
@@ -15,16 +15,16 @@ class Silent:
         pass
 
     def start(self, plan: Any, run: Any, learner: Any) -> None:
-        """Training begins, or goes on, at `run`."""
+        """Training starts, or resumes, at `run`."""
 
     def batch(self, epoch: int, batch: int) -> None:
-        """Mini-batches before `batch` of `epoch` (from 0) are done."""
+        """All batches before `batch` of `epoch` (both from 0) are done."""
 
     def epoch(self, row: dict[str, Any], run: Any) -> None:
-        """An epoch is done; `row` describes it."""
+        """An epoch is done; `row` is its row of the history."""
 
-    def say(self, text: str) -> None:
-        """Tell of something else."""
+    def log(self, text: str) -> None:
+        """Show a message."""
 
 
 class Lines(Silent):
@@ -34,17 +34,16 @@ class Lines(Silent):
         """Remember the plan."""
         self._plan = plan
         if run.epoch or run.batch:
-            self.say(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
+            self.log(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
 
     def epoch(self, row: dict[str, Any], run: Any) -> None:
-        """Write the line of an epoch that was validated, of the first and of the last."""
-        due = self._plan.metric in row or row["epoch"] in (1, self._plan.epochs)
-        if due:
-            self.say(describe(row, self._plan))
+        """Write a line for the first epoch, the last, and each that was validated."""
+        if self._plan.metric in row or row["epoch"] in (1, self._plan.epochs):
+            self.log(describe(row, self._plan))
         if run.stopped:
-            self.say(f"stopped: {run.stopped}")
+            self.log(f"stopped: {run.stopped}")
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Write a line."""
         print(text, file=sys.stderr, flush=True)
 
@@ -93,13 +92,13 @@ class Bar(Lines):
             self._task, completed=done, epoch=epoch + 1, state=f"{speed / 1e6:.2f} M triplets/s"
         )
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Write a line, above the bar where there is one."""
         self._console.print(text, highlight=False)
 
 
 def describe(row: dict[str, Any], plan: Any) -> str:
-    """Say an epoch's row in one line."""
+    """Format a row of the history as a line."""
     speed = row["triplets"] / max(row["seconds"], 1e-9) / 1e6
     text = (
         f"epoch {row['epoch']:>3}/{plan.epochs}  loss {row['loss']:.4f}"
@@ -108,17 +107,16 @@ def describe(row: dict[str, Any], plan: Any) -> str:
     return text + (f"  {plan.metric} {row[plan.metric]:.4f}" if plan.metric in row else "")
 
 
-def chosen(progress: bool | None) -> Silent:
-    """Return the form that suits: None decides by whether standard error is a terminal."""
-    if progress is False:
+def make_reporter(progress: bool | None) -> Silent:
+    """Return a bar on a terminal, lines elsewhere; None is silent unless on a terminal."""
+    terminal = sys.stderr.isatty()
+    if progress is False or (progress is None and not terminal):
         return Silent()
-    if progress is None and not sys.stderr.isatty():
-        return Silent()
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if terminal else Lines()
 
 
 class Counter:
-    """How many of `total` things are done; shows nothing, `CountingBar` is the same with a bar."""
+    """Counts what is done and shows nothing; base class of `CountingBar`."""
 
     def __enter__(self) -> Self:
         return self
@@ -127,24 +125,24 @@ class Counter:
         pass
 
     def done(self, count: int) -> None:
-        """So many are done in all."""
+        """Set how many are done in all."""
 
-    def say(self, text: str) -> None:
-        """Tell of something else."""
+    def log(self, text: str) -> None:
+        """Write a line."""
         print(text, file=sys.stderr, flush=True)
 
 
 class CountingBar(Counter):
-    """A Rich progress bar with count, things a second and the time that is left."""
+    """A Rich progress bar with count, speed and remaining time."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, noun: str, total: int) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {what}"),
+            TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {noun}"),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -160,17 +158,18 @@ class CountingBar(Counter):
         self._bar.__exit__(*error)
 
     def done(self, count: int) -> None:
-        """Move the bar; speed counts from the first call, before which others may have worked."""
+        """Move the bar; the speed is measured from the first call, which may start above 0."""
         now = time.monotonic()
         began, first = self._first = self._first or (now, count)
         speed = f"{(count - first) / (now - began):,.0f}/s" if count > first else ""
         self._bar.update(self._task, completed=count, speed=speed)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Write a line above the bar."""
         self._bar.console.print(text, highlight=False, markup=False)
 
 
-def counted(what: str, total: int, quiet: bool = False) -> Counter:
-    """Count on a bar where standard error is a terminal, and silently elsewhere."""
-    return CountingBar(what, total) if sys.stderr.isatty() and not quiet else Counter()
+def counting(noun: str, total: int, progress: bool | None = None) -> Counter:
+    """Return a counter that shows a bar where standard error is a terminal."""
+    show = progress is not False and sys.stderr.isatty()
+    return CountingBar(noun, total) if show else Counter()

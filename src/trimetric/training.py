@@ -102,7 +102,7 @@ class Checkpoints:
     seconds : float
         The least time between two checkpoints.
     notes : mapping
-        Name to JSON value: what was found out before training, so that resuming need not again.
+        Name to JSON value: what was found before training, so that resuming need not find it again.
     """
 
     folder: Path
@@ -257,12 +257,12 @@ def _load(learner: Learner, checkpoints: Checkpoints) -> tuple[Run, dict[str, np
     return Run(**loaded.meta["run"]), best
 
 
-def _same_identity(found: Mapping[str, Any], checkpoints: Checkpoints) -> None:
+def _same_identity(saved: Mapping[str, Any], checkpoints: Checkpoints) -> None:
     wanted = checkpoints.identity
     differing = [
-        f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
+        f"{name} was {saved.get(name)!r}, is {wanted.get(name)!r}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
     ]
     if differing:
         raise CheckpointMismatch(

@@ -82,18 +82,18 @@ def test_all_users_to_a_file(room: Path, suffix: str) -> None:
 
 
 def test_blocks_join_to_one_file(tmp_path: Path) -> None:
-    from trimetric.cli.tables import write
+    from trimetric.storage.tables import write_blocks
 
     blocks = [pl.DataFrame({"user": [n, n], "rank": [1, 2]}) for n in range(5)]
     for suffix, read in ((".parquet", pl.read_parquet), (".csv", pl.read_csv)):
-        assert write(tmp_path / f"x{suffix}", iter(blocks)) == 10
+        assert write_blocks(tmp_path / f"x{suffix}", iter(blocks)) == 10
         assert read(tmp_path / f"x{suffix}").equals(pl.concat(blocks))
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
-    from trimetric.cli.tables import write
     from trimetric.errors import UnknownIds
+    from trimetric.storage.tables import write_blocks
 
     def blocks():
         yield pl.DataFrame({"user": [1]})
@@ -102,12 +102,12 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path, suffix: str) -> 
     out = tmp_path / f"x{suffix}"
     out.write_text("old")
     with pytest.raises(UnknownIds, match="7"):
-        write(out, blocks())
+        write_blocks(out, blocks())
     assert out.read_text() == "old"
     with pytest.raises(UnknownIds):
-        write(tmp_path / "a/b/rows.csv", blocks())
+        write_blocks(tmp_path / "a/b/rows.csv", blocks())
     assert list(tmp_path.iterdir()) == [out]
-    assert write(tmp_path / "a/b/rows.csv", iter([pl.DataFrame({"a": [1]})])) == 1
+    assert write_blocks(tmp_path / "a/b/rows.csv", iter([pl.DataFrame({"a": [1]})])) == 1
 
 
 def test_users_from_a_file_and_from_standard_input(room: Path) -> None:

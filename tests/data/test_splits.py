@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from trimetric.data import (
     Interactions,
+    Split,
     split_column,
     split_leave_one_out,
     split_per_user,
@@ -14,7 +15,8 @@ from trimetric.data import (
     split_temporal,
     synthetic,
 )
-from trimetric.errors import DataError, ParameterError
+from trimetric.data.splits import shipped_part
+from trimetric.errors import DataError, OutputError, ParameterError
 
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=80)
 SHARES = st.sampled_from([(0.1, 0.1), (0.2, 0.2), (0.5, 0.0), (0.45, 0.45), (0.9, 0.05)])
@@ -178,3 +180,52 @@ def test_splits_are_the_same_on_every_machine():
         for part in parts(splitter(data, seed=5)):
             digest.update(part.fingerprint.encode())
     assert digest.hexdigest() == "5f622dc9c280846128d1333e37be3b1f92f73e5114a4724f9cf5dd031fe67209"
+
+
+@pytest.mark.parametrize("valid", [0.2, 0.0])
+def test_a_saved_split_is_loaded_as_it_was(tmp_path, valid):
+    pairs = [(user, 7 * user % 13 + item) for user in range(20) for item in range(5)]
+    split = split_per_user(made(pairs), test=0.2, valid=valid)
+    about = {"out": "s", "fingerprint": "f"}
+    assert split.save(tmp_path / "s", about) == {**about, "name": "arrays", **split.how}
+    loaded = Split.load(tmp_path / "s")
+    assert loaded.how == split.how
+    assert [p.fingerprint for p in parts(loaded)] == [p.fingerprint for p in parts(split)]
+    assert loaded.train.name == "arrays"
+    assert len(parts(loaded)) == (3 if valid else 2)
+
+
+def test_a_saved_split_replaces_a_split_and_nothing_else(tmp_path):
+    split = split_per_user(made([(u, i) for u in range(9) for i in range(5)]))
+    split.save(tmp_path / "s")
+    split.save(tmp_path / "s")
+    (tmp_path / "s/mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds mine\.txt, which is not part of a split"):
+        split.save(tmp_path / "s")
+    assert len(list((tmp_path / "s").iterdir())) == 5
+    with pytest.raises(OutputError, match="is a file"):
+        split.save(tmp_path / "s/mine.txt")
+    with pytest.raises(DataError, match=r"split\.json cannot be read"):
+        Split.load(tmp_path)
+    (tmp_path / "split.json").write_text("[]")
+    with pytest.raises(DataError, match=r"split\.json is not that of a split"):
+        Split.load(tmp_path)
+
+
+def test_the_parts_of_a_shipped_split():
+    pairs = [(1, 5), (1, 6), (2, 5), (2, 7), (3, 9)]
+    labels = ["train", "Test", "train", "dev", "train"]
+    users, items = zip(*pairs, strict=True)
+    whole = Interactions.from_frame({"user": users, "item": items, "split": labels})
+    train, valid, test = (shipped_part(whole, part) for part in ("train", "valid", "test"))
+    assert [len(train), len(valid), len(test)] == [3, 1, 1]
+    assert train.item_ids.values.to_list() == [5, 9]
+    assert test.to_frame().select("user", "item").rows() == [(1, 6)]
+    no_test = whole.take(whole.labels != "Test")
+    assert shipped_part(no_test, "test") is None
+    plain = made(pairs)
+    assert shipped_part(plain, "train") is plain
+    assert shipped_part(plain, "valid") is None
+    odd = Interactions.from_frame({"user": [1], "item": [2], "split": ["half"]})
+    with pytest.raises(DataError, match="holds 'half'; it may hold train"):
+        shipped_part(odd, "train")

@@ -89,7 +89,7 @@ def weighted(**changes: Any) -> Session:
 
 def plain(**changes: Any) -> Session:
     """Return a session of BPR: no dense weights, and a regulariser."""
-    return tm.BPR(**SETTINGS | {"init_std": 0.4, "reg": 0.3} | changes)._learner(DATA, None)
+    return tm.BPR(**SETTINGS | {"init_std": 0.4, "reg": 0.3} | changes).learner(DATA, None, {})
 
 
 # --- its twin ------------------------------------------------------------------------------------
@@ -303,7 +303,9 @@ def bits(session: Session) -> dict[str, bytes]:
 def any_model(name: str, optimizer: str) -> Session:
     given = SETTINGS | {"optimizer": optimizer, "init_std": 0.4}
     return (
-        weighted(optimizer=optimizer) if not name else tm.create(name, **given)._learner(DATA, None)
+        weighted(optimizer=optimizer)
+        if not name
+        else tm.create(name, **given).learner(DATA, None, {})
     )
 
 

@@ -87,7 +87,7 @@ def positives_of(lists, pools=None):
     """Interactions from a list of items a user, and perhaps another list a user to draw from."""
     indptr, items = compressed(lists)
     users = np.repeat(np.arange(len(lists)), np.diff(indptr)).astype(np.int32)
-    return negatives.positives(users, items, indptr, None if pools is None else rows(pools))
+    return negatives.positives(users, items, indptr, None if pools is None else compressed(pools))
 
 
 def drawn(fill, lists, n_items, user, n=MANY, key=0, pools=None):

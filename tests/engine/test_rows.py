@@ -309,8 +309,8 @@ def test_steps_return_the_squared_norm_of_the_new_row(step):
 @settings(max_examples=60)
 def test_tables_are_aligned_and_padded(n_rows, dim):
     width = row_ops.padded(dim)
-    assert width % rows.LANES == 0
-    assert dim <= width < dim + rows.LANES
+    assert width % row_ops.LANES == 0
+    assert dim <= width < dim + row_ops.LANES
     table = row_ops.table(n_rows, dim)
     assert (table.shape, table.dtype) == ((n_rows, width), np.float32)
     assert table.flags.c_contiguous

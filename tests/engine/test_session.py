@@ -154,7 +154,11 @@ def digests_of_all():
 
 def test_interpreted_kernels_give_the_same_bits():
     program = "import test_session as t; print(*t.digests_of_all())"
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {
+        "NUMBA_DISABLE_JIT": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONWARNINGS": "ignore",
+    }
     interpreted = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,

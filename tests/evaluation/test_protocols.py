@@ -29,10 +29,11 @@ class DenseRanker:
         self.user_ids, self.item_ids = train.user_ids, train.item_ids
         self.seen = Csr.of(train)
         self.scores = scores.astype(np.float32)
+        self.n_items, self.scorer = train.n_items, self
 
-    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
+    def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
         return np.array(
-            [self.rank(u, i, excluded) for u, i in zip(held.users, held.items, strict=True)],
+            [self.rank(u, i, exclude) for u, i in zip(held.users, held.items, strict=True)],
             dtype=np.int32,
         )
 
@@ -41,7 +42,7 @@ class DenseRanker:
         left = np.setdiff1d(np.arange(self.scores.shape[1]), gone)
         return [*sorted(left, key=lambda i: (-self.scores[user, i], i))].index(item) + 1
 
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         return self.scores[users, items]
 
 
@@ -256,10 +257,12 @@ def test_the_validator_equals_evaluation_on_the_validation_part(split):
 def test_the_validator_looks_at_the_same_few_users_each_time(split):
     model = dense(split.train)
     values = evaluate(model, split, part="valid").values("ndcg@10")
-    few = [validator(split.valid, model.seen, max_users=4)(model) for _ in range(2)]
+    few = [validator(split.valid, model.seen, max_users=4)(model.scorer) for _ in range(2)]
     chosen = counter.permutation(counter.key(0), len(values))[:4]
     assert few[0] == few[1] == pytest.approx(values[chosen].mean())
-    assert validator(split.valid, model.seen, max_users=999)(model) == pytest.approx(values.mean())
+    assert validator(split.valid, model.seen, max_users=999)(model.scorer) == pytest.approx(
+        values.mean()
+    )
 
 
 def test_the_validator_refuses_what_it_cannot_use(split):

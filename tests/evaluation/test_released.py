@@ -31,9 +31,10 @@ class TableRanker:
     def __init__(self, train, seed=0, levels=9):
         self.user_ids, self.item_ids, self.seen = train.user_ids, train.item_ids, Csr.of(train)
         shape = train.n_users, train.n_items
+        self.n_items, self.scorer = train.n_items, self
         self.scores = np.random.default_rng(seed).integers(0, levels, shape).astype(np.float32)
 
-    def score_rows(self, users, items):
+    def score(self, users, items):
         return self.scores[users, items]
 
 

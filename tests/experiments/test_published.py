@@ -4,8 +4,8 @@ import pytest
 
 from trimetric.data.datasets import NAMES
 from trimetric.errors import ParameterError
-from trimetric.experiments import published
-from trimetric.experiments.published import DATASETS, METRICS, table3, table4
+from trimetric.experiments.paper import published
+from trimetric.experiments.paper.published import DATASETS, METRICS, table3, table4
 
 EIGHT = ["bpr", "mlp", "ncf", "fml", "transcf", "lrml", "cml", "sml"]
 SIX = ["base", "base+u", "base+s", "base+s+p", "base+s+u", "sml"]

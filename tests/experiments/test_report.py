@@ -11,7 +11,7 @@ import pytest
 
 from trimetric.errors import MissingExtra, OutputError, ParameterError
 from trimetric.experiments import report
-from trimetric.experiments.page import figures, html, markdown
+from trimetric.experiments.report import figures, render
 from trimetric.storage.atomic import finite
 
 EVIL = "<script>alert(1)</script>|*x*`&\"'"
@@ -118,7 +118,7 @@ def test_json_is_the_document(tmp_path: Path) -> None:
 
 
 def test_markdown_table() -> None:
-    text = markdown.render(finite(a_report(a_table())), {}, "")
+    text = render.markdown(finite(a_report(a_table())), {}, "")
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines == [
         r"| Model | published: P@5 | as-released (leak): P@5 | seconds | note |",
@@ -134,11 +134,11 @@ def test_markdown_table() -> None:
 
 
 def test_markdown_figures() -> None:
-    drawn = markdown.render(a_report(a_figure()), {"all-plots": "all-plots.png"}, "")
+    drawn = render.markdown(a_report(a_figure()), {"all-plots": "all-plots.png"}, "")
     assert "![Plots](all-plots.png)" in drawn
     assert "Lines, not on the log axis, x = 0: SML 0.3000 ± 0.0100." in drawn
     assert "Lines, optimum: 0.01 (paper)." in drawn
-    values = markdown.render(a_report(a_figure()), {}, "No browser.")
+    values = render.markdown(a_report(a_figure()), {}, "No browser.")
     assert "| 0.01 | 0.5000 ± 0.0100 | 0.4500 |" in values
     assert "| SML | fast | 3 | 0.5000 |" in values
     assert "| SML | 3 | 0.2000 | 0.2000 | 0.4333 | 0.9000 |" in values
@@ -148,12 +148,12 @@ def test_markdown_figures() -> None:
 
 @pytest.mark.parametrize("start", ["# no", "- no", "+ no", "1. no", "--- no", "=== no"])
 def test_a_sentence_begins_no_heading_or_list(start: str) -> None:
-    assert markdown.inline(start) != start
-    assert markdown.inline(start).replace("\\", "") == start
+    assert render.markdown_spans(start) != start
+    assert render.markdown_spans(start).replace("\\", "") == start
 
 
 def test_page_table() -> None:
-    page = html.render(finite(a_report(a_table())), "", "")
+    page = render.html(finite(a_report(a_table())), "", "")
     assert '<th scope="colgroup" colspan="1" class="edge leak" data-group="1">' in page
     assert '<th scope="row" class="name">SML</th>' in page
     assert '<span aria-hidden="true">–</span><span class="spoken">missing: did not finish' in page
@@ -185,7 +185,7 @@ def test_the_page_loads_nothing(tmp_path: Path) -> None:
     rest = without_scripts(page)
     assert set(re.findall(r"(?:src|href)=\"([^\"#]*)", rest)) <= {""}
     assert not re.search(r"url\(|@import|<link|<img|https?:", rest)
-    own = Path(report.__file__).with_name("page") / "report.js"
+    own = Path(report.__file__).with_name("report.js")
     assert not re.search(r"https?:|fetch|XMLHttp", own.read_text())
 
 
@@ -197,8 +197,8 @@ def test_odd_values_are_drawn(plot: str, log: bool) -> None:
     for series in ([], [a_series("s", [], [])], [a_series("s", x, raw, text=text)]):
         figure = a_figure() | {"panels": [a_panel(plot, series, log)]}
         figures.composite(figure, figures.slots([figure]))
-        assert "Plots" in markdown.render(a_report(figure), {}, "")
-        assert "Plots" in html.render(a_report(figure), "", "")
+        assert "Plots" in render.markdown(a_report(figure), {}, "")
+        assert "Plots" in render.html(a_report(figure), "", "")
 
 
 def test_colours_are_those_of_models() -> None:

@@ -28,7 +28,7 @@ DATA = interactions()
 @pytest.mark.parametrize("pool", [None, some_pool(DATA)], ids=["all", "pool"])
 @pytest.mark.parametrize("reg", [0.0, 0.3])
 def test_epochs_equal_the_twin(reg: float, pool: Csr | None) -> None:
-    session = tm.BPR(**SGD, reg=reg, init_std=0.4)._learner(DATA, pool)
+    session = tm.BPR(**SGD, reg=reg, init_std=0.4).learner(DATA, pool, {})
     for epoch in range(2):
         drawn = triplets(session, DATA, pool, epoch)
 
@@ -50,13 +50,13 @@ def test_scores_are_inner_products() -> None:
     model = tm.BPR(dim=7, epochs=2).fit(DATA)
     exact = model.user_factors.astype(float) @ model.item_factors.astype(float).T
     users, items = np.indices(exact.shape).reshape(2, -1).astype(np.int32)
-    assert np.allclose(model.score_rows(users, items), exact.ravel(), rtol=1e-5, atol=1e-7)
+    assert np.allclose(model.scorer.score(users, items), exact.ravel(), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.twin
 @pytest.mark.parametrize("row", [3, DATA.n_users + 3])
 def test_nan_shows_in_the_loss(row: int) -> None:
-    session = tm.BPR(**SGD)._learner(DATA, None)
+    session = tm.BPR(**SGD).learner(DATA, None, {})
     session.state.table[row, 1] = np.nan
     run_epoch(session)
     assert np.isnan(session.summary()["loss"])

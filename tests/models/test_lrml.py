@@ -15,6 +15,7 @@ from descents import (
     some_pool,
     triplets,
 )
+from taking import take
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -48,9 +49,8 @@ def relation(a: np.ndarray, b: np.ndarray, keys: np.ndarray, memory: np.ndarray)
 )
 def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.LRML(**{**SGD, "lr": 0.05, "slots": 3, "init_std": 0.6, **given})
-    session, config = model._learner(DATA, pool), model.config
-    model._know(DATA)
-    model._adopt(session)
+    session, config = model.learner(DATA, pool, {}), model.config
+    take(model, session, DATA)
     drawn = triplets(session, DATA, pool, 0)
 
     def loss(samples: range, table: np.ndarray, weights: np.ndarray) -> float:
@@ -70,31 +70,30 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     run_epoch(session)
     assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
     assert np.allclose(session.state.weights, weights, atol=1e-5)
-    assert np.isclose(session._totals[0], total, rtol=1e-4)
+    assert np.isclose(session.totals.loss, total, rtol=1e-4)
     assert np.abs(session.state.weights - start).max() > 0.01
-    assert not model._slots[:, config.dim :].any()
+    assert not model.scorer.learned.slots[:, config.dim :].any()
 
 
 @pytest.mark.twin
 @pytest.mark.parametrize("slots", [1, 7, 40])
 def test_scores_equal_the_twin(slots: int) -> None:
     model = tm.LRML(dim=20, slots=slots, init_std=0.4)
-    model._know(DATA)
-    model._adopt(session := model._learner(DATA, None))
+    take(model, session := model.learner(DATA, None, {}), DATA)
     run_epoch(session)
     users, items = (side.ravel().astype(np.int32) for side in np.indices((9, 12)))
     expected = []
     for a, b in zip(model.user_vectors[users], model.item_vectors[items], strict=True):
-        reach = a.astype(float) + relation(a.astype(float), b, model.keys, model.memory)
+        reach = a.astype(float) + relation(a.astype(float), b, model.keys, model.memory_slots)
         expected.append(-((reach - b) ** 2).sum())
-    scores = model.score_rows(users, items)
+    scores = model.scorer.score(users, items)
     assert np.allclose(scores, expected, rtol=1e-4)
-    assert model._table(users[:24:12]).tobytes() == scores[:24].tobytes()
+    assert model.scorer.table(users[:24:12]).tobytes() == scores[:24].tobytes()
 
 
 @kernel
-def fill_attention(room, slots, read):
-    attend(room, 0, slots, read)
+def fill_attention(scratch, slots, attention):
+    attend(scratch, 0, slots, attention)
 
 
 @pytest.mark.twin
@@ -103,21 +102,21 @@ def fill_attention(room, slots, read):
 def test_attention_is_a_softmax(n: int, size: float) -> None:
     """Of logits of any size: what exp cannot hold is taken off first."""
     rng = np.random.default_rng(n)
-    room, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
-    room *= np.float32(size)
-    read = np.full(n, np.nan, dtype=np.float32)
-    fill_attention(room, slots, read)
-    logits = slots[:n].astype(float) @ room[0].astype(float)
+    scratch, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
+    scratch *= np.float32(size)
+    attention = np.full(n, np.nan, dtype=np.float32)
+    fill_attention(scratch, slots, attention)
+    logits = slots[:n].astype(float) @ scratch[0].astype(float)
     expected = np.exp(logits - logits.max())
-    assert read.sum(dtype=float) == pytest.approx(1, abs=1e-6)
-    assert read.min() >= 0
-    assert read == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
+    assert attention.sum(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert attention.min() >= 0
+    assert attention == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
 
 
 @pytest.mark.twin
 @pytest.mark.parametrize("row", [3, DATA.n_users + 3])
 def test_nan_shows_in_the_loss(row: int) -> None:
-    session = tm.LRML(**SGD)._learner(DATA, None)
+    session = tm.LRML(**SGD).learner(DATA, None, {})
     session.state.table[row, 1] = np.nan
     run_epoch(session)
     assert np.isnan(session.summary()["loss"])
@@ -126,7 +125,7 @@ def test_nan_shows_in_the_loss(row: int) -> None:
 @pytest.mark.twin
 @pytest.mark.parametrize("part", [0, 1], ids=["keys", "memory"])
 def test_nan_in_the_slots_shows_in_the_loss(part: int) -> None:
-    session = tm.LRML(**SGD, slots=3)._learner(DATA, None)
+    session = tm.LRML(**SGD, slots=3).learner(DATA, None, {})
     session.state.weights.reshape(2, 3, 16)[part, 1, 2] = np.nan
     run_epoch(session)
     assert np.isnan(session.summary()["loss"])

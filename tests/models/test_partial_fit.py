@@ -44,7 +44,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def learned(model: Any) -> dict[str, bytes]:
-    return {name: a.tobytes() for name, a in model._tensors().items()}
+    return {name: a.tobytes() for name, a in model.tensors().items()}
 
 
 def quality(model: Any, users: list | None = None) -> float:
@@ -52,7 +52,7 @@ def quality(model: Any, users: list | None = None) -> float:
     if users is not None:
         held = held.take(np.isin(held.user_ids.values.to_numpy()[held.users], users))
     held, known = (part.align(model.user_ids, model.item_ids)[0] for part in (held, known))
-    return validator(held, Csr.of(known), "ndcg@10")(model)
+    return validator(held, Csr.of(known), "ndcg@10")(model.scorer)
 
 
 def test_a_day_is_worth_much_of_training_anew_and_the_others_move_little(old: Any) -> None:
@@ -76,10 +76,10 @@ def test_it_knows_all_that_happened(old: Any) -> None:
     assert model.item_ids.values.equals(both.item_ids.values)
     assert (model.seen.indptr == both.indptr).all()
     assert (model.seen.items == both.items).all()
-    assert model.user_margins.shape == (both.n_users,)
+    assert model.users.shape == (both.n_users, 16)
     found = model.recommend(LATE_USERS, k=5).join(FRAME, on=["user", "item"])
     assert found.height == 0
-    [told] = model._data["updates"]
+    [told] = model.provenance["updates"]
     assert told["pairs"] == len(DAY)
     assert (told["users"], told["items"]) == (len(LATE_USERS), len(LATE_ITEMS))
     assert model.get_params() == old().get_params()
@@ -90,7 +90,7 @@ def test_the_same_bits_for_any_threads_and_other_ones_the_next_day(old: Any) -> 
     assert first == learned(on_threads(2, lambda: old().partial_fit(DAY))) != learned(old())
     half = tm.Interactions.from_frame(DAY.to_frame().select("user", "item")[::2])
     twice = old().partial_fit(half).partial_fit(DAY)
-    assert len(twice._data["updates"]) == 2
+    assert len(twice.provenance["updates"]) == 2
     assert (twice.seen.items == old().partial_fit(DAY).seen.items).all()
 
 
@@ -99,7 +99,7 @@ def test_nothing_new_changes_nothing(old: Any) -> None:
     before = learned(model)
     assert model.partial_fit(tm.Interactions.from_frame(OLD.to_frame()[:50])) is model
     assert learned(model) == before
-    assert "updates" not in model._data
+    assert "updates" not in model.provenance
 
 
 def test_a_day_of_numbers_read_from_text_joins_ids_of_text(tmp_path: Path) -> None:
@@ -133,7 +133,8 @@ def test_every_form_of_it(name: str, optimizer: str) -> None:
     placed = quality(copy.deepcopy(model).partial_fit(DAY, epochs=0))
     assert quality(model.partial_fit(DAY)) > placed > 0
     if name == "cml":
-        assert (model.user_margins == np.float32(model.config.margin)).all()
+        assert model.scorer.user_margins is None
+        assert model.scorer.margins_at(0, 0) == (model.config.margin, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
@@ -142,7 +143,7 @@ def test_joint_rows(pairs: list) -> None:
     """Old and new pairs in joint rows are the pairs there are, and old rows are found again."""
     first = [(2 * u, 3 * i) for u in range(5) for i in range(5) if (u + i) % 2]
     model = tm.create("sml", epochs=0, dim=4, temperature=0.2).fit(tuple(zip(*first, strict=True)))
-    day = joined(model, tm.Interactions.from_arrays(*zip(*pairs, strict=True)))
+    day = joined(model.known, tm.Interactions.from_arrays(*zip(*pairs, strict=True)))
     ids = day.data.user_ids.values, day.data.item_ids.values
     told = [(ids[0][int(u)], ids[1][int(v)])
             for u, v in zip(day.data.users, day.data.items, strict=True)]  # fmt: skip
@@ -174,7 +175,7 @@ def test_a_model_that_fails_stays_as_it_was(old: Any, monkeypatch: pytest.Monkey
         with pytest.raises(Interrupted, match="as it was before"):
             model.partial_fit(DAY, progress=False)
     assert (learned(model), len(model.user_ids)) == (before, users)
-    model._points[:, 0] = np.nan
+    model.scorer.points[:, 0] = np.nan
     before = learned(model)
     with pytest.raises(Diverged):
         model.partial_fit(DAY)

@@ -23,8 +23,9 @@ from trimetric.errors import (
 )
 from trimetric.models import REFERENCES
 from trimetric.models.recommender import Recommender
-from trimetric.models.references import base, ease, spd_inverse
+from trimetric.models.references import ease, spd_inverse
 from trimetric.models.references.cooccurrence import Similarity, nearest_items
+from trimetric.space import function
 from trimetric.storage import artifact
 
 FROM_HISTORY = ["ease", "itemknn"]
@@ -51,7 +52,7 @@ def table(model: Recommender) -> np.ndarray:
     """Return the scores of all users and items."""
     n_users, n_items = len(model.user_ids), len(model.item_ids)
     users, items = np.indices((n_users, n_items), dtype=np.int32).reshape(2, -1)
-    return model.score_rows(users, items).reshape(n_users, n_items)
+    return model.scorer.score(users, items).reshape(n_users, n_items)
 
 
 def tiled(matrix: np.ndarray) -> spd_inverse.Tiles:
@@ -158,10 +159,10 @@ def test_scores_do_not_depend_on_how_many_are_asked(
     expected = table(model)[users, items]
     assert len(np.unique(expected)) > 100
     for cells in (1, 300, 10**6):
-        monkeypatch.setattr(base, "CELLS_AT_ONCE", cells)
-        assert (model.score_rows(users, items) == expected).all()
+        monkeypatch.setattr(function, "CELLS_AT_ONCE", cells)
+        assert (model.scorer.score(users, items) == expected).all()
     for at in range(9):
-        assert model.score_rows(users[at : at + 1], items[at : at + 1]) == expected[at]
+        assert model.scorer.score(users[at : at + 1], items[at : at + 1]) == expected[at]
 
 
 @pytest.mark.parametrize("name", FROM_HISTORY)
@@ -171,7 +172,7 @@ def test_scores_follow_what_is_seen(name: str, tmp_path: Path) -> None:
     split = tm.split_random(data, test=0.2, valid=0, seed=0)
     model = tm.create(name).fit(split.train)
     before, weights = table(model), learned(model)
-    model.seen = model.seen.union(Csr.of(split.test))
+    model.mark_seen(split.test)
     assert (table(model) != before).any()
     assert learned(model) == weights
     model.save(tmp_path)
@@ -184,8 +185,8 @@ def test_validation_data_is_noted_only(name: str) -> None:
     alone = tm.create(name).fit(split.train)
     model = tm.create(name).fit(split.train, split.test)
     assert learned(model) == learned(alone)
-    assert model._data["valid"]["pairs"] == len(split.test)
-    assert (model._data["best_epoch"], model._data["stopped"]) == (0, "")
+    assert model.provenance["valid"]["pairs"] == len(split.test)
+    assert (model.provenance["best_epoch"], model.provenance["stopped"]) == (0, "")
     with pytest.raises(DataError, match="no validation interaction"):
         tm.create(name).fit(split.train, (["nobody"], ["nothing"]))
 
@@ -206,8 +207,8 @@ def test_popularity_ranks_as_counting_does() -> None:
     split = tm.split_random(planted(), seed=0)
     train, test = split.train, split.test
     model = tm.Popularity().fit(train)
-    ranks = model.held_out_ranks(Csr.of(test), Csr.of(train))
-    assert (ranks == NaivePopularity(train).held_out_ranks(Csr.of(test), Csr.of(train))).all()
+    ranks = model.scorer.ranks(Csr.of(test), Csr.of(train))
+    assert (ranks == NaivePopularity(train).ranks(Csr.of(test), Csr.of(train))).all()
     assert (table(model) == dense(train).sum(axis=0)).all()
     with pytest.raises(ParameterError, match="unknown setting 'dim'; popularity has no settings"):
         tm.Popularity(dim=3)

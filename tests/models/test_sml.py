@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from popularity import Popularity
 import trimetric as tm
 from trimetric.errors import DataError, ParameterError, UnknownIds
 from trimetric.models import REGISTRY, create
+from trimetric.models.config import declared
 from trimetric.models.sml import VARIANTS
+from trimetric.models.triplet import TripletConfig
+from trimetric.storage import artifact
 
 PAIRS = tm.synthetic.planted(80, 50, dim=4, clusters=4, per_user=6, seed=1).interactions
 
 
 def learned(model: tm.SML) -> bytes:
-    return b"".join(array.tobytes() for array in model._tensors().values())
+    return b"".join(array.tobytes() for array in model.tensors().values())
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -86,7 +90,8 @@ def test_junk_is_refused_or_has_a_meaning(name: str, value: Any) -> None:
     except ParameterError:
         return
     assert tm.SML(**params).get_params() == params
-    assert type(params[name]) is type(tm.SML().get_params()[name]) or name == "init_std"
+    setting = declared(TripletConfig)[name]
+    assert type(params[name]) is setting.kind or (setting.optional and params[name] is None)
 
 
 @pytest.mark.parametrize(("name", "limits"), sorted((INTS | FLOATS).items()))
@@ -170,7 +175,7 @@ def test_ablations_are_settings() -> None:
         if variant in REGISTRY:
             assert create(variant).config == config
     assert set(switches) == set(VARIANTS)
-    assert tm.SML(variant="all").config == tm.SML().config
+    assert tm.SML(variant="base+s").config == tm.SML().config
 
 
 def test_cml_is_sml_without_its_new_terms() -> None:
@@ -200,7 +205,7 @@ def test_positions_stay_in_the_ball(
 ) -> None:
     model = tm.SML(
         dim=20, epochs=3, lr=1, optimizer=optimizer, negatives=negatives, radius=radius,
-        sphere=sphere,
+        sphere=sphere, variant="all",
     ).fit(PAIRS)  # fmt: skip
     lengths = np.linalg.norm(np.concatenate([model.users, model.items]), axis=1)
     assert lengths.max() <= radius * 1.00001
@@ -215,9 +220,13 @@ def test_positions_stay_in_the_ball(
 def margins(**given: Any) -> list[np.ndarray]:
     """Return user and item margins after 0, 1, 2, ... epochs."""
     made = [
-        tm.SML(dim=8, batch_size=64, epochs=n, schedule="constant", **given).fit(PAIRS)
+        tm.SML(dim=8, batch_size=64, epochs=n, schedule="constant", variant="all", **given).fit(
+            PAIRS
+        )
         for n in range(5)
     ]
+    for model in made:
+        model.fit(PAIRS)
     return [
         np.array([model.user_margins for model in made]),
         np.array([model.item_margins for model in made]),
@@ -258,8 +267,33 @@ def test_item_margins_of_the_paper_stay_at_one(preset: str) -> None:
 
 def test_margins_that_are_not_learned_stay() -> None:
     model = tm.SML(variant="base+s", margin=1.7, item_margin=0.4, gamma=0, epochs=3).fit(PAIRS)
-    assert set(model.user_margins) == {np.float32(1.7)}
-    assert set(model.item_margins) == {np.float32(0.4)}
+    assert model.user_margins is model.item_margins is None
+    assert model.scorer.margins_at(0, 0) == (1.7, 0.4)
+
+
+def test_fixed_margins_are_the_points_of_margins_that_gamma_holds_up(tmp_path: Path) -> None:
+    """The default is what γ = 512 gave with learned margins; artifacts hold no margins then."""
+    given = {"dim": 8, "epochs": 4, "temperature": 0.2}
+    fixed, held = tm.SML(**given).fit(PAIRS), tm.SML(**given, variant="all", gamma=512).fit(PAIRS)
+    assert (held.user_margins == np.float32(0.8)).all()
+    assert (held.item_margins == np.float32(0.8)).all()
+    assert fixed.users.tobytes() == held.users.tobytes()
+    assert fixed.items.tobytes() == held.items.tobytes()
+    assert set(fixed.tensors()) == {"users", "items"}
+    for model in (fixed, held):
+        model.save(tmp_path / "m")
+        again = tm.load(tmp_path / "m")
+        assert learned(again) == learned(model)
+        assert again.scorer.margins_at(3, 5) == model.scorer.margins_at(3, 5)
+
+
+def test_artifacts_of_the_version_before_hold_fixed_margins_too(tmp_path: Path) -> None:
+    model = tm.SML(dim=4, epochs=1, temperature=0.2).fit(PAIRS)
+    model.save(tmp_path)
+    saved = artifact.load(tmp_path)
+    old = {"user_margins": np.ones(80, np.float32), "item_margins": np.ones(50, np.float32)}
+    artifact.save(tmp_path, "model", saved.meta, saved.tensors | old)
+    assert learned(tm.load(tmp_path)) == learned(model)
 
 
 # --- odd data -----------------------------------------------------------------------------------
@@ -289,7 +323,8 @@ def test_one_user() -> None:
     data = tm.Interactions.from_arrays(["a", "b"], ["x", "y"])
     alone = data.take(np.array([0]))
     model = tm.SML(dim=2).fit(alone)
-    assert model.recommend("a").rows() == [("a", "y", 1, model.score([("a", "y")])[0])]
+    [score] = model.score([("a", "y")])
+    assert model.recommend("a").rows() == [("a", "y", 1, score, -score)]
 
 
 def test_validation_data_that_cannot_be_used() -> None:

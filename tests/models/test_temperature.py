@@ -10,6 +10,7 @@ import trimetric as tm
 from trimetric import training
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import load, temperature
+from trimetric.models.triplet import engine_settings
 from trimetric.progress import Silent
 
 DATA = tm.synthetic.planted(300, 100, dim=4, clusters=4, per_user=15, seed=1).interactions
@@ -17,8 +18,12 @@ SPLIT = tm.split_per_user(DATA, test=0.2, valid=0.1)
 SMALL: dict[str, Any] = {"dim": 8, "epochs": 6, "batch_size": 256, "candidates": 9}
 
 
+def settings_of(model: tm.SML, n_items: int) -> Any:
+    return engine_settings(model.config, n_items, model.temperature)
+
+
 def learned(model: tm.SML) -> bytes:
-    return b"".join(array.tobytes() for array in model._tensors().values())
+    return b"".join(array.tobytes() for array in model.tensors().values())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def test_it_is_kept_with_the_model(tmp_path: Path) -> None:
     assert model.get_params()["temperature"] is None
     again = load(tmp_path / "m")
     assert again.temperature == model.temperature
-    assert again._data["found"] == model.found
+    assert again.provenance["found"] == model.found
 
 
 def test_it_is_what_would_be_set() -> None:
@@ -81,7 +86,7 @@ def test_trials_are_short_and_judged_by_the_metric(monkeypatch: pytest.MonkeyPat
 def test_without_validation_data_a_tenth_is_held_out_for_the_trials() -> None:
     model = tm.SML(**SMALL).fit(SPLIT.train)
     assert len(model.found["tried"]) == 3
-    assert model._data["train"]["fingerprint"] == SPLIT.train.fingerprint
+    assert model.provenance["train"]["fingerprint"] == SPLIT.train.fingerprint
 
 
 @pytest.mark.parametrize("valid", [None, SPLIT.valid.take(np.arange(50))])
@@ -129,7 +134,7 @@ def test_interrupted_trials_and_trials_that_are_not_repeated(
     stop_in = 3 * 2 + 4
     with pytest.raises(Interrupted, match="by the test"):
         fit(checkpoint_seconds=0)
-    monkeypatch.setattr(temperature, "tried", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(temperature, "qualities_of_trials", lambda *_: pytest.fail("tried again"))
     resumed = fit(resume=True)
     assert learned(resumed) == learned(whole)
     assert resumed.found == whole.found
@@ -139,7 +144,7 @@ def test_interrupted_trials_and_trials_that_are_not_repeated(
     ("n_items", "expected"), [(1, 1), (90, 9), (1_700, 41), (10_000, 100), (50_000, 100)]
 )
 def test_the_number_of_candidates_follows_the_items(n_items: int, expected: int) -> None:
-    assert tm.SML(temperature=0.3)._settings(n_items).candidates == expected
-    assert tm.SML(temperature=0.3, candidates=7)._settings(n_items).candidates == 7
-    assert tm.SML(temperature=0.0)._settings(n_items).candidates == 10
-    assert tm.CML()._settings(n_items).candidates == 10
+    assert settings_of(tm.SML(temperature=0.3), n_items).candidates == expected
+    assert settings_of(tm.SML(temperature=0.3, candidates=7), n_items).candidates == 7
+    assert settings_of(tm.SML(temperature=0.0), n_items).candidates == 10
+    assert settings_of(tm.CML(), n_items).candidates == 10

@@ -16,6 +16,7 @@ from descents import (
     some_pool,
     triplets,
 )
+from taking import take
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -58,12 +59,12 @@ def distance(table: np.ndarray, means: np.ndarray, u: int, v: int) -> float:
 )
 def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.TransCF(**{**SGD, "init_std": 0.4, **given})
-    session, config = model._learner(DATA, pool), model.config
+    session, config = model.learner(DATA, pool, {}), model.config
     by_batch = config.projection == "batch"
     for epoch in range(2):
         drawn = triplets(session, DATA, pool, epoch)
         means = naive_means(session.state.table[:, : config.dim].astype(float), DATA)
-        assert np.allclose(session.means[:, : config.dim], means, atol=1e-6)
+        assert np.allclose(session.state.means[:, : config.dim], means, atol=1e-6)
 
         def loss(samples: range, table: np.ndarray, _: np.ndarray) -> float:
             total = 0.0
@@ -80,28 +81,27 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
         run_epoch(session, epoch)
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1)
         assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
-        assert np.isclose(session._totals[0], total, rtol=1e-4)
+        assert np.isclose(session.totals.loss, total, rtol=1e-4)
 
 
 @pytest.mark.twin
 def test_scores_equal_the_twin() -> None:
     model = tm.TransCF(dim=20, epochs=2, init_std=0.3)
-    model._know(DATA)
-    model._adopt(session := model._learner(DATA, None))
+    take(model, session := model.learner(DATA, None, {}), DATA)
     run_epoch(session)
     users, items = (side.ravel().astype(np.int32) for side in np.indices((9, 12)))
     reach = model.user_vectors[users] + model.user_neighbours[users] * model.item_neighbours[items]
     d = ((reach - model.item_vectors[items]) ** 2).sum(axis=1)
-    scores = model.score_rows(users, items)
+    scores = model.scorer.score(users, items)
     assert np.allclose(scores, -d, rtol=1e-5)
-    assert model._table(users[:24:12]).tobytes() == scores[:24].tobytes()
+    assert model.scorer.table(users[:24:12]).tobytes() == scores[:24].tobytes()
 
 
 def test_means_wait_for_the_end_of_the_epoch() -> None:
     """A run stopped after its last mini-batch, before the means, takes them when it goes on."""
     model = tm.TransCF(dim=4, batch_size=16)
-    session, saved = model._learner(DATA, None), {}
-    before = session.means.copy()
+    session, saved = model.learner(DATA, None, {}), {}
+    before = session.state.means.copy()
 
     def pause(batch: int) -> bool:
         saved.update({name: array.copy() for name, array in session.arrays.items()})
@@ -110,25 +110,25 @@ def test_means_wait_for_the_end_of_the_epoch() -> None:
     with ThreadTeam(1) as team:
         session.run(0, 0, team, pause)
         assert (saved["means"] == before).all()
-        assert (session.means != before)[:, :4].mean() > 0.9
-        again = model._learner(DATA, None)
+        assert (session.state.means != before)[:, :4].mean() > 0.9
+        again = model.learner(DATA, None, {})
         for name, array in saved.items():
             again.arrays[name][...] = array
         again.run(0, again.n_batches, team, pause)
-    assert again.means.tobytes() == session.means.tobytes()
+    assert again.state.means.tobytes() == session.state.means.tobytes()
 
 
 @pytest.mark.twin
 @pytest.mark.parametrize("row", [3, DATA.n_users + 3])
 def test_nan_shows_in_the_loss(row: int) -> None:
-    session = tm.TransCF(**SGD)._learner(DATA, None)
+    session = tm.TransCF(**SGD).learner(DATA, None, {})
     session.state.table[row, 1] = np.nan
     run_epoch(session)
     assert np.isnan(session.summary()["loss"])
 
 
 def all_scores(model: tm.TransCF) -> bytes:
-    return model._table(np.arange(len(model.user_ids), dtype=np.int32)).tobytes()
+    return model.scorer.table(np.arange(len(model.user_ids), dtype=np.int32)).tobytes()
 
 
 @pytest.mark.parametrize("projection", ["batch", "epoch"])
@@ -137,12 +137,12 @@ def test_the_artifact_keeps_the_means_of_the_training_data(projection: str, tmp_
     split = tm.split_random(DATA, test=0.2, valid=0.2, seed=0)
     given = {"dim": 4, "epochs": 8, "lr": 2.0, "validate_every": 1, "patience": 0}
     model = tm.TransCF(**given, projection=projection).fit(split.train, split.valid)
-    assert model._data["best_epoch"] < 8
+    assert model.provenance["best_epoch"] < 8
     table = np.concatenate([model.user_vectors, model.item_vectors]).astype(float)
     means = np.concatenate([model.user_neighbours, model.item_neighbours])
     assert np.allclose(means, naive_means(table, split.train), atol=1e-6)
     before = all_scores(model)
-    model.seen = model.seen.union(Csr.of(split.test))
+    model.mark_seen(split.test)
     assert all_scores(model) == before
     model.save(tmp_path)
     loaded = tm.load(tmp_path)

@@ -30,6 +30,13 @@ def model() -> tm.SML:
     return trained("sml")
 
 
+@pytest.fixture(scope="module")
+def with_margins() -> tm.SML:
+    model = tm.SML(dim=8, epochs=6, temperature=0.2, variant="all", gamma=200).fit(DATA)
+    assert model.user_margins.std() > 0
+    return model
+
+
 def liked(user: Any) -> list:
     return FRAME.filter(pl.col("user") == user)["item"].to_list()
 
@@ -72,6 +79,16 @@ def agrees(why: Any, told: dict) -> None:
 @given(user=st.sampled_from(USERS), item=st.sampled_from(ITEMS))
 @settings(max_examples=60)
 def test_it_says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
+    says_what_numpy_finds(model, user, item)
+
+
+@given(user=st.sampled_from(USERS), item=st.sampled_from(ITEMS))
+@settings(max_examples=20)
+def test_it_says_learned_margins(with_margins: tm.SML, user: Any, item: Any) -> None:
+    says_what_numpy_finds(with_margins, user, item)
+
+
+def says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
     why, row = model.explain(user, item, examine=0), USERS.index(user)
     agrees(why, by_hand(model, model.users[row], liked(user), item))
     assert (why.user, why.item, why.seen) == (user, item, item in liked(user))
@@ -82,7 +99,9 @@ def test_it_says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
     assert why.popularity.share == fans[item] / len(USERS)
     if why.triple:
         one, at = why.triple, ITEMS.index(item)
-        m, n = float(model.user_margins[row]), float(model.item_margins[at])
+        m, n = model.config.margin, model.config.item_margin
+        if model.user_margins is not None:
+            m, n = float(model.user_margins[row]), float(model.item_margins[at])
         assert (one.user_margin, one.item_margin) == (m, n)
         assert one.user_hinge == pytest.approx(max(one.d2_uv - one.d2_un + m, 0))
         assert one.item_hinge == pytest.approx(max(one.d2_uv - one.d2_vn + n, 0))
@@ -90,9 +109,9 @@ def test_it_says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
 
 
 def test_ranks_and_distances_are_those_of_the_list(model: tm.SML) -> None:
-    for user, item, rank, score in model.recommend(USERS[:6], k=4).rows():
+    for user, item, rank, _, distance in model.recommend(USERS[:6], k=4).rows():
         why = model.explain(user, item, examine=0)
-        assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(score), False)
+        assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(distance), False)
 
 
 def test_counterfactuals_hold_when_the_item_is_really_taken_away(model: tm.SML) -> None:
@@ -131,16 +150,19 @@ def test_only_the_nearest_are_examined(model: tm.SML) -> None:
     )
 
 
-def test_a_newcomer(model: tm.SML) -> None:
+def test_a_new_user(model: tm.SML, with_margins: tm.SML) -> None:
     theirs, weights = ITEMS[:5], [1.0, 2.0, 1.0, 1.0, 3.0]
     for item in ITEMS[3:9]:
         why = model.explain_for(theirs, item, weights=weights)
         agrees(why, by_hand(model, model.fold_in(theirs, weights), theirs, item))
         assert why.user is None
-        assert why.triple.user_margin is why.triple.user_hinge is None  # none was learned
+        assert why.triple.user_margin == model.config.margin  # all users have the same
         assert why.triple.item_margin is not None
         if not why.seen:
             assert why.counterfactual.rank_with == why.rank
+    learned = with_margins.explain_for(theirs, ITEMS[7]).triple
+    assert learned.user_margin is learned.user_hinge is None  # a new user has learned none
+    assert learned.item_margin is not None
     item = model.recommend_for(theirs, k=1)["item"][0]
     assert model.explain_for(theirs[::-1], item) == model.explain_for(theirs, item)
     assert model.explain_for(theirs[0], item).counterfactual is None  # nothing would be left
@@ -215,7 +237,7 @@ def test_as_data_as_a_sentence_and_as_html(model: tm.SML) -> None:
         assert page.count("<table") == 2
         assert str(why.triple.negative) in page
     assert dropped
-    assert "this newcomer" in model.explain_for(ITEMS[:2], ITEMS[5]).sentence()
+    assert "this new user" in model.explain_for(ITEMS[:2], ITEMS[5]).sentence()
     last = model.recommend([user], k=60)["item"][-1]
     assert "not in the top 10" in model.explain(user, last).sentence()
 

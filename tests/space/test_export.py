@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_qdrant_in_its_embedded_mode(model: tm.SML, expected: dict, tmp_path: Pa
         theirs = [point.payload["item"] for point in near]
         assert same(model, expected, user.payload["user"], theirs)
     said, found = example(tmp_path / "e", 1, client=client, models=models)
-    first = [point.payload["item"] for point in found["found"].points]
+    first = [point.payload["item"] for point in found["answer"].points]
     assert same(model, expected, model.user_ids.values[0], first)
     assert str(model.user_ids.values[0]) in said
     client.close()
@@ -208,7 +209,7 @@ def test_an_export_is_whole_or_not_there(model: tm.SML, to: str, tmp_path: Path)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files
     assert [path.name for path in out.parent.iterdir()] == ["e"]
     broken = tm.SML(dim=20, epochs=0).fit(tm.Interactions.from_arrays([1, 2], [3, 4]))
-    broken.seen = None  # type: ignore[assignment]
+    broken._fitted = replace(broken._fitted, known=replace(broken.known, seen=None))
     with pytest.raises(AttributeError):
         broken.export(to, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == files

@@ -8,7 +8,7 @@ from threads_helper import on_threads
 import trimetric as tm
 from trimetric.errors import Unsupported
 from trimetric.space import projection
-from trimetric.space.projection import among, project, quality
+from trimetric.space.projection import among, quality
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def model():
 
 
 def test_shows_all_of_a_small_model(model):
-    found = project(model)
+    found = model.project()
     assert sorted(found.items) == list(range(len(model.item_ids)))
     assert sorted(found.users) == list(range(len(model.user_ids)))
     popularity = np.bincount(model.seen.items, minlength=len(model.item_ids))
@@ -29,7 +29,7 @@ def test_shows_all_of_a_small_model(model):
 
 
 def test_keeps_more_than_two_principal_components(model):
-    found = project(model)
+    found = model.project()
     items, users = model.items[found.items], model.users[found.users]
     middle = items.mean(axis=0, dtype=np.float64)
     _, _, axes = np.linalg.svd(items - middle, full_matrices=False)
@@ -43,9 +43,9 @@ def test_keeps_more_than_two_principal_components(model):
 def test_same_bits_for_any_threads(model, limits, monkeypatch):
     monkeypatch.setattr(projection, "LAID_OUT", limits[0])
     monkeypatch.setattr(projection, "MAX_SHOWN", limits[1])
-    one = on_threads(1, lambda: project(model))
+    one = on_threads(1, lambda: model.project())
     for threads in (2, 3):
-        other = on_threads(threads, lambda: project(model))
+        other = on_threads(threads, lambda: model.project())
         assert other.quality == one.quality
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one[:4], other[:4], strict=True))
 
@@ -53,7 +53,7 @@ def test_same_bits_for_any_threads(model, limits, monkeypatch):
 def test_large_models_show_the_most_popular_and_the_most_active(model, monkeypatch):
     monkeypatch.setattr(projection, "LAID_OUT", 40)
     monkeypatch.setattr(projection, "MAX_SHOWN", 70)
-    found = project(model)
+    found = model.project()
     assert len(found.items) == len(found.users) == len(found.user_places) == 70
     popularity = np.bincount(model.seen.items, minlength=len(model.item_ids))
     assert popularity[found.items].min() >= np.delete(popularity, found.items).max()
@@ -107,16 +107,16 @@ def test_tiny_models(n):
         pairs = [*pairs, ("u9", "other")]
     data = tm.Interactions.from_arrays(*map(list, zip(*pairs, strict=True)))
     model = tm.CML(dim=4, seed=0, epochs=1).fit(data, progress=False)
-    found = project(model)
+    found = model.project()
     assert np.isfinite(found.item_places).all()
     assert np.isfinite(found.user_places).all()
 
 
 def test_models_without_a_space_have_no_map():
-    with pytest.raises(Unsupported, match="metric space"):
-        project(tm.Popularity().fit(tm.synthetic.planted().interactions))
+    with pytest.raises(Unsupported, match="no distance between two points"):
+        tm.Popularity().fit(tm.synthetic.planted().interactions).project()
 
 
 def test_untrained_models_have_no_map():
     with pytest.raises(Unsupported, match="fit first"):
-        project(tm.SML())
+        tm.SML().project()

@@ -1,13 +1,15 @@
 """A file is replaced in one step or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trimetric.errors import OutputError
-from trimetric.storage.atomic import output_errors, replacing
+from trimetric.storage.atomic import locked, output_errors, replacing, replacing_folder
 
 
 def test_the_new_content_appears_only_at_the_end(tmp_path: Path) -> None:
@@ -66,3 +68,67 @@ def test_a_full_disk_is_told_as_such_by_numpy_too() -> None:
         open("/dev/full", "wb", buffering=0) as out,
     ):
         np.zeros(100_000).tofile(out)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from trimetric.storage.atomic import replacing, replacing_folder
+
+rename = os.rename
+
+def dies(source, target):
+    rename(source, target)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with replacing(Path(sys.argv[1]) / "f") as out:
+    out.write(b"half")
+    out.flush()
+    os.rename = dies
+    with replacing_folder(Path(sys.argv[1]) / "d") as new:
+        (new / "x").write_bytes(b"new")
+"""
+
+
+def test_what_a_kill_leaves_is_put_right_by_the_next_writer(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "d") as new:
+        (new / "x").write_bytes(b"old")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)])
+    assert killed.returncode == -9
+    [stray] = tmp_path.glob(".f.*.tmp")
+    assert not (tmp_path / "d").exists()  # killed between its two renames
+    with pytest.raises(ValueError, match="no"), replacing_folder(tmp_path / "d"):
+        raise ValueError("no")
+    assert (tmp_path / "d/x").read_bytes() == b"old"
+    with replacing(tmp_path / "f") as out:
+        assert not stray.exists()
+        out.write(b"whole")
+    assert sorted(os.listdir(tmp_path)) == ["d", "f"]
+
+
+def test_two_writers_of_a_file_have_a_temporary_file_each(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    with replacing(path) as first:
+        first.write(b"1" * 10)
+        with replacing(path) as second:
+            second.write(b"2" * 5)
+        assert path.read_bytes() == b"2" * 5
+    assert path.read_bytes() == b"1" * 10
+    assert os.listdir(tmp_path) == ["r.csv"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_one_writer_of_a_folder_at_a_time(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "d") as new:
+        (new / "x").write_bytes(b"mine")
+        with (
+            pytest.raises(OutputError, match="another run is writing"),
+            replacing_folder(tmp_path / "d"),
+        ):
+            pass
+    assert (tmp_path / "d/x").read_bytes() == b"mine"
+    assert os.listdir(tmp_path) == ["d"]
+    with locked(tmp_path / "d", wait=False) as ours:
+        assert ours

@@ -26,7 +26,7 @@ from trimetric.errors import (
     Unsupported,
 )
 from trimetric.models import search_space
-from trimetric.models.epoch_trained import Trained
+from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.recommender import Recommender
 from trimetric.progress import Silent
 from trimetric.storage import artifact
@@ -56,7 +56,7 @@ def has(name: str) -> dict[str, Any]:
 
 def in_epochs(name: str) -> bool:
     """Tell whether a model trains in epochs, rather than in one go."""
-    return isinstance(tm.create(name), Trained)
+    return isinstance(tm.create(name), EpochTrained)
 
 
 def planted(ids: str = "text", n_users: int = 60, n_items: int = 40) -> tm.Interactions:
@@ -70,7 +70,7 @@ def planted(ids: str = "text", n_users: int = 60, n_items: int = 40) -> tm.Inter
 
 def learned(model: Recommender) -> dict[str, bytes]:
     """Return all that a model has learned, as bytes."""
-    return {name: array.tobytes() for name, array in model._tensors().items()}
+    return {name: array.tobytes() for name, array in model.tensors().items()}
 
 
 def lists(answer: pl.DataFrame) -> dict[Any, list]:
@@ -101,16 +101,17 @@ class Contract:
         items = data.item_ids.values.to_list()
         users = data.user_ids.values.to_list()
         answer = model.recommend(users, k=k, exclude_seen=exclude_seen)
-        assert answer.columns == ["user", "item", "rank", "score"]
+        metric = "metric space" in model.capabilities
+        assert answer.columns == ["user", "item", "rank", "score", *["distance"] * metric]
         expected = []
         for user in users:
             liked = set(data.to_frame().filter(pl.col("user") == user)["item"])
             left = [item for item in items if not (exclude_seen and item in liked)]
             scores = model.score([(user, item) for item in left])
-            nearer = 1 if "metric space" in model.capabilities else -1
-            best = np.argsort(nearer * scores, kind="stable")[:k]
+            best = np.argsort(-scores, kind="stable")[:k]
             expected += [
-                (user, left[at], rank, scores[at]) for rank, at in enumerate(best.tolist(), start=1)
+                (user, left[at], rank, scores[at], *[-scores[at]] * metric)
+                for rank, at in enumerate(best.tolist(), start=1)
             ]
         assert answer.rows() == expected
 
@@ -173,7 +174,7 @@ class Contract:
         pairs = np.indices((data.n_users, data.n_items)).reshape(2, -1)
         everything = Csr.from_pairs(*pairs, data.n_users)
         held = everything.keep(~model.seen.contains(everything))
-        ranks = on_threads(1, lambda: model.held_out_ranks(held, model.seen))
+        ranks = on_threads(1, lambda: model.scorer.ranks(held, model.seen))
         found = lists(model.recommend(data.user_ids.values, k=data.n_items))
         for row, user in enumerate(data.user_ids.values):
             mine = slice(held.indptr[row], held.indptr[row + 1])
@@ -182,7 +183,7 @@ class Contract:
 
     def test_ties_go_by_item_order(self, name: str, data: tm.Interactions) -> None:
         model = small(name).fit(data)
-        for learned_array in model._tensors().values():
+        for learned_array in model.tensors().values():
             learned_array[...] = 0  # live views: now all items score alike
         answer = model.recommend(data.user_ids.values[:4], k=5, exclude_seen=False)
         assert set(map(tuple, lists(answer).values())) == {tuple(data.item_ids.values[:5])}
@@ -221,11 +222,12 @@ class Contract:
                 similar([ids[0]])
             return
         answer = similar(ids, k=5)
-        assert answer.columns == [side, "similar", "rank", "score"]
+        assert answer.columns == [side, "similar", "rank", "score", "distance"]
+        assert (answer["score"] == -answer["distance"]).all()
         points = (model.items if side == "item" else model.users).astype(np.float64)
         d2 = ((points[:, None] - points[None]) ** 2).sum(axis=2)
         np.fill_diagonal(d2, np.inf)
-        assert answer["score"].to_list() == pytest.approx(np.sort(d2)[:, :5].ravel(), rel=1e-5)
+        assert answer["distance"].to_list() == pytest.approx(np.sort(d2)[:, :5].ravel(), rel=1e-5)
         assert answer["rank"].to_list() == [1, 2, 3, 4, 5] * len(ids)
         assert not (answer[side] == answer["similar"]).any()
         found = answer["similar"].to_numpy().reshape(len(ids), 5)
@@ -366,7 +368,7 @@ class Contract:
 
         model = small(name).fit(data, monitor=monitor)
         assert len(asked) == (SMALL["epochs"] if in_epochs(name) else 0)
-        assert model._data["best_epoch"] == (1 if in_epochs(name) else 0)
+        assert model.provenance["best_epoch"] == (1 if in_epochs(name) else 0)
 
     def test_space(self, model: Recommender, data: tm.Interactions) -> None:
         """Models declare a metric space or refuse an L2 index."""
@@ -389,10 +391,10 @@ class Contract:
             return
         before = learned(model)
         answer = model.recommend_for(items, k=4)
-        assert answer.columns == ["item", "rank", "score"]
+        assert answer.columns == ["item", "rank", "score", "distance"]
         assert answer["rank"].to_list() == [1, 2, 3, 4]
         assert not set(answer["item"]) & set(items)
-        assert answer["score"].is_sorted()
+        assert answer["distance"].is_sorted()
         assert learned(model) == before
 
     def test_explanations(self, model: Recommender, data: tm.Interactions) -> None:
@@ -403,9 +405,9 @@ class Contract:
             with pytest.raises(Unsupported, match="cannot say why"):
                 model.explain(user, found["item"][0])
             return
-        for _, item, rank, score in found.rows():
+        for _, item, rank, _, distance in found.rows():
             why = model.explain(user, item)
-            assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(score), False)
+            assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(distance), False)
 
     def test_new_interactions(
         self, name: str, model: Recommender, data: tm.Interactions, tmp_path: Path
@@ -426,7 +428,7 @@ class Contract:
         newer.save(tmp_path / "newer")
         again = tm.load(tmp_path / "newer")
         assert learned(again) == learned(newer)
-        assert again._data["updates"][0]["users"] == 2
+        assert again.provenance["updates"][0]["users"] == 2
         answer = again.recommend(["a new one", "\x01"], k=50)
         assert answer.equals(newer.recommend(["a new one", "\x01"], k=50))
         assert items[0] not in lists(answer)["a new one"]
@@ -539,7 +541,7 @@ class Contract:
         if not in_epochs(name):
             self.one_go(name, data, tmp_path)
             return
-        monkeypatch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
+        monkeypatch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)
         split = tm.split_per_user(data, test=0.2, valid=0.2)
         whole = small(name).fit(split.train, valid=split.valid)
 

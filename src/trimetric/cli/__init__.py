@@ -1,4 +1,4 @@
-"""The `trimetric` command: one file a command group, heavy imports only inside the commands."""
+"""The `trimetric` command: one file per command group, heavy imports only inside commands."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 2 the user's mistake, 1 ours, 130 interrupted."""
+    """Run the command line and exit: 0 done, 2 a user error, 1 a bug, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args or os.environ.get("TRIMETRIC_DEBUG", "0") not in ("", "0")
     try:
@@ -20,19 +20,18 @@ def main(argv: list[str] | None = None) -> NoReturn:
             import traceback
 
             traceback.print_exc()
-        _stop(*_told(error))
+        _stop(*_describe(error))
     _stop(0)
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _describe(error: Exception) -> tuple[int, str]:
     from trimetric.cli.output import in_options
     from trimetric.errors import TrimetricError
 
     if isinstance(error, TrimetricError):
         return error.exit_code, in_options(str(error))
-    said = " ".join(str(error).split())
-    kind = type(error).__name__
-    return 1, f"unexpected {kind}: {said}; run with --debug for the traceback"
+    message, kind = " ".join(str(error).split()), type(error).__name__
+    return 1, f"unexpected {kind}: {message}; run with --debug for the traceback"
 
 
 def _stop(code: int, message: str = "") -> NoReturn:

@@ -1,4 +1,4 @@
-"""All commands in one place."""
+"""The app that holds all commands."""
 
 import sys
 import warnings
@@ -42,7 +42,7 @@ app.add_typer(data.app, name="data")
 
 
 def run(args: list[str]) -> None:
-    """Run one command; leaves by SystemExit, or by whatever error it met."""
+    """Run one command; raises SystemExit, or the error of the command."""
     warnings.showwarning = _warn
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -50,8 +50,8 @@ def run(args: list[str]) -> None:
     get_command(app)(args, prog_name="trimetric")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         from trimetric import __version__
         from trimetric.cli.output import emit
 
@@ -66,13 +66,13 @@ def _warn(message: Any, *_: Any, **__: Any) -> None:
 @app.callback()
 def _trimetric(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Recommend with users and items in one Euclidean space: train, evaluate, answer.
+    """Recommend with users and items in one Euclidean space: train, evaluate, serve.
 
     DATA is a csv, tsv, jsonl or parquet file, the name of a known data set (`trimetric data list`),
     or `planted`, which is generated.

@@ -8,45 +8,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.options import Columns, Data, Json, Quiet
-from trimetric.cli.output import emit, emit_json, note, show
-from trimetric.cli.reading import read, tell
-from trimetric.cli.splitting import Splitting, divided
+from trimetric.cli.output import emit, emit_json, logger, show
+from trimetric.cli.reading import print_summary, read
+from trimetric.cli.splitting import SplitOptions
 
 if TYPE_CHECKING:
     from trimetric.experiments.compare import Comparison
 
 Jobs = Annotated[
     int | None,
-    Option("--threads", help="Fits at a time, one thread each; results are the same."),
+    Option("--threads", help="Fits at a time, one thread each; never changes results."),
 ]
-Size = Annotated[str, Option("--budget", help="small, medium or large: trials for each model.")]
-Seeds = Annotated[int, Option("--seeds", help="Trainings of each model with what was chosen.")]
+Size = Annotated[
+    str, Option("--budget", help="Trials per model: small (6), medium (20) or large (60).")
+]
+Seeds = Annotated[int, Option("--seeds", help="Trainings of each model with its tuned settings.")]
 
 
 def compare(
     data: Data,
     columns: Columns,
-    splitting: Splitting,
+    options: SplitOptions,
     models: Annotated[
-        str, Option("--models", help="all (eight systems, four references) or names, as sml,ease.")
+        str,
+        Option(
+            "--models", help="all (eight systems, four references) or names, for instance sml,ease."
+        ),
     ] = "all",
     seeds: Seeds = 3,
     budget: Size = "small",
     trials: Annotated[
-        int | None, Option("--trials", help="Instead of the budget's; 1 takes the defaults.")
+        int | None,
+        Option("--trials", help="Trials per model, in place of --budget; 1 uses the defaults."),
     ] = None,
     metric: Annotated[
-        str, Option("--metric", help="What settings are chosen by, on validation data.")
+        str, Option("--metric", help="Metric to tune for, on validation data.")
     ] = "ndcg@10",
     protocol: Annotated[
-        str, Option("--protocol", help="full, dpcml, or sampled-499 (not comparable).")
+        str, Option("--protocol", help="full, dpcml, or sampled-499 (not comparable to these).")
     ] = "full",
     sets: Annotated[
         list[str] | None,
-        Option("--set", metavar="MODEL.NAME=VALUE", help="A setting that is not searched."),
+        Option("--set", metavar="MODEL.NAME=VALUE", help="Fix a setting; it is not tuned."),
     ] = None,
     out: Annotated[
-        str, Option("--out", help="The folder of the report, and of results to go on from.")
+        str, Option("--out", help="Folder of the report and of finished results.")
     ] = "comparison",
     threads: Jobs = None,
     quiet: Quiet = False,
@@ -54,17 +60,17 @@ def compare(
 ) -> None:
     """Compare models on DATA: equal tuning for all, several seeds, significance over users.
 
-    Settings are chosen on the validation part, the same number of trials for every model; the test
-    part is looked at once. Ends in a table and a report (report.html, .md and .json). Interrupted
-    and run again with the same --out, it goes on where it was.
+    Every model is tuned on the validation part with the same number of trials, then evaluated once
+    on the test part. Writes a report (report.html, .md and .json). Started again with the same
+    --out, an interrupted run goes on where it was.
     """
-    from trimetric.experiments.compare import compare as compared
+    from trimetric.experiments.compare import compare as run
 
-    say = (lambda text: None) if quiet else note
+    log = logger(quiet)
     whole = read(data, columns)
-    tell(whole, say)
-    found = compared(
-        divided(whole, splitting),
+    print_summary(whole, log)
+    comparison = run(
+        options.split(whole),
         models,
         out=out,
         seeds=seeds,
@@ -75,17 +81,17 @@ def compare(
         settings=_by_model(sets or []),
         workers=threads,
         command=command(),
-        say=say,
+        log=log,
     )
     if json:
-        emit_json({"out": out, "metric": metric, "protocol": protocol, "models": found.rows()})
+        emit_json({"out": out, "metric": metric, "protocol": protocol, "models": comparison.rows()})
         return
-    show(_table(found))
+    show(_table(comparison))
     emit(f"report: {out}/report.html")
 
 
 def command() -> str:
-    """Return what was typed; of paths only the last part, since reports are passed on."""
+    """Return the command line, with paths cut to their last part, since reports are shared."""
     return shlex.join(["trimetric", *(Path(arg).name or arg for arg in sys.argv[1:])])
 
 
@@ -94,23 +100,23 @@ def _by_model(sets: list[str]) -> dict[str, dict[str, Any]]:
     from trimetric.errors import ParameterError
     from trimetric.models import REGISTRY
 
-    found: dict[str, dict[str, Any]] = {}
+    settings: dict[str, dict[str, Any]] = {}
     for text in sets:
         name, value = pair(text)
         model, dot, setting = name.partition(".")
         if not dot or model not in REGISTRY:
             raise ParameterError(f"--set takes MODEL.NAME=VALUE here, as sml.dim=64, got {text!r}")
-        found.setdefault(model, {})[setting] = value
-    return found
+        settings.setdefault(model, {})[setting] = value
+    return settings
 
 
-def _table(found: "Comparison") -> Any:
+def _table(comparison: "Comparison") -> Any:
     from rich.table import Table
 
-    metrics = [found.metric, *(m for m in ("recall@10", "map") if m != found.metric)]
-    best = found.entrants[0].model
+    metrics = [comparison.metric, *(m for m in ("recall@10", "map") if m != comparison.metric)]
+    best = comparison.entrants[0].model
     table = Table(
-        title=f"On the test part ({found.protocol})",
+        title=f"On the test part ({comparison.protocol})",
         title_justify="left",
         caption=f"mean ± standard deviation over seeds; † behind {best} by more than chance among"
         " users (p < .05, Holm); seconds of one fit on one thread",
@@ -119,11 +125,11 @@ def _table(found: "Comparison") -> Any:
     table.add_column("model")
     for name in (*metrics, "seconds", "MiB"):
         table.add_column(name, justify="right")
-    for row in found.rows():
+    for row in comparison.rows():
         if row["error"]:
             table.add_row(row["model"], row["error"])
             continue
-        shown = [_shown(row, name) for name in metrics]
+        shown = [_format(row, name) for name in metrics]
         behind = row["behind_best"]
         if behind and behind["significant"] and behind["difference"] < 0:
             shown[0] += "†"
@@ -131,7 +137,7 @@ def _table(found: "Comparison") -> Any:
     return table
 
 
-def _shown(row: dict[str, Any], name: str) -> str:
+def _format(row: dict[str, Any], name: str) -> str:
     value, spread = row.get(name), row.get(f"{name} spread")
     if value is None:
         return "-"

@@ -1,4 +1,4 @@
-"""`trimetric demo`: the whole path on data that is at hand, in less than three minutes."""
+"""`trimetric demo`: train, evaluate and recommend on data at hand, in under three minutes."""
 
 import shutil
 import sys
@@ -23,23 +23,23 @@ METRICS = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")
 
 
 def demo(
-    out: Annotated[str, Option("--out", help="The folder to save the model to.")] = "demo-model",
+    out: Annotated[str, Option("--out", help="Folder to save the model to.")] = "demo-model",
     json: Json = False,
 ) -> None:
-    """Train, evaluate and recommend, all in one.
+    """Train, evaluate and recommend in one go.
 
-    The data is MovieLens if it is at hand, else a generated set.
+    The data is MovieLens if it is on this machine, else generated.
     """
     import trimetric as tm
 
     began = time.monotonic()
-    data, told = _data()
-    note(told)
+    data, description = _data()
+    note(description)
     split = tm.split_per_user(data, test=0.2, valid=0.2, seed=0)
     sizes = split.how["pairs"]
     note(
-        f"split by user: {sizes['train']:,} to train on, {sizes['valid']:,} to decide when to stop,"
-        f" {sizes['test']:,} to test"
+        f"split per user: {sizes['train']:,} for training, {sizes['valid']:,} for early stopping,"
+        f" {sizes['test']:,} for testing"
     )
     model = tm.SML(seed=0).fit(split.train, split.valid, progress=True)
     saved = _save(model, out)
@@ -47,12 +47,12 @@ def demo(
         "SML": tm.evaluate(model, split),
         "popularity": tm.evaluate(tm.Popularity().fit(split.train), split),
     }
-    user = _someone(split)
-    answer = _recommended(model, split, user, data.name)
+    user = _typical_user(split)
+    answer = _recommend(model, split, user, data.name)
     seconds = round(time.monotonic() - began, 1)
     if json:
         document = {
-            "data": {"name": data.name, "told": told, "split": split.how},
+            "data": {"name": data.name, "told": description, "split": split.how},
             "model": out if saved else None,
             "epochs": len(model.history),
             "metrics": {name: result.to_dict()["metrics"] for name, result in results.items()},
@@ -66,7 +66,9 @@ def demo(
     show(_comparison(results))
     emit("")
     show(
-        rows_table(answer, title=f"For user {user}, who has {_liked(split, user):,} items in train")
+        rows_table(
+            answer, title=f"For user {user}, who has {_n_items(split, user):,} items in train"
+        )
     )
     emit(f"\nDone in {seconds} s.")
     if saved:
@@ -76,20 +78,20 @@ def demo(
 def _data() -> tuple["Interactions", str]:
     from trimetric.data import datasets, synthetic
 
-    found = datasets.available()
+    available = datasets.available()
     for name in CHOICES:
-        if name in found:
+        if name in available:
             data = datasets.load(name, min_rating=4)
-            told = f"data: {name}, ratings of 4 and 5, from {found[name]}"
+            description = f"data: {name}, ratings of 4 and 5, from {available[name]}"
             break
     else:
         data = synthetic.planted().interactions
-        told = (
-            "data: planted, generated here, since neither ml_1m nor ml_100k is at hand"
-            " (`trimetric data list` says where they are looked for)"
+        description = (
+            "data: planted, generated here, since neither ml_1m nor ml_100k is on this machine"
+            " (`trimetric data list` shows where they are looked for)"
         )
     sizes = f"{data.n_users:,} users, {data.n_items:,} items, {len(data):,} interactions"
-    return data, f"{told}\n      {sizes}"
+    return data, f"{description}\n      {sizes}"
 
 
 def _save(model: "Recommender", out: str) -> bool:
@@ -101,8 +103,8 @@ def _save(model: "Recommender", out: str) -> bool:
     return True
 
 
-def _someone(split: "Split") -> Any:
-    """Return a user with a usual number of training items and something in the test part."""
+def _typical_user(split: "Split") -> Any:
+    """Return a user with a median number of training items and some in the test part."""
     import numpy as np
 
     counts = np.diff(split.train.indptr)
@@ -111,13 +113,13 @@ def _someone(split: "Split") -> Any:
     return split.train.user_ids.decode([tested[nearest]])[0]
 
 
-def _liked(split: "Split", user: Any) -> int:
+def _n_items(split: "Split", user: Any) -> int:
     row = int(split.train.user_ids.encode([user])[0])
     return int(split.train.indptr[row + 1] - split.train.indptr[row])
 
 
-def _recommended(model: "Recommender", split: "Split", user: Any, name: str) -> "pl.DataFrame":
-    """Return ten recommendations with titles, and whether each was held out as liked."""
+def _recommend(model: "Recommender", split: "Split", user: Any, name: str) -> "pl.DataFrame":
+    """Return ten recommendations with titles, and whether each is a held-out item."""
     import polars as pl
 
     from trimetric.data import datasets

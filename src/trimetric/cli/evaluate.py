@@ -7,7 +7,7 @@ from typer import Option
 
 from trimetric.cli.options import Columns, Json, Model
 from trimetric.cli.output import emit_json, show
-from trimetric.cli.reading import held_out
+from trimetric.cli.reading import read_held_out
 from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -18,39 +18,41 @@ if TYPE_CHECKING:
 def evaluate(
     model: Model,
     columns: Columns,
-    test: Annotated[str, Option("--test", help="Held-out interactions, a file or a name.")],
+    test: Annotated[
+        str, Option("--test", help="Held-out interactions: a file or a data set's name.")
+    ],
     valid: Annotated[
         str | None,
-        Option("--valid", help="What --valid of fit was: left out of full ranking, too."),
+        Option("--valid", help="The --valid of fit; its items are excluded from full rankings."),
     ] = None,
     protocol: Annotated[
         str,
         Option(
             "--protocol",
-            help="full, dpcml, sampled-499 (not comparable with them), or as-released (leaks;"
-            " comparable with published figures only).",
+            help="full, dpcml, sampled-499 (not comparable to these), or as-released (has a leak;"
+            " comparable to published figures only).",
         ),
     ] = "full",
-    at: Annotated[str | None, Option("--at", help="Cutoffs, as 5,10,20.")] = None,
+    at: Annotated[str | None, Option("--at", help="Cutoffs, for instance 5,10,20.")] = None,
     json: Json = False,
 ) -> None:
-    """Rank held-out interactions and say how high they stand.
+    """Rank held-out interactions and compute the metrics.
 
-    Items that the model was trained on are no candidates; users and items that it does not know
-    are left out and counted. If the file ships a split, its test part is used.
+    Items that a user was trained on are not candidates; users and items unknown to the model are
+    left out and counted. If the file ships a split, its test part is used.
     """
     from trimetric.evaluation import evaluate as measure
     from trimetric.evaluation import protocol as named
     from trimetric.models import load
 
-    chosen: Any = named(protocol)
+    how: Any = named(protocol)
     if at is not None:
-        chosen = replace(chosen, at=_cutoffs(at))
+        how = replace(how, at=_cutoffs(at))
     trained = load(model)
-    data: Any = held_out(test, columns, "test")
+    data: Any = read_held_out(test, columns, "test")
     if valid is not None:
-        data = _split(trained, data, held_out(valid, columns, "valid"))
-    result = measure(trained, data, chosen)
+        data = _split(trained, data, read_held_out(valid, columns, "valid"))
+    result = measure(trained, data, how)
     if json:
         emit_json({"folder": model, **result.to_dict()})
     else:

@@ -1,4 +1,4 @@
-"""`trimetric explain`: why an item is where it is for a user."""
+"""`trimetric explain`: why an item ranks where it does for a user."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,25 +14,27 @@ if TYPE_CHECKING:
 
 def explain(
     model: Model,
-    item: Annotated[str, Option("--item", help="The item's id.")],
-    user: Annotated[str | None, Option("--user", help="The user's id.")] = None,
+    item: Annotated[str, Option("--item", help="Item id.")],
+    user: Annotated[str | None, Option("--user", help="User id.")] = None,
     liked: Annotated[
         list[str] | None,
-        Option("--liked", help="Instead of a user: an item a new user has; repeat for more."),
+        Option("--liked", help="Item id of a new user, in place of --user; repeatable."),
     ] = None,
     items: Annotated[
-        str | None, Option("--items", help="A table of items: item and title.")
+        str | None, Option("--items", help="Table of items, with columns item and title.")
     ] = None,
-    k: Annotated[int, Option("-k", help="The length of the list that is spoken of.")] = 10,
-    reasons: Annotated[int, Option(help="How many of the user's items to name.")] = 5,
+    k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
+    reasons: Annotated[int, Option(help="Number of the user's items to name.")] = 5,
     examine: Annotated[
-        int, Option(help="How many of them to take away, one at a time, to see what follows.")
+        int,
+        Option(help="Number of the user's items to leave out, one at a time, to see the effect."),
     ] = 100,
     json: Json = False,
 ) -> None:
-    """Say why an item is where it is for a user: what is near, which hinges pull, what holds it.
+    """Explain why an item ranks where it does for a user.
 
-    Needs a model with a metric space, such as sml and cml.
+    Shows the user's items near it, the terms of the loss, and which items hold it in place. Needs
+    a model with a metric space, such as sml and cml.
     """
     from trimetric.data.titles import titles
     from trimetric.models import load
@@ -40,48 +42,49 @@ def explain(
     if (user is None) == (liked is None):
         raise ParameterError("give --user ID, or a new user by --liked ID (repeatable)")
     trained = load(model)
-    called = {} if items is None else titles(items, trained.item_ids)
-    [asked] = trained.item_ids.parse([item])
+    names = {} if items is None else titles(items, trained.item_ids)
+    [target] = trained.item_ids.parse([item])
     if user is not None:
-        [whom] = trained.user_ids.parse([user])
-        why = trained.explain(whom, asked, k=k, reasons=reasons, examine=examine)
+        [parsed] = trained.user_ids.parse([user])
+        why = trained.explain(parsed, target, k=k, reasons=reasons, examine=examine)
     else:
-        theirs = trained.item_ids.parse(liked or [])
-        why = trained.explain_for(theirs, asked, k=k, reasons=reasons, examine=examine)
+        given = trained.item_ids.parse(liked or [])
+        why = trained.explain_for(given, target, k=k, reasons=reasons, examine=examine)
     if json:
-        document = why.to_dict() | {"sentence": why.sentence(called)}
-        named = {one: called[one] for one in why.items if one in called}
-        emit_json({"folder": model, **document, **({"titles": named} if called else {})})
+        document = why.to_dict() | {"sentence": why.sentence(names)}
+        if names:
+            document["titles"] = {i: names[i] for i in why.items if i in names}
+        emit_json({"folder": model, **document})
     else:
-        _tell(why, called)
+        _print(why, names)
 
 
-def _tell(why: "Explanation", called: dict) -> None:
+def _print(why: "Explanation", names: dict) -> None:
     import polars as pl
 
-    emit(plain(why.sentence(called)))
+    emit(plain(why.sentence(names)))
     if why.reasons:
         rows = [
             {
-                "has": str(called.get(one.item, one.item)),
-                "d² to the item": one.d2_item,
-                "d² to the user": one.d2_user,
-                "rank without it": one.rank_without,
+                "has": str(names.get(reason.item, reason.item)),
+                "d² to the item": reason.d2_item,
+                "d² to the user": reason.d2_user,
+                "rank without it": reason.rank_without,
             }
-            for one in why.reasons
+            for reason in why.reasons
         ]
         emit("")
         show(rows_table(pl.DataFrame(rows)))
     if why.triple is not None:
-        one = why.triple
-        behind = str(called.get(one.negative, one.negative))
-        emit(f"\nJust behind it: {plain(behind)}. Equation (6), v⁻ being that one:")
+        triple = why.triple
+        behind = str(names.get(triple.negative, triple.negative))
+        emit(f"\nJust behind it: {plain(behind)}. Equation (6), with it as v⁻:")
         hinges = {
             "hinge": ["user's", "item's"],
-            "d²(u,v)": [one.d2_uv, one.d2_uv],
-            "d² to v⁻": [one.d2_un, one.d2_vn],
-            "margin": [one.user_margin, one.item_margin],
-            "value": [one.user_hinge, one.item_hinge],
+            "d²(u,v)": [triple.d2_uv, triple.d2_uv],
+            "d² to v⁻": [triple.d2_un, triple.d2_vn],
+            "margin": [triple.user_margin, triple.item_margin],
+            "value": [triple.user_hinge, triple.item_hinge],
         }
         kinds = {name: pl.String if name == "hinge" else pl.Float64 for name in hinges}
         show(rows_table(pl.DataFrame(hinges, schema=kinds)))

@@ -1,4 +1,4 @@
-"""`trimetric export`: the space of a model as files for other servers."""
+"""`trimetric export`: the space of a model as files for vector stores."""
 
 from typing import Annotated
 
@@ -11,16 +11,16 @@ from trimetric.cli.output import emit, emit_json
 def export(
     model: Model,
     to: Annotated[str, Option("--to", help="npy, parquet, faiss, pgvector or qdrant.")],
-    out: Annotated[str, Option("--out", help="A folder; an earlier export there is replaced.")],
+    out: Annotated[str, Option("--out", help="Folder; an earlier export there is replaced.")],
     approximate: Annotated[
-        bool, Option("--approximate", help="With --to faiss: an index that looks into cells.")
+        bool, Option("--approximate", help="With --to faiss: an IVF index.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write the space for a server that needs no trimetric.
+    """Write the space of a model for a vector store, which then needs no trimetric.
 
-    Plain L2 order, the nearest first, is the recommendation order; README.md in the folder says it
-    with an example. What each user was trained on is written beside, so that it can be left out.
+    The recommendation order is plain L2 order, the nearest first; README.md in the folder has an
+    example. The items that each user was trained on are written too, so that they can be excluded.
     """
     from trimetric.models import load
 

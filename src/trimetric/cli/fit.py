@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.options import Columns, Data, Json, Quiet
-from trimetric.cli.output import emit, emit_json, note
-from trimetric.cli.reading import describe, held_out, read, shipped, tell
+from trimetric.cli.output import emit, emit_json, logger
+from trimetric.cli.reading import counts, print_summary, read, read_held_out
 from trimetric.errors import ArtifactError, DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -21,18 +21,21 @@ VALID_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Parts:
-    """What to train on, what to stop on, and what to say of it."""
+    """The data of a run, and a message that describes it.
+
+    `held_out` tells whether `valid` was taken out of DATA here, and so counts as seen.
+    """
 
     train: "Interactions"
     valid: "Interactions | None"
-    said: str
-    own: bool = False  # whether `valid` was taken out of the training data by us
+    message: str
+    held_out: bool = False
 
 
 def fit(
     data: Data,
     columns: Columns,
-    out: Annotated[str, Option("--out", help="The folder to save the model to.")],
+    out: Annotated[str, Option("--out", help="Folder to save the model to.")],
     model: Annotated[
         str | None,
         Option(
@@ -43,13 +46,13 @@ def fit(
     ] = None,
     valid: Annotated[
         str | None,
-        Option("--valid", help="Interactions to stop on; none trains all epochs on all data."),
+        Option("--valid", help="Interactions for early stopping; none trains all epochs."),
     ] = None,
     valid_share: Annotated[
-        float | None, Option(help="Without --valid: the share of DATA to hold out, .1.")
+        float | None, Option(help="Share of DATA to hold out if there is no --valid; 0.1.")
     ] = None,
     config: Annotated[
-        str | None, Option("--config", help="A TOML file of settings, model and preset.")
+        str | None, Option("--config", help="TOML file of settings, model and preset.")
     ] = None,
     preset: Annotated[str | None, Option("--preset", help="paper or released.")] = None,
     sets: Annotated[
@@ -57,7 +60,7 @@ def fit(
         Option("--set", metavar="NAME=VALUE", help="A setting: epochs, dim, lr, seed, ..."),
     ] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Go on from the checkpoint in the --out folder.")
+        bool, Option("--resume", help="Resume from the checkpoint in the --out folder.")
     ] = False,
     checkpoint_every: Annotated[float, Option(hidden=True)] = 30.0,
     quiet: Quiet = False,
@@ -65,30 +68,37 @@ def fit(
 ) -> None:
     """Train a model on DATA and save it.
 
-    Unless --valid says otherwise, a tenth of DATA is held out to decide when to stop; it counts as
-    seen when the model recommends. If DATA ships a split, its train part is trained on, its valid
-    part decides when to stop, and its test part is left alone. Ctrl-C saves a checkpoint, and
-    --resume goes on from it, or from where a killed run last saved one.
+    Unless --valid says otherwise, a tenth of DATA is held out for early stopping; it counts as seen
+    when the model recommends. If DATA ships a split, its train part is used for training, its valid
+    part for early stopping, and its test part not at all. Ctrl-C saves a checkpoint, and --resume
+    goes on from it, or from the last checkpoint of a killed run.
     """
     from trimetric.cli.settings import collect
     from trimetric.models import create
+    from trimetric.models.batch import provenance
     from trimetric.models.epoch_trained import Trained
 
-    began = time.monotonic()
-    say = (lambda text: None) if quiet else note
+    began, log = time.monotonic(), logger(quiet)
     name, settings = collect(model, config, preset, sets or [])
     untrained = create(name, **settings)
     whole = read(data, columns)
-    tell(whole, say)
+    print_summary(whole, log)
     if valid is None and valid_share is None and not isinstance(untrained, Trained):
-        valid = "none"  # trained in one go, it has nothing to stop
+        valid = "none"  # a model without epochs has nothing to stop
     parts = _parts(whole, valid, valid_share, columns)
-    say(parts.said)
-    done = _finished(untrained, parts, Path(out)) if resume else None
-    if done:
-        say(f"{out} holds this model, finished; nothing to resume")
-    trained = done or _trained(untrained, parts, Path(out), resume, checkpoint_every, quiet)
-    if parts.own:
+    log(parts.message)
+    finished = _finished(untrained, parts, Path(out)) if resume else None
+    if finished:
+        log(f"{out} holds this model, finished; nothing to resume")
+    trained = finished or untrained.fit(
+        parts.train,
+        parts.valid,
+        out=out,
+        resume=resume,
+        checkpoint_seconds=checkpoint_every,
+        progress=not quiet,
+    )
+    if parts.held_out:
         _mark_seen(trained, parts, out)
     if json:
         emit_json(
@@ -96,12 +106,12 @@ def fit(
                 "out": out,
                 "model": trained.name,
                 "settings": trained.get_params(),
-                "data": describe(whole),
-                "train": describe(parts.train),
-                "valid": describe(parts.valid) if parts.valid else None,
-                "already_finished": done is not None,
-                "best_epoch": trained._data["best_epoch"],
-                "stopped": trained._data["stopped"],
+                "data": counts(whole),
+                "train": counts(parts.train),
+                "valid": counts(parts.valid) if parts.valid else None,
+                "already_finished": finished is not None,
+                "best_epoch": provenance(trained)["best_epoch"],
+                "stopped": provenance(trained)["stopped"],
                 "history": trained.history,
                 "seconds": round(time.monotonic() - began, 2),
             }
@@ -111,27 +121,34 @@ def fit(
 
 
 def _parts(data: "Interactions", valid: str | None, share: float | None, columns: Columns) -> Parts:
+    from trimetric.data.splits import shipped_part
+
     if valid is not None and share is not None:
         raise ParameterError("give --valid or --valid-share, not both")
-    train = shipped(data, "train")
+    train = shipped_part(data, "train")
     if train is None:
-        raise DataError(f"{data.name}: its split has no train part; nothing can be learned")
-    words = "training on all of it"
+        raise DataError(
+            f"{data.name}: its split has no train part, so there is nothing to train on"
+        )
+    message = "training on all of it"
     if data.labels is not None:
-        words = f"training on the {len(train):,} interactions of the train part that it ships"
+        message = f"training on the {len(train):,} interactions of the train part it ships"
     if valid == "none":
-        return Parts(train, None, words)
+        return Parts(train, None, message)
     if valid is not None:
-        stop = held_out(valid, columns, "valid")
-        return Parts(train, stop, f"{words}; stopping on {stop.name} ({len(stop):,} interactions)")
-    stop_shipped = shipped(data, "valid") if data.labels is not None else None
-    if stop_shipped is not None and share is None:
-        said = f"{words}; stopping on its valid part ({len(stop_shipped):,})"
-        return Parts(train, stop_shipped, said)
-    return _hold_out(train, VALID_SHARE if share is None else share, words)
+        given = read_held_out(valid, columns, "valid")
+        return Parts(
+            train, given, f"{message}; early stopping on {given.name} ({len(given):,} interactions)"
+        )
+    shipped = shipped_part(data, "valid") if share is None else None
+    if shipped is not None:
+        return Parts(
+            train, shipped, f"{message}; early stopping on its valid part ({len(shipped):,})"
+        )
+    return _hold_out(train, VALID_SHARE if share is None else share, message)
 
 
-def _hold_out(data: "Interactions", share: float, words: str) -> Parts:
+def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
     """Hold out random pairs; each user and item keeps at least one to learn from."""
     from trimetric.data.splits import hold_out
 
@@ -143,56 +160,40 @@ def _hold_out(data: "Interactions", share: float, words: str) -> Parts:
             " --valid none holds out nothing"
         ) from None
     if split is None:
-        return Parts(data, None, f"{words}: too little to hold a part out")
-    said = (
-        f"{words} but {len(split.test):,} interactions held out to decide when to stop"
+        return Parts(data, None, f"{message}: too little to hold out a part")
+    message = (
+        f"{message} but {len(split.test):,} interactions, held out for early stopping"
         " (--valid none holds out nothing)"
     )
-    return Parts(split.train, split.test, said, own=True)
-
-
-def _trained(
-    model: "Recommender",
-    parts: Parts,
-    out: Path,
-    resume: bool,
-    checkpoint_every: float,
-    quiet: bool,
-) -> "Recommender":
-    return model.fit(
-        parts.train,
-        parts.valid,
-        out=out,
-        resume=resume,
-        checkpoint_seconds=checkpoint_every,
-        progress=not quiet,
-    )
+    return Parts(split.train, split.test, message, held_out=True)
 
 
 def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | None":
-    """Return the model in `out` if it is what this run would give and no checkpoint is newer."""
+    """Return the model in `out` if this run would give the same and no checkpoint is newer."""
     from trimetric.models import load
+    from trimetric.models.batch import provenance
 
     if not (out / "model.json").exists() or (out / "checkpoint" / "model.json").exists():
         return None
     try:
-        there = load(out)
+        saved = load(out)
     except ArtifactError:
         return None
     train, valid = parts.train, None
     if parts.valid is not None:
         valid = parts.valid.align(train.user_ids, train.item_ids)[0].fingerprint
+    trained_on = provenance(saved)
     same = (
-        (there.name, there.get_params()) == (model.name, model.get_params())
-        and there._data["train"]["fingerprint"] == train.fingerprint
-        and (there._data.get("valid") or {}).get("fingerprint") == valid
-        and not there._data.get("updates")
+        (saved.name, saved.get_params()) == (model.name, model.get_params())
+        and trained_on["train"]["fingerprint"] == train.fingerprint
+        and (trained_on.get("valid") or {}).get("fingerprint") == valid
+        and not trained_on.get("updates")
     )
-    return there if same else None
+    return saved if same else None
 
 
 def _mark_seen(model: "Recommender", parts: Parts, out: str) -> None:
-    """Let what we held out count as seen; a run killed before this does it when resumed."""
+    """Mark held-out pairs as seen; a run that was killed before this does it when resumed."""
     from trimetric.data.csr import Csr
 
     assert parts.valid is not None
@@ -203,10 +204,12 @@ def _mark_seen(model: "Recommender", parts: Parts, out: str) -> None:
 
 
 def _outcome(model: "Recommender", out: str, seconds: float) -> str:
+    from trimetric.models.batch import provenance
+
     history, metric = model.history, model.get_params().get("metric", "")
-    count = f"after {len(history)} epochs, " if metric else "in "
-    text = f"saved {model!r} to {out} {count}{seconds:.1f} s"
-    best: Any = model._data["best_epoch"]
+    duration = f"after {len(history)} epochs, " if metric else "in "
+    text = f"saved {model!r} to {out} {duration}{seconds:.1f} s"
+    best: Any = provenance(model)["best_epoch"]
     if best:
         value = next(row[metric] for row in history if row["epoch"] == best)
         text += f"\nkept the weights of epoch {best}, the best by validation ({metric} {value:.4f})"

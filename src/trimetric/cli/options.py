@@ -1,4 +1,4 @@
-"""Options that several commands share, as small dataclasses."""
+"""Options that several commands share, grouped in small dataclasses."""
 
 import inspect
 from collections.abc import Callable
@@ -7,36 +7,35 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
-Data = Annotated[str, Argument(help="A file, a data set's name, or planted.")]
-Model = Annotated[str, Argument(help="The folder of a saved model.")]
+Data = Annotated[str, Argument(help="File, name of a data set, or planted.")]
+Model = Annotated[str, Argument(help="Folder of a saved model.")]
 Threads = Annotated[
-    int | None, Option("--threads", help="All processors by default; results are the same.")
+    int | None,
+    Option("--threads", help="Number of threads, all by default; never changes results."),
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress and no notes.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress and no messages.")]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How to read DATA and files like it."""
+    """How to read DATA and similar files."""
 
     user_column: Annotated[str, Option(help="Column of the user ids.")] = "user"
     item_column: Annotated[str, Option(help="Column of the item ids.")] = "item"
     rating_column: Annotated[
-        str | None, Option(help="Column of the ratings, if any: rating; none ignores it.")
+        str | None, Option(help="Column of the ratings, default rating if there; none ignores it.")
     ] = None
     timestamp_column: Annotated[
-        str | None, Option(help="Column of the times, if any: timestamp; none ignores it.")
+        str | None, Option(help="Column of the times, default timestamp if there; none ignores it.")
     ] = None
     min_rating: Annotated[
-        float | None, Option(help="Keep only interactions rated at least this.")
+        float | None, Option(help="Keep only interactions with at least this rating.")
     ] = None
-    nulls: Annotated[
-        str, Option(help="Rows that lack a value: error, or drop to leave them out.")
-    ] = "error"
+    nulls: Annotated[str, Option(help="Rows with missing values: error, or drop.")] = "error"
 
     def rules(self) -> dict[str, Any]:
-        """Return them as `Interactions.read` takes them."""
+        """Return the arguments of `Interactions.read`."""
         return {
             "user": self.user_column,
             "item": self.item_column,
@@ -48,9 +47,9 @@ class Columns:
 
 
 def grouped(command: Callable, threaded: bool = False) -> Callable:
-    """Show Typer each field of a dataclass parameter as an option of its own.
+    """Turn each field of a dataclass parameter into an option of its own, for Typer.
 
-    A `threaded` command has the option --threads, and runs on so many.
+    A `threaded` command gets the option --threads and runs with that many.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
@@ -81,7 +80,7 @@ def grouped(command: Callable, threaded: bool = False) -> Callable:
 
     ungrouped.__name__, ungrouped.__doc__ = command.__name__, command.__doc__
     ungrouped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    ungrouped.__annotations__ = {one.name: one.annotation for one in parameters}
+    ungrouped.__annotations__ = {p.name: p.annotation for p in parameters}
     return ungrouped
 
 

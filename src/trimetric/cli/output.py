@@ -1,9 +1,10 @@
-"""What is said where: answers on standard output, everything else on standard error."""
+"""Output: answers on standard output, everything else on standard error."""
 
 import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from trimetric.errors import OutputError
@@ -19,24 +20,25 @@ _OPTIONS = [
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
+    (r"\bout must end in\b", "--out must end in"),
 ]
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
 
 def in_options(message: str) -> str:
-    """Say a remedy in the words of the command line: `--min-rating` for `min_rating`."""
+    """Name options in an error as the command line does: `--min-rating` for `min_rating`."""
     for python, option in _OPTIONS:
         message = re.sub(python, option, message)
     return message
 
 
 def emit(text: str) -> None:
-    """Write a line to standard output; a reader that has left is no error."""
+    """Write a line to standard output; a closed pipe is no error."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except OSError as error:
-        # What is still buffered must go somewhere when Python exits.
+        # Python writes what is still buffered when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise SystemExit(0) from None
@@ -44,12 +46,12 @@ def emit(text: str) -> None:
 
 
 def emit_json(document: Any) -> None:
-    """Write one JSON document; what is not finite becomes null."""
+    """Write one JSON document; numbers that are not finite become null."""
     emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def show(table: Any) -> None:
-    """Write a Rich table, plain where standard output is no terminal."""
+    """Write a Rich table, without borders unless standard output is a terminal."""
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
@@ -62,7 +64,7 @@ def show(table: Any) -> None:
 
 
 def rows_table(frame: Any, title: str = "") -> Any:
-    """Lay a frame out as a Rich table: numbers to the right, scores with four digits."""
+    """Return a frame as a Rich table: numbers right-aligned, floats with four decimals."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -75,12 +77,17 @@ def rows_table(frame: Any, title: str = "") -> Any:
 
 
 def note(text: str) -> None:
-    """Say something to people, on standard error."""
+    """Write a message to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
+def logger(quiet: bool) -> Callable[[str], None]:
+    """Return `note`, or with `quiet` a function that drops messages."""
+    return (lambda text: None) if quiet else note
+
+
 def plain(text: str) -> str:
-    """Return text for a line of a terminal: control signs and line ends in it are escaped."""
+    """Return text for one line of a terminal, with control characters escaped."""
     return _CONTROL.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 

@@ -1,4 +1,4 @@
-"""`trimetric recommend`, `similar-items` and `similar-users`: ask a saved model."""
+"""`trimetric recommend`, `similar-items` and `similar-users`: answers of a saved model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.batch import Batch, digest, users_a_block, write_batch
 from trimetric.cli.options import Json, Model, Quiet
-from trimetric.cli.output import emit, emit_json, note, rows_table, show
+from trimetric.cli.output import emit, emit_json, logger, rows_table, show
 from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
 
@@ -21,42 +20,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which items may be answered, and how they are looked for."""
+    """Which items may be recommended, and how they are searched."""
 
     allow_file: Annotated[
-        str | None, Option(help="A text file with an item's id a line: recommend only these.")
+        str | None, Option(help="Recommend only the items of this text file, one id per line.")
     ] = None
     deny_file: Annotated[
-        str | None, Option(help="A text file with an item's id a line: recommend none of these.")
+        str | None, Option(help="Recommend no item of this text file, one id per line.")
     ] = None
     approximate: Annotated[
-        bool,
-        Option("--approximate", help="Quicker among many items; may miss some of the nearest."),
+        bool, Option("--approximate", help="Approximate search: faster, may miss some items.")
     ] = False
 
-    def rules(
-        self, model: "Recommender", say: Callable[[str], None]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return arguments of `recommend`, and a short form of them to compare.
-
-        Says how many ids of a file are no items of the model, which may well be meant.
-        """
-        found: dict[str, Any] = {"approximate": self.approximate}
+    def options(self, model: "Recommender", log: Callable[[str], None]) -> dict[str, Any]:
+        """Return the arguments for `recommend`; logs how many ids of a file are unknown."""
+        options: dict[str, Any] = {"approximate": self.approximate}
         for name, file in (("allow", self.allow_file), ("deny", self.deny_file)):
-            found[name] = None
             if file is not None:
-                texts = lines(f"--{name}-file", file, some=name == "allow")
-                found[name] = model.item_ids.parse(texts)
-                unknown = int((model.item_ids.encode(found[name]) < 0).sum())
+                ids = model.item_ids.parse(lines(f"--{name}-file", file, empty=name == "deny"))
+                unknown = int((model.item_ids.encode(ids) < 0).sum())
                 if unknown:
-                    ids = f"{unknown:,} of {len(texts):,} ids in --{name}-file {file}"
-                    say(f"{ids} are unknown to the model")
-        lists = {name: digest(ids) for name, ids in found.items() if isinstance(ids, list)}
-        return found, {**found, **lists}
+                    log(
+                        f"{unknown:,} of {len(ids):,} ids in --{name}-file {file} are unknown to"
+                        " the model"
+                    )
+                options[name] = ids
+        return options
 
 
-K = Annotated[int, Option("-k", help="The length of each list.")]
-Users = Annotated[list[str] | None, Option("--user", help="A user's id; repeat for more.")]
+K = Annotated[int, Option("-k", help="Length of each list.")]
+Users = Annotated[list[str] | None, Option("--user", help="User id; repeatable.")]
 
 
 def recommend(
@@ -64,13 +57,11 @@ def recommend(
     filters: Filters,
     user: Users = None,
     users_file: Annotated[
-        str | None, Option(help="A text file with a user's id a line; - is standard input.")
+        str | None, Option(help="Text file of user ids, one per line; - is standard input.")
     ] = None,
     item: Annotated[
         list[str] | None,
-        Option(
-            "--item", "--liked", help="Instead of a user: an item a new user has; repeat for more."
-        ),
+        Option("--item", "--liked", help="Item id of a new user, in place of --user; repeatable."),
     ] = None,
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
@@ -78,7 +69,7 @@ def recommend(
         str | None, Option("--out", help="Write to a .parquet, .csv or .jsonl file.")
     ] = None,
     include_seen: Annotated[
-        bool, Option("--include-seen", help="Also items that the user was trained on.")
+        bool, Option("--include-seen", help="Also recommend items the user already has.")
     ] = False,
     on_unknown: Annotated[
         str, Option(help="Unknown users: error, popular (items), or skip.")
@@ -88,13 +79,12 @@ def recommend(
 ) -> None:
     """Recommend items to users.
 
-    The nearest come first; the score of metric models is the squared distance. With --out, users
-    are answered in blocks that are kept until all are done: if the run is interrupted or killed,
-    the same command goes on where it was.
+    Lists begin with the best item. With --out, users are answered in blocks that are kept until all
+    are done: after an interruption or a kill, the same command goes on where it was.
     """
-    from trimetric.cli.tables import write
-    from trimetric.progress import counted
+    from trimetric.models.batch import recommend_to_file
     from trimetric.space.lists import check_k
+    from trimetric.storage.tables import write_blocks
 
     if (user is not None) + (users_file is not None) + (item is not None) + every != 1:
         raise ParameterError(
@@ -104,94 +94,68 @@ def recommend(
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
-    trained, checksum = _loaded(model)
-    how, listed = filters.rules(trained, _silent if quiet else note)
+    trained, checksum = _load(model)
+    options = filters.options(trained, logger(quiet))
     if item is not None:
-        given = trained.item_ids.parse(item)
-        shown = not include_seen
-        found = trained.recommend_for(given, k, exclude_given=shown, **how)
+        items = trained.item_ids.parse(item)
+        rows = trained.recommend_for(items, k, exclude_given=not include_seen, **options)
         if out is None:
-            _answer(trained, model, "recommendations", found, json)
+            _print(trained, model, "recommendations", rows, json)
         else:
-            _wrote(model, out, write(Path(out), iter([found])), "a new user", json)
+            _print_written(model, out, write_blocks(Path(out), iter([rows])), "a new user", json)
         return
-    texts = user if user is not None else []
-    if users_file is not None:
-        texts = lines("--users-file", users_file)
-    asked = trained.user_ids.values if every else trained.user_ids.parse(texts)
-    which: dict[str, Any] = {"exclude_seen": not include_seen, "on_unknown": on_unknown}
-
-    def answer(first: int, stop: int) -> "pl.DataFrame":
-        return trained.recommend(asked[first:stop], k, **which, **how)
-
+    users = user if users_file is None else lines("--users-file", users_file)
+    ids = None if users is None else trained.user_ids.parse(users)
+    options |= {"exclude_seen": not include_seen, "on_unknown": on_unknown}
     if out is None:
-        _answer(trained, model, "recommendations", answer(0, len(asked)), json)
+        _print(trained, model, "recommendations", trained.recommend(ids or [], k, **options), json)
         return
-    depends_on = {"model": checksum, "asked": digest(texts), "k": k, **which, **listed}
-    batch = Batch(
-        len(asked),
-        users_a_block(k, len(trained.item_ids)),
-        {**_versions(filters.approximate), **depends_on},
-    )
-    with counted("users", len(asked), quiet) as counter:
-        rows = write_batch(Path(out), batch, answer, counter, _silent if quiet else counter.say)
-    _wrote(model, out, rows, f"{len(asked):,} users", json, users=len(asked))
+    progress = False if quiet else None
+    count = recommend_to_file(trained, out, ids, k, **options, checksum=checksum, progress=progress)
+    n_users = len(trained.user_ids if ids is None else ids)
+    _print_written(model, out, count, f"{n_users:,} users", json, users=n_users)
 
 
 def similar_items(
     model: Model,
-    item: Annotated[list[str], Option("--item", help="An item's id; repeat for more.")],
+    item: Annotated[list[str], Option("--item", help="Item id; repeatable.")],
     k: K = 10,
     json: Json = False,
 ) -> None:
-    """Find the items nearest to an item."""
+    """List the items most similar to an item."""
     from trimetric.models import load
 
     trained = load(model)
-    found = trained.similar_items(trained.item_ids.parse(item), k)
-    _answer(trained, model, "similar", found, json)
+    rows = trained.similar_items(trained.item_ids.parse(item), k)
+    _print(trained, model, "similar", rows, json)
 
 
 def similar_users(
     model: Model,
-    user: Annotated[list[str], Option("--user", help="A user's id; repeat for more.")],
+    user: Annotated[list[str], Option("--user", help="User id; repeatable.")],
     k: K = 10,
     json: Json = False,
 ) -> None:
-    """Find the users nearest to a user."""
+    """List the users most similar to a user."""
     from trimetric.models import load
 
     trained = load(model)
-    found = trained.similar_users(trained.user_ids.parse(user), k)
-    _answer(trained, model, "similar", found, json)
+    rows = trained.similar_users(trained.user_ids.parse(user), k)
+    _print(trained, model, "similar", rows, json)
 
 
-def _loaded(folder: str) -> "tuple[Recommender, str]":
-    """Load a model, and the checksum of what was loaded."""
+def _load(folder: str) -> "tuple[Recommender, str]":
+    """Load a model and its checksum; again if another was saved there in between."""
     from trimetric.models import load
     from trimetric.storage.artifact import checksum
 
-    while True:  # until no other model was saved there meanwhile
+    while True:
         before, model = checksum(folder), load(folder)
         if checksum(folder) == before:
             return model, before
 
 
-def _versions(approximate: bool) -> dict[str, str]:
-    """Return the versions of what the bytes of the output may depend on."""
-    from importlib.metadata import version
-
-    from trimetric import __version__
-
-    others = ("polars", "faiss-cpu") if approximate else ("polars",)
-    return {"trimetric": __version__, **{name: version(name) for name in others}}
-
-
-def _silent(_: str) -> None:
-    pass
-
-
-def _answer(
+def _print(
     trained: "Recommender", folder: str, kind: str, rows: "pl.DataFrame", json: bool
 ) -> None:
     if json:
@@ -200,8 +164,10 @@ def _answer(
         show(rows_table(rows))
 
 
-def _wrote(folder: str, out: str, rows: int, whom: str, json: bool, **more: int) -> None:
+def _print_written(
+    folder: str, out: str, rows: int, recipient: str, json: bool, **more: int
+) -> None:
     if json:
         emit_json({"folder": folder, "out": out, **more, "rows": rows})
     else:
-        emit(f"wrote {rows:,} recommendations for {whom} to {out}")
+        emit(f"wrote {rows:,} recommendations for {recipient} to {out}")

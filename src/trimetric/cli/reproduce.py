@@ -1,4 +1,4 @@
-"""`trimetric reproduce`: the SML paper's tables and figures, as released and honestly."""
+"""`trimetric reproduce`: the tables and figures of the SML paper."""
 
 import re
 from typing import Annotated
@@ -7,8 +7,8 @@ from typer import Argument, Option
 
 from trimetric.cli.compare import Jobs, Seeds, Size, command
 from trimetric.cli.options import Columns, Json, Quiet
-from trimetric.cli.output import emit, emit_json, note
-from trimetric.cli.reading import read, tell
+from trimetric.cli.output import emit, emit_json, logger, note
+from trimetric.cli.reading import print_summary, read
 from trimetric.errors import ParameterError
 
 ALIASES = {
@@ -16,47 +16,47 @@ ALIASES = {
     "imdb": ("imdb_tang2015", "imdb_tang2015_train_partial"),
     "yelp": ("yelp2013_tang2015", "yelp_core40"),
 }
-"""The paper's names of its data sets: what is taken for them, the first that is at hand."""
+"""Data sets that stand for those of the paper; the first that is on this machine is used."""
 
 
 def reproduce(
     target: Annotated[
-        str, Argument(help="table3, table4, fig4, fig5, fig6 or all; or several: table3,fig6.")
+        str, Argument(help="table3, table4, fig4, fig5, fig6, several (table3,fig6), or all.")
     ],
     columns: Columns,
     dataset: Annotated[
-        str, Option("--dataset", help="A file or a name; also instant-video, imdb or yelp.")
+        str, Option("--dataset", help="File or data set's name; also instant-video, imdb or yelp.")
     ] = "instant-video",
     budget: Size = "small",
     seeds: Seeds = 3,
     out: Annotated[
-        str, Option("--out", help="The folder of the report, and of results to go on from.")
+        str, Option("--out", help="Folder of the report and of finished results.")
     ] = "reproduction",
     threads: Jobs = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Rebuild tables and figures of the SML paper, with the leak of its code and without.
+    """Reproduce tables and figures of the SML paper, with the leak of its code and without.
 
-    Beside each other: what is published, what the released code gives, and what is honest. Ends in
-    a report (report.html, .md and .json). Interrupted and run again with the same --out, it goes
-    on where it was.
+    Shows side by side what is published, what the released code gives, and results without the
+    leak. Writes a report (report.html, .md and .json). Started again with the same --out, an
+    interrupted run goes on where it was.
     """
     from trimetric.evaluation.released import WARNING
     from trimetric.experiments.paper import TARGETS
-    from trimetric.experiments.paper import reproduce as reproduced
+    from trimetric.experiments.paper import reproduce as run
 
     targets = TARGETS if target == "all" else tuple(re.split(r"[,+ ]+", target))
-    unknown = [one for one in targets if one not in TARGETS]
+    unknown = [name for name in targets if name not in TARGETS]
     if unknown:
         raise ParameterError(
             f"TARGET must be all or among {', '.join(TARGETS)}, got {unknown[0]!r}"
         )
-    say = (lambda text: None) if quiet else note
-    data = read(_named(dataset), columns)
-    tell(data, say)
+    log = logger(quiet)
+    data = read(_resolve(dataset), columns)
+    print_summary(data, log)
     note(WARNING)
-    document = reproduced(
+    document = run(
         data,
         targets,
         out=out,
@@ -64,7 +64,7 @@ def reproduce(
         seeds=seeds,
         workers=threads,
         command=command(),
-        say=say,
+        log=log,
     )
     if json:
         emit_json({"out": out, **document})
@@ -76,7 +76,7 @@ def reproduce(
     emit(f"{WARNING}\nreport: {out}/report.html")
 
 
-def _named(dataset: str) -> str:
+def _resolve(dataset: str) -> str:
     from trimetric.data import datasets
 
     names = ALIASES.get(dataset, (dataset,))

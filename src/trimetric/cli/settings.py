@@ -1,4 +1,4 @@
-"""Settings of a model from a TOML file, `--preset` and `--set name=value`; later ones win."""
+"""Settings of a model: a TOML file, overridden by `--preset`, then by `--set name=value`."""
 
 import difflib
 from pathlib import Path
@@ -12,7 +12,7 @@ _CONSTANTS = {"true": True, "false": False, "none": None}
 def collect(
     model: str | None, config: str | None, preset: str | None, sets: list[str]
 ) -> tuple[str, dict[str, Any]]:
-    """Return the model's name and its settings.
+    """Return the name of the model and its settings.
 
     Raises
     ------
@@ -25,14 +25,14 @@ def collect(
     named = settings.pop("model", "sml")
     model = model or named
     if not isinstance(model, str) or model not in REGISTRY:
-        raise ParameterError(_unlike("model", str(model), list(REGISTRY)))
+        raise ParameterError(_unknown("model", str(model), list(REGISTRY)))
     if preset is not None:
         settings["preset"] = preset
     settings |= dict(pair(text) for text in sets)
     known = [*create(model).get_params(), "preset", "variant"]
     for name in settings:
         if name not in known:
-            raise ParameterError(_unlike("setting", name, known))
+            raise ParameterError(_unknown("setting", name, known))
         if name in REGISTRY[model][2]:
             raise ParameterError(f"model {model!r} is already a {name}; give --model sml with it")
     return model, settings
@@ -70,7 +70,7 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ParameterError(f"--config {path} is not TOML: {error}") from None
 
 
-def _unlike(kind: str, name: str, known: list[str]) -> str:
+def _unknown(kind: str, name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

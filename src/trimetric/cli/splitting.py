@@ -1,4 +1,4 @@
-"""How commands split DATA."""
+"""Options of how to split DATA."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Splitting:
+class SplitOptions:
     """How to hold out parts of DATA."""
 
     how: Annotated[
@@ -22,31 +22,31 @@ class Splitting:
     valid: Annotated[float, Option("--valid", help="Share of the validation part; 0 for none.")] = (
         0.1
     )
-    seed: Annotated[int, Option("--seed", "--split-seed", help="Of the split.")] = 0
+    seed: Annotated[int, Option("--seed", "--split-seed", help="Seed of the split.")] = 0
 
+    def split(self, data: "Interactions") -> "Split":
+        """Split data.
 
-def divided(data: "Interactions", asked: Splitting) -> "Split":
-    """Split data as asked.
+        Raises
+        ------
+        ParameterError
+            The method is unknown, or a share is out of range.
+        DataError
+            The data cannot be split by this method.
+        """
+        from trimetric.data import splits
 
-    Raises
-    ------
-    ParameterError
-        There is no such way, or a share is out of range.
-    DataError
-        The data cannot be split in this way.
-    """
-    from trimetric.data import splits
-
-    shares: Any = {"test": asked.test, "valid": asked.valid}
-    ways = {
-        "random": lambda: splits.split_random(data, **shares, seed=asked.seed),
-        "per-user": lambda: splits.split_per_user(data, **shares, seed=asked.seed),
-        "leave-one-out": lambda: splits.split_leave_one_out(
-            data, valid=asked.valid > 0, seed=asked.seed
-        ),
-        "temporal": lambda: splits.split_temporal(data, **shares),
-        "column": lambda: splits.split_column(data),
-    }
-    if asked.how not in ways:
-        raise ParameterError(f"--how must be one of {', '.join(ways)}, got {asked.how!r}")
-    return ways[asked.how]()
+        shares: Any = {"test": self.test, "valid": self.valid}
+        seed = self.seed
+        methods = {
+            "random": lambda: splits.split_random(data, **shares, seed=seed),
+            "per-user": lambda: splits.split_per_user(data, **shares, seed=seed),
+            "leave-one-out": lambda: splits.split_leave_one_out(
+                data, valid=self.valid > 0, seed=seed
+            ),
+            "temporal": lambda: splits.split_temporal(data, **shares),
+            "column": lambda: splits.split_column(data),
+        }
+        if self.how not in methods:
+            raise ParameterError(f"--how must be one of {', '.join(methods)}, got {self.how!r}")
+        return methods[self.how]()

@@ -1,58 +1,62 @@
-"""`trimetric update`: bring a new day's interactions into a saved model."""
+"""`trimetric update`: train a saved model further, on new interactions."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from trimetric.cli.options import Columns, Json, Model, Quiet
-from trimetric.cli.output import emit, emit_json, note
-from trimetric.cli.reading import describe, read, shipped, tell
+from trimetric.cli.output import emit, emit_json, logger
+from trimetric.cli.reading import counts, print_summary, read
 from trimetric.errors import DataError
+
+if TYPE_CHECKING:
+    from trimetric.models.recommender import Recommender
 
 
 def update(
     model: Model,
     columns: Columns,
     new: Annotated[
-        str, Option("--with", metavar="DATA", help="A file of new interactions, read as DATA is.")
+        str, Option("--with", metavar="DATA", help="File of new interactions, read like DATA.")
     ],
-    out: Annotated[str, Option("--out", help="The folder to save to; it may be the model's own.")],
-    epochs: Annotated[
-        int, Option(help="0 places newcomers among the others and moves nothing else.")
-    ] = 10,
+    out: Annotated[str, Option("--out", help="Folder to save to; may be the model's own.")],
+    epochs: Annotated[int, Option(help="Epochs; 0 only places new users and items.")] = 10,
     lr: Annotated[
         float | None,
-        Option(help="Learning rate to begin with; a quarter of the model's by default."),
+        Option(help="First learning rate; a quarter of the model's by default."),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Let new users, items and interactions join a trained sml or cml; others give way a little.
+    """Add new users, items and interactions to a trained sml or cml.
 
-    Far cheaper than training anew. Interactions that the model has already are left out.
+    Far cheaper than training anew; known users and items move a little. Interactions that the
+    model already has are left out.
     """
+    from trimetric.data.splits import shipped_part
     from trimetric.models import load
 
     began = time.monotonic()
-    trained, say = load(model), (lambda text: None) if quiet else note
+    trained = load(model)
     whole = read(new, columns)
-    tell(whole, say)
-    data = shipped(whole, "train")
+    print_summary(whole, logger(quiet))
+    data = shipped_part(whole, "train")
     if data is None:
-        raise DataError(f"{whole.name}: its split has no train part; nothing can be learned")
-    had = len(trained.user_ids), len(trained.item_ids), len(trained.seen.items)
+        raise DataError(
+            f"{whole.name}: its split has no train part, so there is nothing to train on"
+        )
+    before = _sizes(trained)
     trained.partial_fit(data, epochs=epochs, lr=lr, progress=not quiet)
     trained.save(out)
-    has = len(trained.user_ids), len(trained.item_ids), len(trained.seen.items)
-    users, items, pairs = (after - before for before, after in zip(had, has, strict=True))
+    users, items, pairs = (b - a for a, b in zip(before, _sizes(trained), strict=True))
     seconds = time.monotonic() - began
     if json:
         emit_json(
             {
                 "out": out,
                 "model": trained.name,
-                "data": describe(data),
+                "data": counts(data),
                 "new": {"users": users, "items": items, "pairs": pairs},
                 "seconds": round(seconds, 2),
             }
@@ -62,3 +66,7 @@ def update(
             f"saved {trained!r} to {out} in {seconds:.1f} s: {users:,} users, {items:,} items and"
             f" {pairs:,} interactions are new"
         )
+
+
+def _sizes(model: "Recommender") -> tuple[int, int, int]:
+    return len(model.user_ids), len(model.item_ids), len(model.seen.items)

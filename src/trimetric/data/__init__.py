@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         split_random,
         split_temporal,
     )
+    from trimetric.data.summary import summarize
 
 __all__ = [
     "AlignReport",
@@ -29,6 +30,7 @@ __all__ = [
     "split_per_user",
     "split_random",
     "split_temporal",
+    "summarize",
     "synthetic",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "Interactions": "interactions",
     "ReadReport": "clean",
     "Vocabulary": "ids",
+    "summarize": "summary",
 }
 
 

@@ -76,6 +76,14 @@ class Csr(NamedTuple):
         kept = np.concatenate([[0], np.cumsum(mask)])
         return type(self)(kept[self.indptr].astype(np.int64), self.items[mask])
 
+    def take(self, users: np.ndarray) -> Self:
+        """Return the lists of `users` (int[m], any order, repeats allowed), one row each."""
+        users = users.astype(np.int64)
+        counts = self.indptr[users + 1] - self.indptr[users]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        position = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[users], counts)
+        return type(self)(indptr, self.items[position])
+
     def union(self, other: "Csr") -> Self:
         """Return the items that either has; both must have the same users."""
         if len(other.items) == 0:
@@ -86,6 +94,14 @@ class Csr(NamedTuple):
         both = np.sort(np.concatenate([mine, theirs]), kind="stable")  # merges the two runs
         fresh = np.concatenate([[True], both[1:] != both[:-1]])
         return self.from_keys(both[fresh], self.n_users)
+
+    def is_valid(self, n_items: int) -> bool:
+        """Check that `indptr` spans `items`, and each list ascends within 0..n_items - 1."""
+        indptr, items = self
+        if indptr[0] != 0 or indptr[-1] != len(items) or (np.diff(indptr) < 0).any():
+            return False
+        inside = ((items >= 0) & (items < n_items)).all()
+        return bool(inside and (np.diff(keys(self.users, items)) > 0).all())
 
     def contains(self, other: "Csr") -> np.ndarray:
         """Return bool[len(other.items)]: which pairs of `other` are here too."""
@@ -101,5 +117,5 @@ def among(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return for each of `wanted`, of any shape, whether it is in `known`, which ascends."""
     if len(known) == 0:
         return np.zeros(wanted.shape, dtype=bool)
-    found = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return known[found] == wanted
+    position = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return known[position] == wanted

@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from trimetric.data import files
+from trimetric.data import readers
 from trimetric.data.interactions import Interactions
-from trimetric.data.raw import PUBLISHED, load_raw, raw_titles
+from trimetric.data.published import PUBLISHED, load_published, published_titles
 from trimetric.errors import DataError
 
 NAMES = tuple(PUBLISHED)
@@ -62,7 +62,7 @@ def load(name: str, **rules: Any) -> Interactions:
     if path is None:
         raise DataError(_absent(name))
     if path.is_dir():
-        return Interactions.from_frame(load_raw(name, path), name=name, **rules)
+        return Interactions.from_frame(load_published(name, path), name=name, **rules)
     return replace(Interactions.read(path, **rules), name=name)
 
 
@@ -75,8 +75,8 @@ def titles(name: str) -> pl.DataFrame | None:
     for folder in folders() if _plain(name) else ():
         path = folder / f"{name}_items.parquet"
         if path.is_file():
-            return files.load(path, lambda _: {"item": "item", "title": "title"})[0]
-        found = raw_titles(name, folder / name)
+            return readers.load(path, lambda _: {"item": "item", "title": "title"})[0]
+        found = published_titles(name, folder / name)
         if found is not None:
             return found
     return None

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from trimetric import notebook
-from trimetric.data import files, frames
+from trimetric.data import in_memory, readers
 from trimetric.data.clean import ReadReport, Rules, typed
 from trimetric.data.ids import Vocabulary
 from trimetric.data.pairs import assemble
@@ -281,7 +281,7 @@ class Interactions:
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
         path, asked = Path(path), Rules(**_checked(rules))
-        raw, text = files.load(path, lambda columns: asked.columns(columns, str(path)))
+        raw, text = readers.load(path, lambda columns: asked.columns(columns, str(path)))
         return cls(**assemble(raw, asked, str(path), text), name=path.name, text=text).compact()
 
     @classmethod
@@ -292,7 +292,7 @@ class Interactions:
         are whole and within 2^53, the form in which pandas holds ints beside missing values.
         """
         asked = Rules(**_checked(rules))
-        raw = frames.load(frame, lambda columns: asked.columns(columns, name), name)
+        raw = in_memory.load(frame, lambda columns: asked.columns(columns, name), name)
         return cls(**assemble(raw, asked, name, text=False), name=name).compact()
 
     @classmethod
@@ -312,7 +312,9 @@ class Interactions:
         """
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
         found = {role: v for role, v in given.items() if v is not None}
-        raw = frames.table({role: frames.column(v, f"{name}: {role}") for role, v in found.items()})
+        raw = in_memory.table(
+            {role: in_memory.column(v, f"{name}: {role}") for role, v in found.items()}
+        )
         asked = Rules(**_checked(rules))
         asked.columns(raw.columns, name)
         return cls(**assemble(raw, asked, name, text=False), name=name).compact()
@@ -341,7 +343,7 @@ class Interactions:
         summed = matrix.tocsr(copy=True)
         summed.sum_duplicates()
         entries = summed.tocoo()
-        raw = frames.table(
+        raw = in_memory.table(
             {
                 "user": _axis(user_ids, matrix.shape[0], "user_ids").gather(entries.row),
                 "item": _axis(item_ids, matrix.shape[1], "item_ids").gather(entries.col),
@@ -363,7 +365,7 @@ def _checked(rules: dict[str, Any]) -> dict[str, Any]:
 def _axis(ids: Any, size: int, name: str) -> pl.Series:
     if ids is None:
         return pl.Series(np.arange(size, dtype=np.int64))
-    series = typed(pl.DataFrame({"user": frames.column(ids, name)}), name, text=False)["user"]
+    series = typed(pl.DataFrame({"user": in_memory.column(ids, name)}), name, text=False)["user"]
     if len(series) != size:
         raise DataError(f"{name} has {len(series):,} ids for an axis of {size:,}")
     if series.n_unique() != size:

@@ -7,18 +7,27 @@ of NumPy, every machine, and every order of the rows in the file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
 from trimetric import counter, notebook
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, OutputError, ParameterError
+from trimetric.storage.atomic import output_errors, replacing, replacing_folder
+from trimetric.storage.tables import system_errors
 
 TRAIN, VALID, TEST = 0, 1, 2
 RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
-LEAST_HELD = 100  # fewer held-out pairs say too little to choose by
+LEAST_HELD = 100  # fewer held-out pairs are too few to select by
+PARTS = ("train", "valid", "test")
+_NOT_HOW = ("name", "out", "fingerprint")  # of split.json
 LABELS = {
     "train": TRAIN,
     "training": TRAIN,
@@ -33,16 +42,16 @@ LABELS = {
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The parts of a split; all share the vocabularies of the whole.
+    """The parts of a split; all share the vocabularies of the whole data.
 
     Attributes
     ----------
     train, test : Interactions
     valid : Interactions or None
-        None if none was asked for, or none could be held out.
+        None if its share is 0, or nothing could be held out.
     how : dict
-        What was asked and what came of it: method, settings, seed, the pairs of each part and
-        their shares of the whole. Plain values, fit for JSON.
+        Method, settings, seed, the number of pairs of each part and their shares of the whole.
+        Plain values, fit for JSON.
     """
 
     train: Interactions
@@ -56,12 +65,80 @@ class Split:
 
     def _repr_html_(self) -> str:
         """Show the parts and how they were made."""
-        rows = [
-            (part, n, n / sum(self.how["pairs"].values())) for part, n in self.how["pairs"].items()
-        ]
+        pairs = self.how["pairs"]
+        rows = [(part, n, n / sum(pairs.values())) for part, n in pairs.items()]
         settings = ", ".join(f"{k}={v}" for k, v in self.how.items() if not isinstance(v, dict))
         table = notebook.table(("part", "pairs", "share"), rows)
         return notebook.card("Split", {}, table, notebook.note(settings))
+
+    def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write train.parquet, valid.parquet, test.parquet and split.json; `load` reads them.
+
+        All files appear at once; an earlier split in the folder is replaced.
+
+        Parameters
+        ----------
+        folder : path
+            Made if absent, with its parents.
+        about : mapping, optional
+            More JSON values for split.json, which holds `how` and the name of the data.
+
+        Returns
+        -------
+        dict
+            The content of split.json.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written, or holds other files; what was there is intact.
+        """
+        folder = Path(folder)
+        _refuse_other_files(folder)
+        document = {**(about or {}), "name": self.train.name, **self.how}
+        with output_errors(folder), replacing_folder(folder) as fresh:
+            for name in PARTS:
+                part = getattr(self, name)
+                if part is not None:
+                    frame = part.to_frame().drop("split", strict=False)
+                    with replacing(fresh / f"{name}.parquet") as out, system_errors():
+                        frame.write_parquet(out)
+            with replacing(fresh / "split.json") as out:
+                out.write(json.dumps(document, indent=2).encode())
+        return document
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Split:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            A file is missing or damaged.
+        """
+        folder = Path(folder)
+        try:
+            document = json.loads((folder / "split.json").read_bytes())
+            name, sizes = document["name"], document["pairs"]
+            how = {key: value for key, value in document.items() if key not in _NOT_HOW}
+        except OSError as error:
+            raise DataError(
+                f"{folder / 'split.json'} cannot be read: {error.strerror}; give a folder that"
+                " Split.save or `trimetric data split` wrote"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"{folder / 'split.json'} is not that of a split") from None
+        parts = {
+            part: replace(Interactions.read(folder / f"{part}.parquet"), name=name)
+            for part in PARTS
+            if sizes.get(part)
+        }
+        user_ids, item_ids = (
+            Vocabulary.from_values(pl.concat([getattr(p, side).values for p in parts.values()]))
+            for side in ("user_ids", "item_ids")
+        )
+        parts = {part: data.align(user_ids, item_ids)[0] for part, data in parts.items()}
+        return cls(parts["train"], parts.get("valid"), parts["test"], how)
 
 
 def split_random(
@@ -110,12 +187,12 @@ def split_random(
 
 
 def hold_out(data: Interactions, share: float) -> Split | None:
-    """Hold out random pairs, as the test part, to choose something by.
+    """Hold out random pairs as the test part, for early stopping or to select settings.
 
     Returns
     -------
     Split or None
-        None where fewer than `LEAST_HELD` pairs can be held out.
+        None if fewer than `LEAST_HELD` pairs can be held out.
 
     Raises
     ------
@@ -233,14 +310,49 @@ def split_column(data: Interactions) -> Split:
     """
     if data.labels is None:
         raise DataError(f"{data.name} ships no split; name its column with split=, or split anew")
-    names, codes = np.unique(data.labels, return_inverse=True)
+    return _parts(data, _shipped_codes(data), "column", {})
+
+
+def shipped_part(
+    data: Interactions, part: Literal["train", "valid", "test"]
+) -> Interactions | None:
+    """Return a part of the split that the data ships, None if that part is empty.
+
+    Data without a split column is all train. Users and items without a pair in the part are
+    dropped from its vocabularies.
+
+    Raises
+    ------
+    DataError
+        If a label is unknown.
+    """
+    if data.labels is None:
+        return data if part == "train" else None
+    mask = _shipped_codes(data) == PARTS.index(part)
+    return data.take(mask).compact() if mask.any() else None
+
+
+def _shipped_codes(data: Interactions) -> np.ndarray:
+    """Return TRAIN, VALID or TEST for each pair, by its label."""
+    names, codes = np.unique(np.asarray(data.labels), return_inverse=True)
     unknown = [str(name) for name in names if name.strip().lower() not in LABELS]
     if unknown:
         raise DataError(
             f"{data.name}: column 'split' holds {unknown[0]!r}; it may hold {', '.join(LABELS)}"
         )
-    part = np.array([LABELS[name.strip().lower()] for name in names])[codes]
-    return _parts(data, part, "column", {})
+    return np.array([LABELS[name.strip().lower()] for name in names])[codes]
+
+
+def _refuse_other_files(folder: Path) -> None:
+    ours = {*(f"{part}.parquet" for part in PARTS), "split.json"}
+    if folder.is_dir():
+        other = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        if other:
+            raise OutputError(
+                f"{folder} holds {other[0]}, which is not part of a split; choose another folder"
+            )
+    elif folder.exists():
+        raise OutputError(f"{folder} is a file; choose a folder")
 
 
 def _parts(data: Interactions, part: np.ndarray, method: str, settings: dict[str, Any]) -> Split:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from trimetric.data import files
+from trimetric.data import readers
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
@@ -40,7 +40,7 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
             )
         return {"item": found, "title": "title"}
 
-    frame, _ = files.load(Path(path), pick)
+    frame, _ = readers.load(Path(path), pick)
     named = frame.filter(pl.col("title").is_not_null() & pl.col("item").is_not_null())
     items = ids.parse(named["item"].cast(pl.String).to_list())
     rows = ids.encode(items)

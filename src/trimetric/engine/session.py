@@ -140,6 +140,11 @@ class Session:
     _tuners: dict[int, ThreadTuner] = field(default_factory=dict)
 
     @property
+    def n_users(self) -> int:
+        """Rows of users; those of items follow."""
+        return len(self.positives.indptr) - 1
+
+    @property
     def n_batches(self) -> int:
         """Mini-batches in an epoch."""
         return -(-self.samples // self.settings.batch_size)

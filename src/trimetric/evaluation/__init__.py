@@ -8,7 +8,7 @@ from trimetric.evaluation.protocols import (
     SampledCandidates,
     Task,
 )
-from trimetric.evaluation.ranker import Ranker
+from trimetric.evaluation.ranker import Ranker, RankingModel
 from trimetric.evaluation.released import (
     AsReleased,
     BestPerMetric,
@@ -29,6 +29,7 @@ __all__ = [
     "FullRanking",
     "Metric",
     "Ranker",
+    "RankingModel",
     "Ranks",
     "Result",
     "SampledCandidates",

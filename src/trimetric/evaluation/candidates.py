@@ -38,8 +38,8 @@ class Untouched:
         """
         owner = np.broadcast_to(users[:, None], numbers.shape)
         passed = np.searchsorted(self._before, keys(owner, numbers), side="right")
-        found = numbers + passed - self._indptr[owner]
-        return np.where(numbers < self.counts[owner], found, self.n_items).astype(np.int32)
+        items = numbers + passed - self._indptr[owner]
+        return np.where(numbers < self.counts[owner], items, self.n_items).astype(np.int32)
 
     def first(self, users: np.ndarray, n: int) -> np.ndarray:
         """Return the first n items of each user, int32[len(users), min(n, n_items)]."""
@@ -103,11 +103,11 @@ class CandidateDraw:
         while len(todo):
             drawn = counter.uniform(self._key, keys(users[todo, None], np.arange(length)))
             drawn = (drawn * pool[todo, None]).astype(np.int64)
-            chosen = _first_of_each(drawn)
-            count = np.cumsum(chosen, axis=1)
+            first = _first_of_each(drawn)
+            count = np.cumsum(first, axis=1)
             done = count[:, -1] >= self.n
-            chosen &= (count <= self.n) & done[:, None]
-            places[todo[done]] = drawn[chosen].reshape(-1, self.n)
+            first &= (count <= self.n) & done[:, None]
+            places[todo[done]] = drawn[first].reshape(-1, self.n)
             todo, length = todo[~done], length * 2
         return places
 
@@ -122,7 +122,7 @@ def _first_of_each(rows: np.ndarray) -> np.ndarray:
     return marked
 
 
-def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
+def rank_together(scorer: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
     """Rank each user's held-out items among themselves and the candidates of their row.
 
     Parameters
@@ -145,10 +145,10 @@ def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarra
         A score is NaN.
     """
     row, items = held.users, held.items
-    scores = _scores(model, users[row], items)
+    scores = _scores(scorer, users[row], items)
     table = np.full(others.shape, -np.inf, dtype=np.float32)
-    real = others < len(model.item_ids)
-    table[real] = _scores(model, np.repeat(users, real.sum(axis=1)), others[real])
+    real = others < scorer.n_items
+    table[real] = _scores(scorer, np.repeat(users, real.sum(axis=1)), others[real])
     above = np.empty(len(items), dtype=np.int64)
     for start in range(0, len(items), 1024):
         part = slice(start, start + 1024)
@@ -158,8 +158,8 @@ def rank_together(model: Ranker, users: np.ndarray, held: Csr, others: np.ndarra
     return above + _place_among_own(held, scores)
 
 
-def _scores(model: Ranker, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    scores = np.asarray(model.score_rows(users, items), dtype=np.float32)
+def _scores(scorer: Ranker, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scorer.score(users, items), dtype=np.float32)
     if np.isnan(scores).any():
         raise Diverged("the model's scores contain NaN; train it again with a smaller lr")
     return scores

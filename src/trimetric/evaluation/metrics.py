@@ -222,8 +222,8 @@ def metric(name: str, min_held: int = 1) -> Metric:
     if base in AT_K and re.fullmatch("[1-9][0-9]{0,5}", cutoff):
         k = int(cutoff)
         function = AT_K[base]
-        found = Metric(f"{base}@{k}", lambda ranks: function(ranks, k), min_held=min_held)
-        return replace(found, micro=base in MICRO)
+        named = Metric(f"{base}@{k}", lambda ranks: function(ranks, k), min_held=min_held)
+        return replace(named, micro=base in MICRO)
     choices = [f"{known}@K" for known in AT_K] + list(WHOLE_LIST)
     raise ParameterError(
         f"unknown metric {name!r}; choose {', '.join(choices)}, with K in 1..999999"

@@ -61,7 +61,7 @@ class EvaluationProtocol(Protocol):
     def notes(self, ranks: Ranks) -> list[str]:
         """Say what a reader of the figures must know; nothing if all is as described."""
 
-    def rank(self, model: Ranker, task: Task) -> Ranks:
+    def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
 
 
@@ -138,10 +138,10 @@ class FullRanking:
         """Nothing to add."""
         return []
 
-    def rank(self, model: Ranker, task: Task) -> Ranks:
+    def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        ranks = model.held_out_ranks(task.held, task.excluded)
-        n_candidates = len(model.item_ids) - task.excluded.counts[task.users]
+        ranks = scorer.ranks(task.held, task.excluded)
+        n_candidates = scorer.n_items - task.excluded.counts[task.users]
         return Ranks(ranks, _compact_indptr(task), n_candidates)
 
 
@@ -205,14 +205,14 @@ class SampledCandidates:
         short = int(np.count_nonzero(ranks.n_candidates - ranks.held < self.n))
         return [f"{short:,} users had fewer than {self.n} candidates to draw"] if short else []
 
-    def rank(self, model: Ranker, task: Task) -> Ranks:
+    def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        draw = CandidateDraw(task.known, len(model.item_ids), self.n, self.seed)
-        return rank_among(model, task, draw.n, draw.draw)
+        draw = CandidateDraw(task.known, scorer.n_items, self.n, self.seed)
+        return rank_among(scorer, task, draw.n, draw.draw)
 
 
 def rank_among(
-    model: Ranker, task: Task, n: int, candidates: Callable[[np.ndarray], np.ndarray]
+    scorer: Ranker, task: Task, n: int, candidates: Callable[[np.ndarray], np.ndarray]
 ) -> Ranks:
     """Rank each user's held-out items together with some candidates, a block of users at a time.
 
@@ -232,8 +232,8 @@ def rank_among(
         ends = indptr[start : start + len(users) + 1]
         held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
         others = candidates(users)
-        ranks[ends[0] : ends[-1]] = rank_together(model, users, held, others)
-        n_others = (others < len(model.item_ids)).sum(axis=1)
+        ranks[ends[0] : ends[-1]] = rank_together(scorer, users, held, others)
+        n_others = (others < scorer.n_items).sum(axis=1)
         n_candidates[start : start + len(users)] = held.counts + n_others
     return Ranks(ranks, indptr, n_candidates)
 

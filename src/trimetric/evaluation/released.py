@@ -2,8 +2,8 @@
 
 In it each user has a pool: the first 500 items of an unordered set that the user never touched, in
 CPython item order, so nearly the same items for everyone. Training draws its negatives from the
-pool alone, and the test ranks the held-out items against the same pool. So a model is told in
-training which candidates are no answers, and held-out items are never pushed away. It also drops
+pool alone, and the test ranks the held-out items against the same pool. So training tells a
+model which candidates are no answers, and held-out items are never pushed away. It also drops
 ratings of 1, evaluates on the test part every so often, and reports the best of each metric.
 """
 
@@ -96,11 +96,11 @@ class AsReleased:
         """Return the warning, always."""
         return [WARNING]
 
-    def rank(self, model: Ranker, task: Task) -> Ranks:
+    def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        untouched = Untouched(task.known, len(model.item_ids))
+        untouched = Untouched(task.known, scorer.n_items)
         n = min(self.n, untouched.n_items)
-        return rank_among(model, task, n, lambda users: untouched.first(users, n))
+        return rank_among(scorer, task, n, lambda users: untouched.first(users, n))
 
     def pool(self, known: Csr, n_items: int) -> Csr:
         """Return the pool of each user: the first n items that are not among the `known` ones.
@@ -115,12 +115,12 @@ class AsReleased:
         untouched = Untouched(known, n_items)
         users = np.arange(known.n_users, dtype=np.int32)
         step = max(1, BLOCK_PAIRS // self.n)
-        found = [np.zeros(0, dtype=np.int32)]
+        blocks = [np.zeros(0, dtype=np.int32)]
         for start in range(0, len(users), step):
             block = untouched.first(users[start : start + step], self.n)
-            found.append(block[block < n_items])
+            blocks.append(block[block < n_items])
         ends = np.cumsum(np.minimum(untouched.counts, self.n))
-        return Csr(np.concatenate([[0], ends]).astype(np.int64), np.concatenate(found))
+        return Csr(np.concatenate([[0], ends]).astype(np.int64), np.concatenate(blocks))
 
 
 def leaked_pool(split: "Split", n: int = AsReleased.n) -> Csr:
@@ -189,7 +189,7 @@ class BestPerMetric:
         evaluate : callable
             The model as it stands -> Result, as `lambda m: tm.evaluate(m, split, "as-released")`.
         metric : str
-            What `fit` is told.
+            What `fit` stops by.
         """
 
         def measured(model: Any) -> float:

@@ -1,4 +1,4 @@
-"""What an evaluation found, with what is needed to trust and repeat it."""
+"""The outcome of an evaluation, with what is needed to trust and repeat it."""
 
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
@@ -46,15 +46,15 @@ class Counts:
 
     def lines(self) -> list[str]:
         """Say it in sentences, only as many as there is something to say."""
-        found = [f"{self.users:,} users, {self.held_out:,} held-out interactions"]
+        lines = [f"{self.users:,} users, {self.held_out:,} held-out interactions"]
         if self.dropped_unknown:
-            found.append(
+            lines.append(
                 f"left out {self.dropped_unknown:,} interactions: the model does not know"
                 f" {self.unknown_users:,} of the users and {self.unknown_items:,} of the items"
             )
         if self.dropped_seen:
-            found.append(f"left out {self.dropped_seen:,} interactions that training had seen")
-        return found
+            lines.append(f"left out {self.dropped_seen:,} interactions that training had seen")
+        return lines
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,9 +117,9 @@ class Result:
         return pl.DataFrame(columns)
 
     def _metric(self, name: str) -> Metric:
-        asked = metric(name)
-        listed = (m for m in self.protocol.metrics if m.name == asked.name)
-        return next(listed, asked)
+        wanted = metric(name)
+        listed = (m for m in self.protocol.metrics if m.name == wanted.name)
+        return next(listed, wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the users' own values, ready for JSON; NaN becomes None."""
@@ -170,9 +170,9 @@ class Result:
             for base in dict.fromkeys(name.split("@")[0] for name in self.metrics)
         ]
         table = notebook.table(["metric", *(f"@{k}" for k in cutoffs), "whole list"], rows)
-        said = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        notes = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
         title = f"{self.model}, {self.part}, {self.protocol.name}"
-        return notebook.card(title, {}, table, *map(notebook.note, said))
+        return notebook.card(title, {}, table, *map(notebook.note, notes))
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.4f}" for name, value in self.metrics.items())

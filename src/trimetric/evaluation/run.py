@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-import trimetric
+from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation.names import protocol as named_protocol
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking, Task
-from trimetric.evaluation.ranker import Ranker
+from trimetric.evaluation.ranker import RankingModel
 from trimetric.evaluation.result import Counts, Result
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Ranker,
+    model: RankingModel,
     data: "Split | Interactions | Any",
     protocol: EvaluationProtocol | str | None = None,
     *,
@@ -29,7 +29,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : Ranker
+    model : RankingModel
         A trained model.
     data : Split, Interactions, or what `Interactions.of` reads
         A split, of which `part` is held out, or the held-out interactions themselves. Ids are
@@ -70,7 +70,7 @@ def evaluate(
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, model, counts))
     users = np.flatnonzero(kept.counts).astype(np.int32)
-    ranks = protocol.rank(model, Task(users, kept, excluded, known))
+    ranks = protocol.rank(model.scorer, Task(users, kept, excluded, known))
     return Result(
         model=type(model).__name__,
         protocol=protocol,
@@ -78,7 +78,7 @@ def evaluate(
         counts=counts,
         data=parts.describe(),
         versions={
-            "trimetric": trimetric.__version__,
+            "trimetric": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
         },
@@ -117,7 +117,7 @@ class _Parts(NamedTuple):
         return {"name": self.held.name, "fingerprints": prints, "split": self.how}
 
 
-def _align(data: "Interactions", model: Ranker) -> tuple["Interactions", "AlignReport"]:
+def _align(data: "Interactions", model: RankingModel) -> tuple["Interactions", "AlignReport"]:
     from trimetric.data.interactions import AlignReport
 
     if data.user_ids is model.user_ids and data.item_ids is model.item_ids:
@@ -136,7 +136,7 @@ def _counts(kept: Csr, aligned: "AlignReport", dropped_seen: int) -> Counts:
     )
 
 
-def _nothing_left(data: "Interactions", model: Ranker, counts: Counts) -> str:
+def _nothing_left(data: "Interactions", model: RankingModel, counts: Counts) -> str:
     text = f"{data.name}: none of the {len(data):,} interactions can be evaluated"
     for ids, known, what in (
         (data.user_ids, model.user_ids, "user"),

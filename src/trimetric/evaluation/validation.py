@@ -23,7 +23,7 @@ def validator(
     Parameters
     ----------
     valid, seen : Interactions or Csr
-        Both in the rows of the model that will be asked. Pairs already in `seen` are left out.
+        Both in the rows of the scorer that will be validated. Pairs already in `seen` are left out.
     metric : str
         See `metrics.metric`.
     max_users : int, optional
@@ -57,9 +57,9 @@ def validator(
     indptr = np.concatenate([[0], np.cumsum(held.counts[users])])
     n_seen = seen.counts[users]
 
-    def validate(ranker: Ranker) -> float:
-        ranks = ranker.held_out_ranks(held, seen)
-        return wanted.mean(metrics.Ranks(ranks, indptr, len(ranker.item_ids) - n_seen))
+    def validate(scorer: Ranker) -> float:
+        ranks = scorer.ranks(held, seen)
+        return wanted.mean(metrics.Ranks(ranks, indptr, scorer.n_items - n_seen))
 
     return validate
 
@@ -67,6 +67,6 @@ def validator(
 def _some_users(held: Csr, max_users: int) -> Csr:
     """Keep the items of `max_users` of the users who have any, drawn at random but always alike."""
     users = np.flatnonzero(held.counts)
-    chosen = np.zeros(held.n_users, dtype=bool)
-    chosen[users[counter.permutation(counter.key(0), len(users))[:max_users]]] = True
-    return held.keep(chosen[held.users])
+    kept = np.zeros(held.n_users, dtype=bool)
+    kept[users[counter.permutation(counter.key(0), len(users))[:max_users]]] = True
+    return held.keep(kept[held.users])

@@ -1,7 +1,7 @@
-"""One fit and its evaluation as a job: done by any process, once, and kept in a folder.
+"""One fit and its evaluation as a job: run once, by any process, its result kept in a folder.
 
-A result depends on the job and the data alone, never on how many jobs run at once. So a study that
-was interrupted goes on where it was, and two that share a job share its result.
+A result depends on the job and the data alone, never on how many jobs run at once. So an
+interrupted study goes on where it was, and two studies that share a job share its result.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
 from trimetric.models import create
+from trimetric.models.batch import provenance
 from trimetric.storage.atomic import output_folder, replacing
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ LEAKED = "as-released"
 
 @dataclass(frozen=True)
 class Job:
-    """What to fit, on which of the study's splits, and what to measure.
+    """What to fit, on which split of the study, and what to measure.
 
     Parameters
     ----------
@@ -44,18 +45,18 @@ class Job:
     settings : dict
         JSON values.
     seed : int
-        Of the model, where it has one.
+        Seed of the model, if it has one.
     part : "valid" or "test"
-        What is evaluated; a model is never fitted on either.
+        The part to evaluate on; a model is never fitted on either.
     protocols : tuple of str
-        By which protocols.
+        Protocols to evaluate by.
     per_user : tuple of str
-        Metrics of the first protocol whose values for each user are kept, for tests over users.
+        Metrics of the first protocol to keep for each user, for tests over users.
     leaked : bool
-        Train and choose as the SML paper's released code does: negatives come from the pools of
+        Train and select as the SML paper's released code does: negatives come from the pools of
         the test, and each metric is the best over evaluations on the test part.
     margins : bool
-        Keep the learned margins, with the users' and items' training interactions.
+        Keep the learned margins, and how many training interactions each user and item has.
     """
 
     split: str
@@ -68,14 +69,14 @@ class Job:
     leaked: bool = False
     margins: bool = False
 
-    def named(self) -> str:
-        """Say it in a few words."""
+    def describe(self) -> str:
+        """Return a short description."""
         how = ", leaked" if self.leaked else ""
         return f"{self.model} on {self.part}, seed {self.seed}{how}"
 
 
 def seeded(job: Job, seeds: int) -> list[Job]:
-    """Return a job for each seed, or one for a model without chance."""
+    """Return a job for each seed, or a single one for a deterministic model."""
     return [replace(job, seed=seed) for seed in range(seeds if _has_seed(job) else 1)]
 
 
@@ -89,61 +90,65 @@ class Ledger:
     Parameters
     ----------
     folder : Path
-        Made if need be.
+        Made if absent.
     splits : mapping
-        The study's splits by name; a result is kept for a split's content, not for its name.
+        The study's splits by name; a result belongs to the content of a split, not to its name.
     """
 
     def __init__(self, folder: Path, splits: "Mapping[str, Split]") -> None:
         self._folder = folder
-        self._prints = {name: _fingerprint(split) for name, split in splits.items()}
+        self._fingerprints = {name: _fingerprint(split) for name, split in splits.items()}
 
     def path(self, job: Job) -> Path:
         """Return the file of a job's result."""
-        key = {**asdict(job), "split": self._prints[job.split], "version": trimetric.__version__}
-        with suppress(TrimetricError):  # settings that the model refuses are a result, too
+        key = {
+            **asdict(job),
+            "split": self._fingerprints[job.split],
+            "version": trimetric.__version__,
+        }
+        with suppress(TrimetricError):  # the model refuses the settings, which is a result too
             key["settings"] = create(job.model, **job.settings).get_params()
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{job.model}-{digest[:20]}.json"
 
     def get(self, job: Job) -> dict[str, Any] | None:
-        """Return the result of a job, None if it is not done."""
+        """Return the result of a job, None if there is none yet."""
         with suppress(OSError, ValueError):
             return json.loads(self.path(job).read_bytes())
         return None
 
     def put(self, job: Job, result: dict[str, Any]) -> None:
-        """Keep a result, in one step."""
+        """Store a result, in one step."""
         with output_folder(self._folder), replacing(self.path(job)) as out:
             out.write(json.dumps({"job": asdict(job), **result}, allow_nan=False).encode())
 
 
 def execute(job: Job, split: "Split") -> dict[str, Any]:
-    """Do a job on one thread.
+    """Run a job on one thread.
 
     Returns
     -------
     dict
-        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "found" (what
-        the model chose from the data, if anything), "memory" (the peak of the process while
-        fitting, in MiB) and what else the job asks to keep. If the model refuses the data or
-        diverges: "error", and nothing else.
+        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "found" (the
+        settings that the model selected by the data, if any), "memory" (peak of the process while
+        fitting, in MiB), "per_user" and "margins" if the job keeps them. If the model refuses the
+        data or diverges: only "error".
     """
     try:
         with threads(1):
-            return _done(job, split)
+            return _run(job, split)
     except Interrupted:
         raise
     except TrimetricError as error:
         return {"error": str(error)}
 
 
-def _done(job: Job, split: "Split") -> dict[str, Any]:
+def _run(job: Job, split: "Split") -> dict[str, Any]:
     settings = dict(job.settings)
     if _has_seed(job):
         settings["seed"] = job.seed
     model, best = create(job.model, **settings), BestPerMetric()
-    _forget_peak()
+    _reset_peak_memory()
     began = time.perf_counter()
     if job.leaked:
         monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "hr@5")
@@ -151,32 +156,32 @@ def _done(job: Job, split: "Split") -> dict[str, Any]:
         best.add(evaluate(model, split, LEAKED))
     else:
         model.fit(split.train, split.valid, progress=False)
-    seconds, memory = time.perf_counter() - began, _peak()
-    found: dict[str, Any] = {
+    seconds, memory = time.perf_counter() - began, _peak_memory()
+    result: dict[str, Any] = {
         "seconds": round(seconds, 3),
         "memory": memory,
         "epochs": len(model.history),
-        "best_epoch": model._data["best_epoch"],
+        "best_epoch": provenance(model)["best_epoch"],
     }
-    if model._data.get("found"):
-        found["found"] = model._data["found"]
-    results = {name: _measured(model, split, name, job.part) for name in job.protocols}
-    found["metrics"] = {name: _plain(result.metrics) for name, result in results.items()}
+    if provenance(model).get("found"):
+        result["found"] = provenance(model)["found"]
+    evaluations = {name: _evaluate(model, split, name, job.part) for name in job.protocols}
+    result["metrics"] = {name: _plain(found.metrics) for name, found in evaluations.items()}
     if job.leaked:
-        found["metrics"][LEAKED] = _plain(best.values)
-        found["evaluations"] = best.evaluations
+        result["metrics"][LEAKED] = _plain(best.values)
+        result["evaluations"] = best.evaluations
     if job.per_user:
-        first = results[job.protocols[0]]
-        found["per_user"] = {
+        first = evaluations[job.protocols[0]]
+        result["per_user"] = {
             name: [None if np.isnan(v) else v for v in first.values(name).tolist()]
             for name in job.per_user
         }
     if job.margins:
-        found["margins"] = _margins(model, split)
-    return found
+        result["margins"] = _margins(model, split)
+    return result
 
 
-def _measured(model: "Recommender", split: "Split", name: str, part: Any) -> "Result":
+def _evaluate(model: "Recommender", split: "Split", name: str, part: Any) -> "Result":
     return evaluate(model, split, protocol(name), part=part)
 
 
@@ -185,17 +190,17 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _margins(model: Any, split: "Split") -> dict[str, list]:
-    """Return margins beside activity, users and items without a training interaction left out."""
-    found: dict[str, list] = {}
+    """Return margins and activity of the users and items that have training interactions."""
+    columns: dict[str, list] = {}
     for side, margins, rows, n in (
         ("user", model.user_margins, split.train.users, split.train.n_users),
         ("item", model.item_margins, split.train.items, split.train.n_items),
     ):
         activity = np.bincount(rows, minlength=n)
         active = activity > 0
-        found[f"{side}_activity"] = activity[active].tolist()
-        found[f"{side}_margin"] = [round(value, 5) for value in margins[active].tolist()]
-    return found
+        columns[f"{side}_activity"] = activity[active].tolist()
+        columns[f"{side}_margin"] = [round(value, 5) for value in margins[active].tolist()]
+    return columns
 
 
 def _fingerprint(split: "Split") -> str:
@@ -203,14 +208,14 @@ def _fingerprint(split: "Split") -> str:
     return "-".join("none" if part is None else part.fingerprint for part in parts)
 
 
-def _forget_peak() -> None:
-    """Let the peak of this process's memory count from now, where the system can (Linux)."""
+def _reset_peak_memory() -> None:
+    """Measure the peak memory of this process from now on, where the system can (Linux)."""
     with suppress(OSError), open("/proc/self/clear_refs", "w") as reset:
         reset.write("5")
 
 
-def _peak() -> float | None:
-    """Return the peak of this process's memory in MiB, None where the system does not say."""
+def _peak_memory() -> float | None:
+    """Return the peak memory of this process in MiB, None where the system does not tell."""
     with suppress(OSError), open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
         return round(int(line.split()[1]) / 1024, 1)

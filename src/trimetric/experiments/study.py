@@ -1,7 +1,7 @@
-"""Run many plans at once on worker processes, in any order, to the same results.
+"""Run many plans at once on worker processes; results do not depend on the order.
 
-A plan is a generator: it yields lists of jobs, is sent their results in the same order, and
-returns what came of them. Each worker does one job at a time, on one thread.
+A plan is a generator: it yields lists of jobs, receives their results in the same order, and
+returns its outcome. Each worker runs one job at a time, on one thread.
 """
 
 import json
@@ -25,10 +25,10 @@ from trimetric.storage.atomic import replacing
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
 
-_CLOCK = "seconds"  # the file of a folder of results that says how long they took
+_CLOCK = "seconds"  # file in the folder of results: how long they took
 
 Plan = Generator[list[Job], list[dict[str, Any]], Any]
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def run(
@@ -37,9 +37,9 @@ def run(
     folder: Path,
     *,
     workers: int | None = None,
-    say: Say = lambda text: None,
+    log: Log = lambda text: None,
 ) -> dict[str, Any]:
-    """Drive all plans to their ends.
+    """Run all plans to their ends.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def run(
     splits : mapping of str to Split
         Sent to each worker once.
     folder : Path
-        Where results are kept; those that are there already are not done again.
+        Folder of the results; jobs whose results are there already are not run again.
     workers : int, optional
         Jobs at a time; all processors unless given. The results do not depend on it.
-    say : callable
-        Told of each job that is done.
+    log : callable
+        Receives a line for each finished job.
 
     Returns
     -------
     dict
-        What each plan returned.
+        The outcome of each plan.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def run(
     try:
         with threads(workers):
             count = thread_count()
-        return _driven(plans, splits, folder, count, say)
+        return _run(plans, splits, folder, count, log)
     finally:
         if folder.exists():
             with replacing(folder / _CLOCK) as out:
@@ -77,22 +77,23 @@ def run(
 
 
 def seconds(folder: Path) -> float:
-    """Return how long `run` has worked in a folder, interrupted runs (but by kill -9) included."""
+    """Return the total duration of all runs in a folder, except those ended by kill -9."""
     with suppress(OSError, ValueError):
         return float(json.loads((folder / _CLOCK).read_bytes()))
     return 0.0
 
 
-def _driven(
+def _run(
     plans: Mapping[str, Plan],
     splits: "Mapping[str, Split]",
     folder: Path,
     workers: int,
-    say: Say,
+    log: Log,
 ) -> dict[str, Any]:
-    study = _Study(plans, Ledger(folder, splits), say)
+    study = _Study(plans, Ledger(folder, splits), log)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin, (dict(splits),)) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, context, initialize_worker, (dict(splits),)) as pool:
         try:
             for name in plans:
                 study.advance(name, None, pool)
@@ -102,15 +103,16 @@ def _driven(
                     study.finished(future, pool)
         except BrokenProcessPool:
             raise WorkerLost(
-                "a worker process was killed, most likely for want of memory; finished results are"
-                f" kept in {folder}: run the same command again with fewer --threads"
+                "a worker process was killed, most likely because memory ran out; finished results"
+                f" are kept in {folder}: run the same command again with fewer --threads"
             ) from None
         except (KeyboardInterrupt, Interrupted):
-            processes = list(pool._processes.values())  # forgotten by a pool that is shut down
+            workers_left = set(multiprocessing.active_children()) - others
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                # Training would take SIGTERM for a wish to stop, and then wait for its next job
-                # behind a lock that an idle worker took along. Results are kept by this process.
+            for process in workers_left:
+                # On SIGTERM training would stop in good order, and the worker then wait for its
+                # next job behind a lock that an idle worker held when it died. This process has
+                # the results, so nothing is lost.
                 process.kill()
             raise Interrupted(
                 f"interrupted; {study.done} results are kept in {folder}: run the same command"
@@ -120,26 +122,26 @@ def _driven(
 
 
 class _Study:
-    """The plans, and the jobs that are on their way."""
+    """The plans and their running jobs."""
 
-    def __init__(self, plans: Mapping[str, Plan], ledger: Ledger, say: Say) -> None:
-        self._plans, self._ledger, self._say = plans, ledger, say
+    def __init__(self, plans: Mapping[str, Plan], ledger: Ledger, log: Log) -> None:
+        self._plans, self._ledger, self._log = plans, ledger, log
         self.running: dict[Future, list[tuple[str, int]]] = {}
         self.outcomes: dict[str, Any] = {}
         self.done = 0
-        self._asked: dict[str, list[Job]] = {}
+        self._jobs: dict[str, list[Job]] = {}
         self._results: dict[str, list[dict[str, Any] | None]] = {}
         self._futures: dict[Path, tuple[Future, Job]] = {}
 
     def advance(self, name: str, results: Any, pool: ProcessPoolExecutor) -> None:
-        """Send a plan its results and start the jobs it asks for next."""
+        """Send a plan its results and start its next jobs."""
         while True:
             try:
                 jobs = self._plans[name].send(results)
             except StopIteration as end:
                 self.outcomes[name] = end.value
                 return
-            self._asked[name] = jobs
+            self._jobs[name] = jobs
             self._results[name] = [self._ledger.get(job) for job in jobs]
             for place, job in enumerate(jobs):
                 if self._results[name][place] is None:
@@ -161,33 +163,33 @@ class _Study:
         self.running[future] = [waiting]
 
     def finished(self, future: Future, pool: ProcessPoolExecutor) -> None:
-        """Keep a result and hand it to the plans that wait for it."""
+        """Store a result and pass it to the plans that wait for it."""
         result, waiting = future.result(), self.running.pop(future)
-        job = self._asked[waiting[0][0]][waiting[0][1]]
+        job = self._jobs[waiting[0][0]][waiting[0][1]]
         self._ledger.put(job, result)
         del self._futures[self._ledger.path(job)]
         self.done += 1
-        self._say(_told(job, result))
+        self._log(_describe(job, result))
         for name, place in waiting:
             self._results[name][place] = result
             if None not in self._results[name]:
                 self.advance(name, self._results[name], pool)
 
 
-def _told(job: Job, result: dict[str, Any]) -> str:
+def _describe(job: Job, result: dict[str, Any]) -> str:
     if "error" in result:
-        return f"{job.named()}: {result['error']}"
+        return f"{job.describe()}: {result['error']}"
     name, metrics = next(iter(result["metrics"].items()))
     shown = next(m for m in ("ndcg@10", "hr@5", *metrics) if m in metrics)
     value = metrics[shown]
     text = "-" if value is None else f"{value:.4f}"
-    return f"{job.named()}: {shown} {text} ({name}), {result['seconds']:.1f} s"
+    return f"{job.describe()}: {shown} {text} ({name}), {result['seconds']:.1f} s"
 
 
 _splits: "dict[str, Split]" = {}
 
 
-def _begin(splits: "dict[str, Split]") -> None:
+def initialize_worker(splits: "dict[str, Split]") -> None:
     _splits.update(splits)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends the workers
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -17,37 +17,32 @@ from trimetric.engine.gradients import (
     sample_triplet,
 )
 from trimetric.engine.negatives import positives
-from trimetric.engine.optimizers import OPTIMIZERS
 from trimetric.engine.rows import add_scaled, copy, dot, triplet_gradient
 from trimetric.engine.session import RunSettings, Session
-from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.epoch_trained import Trained
-from trimetric.models.factors import Factors
+from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.saved import Stored
+from trimetric.space.inner_product import InnerProduct
+from trimetric.space.scorer import Scorer
 
 
 @dataclass(frozen=True)
 class BPRConfig(TrainingConfig):
     """Settings of BPR; "released" are those of the SML authors' code."""
 
-    reg: float = 0.01
+    lr: Annotated[float, Rate, Tune(0.01, 0.3, log=True)] = 0.05
+    """Learning rate, above 0 up to 10."""
+    reg: Annotated[
+        float, Limits(0, 1000, "0.001-0.1 suits most data"), Tune(0.001, 0.3, log=True)
+    ] = 0.01
     """Weight of ‖·‖²/2 of the rows of each triplet, 0..1000 (released: .1)."""
-    optimizer: str = "adagrad"
+    optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad"
     """"adagrad", "rowwise-adagrad", "adam" (released; lazy rows) or "sgd" (Rendle et al.)."""
-    init_std: float = 0.1
+    init_std: Annotated[float, Deviation] = 0.1
     """Standard deviation of the first values, 0..1000."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        **TrainingConfig.ranges,
-        "reg": (0, 1000, False, "0.001-0.1 suits most data"),
-        "init_std": (0, 1000, False, "0.01-0.1 suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **TrainingConfig.choices,
-        "optimizer": tuple(OPTIMIZERS),
-    }
 
-
-class BPR(Factors, Trained):
+class BPR(EpochTrained):
     """Bayesian personalised ranking: −ln σ(α_u·β_v − α_u·β_v⁻) + reg/2·‖rows‖².
 
     The SML paper's Table 2 prints 1/(1 + exp(..)) for the loss; this is that of Rendle et al. One
@@ -73,22 +68,37 @@ class BPR(Factors, Trained):
             "init_std": 0.01,
         }
     }
-    search: ClassVar[dict[str, Any]] = {
-        "lr": (0.01, 0.3, "log"),
-        "reg": (0.001, 0.3, "log"),
-    }
     config: BPRConfig
 
-    def _width(self) -> int:
-        return self.config.dim
+    @property
+    def user_factors(self) -> np.ndarray:
+        """Factors α, float32 (n_users, dim), in the order of `user_ids`."""
+        return cast(InnerProduct, self.scorer).user_factors
 
-    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
+    @property
+    def item_factors(self) -> np.ndarray:
+        """Factors β, float32 (n_items, dim), in the order of `item_ids`."""
+        return cast(InnerProduct, self.scorer).item_factors
+
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the kernel below: see `EpochTrained.learner`."""
         settings, params = RunSettings.of(self.config), Params(np.float32(self.config.reg))
         pairs = positives(data.users, data.items, data.indptr, pool)
         return gradient_session(train, settings, pairs, data.n_items, params)
 
-    def _adopt(self, learner: Session) -> None:
-        self._rows = learner.state.table
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by α_u·β_v."""
+        return InnerProduct(learner.state.table, learner.n_users, self.config.dim)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the factors."""
+        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved factors."""
+        names = ("user_factors", "item_factors")
+        stored.check_tables(names, self.config.dim)
+        return InnerProduct(stored.table(names), stored.n_users, self.config.dim)
 
 
 class Params(NamedTuple):

@@ -1,62 +1,59 @@
-"""What the models share that are trained in epochs: settings, `fit`, checks of the data."""
+"""What models share that are trained in epochs: `fit` with validation, checkpoints and resuming."""
 
-import warnings
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
-
-import numpy as np
 
 from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.threads import threads as limit
-from trimetric.errors import DataError, ParameterError
+from trimetric.engine.threads import threads as limited_threads
+from trimetric.errors import ParameterError
 from trimetric.evaluation import validator
 from trimetric.models.config import TrainingConfig
-from trimetric.models.configured import Configured
-from trimetric.models.recommender import Monitor, aligned, described
-from trimetric.progress import chosen
+from trimetric.models.fitted import Fitted
+from trimetric.models.recommender import Monitor, Recommender
+from trimetric.models.training_data import aligned, check_negatives, describe, digest, pool_of
+from trimetric.progress import make_reporter
+from trimetric.space.known import Known
+from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
 
 
-class Trained(Configured):
-    """A model trained by mini-batches of its interactions: see `Configured`.
+class EpochTrained(Recommender):
+    """A model trained by mini-batches of its interactions.
 
-    A subclass names its `Config`, and writes `_learner` and `_adopt` beside what every model does.
+    A subclass names its `Config` and writes `learner` and `scorer_of`, beside `tensors` and
+    `restore`.
     """
 
     Config: ClassVar[type[TrainingConfig]]
-    config: Any
-
-    @property
-    def found(self) -> dict[str, Any]:
-        """What training found of the settings that were left to the data."""
-        return getattr(self, "_data", {}).get("found", {})
 
     # --- what a model file writes ---------------------------------------------------------------
 
-    def _learner(self, data: Interactions, pool: Csr | None) -> training.Learner:
-        """Return what trains on `data`, its negatives drawn from `pool` if there is one."""
+    def learner(
+        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
+    ) -> training.Learner:
+        """Return what trains on `data`, its negatives drawn from `pool` if there is one.
+
+        `found` is what `find_settings` returned.
+        """
         raise NotImplementedError
 
-    def _search(
-        self,
-        data: tuple[Interactions, Interactions | None] | None,
-        progress: bool | None,
+    def scorer_of(self, learner: Any) -> Scorer:
+        """Return the scorer of a learner as it stands: live views of what it changes."""
+        raise NotImplementedError
+
+    def find_settings(
+        self, train: Interactions, valid: Interactions | None, trials: bool, progress: bool | None
     ) -> dict[str, Any]:
         """Return settings that are left to the data, by name, as JSON values.
 
-        `data` is what to train and to judge on, None where it says nothing of the aim.
+        Without `trials` the data says nothing of the aim, and the usual values are to be taken.
         """
         return {}
-
-    def _adopt(self, learner: Any) -> None:
-        """Take live views of what the learner changes."""
-        raise NotImplementedError
 
     # --- what follows from it -------------------------------------------------------------------
 
@@ -67,6 +64,7 @@ class Trained(Configured):
         *,
         pool: Any = None,
         monitor: Monitor | None = None,
+        also_seen: Any = None,
         out: str | Path | None = None,
         resume: bool = False,
         checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
@@ -74,50 +72,57 @@ class Trained(Configured):
         progress: bool | None = None,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
-        with limit(threads):
-            return self._fit(train, valid, pool, monitor, out, resume, checkpoint_seconds, progress)
+        with limited_threads(threads):
+            data = Interactions.of(train)
+            negatives = pool_of(pool, data)
+            check_negatives(data, negatives)
+            held_out = aligned(valid, data)
+            if resume and out is None:
+                raise ParameterError("resume needs out, the folder that holds the checkpoint")
+            checkpoints = None
+            if out is not None:
+                artifact.probe(Path(out))  # before any work is done for nothing
+                identity = self._identity(data, held_out, negatives)
+                folder = Path(out) / "checkpoint"
+                checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
+            fitted = self._train(data, held_out, negatives, monitor, checkpoints, resume, progress)
+            self._take(fitted, also_seen, out)
+            if checkpoints:
+                training.discard(checkpoints)
+        return self
 
-    def _fit(self, train, valid, pool, monitor, out, resume, checkpoint_seconds, progress) -> Self:
-        data = Interactions.of(train)
-        allowed = _pool(pool, data)
-        _check(data, allowed)
-        valid = aligned(valid, data)
-        if resume and out is None:
-            raise ParameterError("resume needs out, the folder that holds the checkpoint")
-        trained, checkpoints, found = copy(self), None, dict[str, Any]()
-        if out is not None:
-            artifact.probe(Path(out))  # before any work is done for nothing
-            checkpoints = training.Checkpoints(
-                Path(out) / "checkpoint", self._identity(data, valid, allowed), checkpoint_seconds
-            )
-            found = training.notes(checkpoints) if resume else {}
+    def _train(
+        self,
+        data: Interactions,
+        valid: Interactions | None,
+        pool: Csr | None,
+        monitor: Monitor | None,
+        checkpoints: training.Checkpoints | None,
+        resume: bool,
+        progress: bool | None,
+    ) -> Fitted:
+        found = training.notes(checkpoints) if checkpoints and resume else {}
         if not found:
-            judged = None if monitor or allowed is not None else (data, valid)
-            found = self._search(judged, progress)
-        trained._data = {**described(data, valid), "found": found}
-        learner = trained._learner(data, allowed)
+            found = self.find_settings(data, valid, monitor is None and pool is None, progress)
+        learner = self.learner(data, pool, found)
         if checkpoints:
             checkpoints = replace(checkpoints, notes=found)
-            room = 2 * sum(array.nbytes for array in learner.arrays.values())
-            artifact.probe(checkpoints.folder.parent, room)
-        trained._know(data)
-        trained._adopt(learner)
+            size = 2 * sum(array.nbytes for array in learner.arrays.values())
+            artifact.probe(checkpoints.folder.parent, size)
+        provenance = {**describe(data, valid), "found": found}
+        known = Known(data.user_ids, data.item_ids, Csr.of(data))
+        live = copy(self)
+        live._fitted = Fitted(known, self.scorer_of(learner), [], provenance)
         run = training.train(
             learner,
             self._plan(),
-            trained._validation(data, valid, monitor),
+            self._validation(live, data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
-            progress=chosen(progress),
+            progress=make_reporter(progress),
         )
-        trained._adopt(learner)
-        trained.history = run.history
-        trained._data |= {"best_epoch": run.best_epoch, "stopped": run.stopped}
-        self.__dict__ = trained.__dict__
-        if checkpoints:
-            self.save(checkpoints.folder.parent)
-            training.discard(checkpoints)
-        return self
+        ended = {"best_epoch": run.best_epoch, "stopped": run.stopped}
+        return Fitted(known, self.scorer_of(learner), run.history, provenance | ended)
 
     def _plan(self) -> training.Plan:
         config = self.config
@@ -132,63 +137,20 @@ class Trained(Configured):
             **self.get_params(),
             "train": data.fingerprint,
             "valid": None if valid is None else valid.fingerprint,
-            **({} if pool is None else {"pool": _digest(pool)}),
+            **({} if pool is None else {"pool": digest(pool)}),
         }
 
     def _validation(
         self,
+        live: "EpochTrained",
         data: Interactions,
         valid: Interactions | None,
         monitor: Monitor | None,
     ) -> Callable[[], float] | None:
         if monitor is not None:
-            return lambda: monitor(self)
+            return lambda: monitor(live)
         if valid is None:
             return None
         most = self.config.validate_users or None
         measure = validator(valid, data, self.config.metric, max_users=most)
-        return lambda: measure(self)
-
-
-def _check(data: Interactions, pool: Csr | None) -> None:
-    """Raise DataError where there is nothing to learn, and warn of users without negatives."""
-    if len(data) == 0:
-        raise DataError("the training data has no interactions; nothing can be learned")
-    if pool is not None:
-        negatives = pool.keep(~Csr.of(data).contains(pool)).counts
-        if not negatives[np.diff(data.indptr) > 0].any():
-            raise DataError("the pool leaves no user a negative item; give a larger pool")
-        return
-    full = np.diff(data.indptr) >= data.n_items
-    if full.all():
-        raise DataError(
-            f"every user of the training data has all {data.n_items} items, so that no negative"
-            " item exists; metric learning needs items that a user has not interacted with"
-        )
-    if full.any():
-        first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
-        warnings.warn(
-            f"{int(full.sum())} of the users have every item and are skipped in training;"
-            f" the first is {first!r}",
-            stacklevel=3,
-        )
-
-
-def _pool(pool: Any, data: Interactions) -> Csr | None:
-    """Return the pool in the rows of `data`."""
-    if pool is None:
-        return None
-    if not isinstance(pool, Csr):
-        pool = Csr.of(Interactions.of(pool).align(data.user_ids, data.item_ids)[0])
-    if pool.n_users != data.n_users:
-        raise ParameterError(
-            f"the pool has {pool.n_users:,} users, the training data {data.n_users:,};"
-            " give it in the rows of the training data"
-        )
-    return pool
-
-
-def _digest(pool: Csr) -> str:
-    digest = sha256(pool.indptr.astype("<i8").tobytes())
-    digest.update(pool.items.astype("<i4").tobytes())
-    return digest.hexdigest()
+        return lambda: measure(live.scorer)

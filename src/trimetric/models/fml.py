@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,14 +22,15 @@ from trimetric.engine.negatives import (
     positives,
     uniform_negative,
 )
-from trimetric.engine.optimizers import OPTIMIZERS
 from trimetric.engine.rng import bits, shuffled
 from trimetric.engine.rows import add_scaled, copy, dot, multiply
 from trimetric.engine.session import RunSettings, Session
 from trimetric.errors import ParameterError
-from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.epoch_trained import Trained
-from trimetric.models.metric import Points
+from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.saved import Stored
+from trimetric.space.metric import MetricSpace
+from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that positions are kept in
 _KEEP_ALL = 1 << 16  # a column is kept or dropped by 16 random bits
@@ -40,39 +41,31 @@ _LOW, _16 = np.uint64(0xFFFF), np.uint64(16)
 class FMLConfig(TrainingConfig):
     """Settings of FML; the paper's `lr` is .1 with Adagrad, its dim 100."""
 
-    lr: float = 0.1
+    lr: Annotated[float, Rate, Tune(0.02, 0.3, log=True)] = 0.1
     """Learning rate, above 0 up to 10."""
-    optimizer: str = "adagrad"
+    optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad"
     """"adagrad" (paper), "rowwise-adagrad", "adam" (lazy rows) or "sgd"."""
-    cells: str = "sampled"
+    cells: Literal["all", "sampled"] = "sampled"
     """"all" (paper): every user-item cell once an epoch, or "sampled": positives and negatives."""
-    negatives: int = 4
+    negatives: Annotated[int, Limits(1, 1000, "4-10 suits most data"), Tune(2, 10)] = 4
     """Uniform negatives a positive, 1..1000, redrawn each epoch; unused with cells="all"."""
-    confidence: float = 0.1
+    confidence: Annotated[
+        float, Limits(0, 1000, "0.1-2 suits most data"), Tune(0.03, 3, log=True)
+    ] = 0.1
     """α of the weight 1 + α·y, 0..1000."""
-    distance: float = 1.5
+    distance: Annotated[
+        float, Limits(0, 1000, "1-2 suits most data", above=True), Tune(0.8, 2.5)
+    ] = 1.5
     """a: what d² of a cell without an interaction should be, above 0 up to 1000."""
-    keep: float = 0.95
+    keep: Annotated[float, Limits(0, 1, "0.9-1 suits most data", above=True)] = 0.95
     """How likely each squared difference is kept in training, above 0 up to 1."""
-    init_std: float | None = None
+    init_std: Annotated[
+        float | None, Limits(0, 1000, "leave it out for 1/√dim, which suits most data")
+    ] = None
     """Standard deviation of the first coordinates, 0..1000; None is 1/√dim (released)."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        **TrainingConfig.ranges,
-        "negatives": (1, 1000, False, "4-10 suits most data"),
-        "confidence": (0, 1000, False, "0.1-2 suits most data"),
-        "distance": (0, 1000, True, "1-2 suits most data"),
-        "keep": (0, 1, True, "0.9-1 suits most data"),
-        "init_std": (0, 1000, False, "leave it out for 1/√dim, which suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **TrainingConfig.choices,
-        "optimizer": tuple(OPTIMIZERS),
-        "cells": ("all", "sampled"),
-    }
 
-
-class FML(Points, Trained):
+class FML(EpochTrained):
     """Metric factorisation for ranking: (1 + α·y)·(a·(1 − y) − d²(u,v))² over user-item cells.
 
     y is 1 where the user has interacted with the item, else 0. In training, each column's squared
@@ -92,6 +85,7 @@ class FML(Points, Trained):
     """
 
     name: ClassVar[str] = "fml"
+    capabilities = MetricSpace.capabilities
     Config: ClassVar[type[TrainingConfig]] = FMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
@@ -104,15 +98,10 @@ class FML(Points, Trained):
             "keep": 0.95,
         }
     }
-    search: ClassVar[dict[str, Any]] = {
-        "lr": (0.02, 0.3, "log"),
-        "confidence": (0.03, 3, "log"),
-        "distance": (0.8, 2.5),
-        "negatives": (2, 10),
-    }
     config: FMLConfig
 
-    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the kernel below: see `EpochTrained.learner`."""
         config, every = self.config, self.config.cells == "all"
         if every and pool is not None:
             raise ParameterError(
@@ -140,8 +129,18 @@ class FML(Points, Trained):
             cost=4.0,
         )
 
-    def _adopt(self, learner: Session) -> None:
-        self._points = learner.state.table
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by −d²."""
+        return MetricSpace(learner.state.table, learner.n_users, self.config.dim)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the points."""
+        return {"users": self.users, "items": self.items}
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the space of saved points."""
+        stored.check_tables(("users", "items"), self.config.dim)
+        return MetricSpace(stored.table(("users", "items")), stored.n_users, self.config.dim)
 
 
 class Params(NamedTuple):

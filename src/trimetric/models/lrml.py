@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from trimetric.engine.gradients import (
     sample_triplet,
 )
 from trimetric.engine.negatives import positives
-from trimetric.engine.optimizers import OPTIMIZERS
 from trimetric.engine.rows import (
     add_scaled,
     copy,
@@ -31,10 +30,11 @@ from trimetric.engine.rows import (
     squared_norm,
 )
 from trimetric.engine.session import RunSettings, Session
-from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.epoch_trained import Trained
-from trimetric.models.scored import Scored
-from trimetric.storage import artifact
+from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.saved import Stored
+from trimetric.space.function import FunctionScorer
+from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that rows are kept in
 _SLOTS = 4  # the stream of random numbers that the slots start from
@@ -46,38 +46,29 @@ _POSITIVE, _NEGATIVE, _RELATION, _PRODUCT, _ROWS = 0, 2, 4, 5, 6
 class LRMLConfig(TrainingConfig):
     """Settings of LRML; its authors take dim 100, 20-100 slots and margins of .2-.5."""
 
-    lr: float = 0.05
+    lr: Annotated[float, Rate, Tune(0.02, 0.2, log=True)] = 0.05
     """Learning rate, above 0 up to 10."""
-    slots: int = 20
+    slots: Annotated[int, Limits(1, 1000, "20 suits most data"), Tune(5, 50)] = 20
     """N: keys, and rows of the memory, 1..1000."""
-    margin: float = 0.5
+    margin: Annotated[float, Limits(0, 1000, "0.2-1 suits most data", above=True), Tune(0.2, 1)] = (
+        0.5
+    )
     """m of the hinge, above 0 up to 1000."""
-    optimizer: str = "adagrad"
+    optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad"
     """"adagrad", "rowwise-adagrad", "adam" (lazy rows) or "sgd"."""
-    clip: float = 1.0
+    clip: Annotated[
+        float, Limits(0, 1_000_000, "1 suits most data", above=True), Tune(0.3, 10, log=True)
+    ] = 1.0
     """The most that ‖gradient‖ of a user or an item may be in a mini-batch, above 0 up to 1e6."""
     shared_relation: bool = False
     """Let the negative reuse the positive pair's relation, as the authors' code does."""
-    init_std: float = 0.01
+    init_std: Annotated[float, Limits(0, 1000, "0.003-0.03 suits most data")] = 0.01
     """Standard deviation of all first values, 0..1000; larger ones overfit."""
-
-    validate_users: int = 1000
+    validate_users: Annotated[int, Limits(0, 1_000_000_000, "0 looks at all")] = 1000
     """Most users that validation looks at while training, always the same; 0 for all."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        **TrainingConfig.ranges,
-        "slots": (1, 1000, False, "20 suits most data"),
-        "margin": (0, 1000, True, "0.2-1 suits most data"),
-        "clip": (0, 1_000_000, True, "1 suits most data"),
-        "init_std": (0, 1000, False, "0.003-0.03 suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **TrainingConfig.choices,
-        "optimizer": tuple(OPTIMIZERS),
-    }
 
-
-class LRML(Scored, Trained):
+class LRML(EpochTrained):
     """Latent relational metric learning: [m + D(u,v) − D(u,v⁻)]₊, one uniform negative a positive.
 
     D(u,v) = ‖α_u + r − β_v‖² where r = Σ_s a_s·M_s and a = softmax((α_u ⊙ β_v)·K_s). The score is
@@ -99,65 +90,30 @@ class LRML(Scored, Trained):
     name: ClassVar[str] = "lrml"
     Config: ClassVar[type[TrainingConfig]] = LRMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"released": {"shared_relation": True}}
-    search: ClassVar[dict[str, Any]] = {
-        "lr": (0.02, 0.2, "log"),
-        "margin": (0.2, 1),
-        "slots": (5, 50),
-        "clip": (0.3, 10, "log"),
-    }
     config: LRMLConfig
-    _rows: np.ndarray
-    _slots: np.ndarray  # the keys, then the memory, as rows of the table's width
 
     @property
     def user_vectors(self) -> np.ndarray:
         """Vectors α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._rows[: len(self.user_ids), : self.config.dim]
+        return self._learned.rows[: len(self.user_ids), : self.config.dim]
 
     @property
     def item_vectors(self) -> np.ndarray:
         """Vectors β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._rows[len(self.user_ids) :, : self.config.dim]
+        return self._learned.rows[len(self.user_ids) :, : self.config.dim]
 
     @property
     def keys(self) -> np.ndarray:
         """Keys K, float32 (slots, dim)."""
-        return self._slots[: self.config.slots, : self.config.dim]
+        return self._learned.slots[: self.config.slots, : self.config.dim]
 
     @property
-    def memory(self) -> np.ndarray:
+    def memory_slots(self) -> np.ndarray:
         """Memory M, float32 (slots, dim)."""
-        return self._slots[self.config.slots :, : self.config.dim]
+        return self._learned.slots[self.config.slots :, : self.config.dim]
 
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return −D for pairs of rows (int32 (n,)), float32."""
-        out, scratch = np.empty(len(users), dtype=np.float32), rows.table(2, self.config.dim)
-        buffers = scratch, np.zeros(self.config.slots, dtype=np.float32)
-        _score(self._rows, self._slots, (users, items), len(self.user_ids), buffers, out)
-        return out
-
-    def _tensors(self) -> dict[str, np.ndarray]:
-        return {
-            "user_vectors": self.user_vectors,
-            "item_vectors": self.item_vectors,
-            "keys": self.keys,
-            "memory": self.memory,
-        }
-
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        slots, dim = self.config.slots, self.config.dim
-        expected: artifact.Expected = {
-            "user_vectors": ((len(self.user_ids), dim), np.float32),
-            "item_vectors": ((len(self.item_ids), dim), np.float32),
-            "keys": ((slots, dim), np.float32),
-            "memory": ((slots, dim), np.float32),
-        }
-        artifact.check(tensors, expected, where)
-        both = np.concatenate([tensors["user_vectors"], tensors["item_vectors"]])
-        self._rows = padded_table(both)
-        self._slots = padded_table(np.concatenate([tensors["keys"], tensors["memory"]]))
-
-    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the kernel below: see `EpochTrained.learner`."""
         config, width = self.config, padded(self.config.dim)
         slots = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))
         return gradient_session(
@@ -171,9 +127,53 @@ class LRML(Scored, Trained):
             cost=6.0 + 12.0 * config.slots,
         )
 
-    def _adopt(self, learner: Session) -> None:
-        self._rows = learner.state.table
-        self._slots = learner.state.weights.reshape(2 * self.config.slots, -1)
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by −D."""
+        slots = learner.state.weights.reshape(2 * self.config.slots, -1)
+        return self._scorer(learner.state.table, slots, learner.n_users)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return vectors, keys and memory."""
+        return {
+            "user_vectors": self.user_vectors,
+            "item_vectors": self.item_vectors,
+            "keys": self.keys,
+            "memory": self.memory_slots,
+        }
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved vectors, keys and memory."""
+        names, shape = ("user_vectors", "item_vectors"), (self.config.slots, self.config.dim)
+        more = {"keys": (shape, np.float32), "memory": (shape, np.float32)}
+        stored.check_tables(names, self.config.dim, more)
+        slots = np.concatenate([stored.tensors["keys"], stored.tensors["memory"]])
+        return self._scorer(stored.table(names), padded_table(slots), stored.n_users)
+
+    @property
+    def _learned(self) -> "Relations":
+        return cast(FunctionScorer, self.scorer).learned
+
+    def _scorer(self, table: np.ndarray, slots: np.ndarray, n_users: int) -> Scorer:
+        learned = Relations(table, slots, n_users, self.config.slots, self.config.dim)
+        return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs)
+
+
+class Relations(NamedTuple):
+    """What is learned."""
+
+    rows: np.ndarray  # float32[n_users + n_items, width]
+    slots: np.ndarray  # float32[2 · slots, width]: the keys, then the memory
+    n_users: int
+    n_slots: int
+    dim: int
+
+
+def score_pairs(learned: Relations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return −D for pairs of rows (int32 (n,)), float32."""
+    out = np.empty(len(users), dtype=np.float32)
+    buffers = rows.table(2, learned.dim), np.zeros(learned.n_slots, dtype=np.float32)
+    _score(learned.rows, learned.slots, (users, items), learned.n_users, buffers, out)
+    return out
 
 
 class Params(NamedTuple):

@@ -1,13 +1,13 @@
 """NCF: a neural network in place of the inner product (He et al., WWW 2017).
 
-NeuMF joins GMF, a weighed product of factors, and MLP, a tower of dense layers; MLP is the tower
-alone. All three are one kernel: see `mlp_tower`.
+NeuMF joins GMF, a weighted product of factors, and MLP, a tower of dense layers; `mlp.MLP` is the
+tower alone. All three are one kernel: see `mlp_tower`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -24,13 +24,12 @@ from trimetric.engine.gradients import (
     gradient_session,
 )
 from trimetric.engine.negatives import Positives, positives, uniform_negative
-from trimetric.engine.optimizers import OPTIMIZERS
 from trimetric.engine.rng import shuffled
-from trimetric.engine.rows import padded, padded_table
+from trimetric.engine.rows import padded
 from trimetric.engine.session import Pause, RunSettings, Session
 from trimetric.engine.threads import ThreadTeam
-from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.epoch_trained import Trained
+from trimetric.models.config import Epochs, Limits, Schedule, TrainingConfig, Tune
+from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.mlp_tower import (
     Tower,
     all_logits,
@@ -43,8 +42,9 @@ from trimetric.models.mlp_tower import (
     start_weights,
     workspace_rows,
 )
-from trimetric.models.scored import Scored
-from trimetric.storage import artifact
+from trimetric.models.saved import Stored
+from trimetric.space.function import FunctionScorer
+from trimetric.space.scorer import Scorer
 
 _WEIGHTS_PER_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
 _STREAMS = {"gmf": 5, "mlp": 6}  # of random numbers: the seeds of the parts' own training
@@ -67,72 +67,57 @@ PAPER: dict[str, Any] = {
 class MLPConfig(TrainingConfig):
     """Settings of MLP."""
 
-    dim: int = 32
+    dim: Annotated[int, Limits(1, 1024, "16-64 suits most data")] = 32
     """Columns of the tower's embeddings, 1..1024 (paper: 32 for a tower 64-32-16-8)."""
-    depth: int = 3
+    depth: Annotated[int, Limits(1, 12, "3 suits most data")] = 3
     """Hidden layers, 1..12: of `dim` units, then of half as many each."""
-    epochs: int = 40
+    epochs: Epochs = 40
     """Most passes over the interactions, 0..100000; with validation data training stops earlier."""
-    validate_every: int = 2
+    validate_every: Annotated[int, Limits(1, 100_000, "5 suits most data")] = 2
     """Epochs between two validations, at least 1: it overfits soon after its best."""
-    patience: int = 5
+    patience: Annotated[int, Limits(0, 100_000, "6 suits most data")] = 5
     """Validations without a new best before training stops; 0 trains all epochs."""
-    batch_size: int = 256
+    batch_size: Annotated[int, Limits(1, 1_000_000, "256 suits most data")] = 256
     """Samples in a mini-batch, 1..1000000; positives and negatives both count."""
-    lr: float = 0.001
+    lr: Annotated[
+        float,
+        Limits(0, 10, "0.0003-0.003 suits most data", above=True),
+        Tune(0.0001, 0.005, log=True),
+    ] = 0.001
     """Learning rate, above 0 up to 10 (paper: .001, of .0001 to .005)."""
-    schedule: str = "constant"
+    schedule: Schedule = "constant"
     """"constant" (paper), or "linear": the rate falls from `lr` towards 0 over `epochs`."""
-    optimizer: str = "adam"
+    optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adam"
     """"adam" (paper; lazy rows), "adagrad", "rowwise-adagrad" or "sgd"."""
-    negatives: int = 4
+    negatives: Annotated[int, Limits(1, 1000, "4 suits most data"), Tune(2, 10)] = 4
     """Uniform negatives a positive, 1..1000, redrawn each epoch."""
-    reg: float = 0.003
+    reg: Annotated[
+        float, Limits(0, 1000, "0-0.01 suits most data"), Tune(0.0003, 0.03, log=True)
+    ] = 0.003
     """Weight of ‖·‖²/2 of the two rows of each sample, 0..1000 (paper: none)."""
-    init_std: float = 0.01
+    init_std: Annotated[float, Limits(0, 1000, "0.01 suits most data")] = 0.01
     """Standard deviation of the first embeddings, 0..1000; matrices start as Glorot's."""
-
-    ranges: ClassVar[dict[str, Range]] = {
-        **TrainingConfig.ranges,
-        "dim": (1, 1024, False, "16-64 suits most data"),
-        "depth": (1, 12, False, "3 suits most data"),
-        "batch_size": (1, 1_000_000, False, "256 suits most data"),
-        "lr": (0, 10, True, "0.0003-0.003 suits most data"),
-        "negatives": (1, 1000, False, "4 suits most data"),
-        "reg": (0, 1000, False, "0-0.01 suits most data"),
-        "init_std": (0, 1000, False, "0.01 suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **TrainingConfig.choices,
-        "optimizer": tuple(OPTIMIZERS),
-    }
 
 
 @dataclass(frozen=True)
 class NCFConfig(MLPConfig):
     """Settings of NCF: those of MLP, and those of the GMF part."""
 
-    lr: float = 0.0005
+    lr: Annotated[
+        float,
+        Limits(0, 10, "0.0003-0.003 suits most data", above=True),
+        Tune(0.0001, 0.005, log=True),
+    ] = 0.0005
     """Learning rate, above 0 up to 10 (paper: .001, of .0001 to .005)."""
-    factors: int = 64
+    factors: Annotated[int, Limits(1, 4096, "8-64 suits most data")] = 64
     """Columns of the GMF part, 1..4096 (paper: 8, as many as the last layer has units)."""
-    parts: str = "both"
+    parts: Literal["both", "mlp", "gmf"] = "both"
     """"both" (NeuMF), "mlp" or "gmf"."""
-    pretrain: int = 0
+    pretrain: Annotated[int, Limits(0, 100_000, "0-20 suits most data")] = 0
     """Epochs for which each part is first trained alone, 0..100000; for parts="both"."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        **MLPConfig.ranges,
-        "factors": (1, 4096, False, "8-64 suits most data"),
-        "pretrain": (0, 100_000, False, "0-20 suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **MLPConfig.choices,
-        "parts": ("both", "mlp", "gmf"),
-    }
 
-
-class NCF(Scored, Trained):
+class NCF(EpochTrained):
     """NeuMF: σ(b + h·[p ⊙ q ; MLP([p;q])]) by binary cross-entropy.
 
     Each positive comes with `negatives` uniform negatives, redrawn each epoch. What is shown as the
@@ -157,80 +142,89 @@ class NCF(Scored, Trained):
     name: ClassVar[str] = "ncf"
     Config: ClassVar[type[TrainingConfig]] = NCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "factors": 8}}
-    search: ClassVar[dict[str, Any]] = {
-        "lr": (0.0001, 0.005, "log"),
-        "reg": (0.0003, 0.03, "log"),
-        "negatives": (2, 10),
-    }
     config: MLPConfig
-    _rows: np.ndarray
-    _weights: np.ndarray
 
     @property
     def user_embeddings(self) -> np.ndarray:
         """Rows [GMF part | MLP part], float32 (n_users, factors + dim), by `user_ids`."""
-        return self._rows[: len(self.user_ids), : self._columns]
+        return self.tensors()["user_embeddings"]
 
     @property
     def item_embeddings(self) -> np.ndarray:
         """Rows [GMF part | MLP part], float32 (n_items, factors + dim), by `item_ids`."""
-        return self._rows[len(self.user_ids) :, : self._columns]
+        return self.tensors()["item_embeddings"]
 
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the logits of pairs of rows (int32 (n,)), float32."""
-        n_users = len(self.user_ids)
-        return pair_logits(self._tower, self._rows, self._weights, (users, items), n_users)
-
-    def _table(self, users: np.ndarray) -> np.ndarray:
-        return all_logits(self._tower, self._rows, self._weights, users, len(self.user_ids))
-
-    @property
-    def _tower(self) -> Tower:
-        return make_tower(*_sizes(self.config))
-
-    @property
-    def _columns(self) -> int:
-        return sum(_sizes(self.config)[:2])
-
-    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
         return neural_session(self.config, pairs, data.n_items)
 
-    def _adopt(self, learner: Session) -> None:
-        self._rows, self._weights = learner.state.table, learner.state.weights
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by logits."""
+        return neural_scorer(
+            learner.state.table, learner.state.weights, learner.n_users, self.config
+        )
 
-    def _tensors(self) -> dict[str, np.ndarray]:
-        return {
-            "user_embeddings": self.user_embeddings,
-            "item_embeddings": self.item_embeddings,
-            "weights": self._weights,
-        }
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return embeddings and weights."""
+        return network_tensors(self.scorer)
 
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        expected: artifact.Expected = {
-            "user_embeddings": ((len(self.user_ids), self._columns), np.float32),
-            "item_embeddings": ((len(self.item_ids), self._columns), np.float32),
-            "weights": ((n_weights(self._tower),), np.float32),
-        }
-        artifact.check(tensors, expected, where)
-        both = np.concatenate([tensors["user_embeddings"], tensors["item_embeddings"]])
-        self._rows, self._weights = padded_table(both), tensors["weights"].copy()
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved embeddings and weights."""
+        return restored(stored, self.config)
 
 
-class MLP(NCF):
-    """The tower alone: σ(b + h·MLP([p;q])) by binary cross-entropy; otherwise as `NCF`.
+class Network(NamedTuple):
+    """What is learned."""
 
-    Parameters
-    ----------
-    preset : str, optional
-        "paper": Adam at .001, a tower 64-32-16-8, reg 0.
-    **settings
-        Fields of `MLPConfig`.
-    """
+    rows: np.ndarray  # float32[n_users + n_items, width]: [GMF part | MLP part]
+    weights: np.ndarray  # float32[n_weights]: see `mlp_tower`
+    n_users: int
+    tower: Tower
 
-    name: ClassVar[str] = "mlp"
-    Config: ClassVar[type[TrainingConfig]] = MLPConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER}
+
+def network_tensors(scorer: Scorer) -> dict[str, np.ndarray]:
+    """Return the embeddings and weights of a scorer of NCF or MLP, live views."""
+    rows, weights, n_users, plan = cast(FunctionScorer, scorer).learned
+    embeddings = rows[:, : plan.factors + plan.dim]
+    return {
+        "user_embeddings": embeddings[:n_users],
+        "item_embeddings": embeddings[n_users:],
+        "weights": weights,
+    }
+
+
+def neural_scorer(
+    table: np.ndarray, weights: np.ndarray, n_users: int, config: MLPConfig
+) -> FunctionScorer:
+    """Return the scorer of a network: logits."""
+    learned = Network(table, weights, n_users, make_tower(*_sizes(config)))
+    return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs, score_table)
+
+
+def score_pairs(learned: Network, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return the logits of pairs of rows (int32 (n,)), float32."""
+    table, weights, n_users, plan = learned
+    return pair_logits(plan, table, weights, (users, items), n_users)
+
+
+def score_table(learned: Network, users: np.ndarray) -> np.ndarray:
+    """Return the logits of all items for some users, float32 (b, n_items)."""
+    table, weights, n_users, plan = learned
+    return all_logits(plan, table, weights, users, n_users)
+
+
+def restored(stored: Stored, config: MLPConfig) -> FunctionScorer:
+    """Return the scorer of saved embeddings and weights."""
+    names, plan = ("user_embeddings", "item_embeddings"), make_tower(*_sizes(config))
+    stored.check_tables(names, columns(config), {"weights": ((n_weights(plan),), np.float32)})
+    weights = stored.tensors["weights"].copy()
+    return neural_scorer(stored.table(names), weights, stored.n_users, config)
+
+
+def columns(config: MLPConfig) -> int:
+    """Return how many columns an embedding has, both parts together."""
+    return sum(_sizes(config)[:2])
 
 
 def _sizes(config: MLPConfig) -> tuple[int, int, int]:

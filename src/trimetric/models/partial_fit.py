@@ -1,16 +1,16 @@
-"""A new day's interactions brought into a trained space: newcomers join, the others give way.
+"""A new day's interactions brought into a trained space: new users and items join, others give way.
 
-Newcomers are placed by `engine.fold_in`: users by the items that are known, then items by their
-users, then who is left by the items just placed. A few short epochs follow, at a falling learning
-rate, over all interactions of the users that the day touches and, so that the space does not drift
-after them alone, over those of other users, drawn at random. Adagrad goes on as if it had never
-stopped: what it remembered of old points is estimated by one epoch in which nothing moves, as that
-of a point that has been visited once an interaction and epoch.
+New users and items are placed by fold-in: users by the items that are known, then items by their
+users, then the users left by the items just placed. A few short epochs follow, at a falling
+learning rate, over all interactions of the users that the day touches and, so that the space does
+not drift after them alone, over those of other users, drawn at random. Adagrad goes on as if it had
+never stopped: its accumulators of old points are estimated by one epoch in which nothing moves, as
+those of a point that has been visited once an interaction and epoch.
 """
 
-from copy import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,15 +19,44 @@ from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, Interrupted, ParameterError
-from trimetric.models.epoch_trained import Trained
-from trimetric.models.newcomers import Newcomers
-from trimetric.progress import chosen
+from trimetric.models.fitted import Fitted
+from trimetric.progress import make_reporter
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
 
 EPOCHS = 10
 RATE = 0.25  # of the learning rate that the model was trained with
 REPLAY = 1.0  # interactions of other users, for each one of those whom the day touches
 _REPLAYED = 301  # stream of random numbers
 _STILL = 1e-30  # a learning rate that moves nothing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to take in new interactions.
+
+    Parameters
+    ----------
+    epochs : int
+        0 places new users and items and moves nothing else.
+    lr : float, optional
+        Learning rate to begin with; a quarter of the model's unless given.
+    replay : float
+        How many interactions of other users to go over, for each one of those whom the day
+        touches; at least 0.
+    """
+
+    epochs: int = EPOCHS
+    lr: float | None = None
+    replay: float = REPLAY
+
+    def __post_init__(self) -> None:
+        replay = self.replay
+        number = isinstance(replay, int | float | np.number)
+        if not (number and np.isfinite(replay) and replay >= 0):
+            raise ParameterError(
+                f"replay must be at least 0 and finite, got {replay!r}; 1 is usual"
+            )
 
 
 @dataclass(frozen=True)
@@ -55,88 +84,75 @@ class Day:
         return np.concatenate([self.user_rows, self.item_rows + self.data.n_users])
 
 
-class Updated(Newcomers, Trained):
-    """A metric space that takes in new interactions without being trained anew."""
+def partial_fit(
+    model: Any, fitted: Fitted, new: Any, plan: Plan, progress: bool | None = None
+) -> Fitted:
+    """Return what is left of a model after new interactions; `model` and `fitted` stay as they are.
 
-    def partial_fit(
-        self,
-        new: Any,
-        *,
-        epochs: int = EPOCHS,
-        lr: float | None = None,
-        replay: float = REPLAY,
-        progress: bool | None = None,
-    ) -> Self:
-        """Take in new interactions, with new users and items; the others give way a little.
+    What was there already is ignored, and where nothing is new `fitted` is returned.
 
-        If that fails, the model is as it was before. What was there already is left out, and where
-        nothing is new the model stays as it is.
+    Parameters
+    ----------
+    model : SML or CML
+        Its settings, and how it learns.
+    fitted : Fitted
+    new : Interactions, path, data set name, frame, sparse matrix or (users, items)
+    plan : Plan
+    progress : bool, optional
+        Show progress on standard error; by default only on a terminal.
 
-        Parameters
-        ----------
-        new : Interactions, path, data set name, frame, sparse matrix or (users, items)
-        epochs : int
-            0 places newcomers and moves nothing else.
-        lr : float, optional
-            Learning rate to begin with; a quarter of the model's unless given.
-        replay : float
-            How many interactions of other users to go over, for each one of those whom the day
-            touches; at least 0.
-        progress : bool, optional
-            Show progress on standard error; by default only on a terminal.
+    Raises
+    ------
+    DataError
+        The ids are of another type than the model's, or the data cannot be read.
+    ParameterError
+        A number of the plan is out of range.
+    Diverged, Interrupted
+        See `training.train`.
+    """
+    updates = fitted.provenance.get("updates", [])
+    config = replace(
+        model.config,
+        epochs=plan.epochs,
+        lr=model.config.lr * RATE if plan.lr is None else plan.lr,
+        seed=counter.key(model.config.seed, _REPLAYED, len(updates)) >> 1,
+        schedule="linear",
+    )
+    given = Interactions.of(new)
+    day = joined(fitted.known, given)
+    if not day.fresh.any():
+        return fitted
+    data, found = day.data, fitted.provenance.get("found", {})
+    mix = _mix(day, plan.replay, config.seed)
+    learner = _learner(model, replace(config, epochs=max(plan.epochs, 1)), data.take(mix), found)
+    space = cast(MetricSpace, fitted.scorer)
+    _carry_over(space, fitted.known, learner, day)
+    if plan.epochs:
+        if config.optimizer != "adam":
+            still = replace(config, lr=_STILL, epochs=1)
+            probe = _learner(model, still, data.take(mix), found)
+            _carry_accumulators(fitted, learner, probe, day, mix)
+        _train(learner, plan.epochs, make_reporter(progress))
+    update = {
+        "fingerprint": given.fingerprint,
+        "pairs": int(day.fresh.sum()),
+        "users": data.n_users - len(fitted.known.user_ids),
+        "items": data.n_items - len(fitted.known.item_ids),
+        "epochs": plan.epochs,
+    }
+    return Fitted(
+        Known(data.user_ids, data.item_ids, Csr.of(data)),
+        model.scorer_of(learner),
+        fitted.history,
+        {**fitted.provenance, "updates": [*updates, update]},
+    )
 
-        Returns
-        -------
-        self
 
-        Raises
-        ------
-        DataError
-            The ids are of another type than the model's, or the data cannot be read.
-        ParameterError
-            `epochs`, `lr` or `replay` is out of range.
-        Diverged, Interrupted
-            See `training.train`.
-        """
-        self._require_fit()
-        number = isinstance(replay, int | float | np.number)
-        if not (number and np.isfinite(replay) and replay >= 0):
-            raise ParameterError(
-                f"replay must be at least 0 and finite, got {replay!r}; 1 is usual"
-            )
-        updates = self._data.get("updates", [])
-        config = replace(
-            self.config,
-            epochs=epochs,
-            lr=self.config.lr * RATE if lr is None else lr,
-            seed=counter.key(self.config.seed, _REPLAYED, len(updates)) >> 1,
-            schedule="linear",
-        )
-        given = Interactions.of(new)
-        day = joined(self, given)
-        if not day.fresh.any():
-            return self
-        updated = copy(self)
-        updated.config = replace(config, epochs=max(epochs, 1))
-        updated._know(day.data)
-        mix = _mix(day, replay, config.seed)
-        learner = updated._learner(day.data.take(mix), None)
-        _carry_over(self, updated, learner, day)
-        if epochs:
-            _remember(self, updated, learner, day, mix)
-            _train(learner, epochs, chosen(progress))
-        updated.config = self.config
-        updated._adopt(learner)
-        told = {
-            "fingerprint": given.fingerprint,
-            "pairs": int(day.fresh.sum()),
-            "users": len(updated.user_ids) - len(self.user_ids),
-            "items": len(updated.item_ids) - len(self.item_ids),
-            "epochs": epochs,
-        }
-        updated._data = {**self._data, "updates": [*updates, told]}
-        self.__dict__ = updated.__dict__
-        return self
+def _learner(model: Any, config: Any, data: Interactions, found: dict[str, Any]) -> Any:
+    """Return what trains `data` under other settings than the model's."""
+    other = type(model)()
+    other.config = config
+    return other.learner(data, None, found)
 
 
 def _train(learner: Any, epochs: int, progress: Any = None) -> None:
@@ -146,20 +162,15 @@ def _train(learner: Any, epochs: int, progress: Any = None) -> None:
         raise Interrupted("interrupted; the model is as it was before the new day") from None
 
 
-def joined(model: Newcomers, new: Interactions) -> Day:
-    """Put the model's interactions and new ones into joint rows."""
-    new = new.in_kinds_of(model.user_ids, model.item_ids)
-    users, items = (
-        _union(side, old, fresh)
-        for side, old, fresh in (
-            ("user", model.user_ids, new.user_ids),
-            ("item", model.item_ids, new.item_ids),
-        )
-    )
-    user_rows, item_rows = users.encode(model.user_ids.values), items.encode(model.item_ids.values)
-    old = keys(user_rows[model.seen.users], item_rows[model.seen.items])
-    theirs = users.encode(new.user_ids.values)[new.users]
-    added = keys(theirs, items.encode(new.item_ids.values)[new.items])
+def joined(known: Known, new: Interactions) -> Day:
+    """Put a model's interactions and new ones into joint rows."""
+    new = new.in_kinds_of(known.user_ids, known.item_ids)
+    users = _union("user", known.user_ids, new.user_ids)
+    items = _union("item", known.item_ids, new.item_ids)
+    user_rows, item_rows = users.encode(known.user_ids.values), items.encode(known.item_ids.values)
+    old = keys(user_rows[known.seen.users], item_rows[known.seen.items])
+    new_users = users.encode(new.user_ids.values)[new.users]
+    added = keys(new_users, items.encode(new.item_ids.values)[new.items])
     both = np.union1d(old, added)
     pairs = (both >> 32).astype(np.int32), (both & 0xFFFFFFFF).astype(np.int32)
     data = Interactions(users, items, *pairs, name=new.name)
@@ -191,60 +202,68 @@ def _mix(day: Day, replay: float, seed: int) -> np.ndarray:
     return touched[data.users]
 
 
-def _carry_over(old: Any, updated: Any, learner: Any, day: Day) -> None:
-    """Give the learner the old points and margins, and the newcomers their places."""
+def _margins_of(space: MetricSpace) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield learned margins of users and of items, with the part of a table that is theirs."""
+    for part, margins in (
+        (slice(0, space.n_users), space.user_margins),
+        (slice(space.n_users, None), space.item_margins),
+    ):
+        if margins is not None:
+            yield part, margins
+
+
+def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> None:
+    """Give the learner the old points and margins, and place new users and items."""
     points, margins = learner.arrays["points"], learner.arrays["margins"]
-    points[day.points] = old._points
-    if len(margins):
-        margins[day.points] = old._margins
+    points[day.points] = space.points
+    for part, values in _margins_of(space):
+        margins[day.points[part]] = values
     n_users, by_user = day.data.n_users, Csr.of(day.data)
     by_item = Csr.from_pairs(day.data.items, day.data.users, day.data.n_items)
     users, items = points[:n_users], points[n_users:]
     user_placed, item_placed = (np.zeros(len(side), dtype=bool) for side in (users, items))
-    user_placed[day.user_rows[old.seen.counts > 0]] = True
-    liked = np.bincount(old.seen.items, minlength=len(old.item_ids)) > 0
-    item_placed[day.item_rows[liked]] = True
+    user_placed[day.user_rows[known.seen.counts > 0]] = True
+    item_placed[day.item_rows[known.popularity > 0]] = True
+    merged = MetricSpace(points, n_users, space.dim, fold_in=space.fold_in)
 
-    def place(
-        lists: Csr, side: np.ndarray, placed: np.ndarray, others: np.ndarray, known: Any
-    ) -> None:
+    def place(lists: Csr, side: np.ndarray, placed: np.ndarray, among: Any, ready: Any) -> None:
         """Place those not yet placed who have something among the others that are."""
-        wanted = lists.keep(~placed[lists.users] & known[lists.items])
+        wanted = lists.keep(~placed[lists.users] & ready[lists.items])
         rows = np.flatnonzero(wanted.counts)
         if len(rows) == 0:
             return
         indptr = np.concatenate([[0], np.cumsum(wanted.counts[rows])]).astype(np.int64)
-        pull = indptr, wanted.items, np.ones(len(wanted.items), dtype=np.float32)
-        found = updated._among(others, pull)
-        side[rows, : found.shape[1]] = found
+        weights = np.ones(len(wanted.items), dtype=np.float32)
+        folded_in = merged.place((indptr, wanted.items), weights, among)
+        side[rows, : folded_in.shape[1]] = folded_in
         placed[rows] = True
 
-    place(by_user, users, user_placed, items, item_placed)
-    place(by_item, items, item_placed, users, user_placed)
-    place(by_user, users, user_placed, items, item_placed)
+    place(by_user, users, user_placed, "item", item_placed)
+    place(by_item, items, item_placed, "user", user_placed)
+    place(by_user, users, user_placed, "item", item_placed)
 
 
-def _remember(old: "Updated", updated: "Updated", learner: Any, day: Day, mix: np.ndarray) -> None:
-    """Give Adagrad what it would remember of the old points and margins."""
-    if updated.config.optimizer == "adam":
-        return
-    still = copy(updated)
-    still.config = replace(updated.config, lr=_STILL, epochs=1)
-    data = day.data.take(mix)
-    probe = still._learner(data, None)
-    names = ("second", "margin_moments") if len(probe.arrays["margins"]) else ("second",)
-    start = {name: probe.arrays[name].copy() for name in names}
+def _carry_accumulators(
+    fitted: Fitted, learner: Any, probe: Any, day: Day, mix: np.ndarray
+) -> None:
+    """Give Adagrad's accumulators of the old points and margins what they would hold."""
+    data, known = day.data.take(mix), fitted.known
+    start = {name: probe.arrays[name].copy() for name in ("second", "margin_moments")}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
     _train(probe, 1)
-    n_users, past = day.data.n_users, len(old.history)
-    visits = [np.bincount(data.users, minlength=n_users),
-              np.bincount(data.items, minlength=day.data.n_items)]  # fmt: skip
-    before = [old.seen.counts, np.bincount(old.seen.items, minlength=len(old.item_ids))]
-    rows = [day.user_rows, n_users + day.item_rows]
-    sides = [slice(0, n_users), slice(n_users, None)]
+    n_users, past = day.data.n_users, len(fitted.history)
+    visits = (
+        np.bincount(data.users, minlength=n_users),
+        np.bincount(data.items, minlength=day.data.n_items),
+    )
+    before = (known.seen.counts, known.popularity)
+    rows = (day.user_rows, n_users + day.item_rows)
+    sides = (slice(0, n_users), slice(n_users, None))
     for name, first in start.items():
         gained = probe.arrays[name] - first
-        for side, seen, count, own in zip(sides, visits, before, rows, strict=True):
+        for side, seen, count, mine in zip(sides, visits, before, rows, strict=True):
+            if len(gained) == 0:
+                continue  # fixed margins have no accumulators
             each = gained[side].sum(axis=0, dtype=np.float64) / max(seen.sum(), 1)
-            learner.arrays[name][own] += (past * count[:, None] * each).astype(np.float32)
+            learner.arrays[name][mine] += (past * count[:, None] * each).astype(np.float32)

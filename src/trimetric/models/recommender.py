@@ -1,71 +1,131 @@
-"""What every model offers: answers with original ids, saving, settings."""
+"""What every model offers: training, answers with original ids, saving, settings.
 
+A model is its settings, how it learns, and the scorer that it leaves behind. What training leaves
+is one object, `Fitted`, which is assigned last: a `fit` that fails changes nothing, and each answer
+is of one state of the model.
+"""
+
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from trimetric import notebook
-from trimetric.data.csr import Csr, keys
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import ArtifactError, DataError, ParameterError, UnknownIds, Unsupported
-from trimetric.space.filters import ANY, Choice, chosen
-from trimetric.space.lists import check_k, ranked_frame, rows_of
+from trimetric.engine.threads import threads as limited_threads
+from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.models import answers
+from trimetric.models.answers import OnUnknown
+from trimetric.models.config import Config, check_names, named
+from trimetric.models.fitted import Fitted
+from trimetric.models.saved import Stored, save
+from trimetric.models.training_data import aligned, describe, merged_seen
+from trimetric.space.known import Known
+from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
 from trimetric.training import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimetric.space.explain import Liker
     from trimetric.space.explanation import Explanation
-    from trimetric.storage.artifact import Loaded
+    from trimetric.space.projection import Projection
 
 Monitor = Callable[["Recommender"], float]
-OnUnknown = Literal["error", "popular", "skip"]
-_NUMBERS_OF_EPOCHS = ("loss", "active")
 
 
 class Recommender(ABC):
-    """A model of who likes what.
+    """A model of which users like which items.
 
-    Attributes
+    A model that learns in one go writes `learn`, `tensors` and `restore`; one that is trained in
+    epochs is an `EpochTrained`.
+
+    Parameters
     ----------
-    user_ids, item_ids : Vocabulary
-        The users and items it knows.
-    seen : Csr
-        The interactions it was trained on, by user row.
-    capabilities : frozenset of str
-        Among "metric space", "similar items", "similar users", "fold-in".
-    history : list of dict
-        One row an epoch.
+    preset : str, optional
+        One of `presets`; settings given here override it.
+    **settings
+        Fields of the model's `Config`.
+
+    Raises
+    ------
+    ParameterError
+        A setting is unknown or out of range.
     """
 
     name: ClassVar[str]
+    Config: ClassVar[type[Config]] = Config
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     capabilities: ClassVar[frozenset[str]] = frozenset()
-    search: ClassVar[dict[str, tuple]] = {}
-    """What tuning may try: (low, high), (low, high, "log"), or {"choices": (...)} a setting."""
+    """Among "metric space", "similar items", "similar users", "fold-in": those of its scorer."""
 
-    user_ids: Vocabulary
-    item_ids: Vocabulary
-    seen: Csr
-    history: list[dict[str, Any]]
-    _data: dict[str, Any]
+    config: Any
+    _fitted: Fitted | None = None
+
+    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
+        self.config = self.configured(preset, settings)
 
     # --- what a model file writes ---------------------------------------------------------------
 
+    def learn(self, data: Interactions) -> Scorer:
+        """Learn from the data in one go."""
+        raise NotImplementedError
+
+    def memory(self, data: Interactions) -> int:
+        """Return about how many bytes the saved model takes; raise DataError if too many."""
+        raise NotImplementedError
+
     @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what was learned, by name: live views where that is possible."""
+
+    @abstractmethod
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved `tensors`, after checking them; raise ArtifactError."""
+
+    # --- settings -------------------------------------------------------------------------------
+
+    @classmethod
+    def configured(cls, preset: str | None, settings: dict[str, Any]) -> Any:
+        """Return the settings of a model, from a preset and what is given beside it."""
+        check_names(cls.name, cls.Config, settings)
+        return cls.Config(**{**named("preset", preset, cls.presets), **settings})
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
+        return self.config.to_dict()
+
+    def set_params(self, **settings: Any) -> Self:
+        """Replace settings of an untrained model, as scikit-learn does; returns the model.
+
+        Raises
+        ------
+        ParameterError
+            A setting is unknown or out of range.
+        Unsupported
+            The model is trained, and what it learned belongs to its settings.
+        """
+        if self._fitted is not None:
+            raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
+        self.config = type(self)(**{**self.get_params(), **settings}).config
+        return self
+
+    # --- training -------------------------------------------------------------------------------
+
     def fit(
         self,
         train: Any,
         valid: Any = None,
         *,
         pool: Any = None,
-        monitor: "Monitor | None" = None,
+        monitor: Monitor | None = None,
+        also_seen: Any = None,
         out: str | Path | None = None,
         resume: bool = False,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -73,6 +133,10 @@ class Recommender(ABC):
         progress: bool | None = None,
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
+
+        A model that learns in one go draws no negatives, decides nothing by validation and leaves
+        no checkpoint: `pool`, `monitor`, `checkpoint_seconds` and `progress` change nothing there,
+        `valid` is only noted, and `resume` trains again, to the same bits.
 
         Parameters
         ----------
@@ -84,14 +148,18 @@ class Recommender(ABC):
             For each user the only items that negatives may be drawn from, such as those that were
             shown; without it, all that the user has not interacted with.
         monitor : callable, optional
-            Asked with the model as it stands where validation is due, instead of ranking `valid`;
+            Called with the model as it stands where validation is due, instead of ranking `valid`;
             what it returns, higher being better, decides when to stop and what to keep.
+        also_seen : the same as `train`, optional
+            Interactions that are not trained on but count as seen: see `mark_seen`.
         out : path, optional
             Save checkpoints while training, and the model at the end, to this folder.
         resume : bool
             Go on from the checkpoint in `out`, if there is one.
         checkpoint_seconds : float
             The least time between two checkpoints.
+        threads : int, optional
+            Run on so many: see `trimetric.threads`. The result does not depend on it.
         progress : bool, optional
             Show progress on standard error; by default only on a terminal.
 
@@ -102,81 +170,131 @@ class Recommender(ABC):
         Raises
         ------
         DataError
-            The data cannot be used: no interactions, or no user with an item left to contrast.
+            The data cannot be used: no interactions, too many items for the model, or no user with
+            an item left to contrast.
         ParameterError
             `resume` without `out`.
         CheckpointMismatch, Diverged, Interrupted, OutputError
             See `training.train`.
         """
+        with limited_threads(threads):
+            data = Interactions.of(train)
+            if len(data) == 0:
+                raise DataError("the training data has no interactions; nothing can be learned")
+            held_out = aligned(valid, data)
+            if resume and out is None:
+                raise ParameterError("resume needs out, the folder that holds the checkpoint")
+            size = self.memory(data)
+            if out is not None:
+                artifact.probe(Path(out), size)
+            began = time.monotonic()
+            scorer = self.learn(data)
+            fitted = Fitted(
+                Known(data.user_ids, data.item_ids, Csr.of(data)),
+                scorer,
+                [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}],
+                {**describe(data, held_out), "best_epoch": 0, "stopped": ""},
+            )
+            self._take(fitted, also_seen, out)
+        return self
 
-    @abstractmethod
-    def _nearest_items(
+    def partial_fit(
         self,
-        users: np.ndarray,
-        k: int,
-        excluded: Csr,
-        choice: Choice = ANY,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return item rows and their scores, best first.
+        new: Any,
+        *,
+        epochs: int = 10,
+        lr: float | None = None,
+        replay: float = 1.0,
+        progress: bool | None = None,
+    ) -> Self:
+        """Take in new interactions, with new users and items: see `partial_fit.partial_fit`.
 
-        Both have shape (m, min(k, items of the choice)); rows are int32, -1 where none is left.
+        Raises
+        ------
+        Unsupported
+            The model has to be trained again on everything.
         """
-
-    @abstractmethod
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Score pairs of rows, float32, higher is better (minus d² for metric models)."""
-
-    @abstractmethod
-    def held_out_ranks(self, held: Csr, excluded: Csr) -> np.ndarray:
-        """Rank each held-out item of each user among the items that are not excluded."""
-
-    @abstractmethod
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
-
-    @abstractmethod
-    def _tensors(self) -> dict[str, np.ndarray]:
-        """Return what was learned, by name, for the artifact."""
-
-    @abstractmethod
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        """Check and take what `_tensors` gave."""
-
-    def _neighbours(self, kind: str, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        raise Unsupported(f"{self.name} has no similar {kind}s; models with a metric space do")
-
-    def _nearest_for(
-        self,
-        items: Any,
-        weights: Any,
-        k: int,
-        exclude_given: bool,
-        choice: Choice = ANY,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `_nearest_items` does, for one new user who has these items."""
-        raise self._without_newcomers()
-
-    def _liker(self, user: Any) -> "Liker":
-        """Return a user, by id, as explanations want them."""
         raise Unsupported(
-            f"{self.name} cannot say why: its scores are no distances; models with a metric space"
-            " can, such as sml and cml"
+            f"{self.name} cannot take in new interactions; fit it anew on all of them, or use sml"
+            " or cml"
         )
 
-    def _newcomer(self, items: Any, weights: Any) -> "Liker":
-        """Return one new user who has these items, as explanations want them."""
-        raise self._without_newcomers()
+    def mark_seen(self, interactions: Any) -> Self:
+        """Let interactions count as seen without training on them.
 
-    def _without_newcomers(self) -> Unsupported:
-        return Unsupported(
-            f"{self.name} cannot place a new user without being trained again; sml and cml can"
-        )
+        They are left out of recommendations, and models that score by a user's history (ease,
+        itemknn) count them as part of it. Users and items that the model does not know are ignored.
 
-    def _shown_score(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores of `score_rows` into those shown to people."""
-        return scores
+        Parameters
+        ----------
+        interactions : the same as `fit` takes
+        """
+        self._fitted = self._with_seen(self._state, interactions)
+        return self
 
-    # --- what every model offers ----------------------------------------------------------------
+    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+        """Return the scorer for other histories; the same unless scores depend on them."""
+        return scorer
+
+    # --- what was learned -----------------------------------------------------------------------
+
+    @property
+    def user_ids(self) -> Vocabulary:
+        """The users that the model knows, in the order of its rows."""
+        return self._state.known.user_ids
+
+    @property
+    def item_ids(self) -> Vocabulary:
+        """The items that the model knows, in the order of its rows."""
+        return self._state.known.item_ids
+
+    @property
+    def seen(self) -> Csr:
+        """What each user has seen, by row: training interactions, and those marked as seen."""
+        return self._state.known.seen
+
+    @property
+    def known(self) -> Known:
+        """Ids by row and what each user has seen, as one state."""
+        return self._state.known
+
+    @property
+    def scorer(self) -> Scorer:
+        """What answers by row number: see `space.scorer.Scorer`."""
+        return self._state.scorer
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch; empty before training."""
+        return [] if self._fitted is None else self._fitted.history
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the model was trained and validated on, and how that ended, as JSON values."""
+        return {} if self._fitted is None else self._fitted.provenance
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What training found of the settings that were left to the data."""
+        return self.provenance.get("found", {})
+
+    @property
+    def users(self) -> np.ndarray:
+        """Points α of a metric space, float32 (n_users, dim), in the order of `user_ids`.
+
+        Raises Unsupported where the score is no distance.
+        """
+        return answers.metric_space(self.name, self.scorer).users
+
+    @property
+    def items(self) -> np.ndarray:
+        """Points β of a metric space, float32 (n_items, dim), in the order of `item_ids`.
+
+        Raises Unsupported where the score is no distance.
+        """
+        return answers.metric_space(self.name, self.scorer).items
+
+    # --- answers --------------------------------------------------------------------------------
 
     def recommend(
         self,
@@ -196,25 +314,26 @@ class Recommender(ABC):
         users : id or iterable of ids
             Original ids, answered in the order given.
         k : int
-            Items a user, at least 1. Users with fewer candidates get shorter lists.
+            Length of each list, at least 1. Users with fewer candidates get shorter lists.
         exclude_seen : bool
-            Leave out the items a user was trained on.
+            Leave out the items that a user has seen.
         on_unknown : "error", "popular" or "skip"
             What users get that the model was not trained on: an error, the most popular items
             (with a null score), or nothing.
         allow, deny : iterable of item ids, optional
-            Recommend only these items, and none of these; where both name an item, `deny` counts.
-            Ids that the model does not know are left aside.
+            Recommend only these items, and none of these; an item in both is denied. Ids that the
+            model does not know are ignored.
         approximate : bool
-            Look into a part of the space only, which is quicker among many items; needs the extra
-            `ann`. The first call builds the index. What is left out, allowed and denied, and the
-            length of the list stay exact; what is promised says `retrieval.index.Index`.
+            Search a part of the space only, which is faster among many items; needs the extra
+            `ann`. The first call builds the index. Filters and lengths stay exact: see
+            `space.index.Index`.
 
         Returns
         -------
         polars.DataFrame
-            Columns user, item, rank (from 1) and score: the squared distance d² of equation (1)
-            for metric models, so that lower is better there. Ties go by item order.
+            Columns user, item, rank (from 1), score (higher is better) and, for models with a
+            metric space, distance: d² of equation (1), of which the score is the negative. Ties go
+            by item order.
 
         Raises
         ------
@@ -229,58 +348,9 @@ class Recommender(ABC):
         MissingExtra
             `approximate`, and faiss is not installed.
         """
-        import polars as pl
-
-        self._require_fit()
-        k, ids = check_k(k), as_ids(users)
-        if on_unknown not in ("error", "popular", "skip"):
-            raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
-        rows = self.user_ids.encode(ids)
-        # A user of a split's other parts has a row, but a position that nothing has moved.
-        rows[(rows >= 0) & (self.seen.counts[rows] == 0)] = -1
-        unknown = [one for one, row in zip(ids, rows, strict=True) if row < 0]
-        if unknown and on_unknown == "error":
-            raise UnknownIds(
-                "user",
-                unknown,
-                "the model was not trained on them; on_unknown can be popular or skip",
-            )
-        choice = chosen(self.item_ids, allow, deny, approximate)
-        known = np.flatnonzero(rows >= 0)
-        asked = self.user_ids.decode(rows[known])
-        excluded = rows_of(self.seen, rows[known]) if exclude_seen else Csr.empty(len(known))
-        found, scores = self._nearest_items(rows[known], k, excluded, choice)
-        scores = self._shown_score(scores)
-        if unknown and on_unknown == "popular":
-            place = np.argsort(np.concatenate([known, np.flatnonzero(rows < 0)]))
-            popular, unscored = self._popular(len(unknown), k, choice)
-            asked = pl.concat([asked, self._strangers(unknown)]).gather(place)
-            found = np.concatenate([found, popular])[place]
-            scores = np.concatenate([scores, unscored])[place]
-        answer = ranked_frame(asked, (found, scores), self.item_ids, ("user", "item"))
-        return answer.with_columns(pl.col("score").fill_nan(None))
-
-    def prepared(self) -> Self:
-        """Return a copy that gives the same answers sooner, for a process that answers often.
-
-        It must not be trained or changed; `self` may be, and the copy does not follow.
-        """
-        self._require_fit()
-        return copy(self)
-
-    def similar_items(self, items: Any, k: int = 10) -> "pl.DataFrame":
-        """Return the items nearest to each of `items`: columns item, similar, rank, score (d²).
-
-        Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
-        """
-        return self._similar("item", items, k)
-
-    def similar_users(self, users: Any, k: int = 10) -> "pl.DataFrame":
-        """Return the users nearest to each of `users`: columns user, similar, rank, score (d²).
-
-        Raises UnknownIds, ParameterError, and Unsupported where the model has no such space.
-        """
-        return self._similar("user", users, k)
+        state = self._state
+        answering = answers.Filters(exclude_seen, allow, deny, approximate)
+        return answers.recommend(state.known, state.scorer, users, k, on_unknown, answering)
 
     def recommend_for(
         self,
@@ -300,9 +370,9 @@ class Recommender(ABC):
         items : id or iterable of ids
             Original ids of at least one item, each once.
         k : int
-            Items, at least 1.
+            Length of the list, at least 1.
         weights : iterable of float, optional
-            How much each item counts, above 0; all alike unless given.
+            How much each item counts, above 0; equal unless given.
         exclude_given : bool
             Leave out the items given.
         allow, deny, approximate
@@ -311,44 +381,70 @@ class Recommender(ABC):
         Returns
         -------
         polars.DataFrame
-            Columns item, rank (from 1) and score (d²).
+            Columns item, rank (from 1), score and distance.
 
         Raises
         ------
         UnknownIds, ParameterError
-            See `newcomers.Newcomers.fold_in`.
+            See `fold_in`.
         Unsupported
-            The model cannot place newcomers without being trained again.
+            The model cannot place new users.
         """
-        import polars as pl
+        state = self._state
+        answering = answers.Filters(exclude_given, allow, deny, approximate)
+        space = answers.placing_space(self.name, state.scorer)
+        return answers.recommend_for(state.known, space, items, weights, k, answering)
 
-        self._require_fit()
-        k, choice = check_k(k), chosen(self.item_ids, allow, deny, approximate)
-        found, scores = self._nearest_for(items, weights, k, exclude_given, choice)
-        shown = found, self._shown_score(scores)
-        return ranked_frame(pl.Series(["new"]), shown, self.item_ids, ("user", "item")).drop("user")
+    def similar_items(self, items: Any, k: int = 10) -> "pl.DataFrame":
+        """Return the items most like each of `items`: item, similar, rank, score, distance (d²).
+
+        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
+        """
+        return answers.similar(self.name, "item", self._state.known, self.scorer, items, k)
+
+    def similar_users(self, users: Any, k: int = 10) -> "pl.DataFrame":
+        """Return the users most like each of `users`: user, similar, rank, score, distance (d²).
+
+        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
+        """
+        return answers.similar(self.name, "user", self._state.known, self.scorer, users, k)
+
+    def score(self, pairs: Any) -> np.ndarray:
+        """Score pairs of original ids, higher is better: −d² for models with a metric space.
+
+        Parameters
+        ----------
+        pairs : iterable of (user, item), or a frame with columns user and item
+
+        Returns
+        -------
+        float32 (n,)
+
+        Raises
+        ------
+        UnknownIds
+            Names the users or items that the model does not know.
+        ParameterError
+            These are no pairs.
+        """
+        state = self._state
+        return answers.score(state.known, state.scorer, pairs)
 
     def explain(
-        self,
-        user: Any,
-        item: Any,
-        *,
-        k: int = 10,
-        reasons: int = 5,
-        examine: int = 100,
+        self, user: Any, item: Any, *, k: int = 10, reasons: int = 5, examine: int = 100
     ) -> "Explanation":
-        """Say why an item is where it is for a user.
+        """Explain why an item is where it is for a user.
 
         Parameters
         ----------
         user, item : id
             Original ids.
         k : int
-            The length of the list that the counterfactual speaks of, at least 1.
+            Length of the list that the counterfactual is about, at least 1.
         reasons : int
             How many of the user's items to name, 0..1000: those nearest to the item.
         examine : int
-            How many of the user's items, the nearest first, to take away one at a time for the
+            How many of the user's items, the nearest first, to leave out one at a time for the
             counterfactual, 0..1000; each costs one fold-in.
 
         Returns
@@ -364,12 +460,7 @@ class Recommender(ABC):
         Unsupported
             The model is no metric space, so nothing is near to anything.
         """
-        from trimetric.space.explain import Wish, explained
-
-        self._require_fit()
-        wish = Wish(check_k(k), reasons, examine)
-        who = self._liker(user)
-        return explained(self, who, self._one("item", self.item_ids, item), wish)
+        return answers.explain(self.name, self._state, user, item, (k, reasons, examine))
 
     def explain_for(
         self,
@@ -381,96 +472,74 @@ class Recommender(ABC):
         reasons: int = 5,
         examine: int = 100,
     ) -> "Explanation":
-        """Say why an item is where it is for a new user who has `items`: see `explain`.
+        """Explain why an item is where it is for a new user who has `items`.
+
+        Parameters and errors are those of `explain` and, for `items` and `weights`, of
+        `recommend_for`.
+        """
+        options = (k, reasons, examine)
+        return answers.explain_for(self.name, self._state, (items, weights), item, options)
+
+    def fold_in(self, items: Any, weights: Any = None) -> np.ndarray:
+        """Return where a new user with these items belongs.
 
         Parameters
         ----------
-        items, weights
-            As `recommend_for` takes them.
-
-        Raises
-        ------
-        UnknownIds, ParameterError
-            See `explain` and `recommend_for`.
-        Unsupported
-            The model is no metric space, or cannot place newcomers.
-        """
-        from trimetric.space.explain import Wish, explained
-
-        self._require_fit()
-        wish = Wish(check_k(k), reasons, examine)
-        who = self._newcomer(items, weights)
-        return explained(self, who, self._one("item", self.item_ids, item), wish)
-
-    def partial_fit(
-        self,
-        new: Any,
-        *,
-        epochs: int = 10,
-        lr: float | None = None,
-        replay: float = 1.0,
-        progress: bool | None = None,
-    ) -> Self:
-        """Take in new interactions, with new users and items: see `updated.Updated`.
-
-        Raises
-        ------
-        Unsupported
-            The model has to be trained anew.
-        """
-        raise Unsupported(
-            f"{self.name} cannot take in new interactions; fit it anew on all of them, or use sml"
-            " or cml"
-        )
-
-    def score(self, pairs: Any) -> np.ndarray:
-        """Score pairs of original ids.
-
-        Parameters
-        ----------
-        pairs : iterable of (user, item), or a frame with columns user and item
+        items : id or iterable of ids
+            Original ids of at least one item, each once.
+        weights : iterable of float, optional
+            How much each item counts, above 0; equal unless given.
 
         Returns
         -------
-        float32 (n,)
-            As in `recommend`: d² for metric models, lower is better.
+        float32 (dim,)
+            In the space of `users` and `items`: the nearest items are its recommendations.
 
         Raises
         ------
         UnknownIds
-            Names the users or items that the model does not know.
+            The model does not know an item.
         ParameterError
-            These are no pairs.
-        """
-        self._require_fit()
-        users, items = as_pairs(pairs)
-        rows = [
-            self._known("user", self.user_ids, users),
-            self._known("item", self.item_ids, items),
-        ]
-        return self._shown_score(self.score_rows(*rows))
-
-    def set_params(self, **settings: Any) -> Self:
-        """Replace settings of an untrained model, as scikit-learn does; returns the model.
-
-        Raises
-        ------
-        ParameterError
-            A setting is unknown or out of range.
+            No item, an item twice, or weights that do not fit.
         Unsupported
-            The model is trained, and what it learned belongs to its settings.
+            The model cannot place new users.
         """
-        if hasattr(self, "seen"):
-            raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
-        params = self.get_params()
-        unknown = sorted(settings.keys() - params.keys())
-        if unknown:
-            raise ParameterError(
-                f"unknown setting {unknown[0]!r}; {self.name} has {', '.join(sorted(params))}"
-            )
-        fresh = type(self)(**{**params, **settings})
-        self.__dict__.update(fresh.__dict__)
-        return self
+        return answers.fold_in(self.name, self._state, "item", items, weights)
+
+    def fold_in_item(self, users: Any, weights: Any = None) -> np.ndarray:
+        """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
+        return answers.fold_in(self.name, self._state, "user", users, weights)
+
+    def fold_in_item_from(self, items: Any, weights: Any = None) -> np.ndarray:
+        """Return where a new item belongs that is like these items, float32 (dim,).
+
+        For an item that nobody has yet, but that is known to be like others, by its content for
+        instance: the point with the least Σ w·d² to them, which is their weighted mean. On the
+        sphere, if the model's points are, it is the point of the sphere in that direction.
+        Parameters and errors are those of `fold_in`.
+        """
+        return answers.mean_of_items(self.name, self._state, items, weights)
+
+    def project(self) -> "Projection":
+        """Lay the space out on a plane: see `space.projection.project`.
+
+        Raises Unsupported where the score is no distance.
+        """
+        from trimetric.space.projection import project
+
+        state = self._state
+        return project(answers.metric_space(self.name, state.scorer), state.known)
+
+    def prepared(self) -> Self:
+        """Return a copy with the same answers, faster, for a process that answers often.
+
+        It must not be trained or changed; `self` may be, and the copy does not follow.
+        """
+        ready = copy(self)
+        ready._fitted = replace(self._state, scorer=self._state.scorer.prepared())
+        return ready
+
+    # --- saving ---------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Save the model to a folder, replacing what model is there in a single step.
@@ -480,22 +549,17 @@ class Recommender(ABC):
         OutputError
             The folder cannot be written; what was there is intact.
         """
-        self._require_fit()
-        tensors = dict(self._tensors())
-        for side, vocabulary in (("user", self.user_ids), ("item", self.item_ids)):
-            for part, array in vocabulary.to_arrays().items():
-                tensors[f"{side}_{part}"] = array
-        tensors["seen_indptr"], tensors["seen_items"] = self.seen
-        meta = {
+        state = self._state
+        about = {
             "model": self.name,
             "params": self.get_params(),
-            "data": self._data,
-            "history": self.history,
+            "data": state.provenance,
+            "history": state.history,
         }
-        artifact.save(folder, "model", meta, tensors)
+        save(folder, about, state.known, self.tensors())
 
     def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
-        """Write the space for a server that needs none of our code: see `space.export`.
+        """Write the space for a server that needs no trimetric: see `space.export.export`.
 
         Parameters
         ----------
@@ -508,44 +572,23 @@ class Recommender(ABC):
         Returns
         -------
         dict
-            What the export's manifest says.
+            The export's manifest.
 
         Raises
         ------
         Unsupported
             The model has no metric space.
         ParameterError, DataError, OutputError, MissingExtra
-            See `trimetric.space.export.export`.
+            See `space.export.export`.
         """
-        raise Unsupported(
-            f"the score of {self.name} is no distance between two points, so that there is no space"
-            " to export; sml, cml and fml have one"
-        )
+        from trimetric.space.export import export
 
-    @classmethod
-    def _from_artifact(cls, loaded: "Loaded", where: str) -> Self:
-        try:
-            model = cls(**loaded.meta["params"])
-            model._data, model.history = loaded.meta["data"], loaded.meta["history"]
-        except (KeyError, TypeError, ParameterError) as error:
-            raise ArtifactError(f"{where}: settings cannot be used: {error}") from error
-        tensors = dict(loaded.tensors)
-        model.user_ids = _take_ids(tensors, "user", where)
-        model.item_ids = _take_ids(tensors, "item", where)
-        shapes: artifact.Expected = {
-            "seen_indptr": ((len(model.user_ids) + 1,), np.int64),
-            "seen_items": ((None,), np.int32),
-        }
-        seen = {name: tensors.pop(name) for name in list(shapes) if name in tensors}
-        artifact.check(seen, shapes, where)
-        model.seen = Csr(seen["seen_indptr"], seen["seen_items"])
-        if not _is_csr(model.seen, len(model.item_ids)):
-            raise ArtifactError(f"{where}: seen_indptr and seen_items do not fit the ids")
-        model._restore(tensors, where)
-        return model
+        state = self._state
+        space = answers.metric_space(self.name, state.scorer, "to export")
+        return export(space, state.known, to, out, model=self.name, approximate=approximate)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "seen"):
+        if self._fitted is None:
             return f"{type(self).__name__}(not trained)"
         return (
             f"{type(self).__name__}({len(self.user_ids):,} users, {len(self.item_ids):,} items,"
@@ -553,153 +596,29 @@ class Recommender(ABC):
         )
 
     def _repr_html_(self) -> str:
-        """Show what it is, what it knows and how its training went; see `notebook`."""
-        kind = f"{type(self).__name__} ({self.name})"
-        if not hasattr(self, "seen"):
-            return notebook.card(f"{kind}, not trained", self.get_params())
-        facts = {
-            "users": len(self.user_ids),
-            "items": len(self.item_ids),
-            "interactions": len(self.seen.items),
-            "epochs": len(self.history),
-            "can": ", ".join(sorted(self.capabilities)) or "recommend",
-        }
-        settings = ", ".join(f"{name}={value}" for name, value in self.get_params().items())
-        shown = [name for name in _NUMBERS_OF_EPOCHS if any(name in row for row in self.history)]
-        measured = {name for row in self.history for name in row if "@" in name}
-        curves = (
-            notebook.curve(name, [row[name] for row in self.history if row.get(name) is not None])
-            for name in (*shown, *sorted(measured))
-        )
-        return notebook.card(kind, facts, *curves, notebook.note(settings))
+        """Show settings, sizes and training curves in a notebook."""
+        from trimetric.models.card import card
+
+        return card(self)
 
     # --- helpers --------------------------------------------------------------------------------
 
-    def _know(self, data: Interactions) -> None:
-        """Take the ids and the interactions of the training data."""
-        self.user_ids, self.item_ids, self.seen = data.user_ids, data.item_ids, Csr.of(data)
-        for derived in ("_tables", "_index"):
-            self.__dict__.pop(derived, None)
-
-    def _require_fit(self) -> None:
-        if not hasattr(self, "seen"):
+    @property
+    def _state(self) -> Fitted:
+        if self._fitted is None:
             raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
+        return self._fitted
 
-    def _known(self, kind: str, vocabulary: Vocabulary, ids: list) -> np.ndarray:
-        rows = vocabulary.encode(ids)
-        unknown = [one for one, row in zip(ids, rows, strict=True) if row < 0]
-        if unknown:
-            raise UnknownIds(kind, unknown, "the model was not trained on them")
-        return rows
+    def _take(self, fitted: Fitted, also_seen: Any, out: str | Path | None) -> None:
+        """Save and take what training left; nothing changes if that fails."""
+        trained = copy(self)
+        trained._fitted = fitted
+        if also_seen is not None:
+            trained._fitted = self._with_seen(fitted, also_seen)
+        if out is not None:
+            trained.save(out)
+        self._fitted = trained._fitted
 
-    def _one(self, kind: str, vocabulary: Vocabulary, asked: Any) -> int:
-        """Return the row of the one id asked for."""
-        ids = as_ids(asked)
-        if len(ids) != 1:
-            raise ParameterError(f"give one {kind}, got {len(ids)}")
-        return int(self._known(kind, vocabulary, ids)[0])
-
-    def _similar(self, kind: str, asked: Any, k: int) -> "pl.DataFrame":
-        self._require_fit()
-        vocabulary = self.item_ids if kind == "item" else self.user_ids
-        k, rows = check_k(k), self._known(kind, vocabulary, as_ids(asked))
-        found, scores = self._neighbours(kind, rows, k)
-        shown = (found, self._shown_score(scores))
-        return ranked_frame(vocabulary.decode(rows), shown, vocabulary, (kind, "similar"))
-
-    def _popular(self, n: int, k: int, choice: Choice) -> tuple[np.ndarray, np.ndarray]:
-        """Return the most popular items for `n` users, laid out as `_nearest_items` does."""
-        rows = np.arange(len(self.item_ids)) if choice.rows is None else choice.rows
-        counts = np.bincount(self.seen.items, minlength=len(self.item_ids))[rows]
-        top = rows[np.argsort(-counts, kind="stable")[:k]].astype(np.int32)
-        return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
-
-    def _strangers(self, users: list) -> "pl.Series":
-        """Return unknown ids in the type of the known ones."""
-        import polars as pl
-
-        try:
-            return pl.Series(users, dtype=self.user_ids.values.dtype, strict=True)
-        except (TypeError, OverflowError):
-            remedy = f"the model's user ids are {self.user_ids.kind}: give ids of that type"
-            raise UnknownIds("user", users, remedy) from None
-
-
-def aligned(valid: Any, data: Interactions) -> Interactions | None:
-    """Return validation data in the rows of the training data.
-
-    Raises
-    ------
-    DataError
-        They have no user and item in common.
-    """
-    if valid is None:
-        return None
-    found, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
-    if len(found) == 0:
-        raise DataError(
-            f"no validation interaction has a user and an item of the training data"
-            f" ({report.unknown_users} users and {report.unknown_items} items are unknown);"
-            " give validation data of the same users and items"
-        )
-    return found
-
-
-def described(train: Interactions, valid: Interactions | None) -> dict[str, Any]:
-    """Say what a model was trained and validated on, as JSON values."""
-    parts = {"train": train, "valid": valid}
-    return {
-        name: part
-        if part is None
-        else {"name": part.name, "fingerprint": part.fingerprint, "pairs": len(part)}
-        for name, part in parts.items()
-    }
-
-
-def as_ids(asked: Any) -> list:
-    """Return one id or an iterable of ids as a list of plain Python values."""
-    if isinstance(asked, (str, bytes, int, np.generic)):
-        asked = [asked]
-    if not isinstance(asked, Iterable):
-        raise ParameterError(f"expected an id or a list of ids, got {asked!r}")
-    return [one.item() if isinstance(one, np.generic) else one for one in asked]
-
-
-def as_pairs(pairs: Any) -> tuple[list, list]:
-    """Return the users and the items of pairs, given as pairs or as a frame."""
-    if hasattr(pairs, "columns"):
-        missing = [name for name in ("user", "item") if name not in pairs.columns]
-        if missing:
-            raise ParameterError(
-                f"pairs must have columns user and item; {missing[0]!r} is not among"
-                f" {', '.join(map(str, pairs.columns))}"
-            )
-        return as_ids(pairs["user"]), as_ids(pairs["item"])
-    users, items = [], []
-    for pair in pairs:
-        if isinstance(pair, str) or not isinstance(pair, Iterable) or len(both := [*pair]) != 2:
-            raise ParameterError(f"expected pairs of a user and an item, got {pair!r} among them")
-        users.append(both[0])
-        items.append(both[1])
-    return as_ids(users), as_ids(items)
-
-
-def _take_ids(tensors: dict[str, np.ndarray], side: str, where: str) -> Vocabulary:
-    """Take the ids of a side out of the tensors of an artifact."""
-    types = {"ids": np.int64, "utf8": np.uint8, "offsets": np.int64}
-    parts = {part: tensors.pop(f"{side}_{part}") for part in types if f"{side}_{part}" in tensors}
-    where = f"{where}: {side} ids"
-    artifact.check(parts, {part: ((None,), types[part]) for part in parts}, where)
-    try:
-        return Vocabulary.from_arrays(parts)
-    except ValueError as error:
-        raise ArtifactError(f"{where} cannot be read: {error}") from error
-
-
-def _is_csr(lists: Csr, n_items: int) -> bool:
-    """Tell whether the lists span all items, each ascending within 0..n_items - 1."""
-    indptr, items = lists
-    if indptr[0] != 0 or indptr[-1] != len(items) or (np.diff(indptr) < 0).any():
-        return False
-    inside = ((items >= 0) & (items < n_items)).all()
-    return bool(inside and (np.diff(keys(lists.users, items)) > 0).all())
+    def _with_seen(self, fitted: Fitted, interactions: Any) -> Fitted:
+        known = merged_seen(fitted.known, interactions)
+        return replace(fitted, known=known, scorer=self.rescored(fitted.scorer, known.seen))

@@ -16,7 +16,7 @@ BEYOND = 1.5  # how far from the middle the parabola is trusted, in steps of TRI
 SHARE = 0.1  # held out for the trials where there is no validation data
 
 
-def tried(
+def qualities_of_trials(
     train: Interactions,
     valid: Interactions | None,
     trial: Callable[[Interactions, Interactions, float], float],
@@ -41,7 +41,7 @@ def tried(
     return [trial(train, valid, temperature) for temperature in TRIED]
 
 
-def chosen(qualities: list[float]) -> dict[str, Any]:
+def pick_temperature(qualities: list[float]) -> dict[str, Any]:
     """Return the temperature that the qualities at TRIED speak for, .2 if there are none.
 
     Returns
@@ -63,5 +63,5 @@ def best_of(qualities: list[float]) -> float:
     low, middle, high = qualities
     bend = low - 2 * middle + high
     steps = (low - high) / (2 * bend) if bend < 0 else BEYOND * ((high > low) - (high < low))
-    found = TRIED[1] * (TRIED[1] / TRIED[0]) ** min(max(steps, -BEYOND), BEYOND)
-    return float(f"{found:.2g}")
+    top = TRIED[1] * (TRIED[1] / TRIED[0]) ** min(max(steps, -BEYOND), BEYOND)
+    return float(f"{top:.2g}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -17,21 +17,21 @@ from trimetric.engine.gradients import (
     sample_triplet,
 )
 from trimetric.engine.negatives import Positives, positives
-from trimetric.engine.optimizers import OPTIMIZERS, project_all
+from trimetric.engine.optimizers import project_all
 from trimetric.engine.rows import (
     add_scaled,
     copy,
     multiply,
-    padded_table,
     scale,
     squared_distance,
     squared_norm,
 )
 from trimetric.engine.session import RunSettings, Session
-from trimetric.models.config import Range, TrainingConfig
-from trimetric.models.epoch_trained import Trained
-from trimetric.models.scored import Scored
-from trimetric.storage import artifact
+from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.saved import Stored
+from trimetric.space.function import FunctionScorer
+from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that rows are kept in
 
@@ -40,38 +40,31 @@ _RADIUS = 1.0  # of the ball that rows are kept in
 class TransCFConfig(TrainingConfig):
     """Settings of TransCF; "released" are those of its authors' code."""
 
-    lr: float = 0.2
+    lr: Annotated[float, Rate, Tune(0.05, 0.5, log=True)] = 0.2
     """Learning rate, above 0 up to 10 (paper: .001-.005, for SGD)."""
-    margin: float = 1.0
+    margin: Annotated[
+        float, Limits(0, 1000, "0.5-1 suits most data", above=True), Tune(0.3, 1.5)
+    ] = 1.0
     """m of the hinge, above 0 up to 1000."""
-    reg_distance: float = 0.01
+    reg_distance: Annotated[
+        float, Limits(0, 1000, "0.001-0.1 suits most data"), Tune(0.001, 0.3, log=True)
+    ] = 0.01
     """Weight of D(u,v), 0..1000, which draws positive pairs together beyond the hinge."""
-    reg_neighbours: float = 0.01
+    reg_neighbours: Annotated[
+        float, Limits(0, 1000, "0.001-0.1 suits most data"), Tune(0.001, 0.3, log=True)
+    ] = 0.01
     """Weight of ‖α_u − ᾱ_u‖² + ‖β_v − β̄_v‖², 0..1000."""
-    optimizer: str = "rowwise-adagrad"
+    optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "rowwise-adagrad"
     """"rowwise-adagrad", "adagrad", "adam" (lazy rows) or "sgd" (paper)."""
     mean: bool = False
     """Average the hinges over each mini-batch (released) instead of summing them."""
-    projection: str = "batch"
+    projection: Literal["batch", "epoch"] = "batch"
     """Bring rows back into the ball after each mini-"batch", or once an "epoch" (released)."""
-    init_std: float = 0.1
+    init_std: Annotated[float, Deviation] = 0.1
     """Standard deviation of the first values, 0..1000 (released: .01)."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        **TrainingConfig.ranges,
-        "margin": (0, 1000, True, "0.5-1 suits most data"),
-        "reg_distance": (0, 1000, False, "0.001-0.1 suits most data"),
-        "reg_neighbours": (0, 1000, False, "0.001-0.1 suits most data"),
-        "init_std": (0, 1000, False, "0.01-0.1 suits most data"),
-    }
-    choices: ClassVar[dict[str, tuple[str, ...]]] = {
-        **TrainingConfig.choices,
-        "optimizer": tuple(OPTIMIZERS),
-        "projection": ("batch", "epoch"),
-    }
 
-
-class TransCF(Scored, Trained):
+class TransCF(EpochTrained):
     """Collaborative translational metric learning, by one uniform negative a positive.
 
     D(u,v) = ‖α_u + ᾱ_u ⊙ β̄_v − β_v‖² with ᾱ_u the mean of the user's training items and β̄_v that
@@ -110,43 +103,39 @@ class TransCF(Scored, Trained):
             "init_std": 0.01,
         }
     }
-    search: ClassVar[dict[str, Any]] = {
-        "lr": (0.05, 0.5, "log"),
-        "margin": (0.3, 1.5),
-        "reg_distance": (0.001, 0.3, "log"),
-        "reg_neighbours": (0.001, 0.3, "log"),
-    }
     config: TransCFConfig
-    _rows: np.ndarray
-    _means: np.ndarray
 
     @property
     def user_vectors(self) -> np.ndarray:
         """Vectors α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._rows[: len(self.user_ids), : self.config.dim]
+        return self._learned.rows[: len(self.user_ids), : self.config.dim]
 
     @property
     def item_vectors(self) -> np.ndarray:
         """Vectors β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._rows[len(self.user_ids) :, : self.config.dim]
+        return self._learned.rows[len(self.user_ids) :, : self.config.dim]
 
     @property
     def user_neighbours(self) -> np.ndarray:
         """Means ᾱ of the vectors of each user's training items, float32 (n_users, dim)."""
-        return self._means[: len(self.user_ids), : self.config.dim]
+        return self._learned.means[: len(self.user_ids), : self.config.dim]
 
     @property
     def item_neighbours(self) -> np.ndarray:
         """Means β̄ of the vectors of each item's training users, float32 (n_items, dim)."""
-        return self._means[len(self.user_ids) :, : self.config.dim]
+        return self._learned.means[len(self.user_ids) :, : self.config.dim]
 
-    def score_rows(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return −D for pairs of rows (int32 (n,)), float32."""
-        out, scratch = np.empty(len(users), dtype=np.float32), rows.table(1, self.config.dim)
-        _score(self._rows, self._means, (users, items), len(self.user_ids), scratch, out)
-        return out
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the kernel below: see `EpochTrained.learner`."""
+        pairs = positives(data.users, data.items, data.indptr, pool)
+        return translation_session(self.config, pairs, data.n_items)
 
-    def _tensors(self) -> dict[str, np.ndarray]:
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by −D."""
+        return self._scorer(learner.state.table, learner.state.means, learner.n_users)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return vectors and means of neighbourhoods."""
         # Means are saved: `seen`, from which they came, may later hold more than was trained on.
         return {
             "user_vectors": self.user_vectors,
@@ -155,25 +144,41 @@ class TransCF(Scored, Trained):
             "item_neighbours": self.item_neighbours,
         }
 
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        sizes = {"user": len(self.user_ids), "item": len(self.item_ids)}
-        expected: artifact.Expected = {
-            f"{side}_{what}": ((n, self.config.dim), np.float32)
-            for what in ("vectors", "neighbours")
-            for side, n in sizes.items()
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved vectors and means."""
+        dim, sizes = self.config.dim, (stored.n_users, stored.n_items)
+        means = {
+            f"{side}_neighbours": ((n, dim), np.float32)
+            for side, n in zip(("user", "item"), sizes, strict=True)
         }
-        artifact.check(tensors, expected, where)
-        self._rows, self._means = (
-            padded_table(np.concatenate([tensors[f"{side}_{what}"] for side in sizes]))
-            for what in ("vectors", "neighbours")
-        )
+        stored.check_tables(("user_vectors", "item_vectors"), dim, means)
+        vectors = stored.table(("user_vectors", "item_vectors"))
+        neighbours = stored.table(("user_neighbours", "item_neighbours"))
+        return self._scorer(vectors, neighbours, stored.n_users)
 
-    def _learner(self, data: Interactions, pool: Csr | None) -> Session:
-        pairs = positives(data.users, data.items, data.indptr, pool)
-        return translation_session(self.config, pairs, data.n_items)
+    @property
+    def _learned(self) -> "Translations":
+        return cast(FunctionScorer, self.scorer).learned
 
-    def _adopt(self, learner: Session) -> None:
-        self._rows, self._means = learner.state.table, learner.state.means
+    def _scorer(self, table: np.ndarray, means: np.ndarray, n_users: int) -> Scorer:
+        learned = Translations(table, means, n_users, self.config.dim)
+        return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs)
+
+
+class Translations(NamedTuple):
+    """What is learned, and the means that follow from it: float32[n_users + n_items, width]."""
+
+    rows: np.ndarray
+    means: np.ndarray
+    n_users: int
+    dim: int
+
+
+def score_pairs(learned: Translations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return −D for pairs of rows (int32 (n,)), float32."""
+    out, scratch = np.empty(len(users), dtype=np.float32), rows.table(1, learned.dim)
+    _score(learned.rows, learned.means, (users, items), learned.n_users, scratch, out)
+    return out
 
 
 class Params(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from trimetric.data import files
+from trimetric.data import readers
 from trimetric.data.titles import ID_COLUMNS
 from trimetric.errors import DataError
 
@@ -94,7 +94,7 @@ def read(path: Path) -> ItemsTable:
             raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
         return {"item": found, **{name: name for name in columns if name != found}}
 
-    frame, _ = files.load(path, pick)
+    frame, _ = readers.load(path, pick)
     ids = frame["item"]
     if ids.dtype in (pl.Categorical, pl.Enum):
         ids = ids.cast(pl.String)

@@ -1,1 +1,1 @@
-"""What a model leaves behind, and what can be asked of it."""
+"""What a trained model leaves behind: a scorer, and what is done with it."""

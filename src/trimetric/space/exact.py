@@ -4,7 +4,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import Prepared, top_k
-from trimetric.space.filters import restricted, unrestricted
+from trimetric.space.filters import restrict, unrestrict
 
 HIDDEN_AT_ONCE = 4_000_000  # up to so many (query, point) pairs, hiding is cheaper than selecting
 
@@ -31,10 +31,10 @@ def nearest(
 
     Returns
     -------
-    found : int32 (m, min(k, r))
+    listed : int32 (m, min(k, r))
         Nearest first, equal distances by row; -1 where fewer remain.
     distances : float32, same shape
-        d², NaN where `found` is -1.
+        d², NaN where `listed` is -1.
     """
     if rows is None:
         return top_k(queries, points, k, excluded)
@@ -43,8 +43,8 @@ def nearest(
     if missing * m <= min(HIDDEN_AT_ONCE, n * m // 2):
         others = np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
         hidden = Csr(np.arange(m + 1, dtype=np.int64) * missing, np.tile(others, m))
-        found, distances = top_k(queries, points, max(k, 1), excluded.union(hidden))
-        return found[:, :k], distances[:, :k]
+        listed, distances = top_k(queries, points, max(k, 1), excluded.union(hidden))
+        return listed[:, :k], distances[:, :k]
     laid_out = points.points[:, : queries.shape[1]] if isinstance(points, Prepared) else points
-    found, distances = top_k(queries, laid_out[rows], k, restricted(excluded, rows))
-    return unrestricted(found, rows).astype(np.int32), distances
+    listed, distances = top_k(queries, laid_out[rows], k, restrict(excluded, rows))
+    return unrestrict(listed, rows).astype(np.int32), distances

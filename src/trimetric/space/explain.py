@@ -1,55 +1,56 @@
-"""Explanations out of a metric space: what is near, which hinges pull, what holds an item in place.
+"""Why a metric space recommends an item: what is near, the hinges of equation (6), what-ifs.
 
-All of it is one pass over the items for the ranks, and one call of `engine.fold_in` for the
-counterfactuals.
+One pass over the items gives the ranks, and one call of `MetricSpace.place` the counterfactuals.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import polars as pl
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import held_out_ranks, pair_distances
 from trimetric.errors import ParameterError
 from trimetric.space.explanation import Counterfactual, Explanation, Popularity, Reason, Triple
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
 
 MOST_REASONS = 1000
 
 
 @dataclass(frozen=True)
-class Liker:
+class ExplainedUser:
     """The user that an item is explained to.
 
     Parameters
     ----------
     row : int or None
-        None for a newcomer.
-    position : float32 (dim,)
-    liked : int32 (n,)
+        None for a new user.
+    point : float32 (dim,)
+    items : int32 (n,)
         Rows of the items they have, ascending.
     weights : float32 (n,)
-        How much each counts where the user is placed anew.
+        How much each counts where the user is placed again.
     """
 
     row: int | None
-    position: np.ndarray
-    liked: np.ndarray
+    point: np.ndarray
+    items: np.ndarray
     weights: np.ndarray
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExplainOptions:
     """How much to explain.
 
     Parameters
     ----------
     k : int
-        The length of the list that is spoken of.
+        Length of the list that the counterfactual is about.
     reasons : int
-        How many of the liked items to name, 0..1000.
+        How many of the user's items to name, 0..1000.
     examine : int
-        How many of the liked items to take away at most, 0..1000; each costs a fold-in.
+        How many of the user's items to leave out, one at a time, 0..1000; each costs a fold-in.
     """
 
     k: int
@@ -66,42 +67,54 @@ class Wish:
                 )
 
 
-def explained(model: Any, who: Liker, item: int, wish: Wish) -> Explanation:
-    """Explain the item of a row to a user; `model` is a `MetricSpace`."""
-    ids, points = model.item_ids.values, model.items
+def explain(
+    space: MetricSpace,
+    known: Known,
+    model: str,
+    user: ExplainedUser,
+    item: int,
+    options: ExplainOptions,
+) -> Explanation:
+    """Explain an item, by row, to a user; `model` is the model's name."""
+    ids, points = known.item_ids.values, space.items
     n = len(points)
-    to_user = _distances(who.position, points)
+    to_user = _distances(user.point, points)
     hidden = np.zeros(n, dtype=bool)
-    hidden[who.liked] = True
+    hidden[user.items] = True
     seen, hidden[item] = bool(hidden[item]), False
     order = np.arange(n)
     after = (to_user > to_user[item]) | ((to_user == to_user[item]) & (order > item))
     behind = np.flatnonzero(after & ~hidden)
     candidates = int(n - hidden.sum())
-    liked = who.liked[who.liked != item]
-    near = _distances(points[item], points[liked])
-    nearest = np.argsort(near, kind="stable")
-    without, counterfactual = {}, None
-    if wish.examine and not seen and len(liked) > 1 and "fold-in" in model.capabilities:
-        examined = nearest[: wish.examine]
-        ranks = _ranks_without(model, who, item, examined)
-        without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
-        counterfactual = _counterfactual(ids, liked[examined], ranks, wish.k, len(liked))
+    owned = user.items[user.items != item]
+    to_item = _distances(points[item], points[owned])
+    nearest = np.argsort(to_item, kind="stable")
+    rank_without, counterfactual = {}, None
+    if options.examine and not seen and len(owned) > 1 and space.fold_in is not None:
+        examined = nearest[: options.examine]
+        ranks = _ranks_without(space, user, item, examined)
+        rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
+        counterfactual = _counterfactual(ids, owned[examined], ranks, options.k, len(owned))
     return Explanation(
-        model=model.name,
-        user=None if who.row is None else model.user_ids.values[who.row],
+        model=model,
+        user=None if user.row is None else known.user_ids.values[user.row],
         item=ids[item],
         d2=float(to_user[item]),
         rank=candidates - len(behind),
         candidates=candidates,
-        k=wish.k,
+        k=options.k,
         seen=seen,
-        popularity=_popularity(model.seen, item, n),
+        popularity=_popularity(known, item),
         reasons=tuple(
-            Reason(ids[int(liked[at])], float(near[at]), float(to_user[liked[at]]), without.get(at))
-            for at in nearest[: wish.reasons].tolist()
+            Reason(
+                ids[int(owned[at])],
+                float(to_item[at]),
+                float(to_user[owned[at]]),
+                rank_without.get(at),
+            )
+            for at in nearest[: options.reasons].tolist()
         ),
-        triple=None if len(behind) == 0 else _triple(model, who, item, behind, to_user),
+        triple=_triple(space, known, user, item, behind, to_user) if len(behind) else None,
         counterfactual=counterfactual,
     )
 
@@ -113,20 +126,27 @@ def _distances(point: np.ndarray, points: np.ndarray) -> np.ndarray:
     return pair_distances(point[None, :], points, rows, columns)
 
 
-def _popularity(seen: Csr, item: int, n_items: int) -> Popularity:
-    counts = np.bincount(seen.items, minlength=n_items)
-    count, users = int(counts[item]), int((seen.counts > 0).sum())
+def _popularity(known: Known, item: int) -> Popularity:
+    counts, users = known.popularity, int((known.seen.counts > 0).sum())
+    count = int(counts[item])
     return Popularity(count, 1 + int((counts > count).sum()), count / max(users, 1))
 
 
-def _triple(model: Any, who: Liker, item: int, behind: np.ndarray, to_user: np.ndarray) -> Triple:
-    """Equation (6) for the user, the item and the one ranked just after it."""
+def _triple(
+    space: MetricSpace,
+    known: Known,
+    user: ExplainedUser,
+    item: int,
+    behind: np.ndarray,
+    to_user: np.ndarray,
+) -> Triple:
+    """Equation (6) for the user, the item and the item ranked just after it."""
     negative = int(behind[np.argmin(to_user[behind])])
-    [d_vn] = _distances(model.items[item], model.items[negative : negative + 1]).tolist()
+    [d_vn] = _distances(space.items[item], space.items[negative : negative + 1]).tolist()
     d_uv, d_un = float(to_user[item]), float(to_user[negative])
-    m, n = model._margins_at(who.row, item)
+    m, n = space.margins_at(user.row, item)
     return Triple(
-        negative=model.item_ids.values[negative],
+        negative=known.item_ids.values[negative],
         d2_uv=d_uv,
         d2_un=d_un,
         d2_vn=d_vn,
@@ -137,24 +157,26 @@ def _triple(model: Any, who: Liker, item: int, behind: np.ndarray, to_user: np.n
     )
 
 
-def _ranks_without(model: Any, who: Liker, item: int, examined: np.ndarray) -> np.ndarray:
-    """Return the item's rank for the user placed anew, int32 (1 + e,).
+def _ranks_without(
+    space: MetricSpace, user: ExplainedUser, item: int, examined: np.ndarray
+) -> np.ndarray:
+    """Return the item's rank for the user placed again, int32 (1 + e,).
 
-    First with all that they have, then without each of `examined` (places in `who.liked`).
+    First with all that they have, then without each of `examined` (places in `user.items`).
     """
-    n, m = len(who.liked), 1 + len(examined)
+    n, m = len(user.items), 1 + len(examined)
     kept = np.ones((m, n), dtype=bool)
     kept[np.arange(1, m), examined] = False
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
     places = np.nonzero(kept)[1]
-    positions = model._placed_rows((indptr, who.liked[places], who.weights[places]))
+    points = space.place((indptr, user.items[places]), user.weights[places])
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
-    hidden = Csr(np.arange(m + 1, dtype=np.int64) * n, np.tile(who.liked, m))
-    return held_out_ranks(positions, model.items, held, hidden)
+    hidden = Csr(np.arange(m + 1, dtype=np.int64) * n, np.tile(user.items, m))
+    return held_out_ranks(points, space.items, held, hidden)
 
 
 def _counterfactual(
-    ids: Any, examined: np.ndarray, ranks: np.ndarray, k: int, liked: int
+    ids: pl.Series, examined: np.ndarray, ranks: np.ndarray, k: int, liked: int
 ) -> Counterfactual:
     rank_with, without = int(ranks[0]), ranks[1:]
     at = int(np.argmax(without))

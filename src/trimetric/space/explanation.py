@@ -64,7 +64,7 @@ class Triple:
         d²(u,v), d²(u,v⁻) and d²(v,v⁻).
     user_margin, item_margin : float or None
         m_u and n_v of equation (6) of Li et al. (AAAI 2020), learned or fixed. None where the model
-        has no such hinge, and m_u also for a newcomer, who has not learned one.
+        has no such hinge, and m_u also for a new user where margins are learned.
     user_hinge, item_hinge : float or None
         [d²(u,v) − d²(u,v⁻) + m_u]₊ and [d²(u,v) − d²(v,v⁻) + n_v]₊: 0 where v⁻ is farther away by
         the margin. None where the margin is.
@@ -84,8 +84,8 @@ class Triple:
 class Counterfactual:
     """Which single one of the user's items holds the item in the top k.
 
-    Both ranks are of the user placed anew from what they have (see `Newcomers.fold_in`), with and
-    without that one item. The items to choose among stay the same: the one taken away does not
+    Both ranks are of the user placed again from their items by fold-in, with and without that
+    item. The items to choose among stay the same: the one taken away does not
     come back as a recommendation, so only the user's move counts.
 
     Parameters
@@ -118,7 +118,7 @@ class Explanation:
     ----------
     model : str
     user : id or None
-        None for a newcomer.
+        None for a new user.
     item : id
     d2 : float
         d² between user and item.
@@ -126,7 +126,7 @@ class Explanation:
         Its rank, from 1, among the items that the user does not have (and itself), and their
         number.
     k : int
-        The length of the list that is spoken of.
+        Length of the list that the counterfactual is about.
     seen : bool
         Whether the user has the item.
     popularity : Popularity
@@ -136,7 +136,7 @@ class Explanation:
     triple : Triple or None
         None where no item is ranked after it.
     counterfactual : Counterfactual or None
-        None where the model cannot place a newcomer, the user has fewer than two items, or has the
+        None where the model cannot place a new user, the user has fewer than two items, or has the
         item already, or none was to be examined.
     """
 
@@ -155,7 +155,7 @@ class Explanation:
 
     @property
     def items(self) -> list[Id]:
-        """All items that are spoken of, each once."""
+        """All items named in the explanation, each once."""
         others = [one.item for one in self.reasons]
         if self.triple is not None:
             others.append(self.triple.negative)
@@ -176,17 +176,17 @@ class Explanation:
         titles : mapping of id to str, optional
             What items are called; one without a title is called by its id.
         """
-        return " ".join(_said(self, titles))
+        return " ".join(_sentences(self, titles))
 
     def _repr_html_(self) -> str:
         return _page(self)
 
 
-def _said(why: Explanation, titles: Titles) -> list[str]:
+def _sentences(why: Explanation, titles: Titles) -> list[str]:
     def name(item: Id) -> str:
         return _name(item, titles)
 
-    whom = "this newcomer" if why.user is None else f"user {why.user}"
+    whom = "this new user" if why.user is None else f"user {why.user}"
     if why.seen:
         head = f"{name(why.item)} is among the items that {whom} has already"
     elif why.rank <= why.k:
@@ -200,24 +200,24 @@ def _said(why: Explanation, titles: Titles) -> list[str]:
     if why.reasons:
         near = [f"{name(one.item)} ({one.d2_item:.3f})" for one in why.reasons[:3]]
         head += f"; closest among what they have: {_listed(near)}"
-    said = [head + "."]
+    sentences = [head + "."]
     crowd = why.popularity
-    said.append(
+    sentences.append(
         f"{crowd.share:.1%} of all users have it ({crowd.count:,}; number {crowd.rank:,} by"
         " popularity)."
     )
     other = why.counterfactual
     if other is not None and other.item is not None:
-        anew = "" if why.rank == other.rank_with else "Placed anew by what they have, "
-        said.append(
-            f"{anew}it is number {other.rank_with:,}; without {name(other.item)} it would be number"
-            f" {other.rank_without:,}, out of the top {other.k:,}."
+        again = "" if why.rank == other.rank_with else "Placed again by their items, "
+        sentences.append(
+            f"{again}it is number {other.rank_with:,}; without {name(other.item)} it would be"
+            f" number {other.rank_without:,}, out of the top {other.k:,}."
         )
     elif other is not None and other.rank_with <= other.k:
         whole = other.examined == other.liked
         among = "their items" if whole else f"the {other.examined:,} nearest of their items"
-        said.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
-    return [one[0].upper() + one[1:] for one in said]
+        sentences.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
+    return [one[0].upper() + one[1:] for one in sentences]
 
 
 def _page(why: Explanation) -> str:
@@ -235,7 +235,7 @@ def _page(why: Explanation) -> str:
         ]
         behind = f"d² to v⁻ = {one.negative}"
         parts.append(notebook.table(("hinge", "d²(u,v)", behind, "margin", "value"), sides))
-    whom = "a newcomer" if why.user is None else f"user {why.user}"
+    whom = "a new user" if why.user is None else f"user {why.user}"
     return notebook.card(f"Item {why.item} for {whom}", {}, *parts)
 
 

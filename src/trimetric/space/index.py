@@ -9,7 +9,7 @@ from trimetric.engine.topk import nearest_of, prepared
 from trimetric.errors import ParameterError
 from trimetric.space.exact import nearest
 from trimetric.space.ivf import PROBES, Cells
-from trimetric.space.lists import check_k, rows_of
+from trimetric.space.lists import check_k
 
 Kind = Literal["exact", "approximate"]
 FEW = 1 / 32  # of the points: fewer allowed ones are compared one by one, which is quicker
@@ -21,7 +21,7 @@ class Index:
     What is promised of "exact": the answer of brute force over all d², ties by row, whatever the
     number of threads. Of "approximate": each point in a list may be there (allowed, not denied, not
     excluded), its d² is exact, the list is in the order of d² with ties by row, and it is as long
-    as the exact one, since a query that found too few is answered exactly. So only this is
+    as the exact one, since a query that lists too few is answered exactly. So only this is
     approximate: that nearer points may exist which no list has, most likely far down in it. Few
     allowed points (under a thirty-second) are always compared exactly.
 
@@ -126,24 +126,24 @@ class Index:
         if queries.ndim == 3:
             m, c, dim = queries.shape
             each = np.repeat(np.arange(m), c)
-            lists = rows_of(excluded, each)
+            lists = excluded.take(each)
             vectors = queries.reshape(m * c, dim)
-            found, d2 = self.among(vectors, k, lists, rows)
-            most = found.shape[1]
+            listed, d2 = self.among(vectors, k, lists, rows)
+            most = listed.shape[1]
             if self._cells is not None and most:
-                # What one vector found may be nearer to another, which did not look there.
-                every = _distinct(found.reshape(m, -1)).repeat(c, axis=0)
-                found, d2 = nearest_of(vectors, self._space, every, every.shape[1])
-            return merged(found.reshape(m, -1), d2.reshape(m, -1), most)
+                # What one vector finds may be nearer to another, which did not look there.
+                every = _distinct(listed.reshape(m, -1)).repeat(c, axis=0)
+                listed, d2 = nearest_of(vectors, self._space, every, every.shape[1])
+            return merged(listed.reshape(m, -1), d2.reshape(m, -1), most)
         few = rows is not None and len(rows) < FEW * len(self)
         if self._cells is None or few:
             return nearest(queries, self._space, k, excluded, rows)
-        found, distances = self._cells.nearest(queries, k, excluded, rows)
-        short = np.flatnonzero(found[:, -1] < 0) if found.shape[1] else found[:, 0:0].ravel()
+        listed, distances = self._cells.nearest(queries, k, excluded, rows)
+        short = np.flatnonzero(listed[:, -1] < 0) if listed.shape[1] else listed[:, 0:0].ravel()
         if len(short):
-            lists = rows_of(excluded, short)
-            found[short], distances[short] = nearest(queries[short], self._space, k, lists, rows)
-        return found, distances
+            lists = excluded.take(short)
+            listed[short], distances[short] = nearest(queries[short], self._space, k, lists, rows)
+        return listed, distances
 
     def _rows(self, allow: np.ndarray | None, deny: np.ndarray | None) -> np.ndarray | None:
         if allow is None and deny is None:
@@ -158,33 +158,33 @@ class Index:
         return np.flatnonzero(mask).astype(np.int32)
 
 
-def merged(found: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest of rows that several lists found, each row once, at its least distance.
+def merged(listed: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k nearest of the rows in several lists, each row once, at its least distance.
 
     Parameters
     ----------
-    found : int32 (m, w)
+    listed : int32 (m, w)
         In any order, -1 for none.
     distances : float32 (m, w)
     k : int
         At most w.
     """
-    distances = np.where(found >= 0, distances, np.inf)
-    order = np.lexsort((distances, found), axis=1)
-    found = np.take_along_axis(found, order, axis=1)
+    distances = np.where(listed >= 0, distances, np.inf)
+    order = np.lexsort((distances, listed), axis=1)
+    listed = np.take_along_axis(listed, order, axis=1)
     distances = np.take_along_axis(distances, order, axis=1)
-    distances[:, 1:][found[:, 1:] == found[:, :-1]] = np.inf
-    order = np.lexsort((found, distances), axis=1)[:, :k]
+    distances[:, 1:][listed[:, 1:] == listed[:, :-1]] = np.inf
+    order = np.lexsort((listed, distances), axis=1)[:, :k]
     distances = np.take_along_axis(distances, order, axis=1)
-    found = np.where(np.isinf(distances), -1, np.take_along_axis(found, order, axis=1))
-    return found.astype(np.int32), np.where(found >= 0, distances, np.nan).astype(np.float32)
+    listed = np.where(np.isinf(distances), -1, np.take_along_axis(listed, order, axis=1))
+    return listed.astype(np.int32), np.where(listed >= 0, distances, np.nan).astype(np.float32)
 
 
-def _distinct(found: np.ndarray) -> np.ndarray:
+def _distinct(listed: np.ndarray) -> np.ndarray:
     """Return each list (m, w) with -1 in place of what was in it before."""
-    found = np.sort(found, axis=1)
-    found[:, 1:][found[:, 1:] == found[:, :-1]] = -1
-    return found
+    listed = np.sort(listed, axis=1)
+    listed[:, 1:][listed[:, 1:] == listed[:, :-1]] = -1
+    return listed
 
 
 def _table(name: str, values: np.ndarray, dims: int) -> np.ndarray:

@@ -21,12 +21,11 @@ from trimetric.data.csr import Csr, among, keys
 from trimetric.engine.threads import thread_count
 from trimetric.engine.topk import Prepared, nearest_of, prepared, top_k
 from trimetric.errors import MissingExtra
-from trimetric.space.lists import rows_of
 
 PROBES = 32
 ROUNDS = 6  # of k-means
 SAMPLE = 64  # points a cell that k-means looks at
-SPARE = 8  # asked for beyond k: faiss rounds distances in its own way
+SPARE = 8  # searched for beyond k: faiss rounds distances in its own way
 PLACES_AT_ONCE = 500_000
 _STREAM = 0x43454C4C  # keeps the draws here apart from those of training
 
@@ -74,19 +73,19 @@ class Cells:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `exact.nearest` does, some of the nearest perhaps missing.
 
-        What is found is ordered by the engine's own distances. A list may end early here even if
+        Lists are ordered by the engine's own distances. A list may end early here even if
         more points remain; `Index` then answers that query exactly.
         """
         k = min(k, len(self._space) if rows is None else len(rows))
-        found = np.full((len(queries), k), -1, dtype=np.int32)
+        listed = np.full((len(queries), k), -1, dtype=np.int32)
         distances = np.full((len(queries), k), np.nan, dtype=np.float32)
         if k == 0:
-            return found, distances
+            return listed, distances
         only, probes = None, self.probes
         if rows is not None:  # the thinner the points that count, the more cells hold the nearest
             only = self._selector(rows)
             probes = min(len(self._centres), -(-probes * len(self._space) // len(rows)))
-        # Queries with about as many excluded points are asked together, and no others pay for them.
+        # Queries with about as many excluded points are searched together: no others pay for them.
         room = 1 << np.ceil(np.log2(np.maximum(excluded.counts, 1))).astype(np.int64)
         room[excluded.counts == 0] = 0
         for width in np.unique(room):
@@ -97,8 +96,8 @@ class Cells:
                 near = self._scan(queries[block], wanted, probes, only)
                 if width:
                     near[_hidden(near, block, excluded)] = -1
-                found[block], distances[block] = nearest_of(queries[block], self._space, near, k)
-        return found, distances
+                listed[block], distances[block] = nearest_of(queries[block], self._space, near, k)
+        return listed, distances
 
     def _scan(self, queries: np.ndarray, width: int, probes: int, only: Any) -> np.ndarray:
         """Return up to `width` near rows of each query, int32 (m, width), in faiss' order."""
@@ -146,7 +145,7 @@ def around(points: np.ndarray, cells: int, seed: int) -> np.ndarray:
 
 
 def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray) -> Any:
-    """Return a faiss index of points in the cells that were chosen for them."""
+    """Return a faiss index of points in given cells."""
     dim = points.shape[1]
     quantizer = faiss.IndexFlatL2(dim)
     quantizer.add(centres)
@@ -159,8 +158,8 @@ def filled(faiss: Any, centres: np.ndarray, points: np.ndarray, home: np.ndarray
 
 
 def _hidden(near: np.ndarray, block: np.ndarray, excluded: Csr) -> np.ndarray:
-    """Tell which of the rows found for the queries of `block` are excluded for them, (b, w)."""
-    lists = rows_of(excluded, block)
+    """Tell which rows of the queries of `block` are excluded for them, (b, w)."""
+    lists = excluded.take(block)
     mine = keys(np.arange(len(block))[:, None], np.maximum(near, 0))
     return among(keys(lists.users, lists.items), mine)
 

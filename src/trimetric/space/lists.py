@@ -1,16 +1,15 @@
-"""Answers as frames: nearest rows, with the original ids."""
+"""Lists of rows as frames with the original ids."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
 from trimetric.errors import ParameterError
+from trimetric.space.scorer import Lists
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from trimetric.data.ids import Vocabulary
 
 MAX_K = 1_000_000
 
@@ -23,47 +22,42 @@ def check_k(k: int) -> int:
 
 
 def ranked_frame(
-    asked: "pl.Series",
-    found: tuple[np.ndarray, np.ndarray],
-    candidates: "Vocabulary",
+    keys: "pl.Series",
+    lists: Lists,
+    candidates: Vocabulary,
     names: tuple[str, str],
+    metric: bool,
 ) -> "pl.DataFrame":
     """Lay out top-k lists as rows.
 
     Parameters
     ----------
-    asked : Series (m,)
-        The id that each list answers.
-    found : (int32 (m, k), float32 (m, k))
-        Rows of `candidates` by rank, -1 where the list has ended, and their scores.
+    keys : Series (m,)
+        The id that each list belongs to.
+    lists : (int32 (m, k), float32 (m, k))
+        Rows of `candidates` by rank, -1 past the end of a list, and their scores; a score of NaN
+        becomes null.
     candidates : Vocabulary
     names : (str, str)
-        Column names of the asked and the found ids.
+        Column names of the keys and of the listed ids.
+    metric : bool
+        Whether a score is −d², so that there is a column `distance` too.
 
     Returns
     -------
     DataFrame
-        Columns names[0], names[1], rank (Int32, from 1) and score (Float32); lists in the order
-        asked, short lists short.
+        Columns names[0], names[1], rank (Int32, from 1), score (Float32, higher is better) and, of
+        a metric space, distance (Float32, d² of equation (1)). Short lists stay short.
     """
     import polars as pl
 
-    rows, scores = found
+    rows, scores = lists
     listed, place = np.nonzero(rows >= 0)
-    return pl.DataFrame(
-        {
-            names[0]: asked.gather(listed),
-            names[1]: candidates.decode(rows[listed, place]),
-            "rank": pl.Series(place + 1, dtype=pl.Int32),
-            "score": pl.Series(scores[listed, place], dtype=pl.Float32),
-        }
-    )
-
-
-def rows_of(source: Csr, users: np.ndarray) -> Csr:
-    """Return the lists of `users` (row numbers, any order, repeats allowed) as a new Csr."""
-    users = users.astype(np.int64)
-    counts = source.indptr[users + 1] - source.indptr[users]
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    place = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - source.indptr[users], counts)
-    return Csr(indptr, source.items[place])
+    score = pl.Series(scores[listed, place], dtype=pl.Float32).fill_nan(None)
+    columns = {
+        names[0]: keys.gather(listed),
+        names[1]: candidates.decode(rows[listed, place]),
+        "rank": pl.Series(place + 1, dtype=pl.Int32),
+        "score": score,
+    }
+    return pl.DataFrame(columns | ({"distance": -score} if metric else {}))

@@ -1,22 +1,20 @@
 """A map of a metric space: its items and users on a plane, and how much of the space it keeps.
 
-Items are laid out by `engine.layout`; of more than `LAID_OUT` only the most popular, among whom
+Items are laid out by `space.tsne`; of more than `LAID_OUT` only the most popular, among whom
 the others are placed. A user is placed among the items nearest to it, so that on the map too the
 nearest items are what is recommended. `benchmarks/projection.py` measures it beside principal
 components and libraries.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import held_out_ranks, top_k
-from trimetric.errors import Unsupported
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
 from trimetric.space.tsne import lay_out, principal_plane
-
-if TYPE_CHECKING:
-    from trimetric.models.recommender import Recommender
 
 LAID_OUT = 8192
 MAX_SHOWN = 20_000
@@ -48,29 +46,13 @@ class Projection(NamedTuple):
     quality: dict[str, float]
 
 
-def project(model: "Recommender") -> Projection:
-    """Lay a model's items and users out on a plane.
+def project(space: MetricSpace, known: Known) -> Projection:
+    """Lay the items and users of a space out on a plane.
 
-    Parameters
-    ----------
-    model : Recommender
-        Trained, with the capability "metric space".
-
-    Raises
-    ------
-    Unsupported
-        The model is not trained, or its score is no distance.
+    The most popular items and the most active users are shown.
     """
-    if "metric space" not in model.capabilities:
-        raise Unsupported(
-            f"{model.name} scores pairs by something other than a distance, so that no map can show"
-            " what is near; models with a metric space, such as sml and cml, have one"
-        )
-    model._require_fit()
-    space: Any = model
-    popularity = np.bincount(model.seen.items, minlength=len(model.item_ids))
-    items = np.argsort(-popularity, kind="stable")[:MAX_SHOWN]
-    users = np.argsort(-model.seen.counts, kind="stable")[:MAX_SHOWN]
+    items = np.argsort(-known.popularity, kind="stable")[:MAX_SHOWN]
+    users = np.argsort(-known.seen.counts, kind="stable")[:MAX_SHOWN]
     points, people = space.items[items], space.users[users]
     core = points[:LAID_OUT]
     nearest, _ = top_k(core, core, NEIGHBOURS, _itself(len(core)))
@@ -118,20 +100,20 @@ def quality(
     (items, users), (item_places, user_places) = space, plane
     n = len(items)
     k, itself = min(K, n - 1), _itself(n)
-    found: dict[str, float] = {"neighbours": k}
+    measured: dict[str, float] = {"neighbours": k}
     if k < 1:
-        return found
+        return measured
     near, _ = top_k(items, items, k, itself)
     shown, _ = top_k(item_places, item_places, k, itself)
-    found["items"] = _shared(near, shown)
+    measured["items"] = _shared(near, shown)
     near, _ = top_k(users, items, k)
-    found["users"] = _shared(near, top_k(user_places, item_places, k)[0])
+    measured["users"] = _shared(near, top_k(user_places, item_places, k)[0])
     if 2 * k < n:
         held = np.arange(n + 1, dtype=np.int64) * k, np.sort(shown, axis=1).ravel()
         ranks = held_out_ranks(items, items, held, itself)
         beyond = int(np.maximum(ranks.astype(np.int64) - k, 0).sum())
-        found["trustworthiness"] = 1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1))
-    return found
+        measured["trustworthiness"] = 1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1))
+    return measured
 
 
 def _itself(n: int) -> Csr:

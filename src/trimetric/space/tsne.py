@@ -57,8 +57,8 @@ def affinities(nearest: np.ndarray) -> Affinities:
     n, k = nearest.shape
     rows, columns = np.repeat(np.arange(n), k), nearest.ravel()
     pairs = np.concatenate([keys(rows, columns), keys(columns, rows)])
-    found, counts = np.unique(pairs, return_counts=True)
-    return Affinities(Csr.from_keys(found, n), (counts / (2 * n * k)).astype(np.float32))
+    distinct, counts = np.unique(pairs, return_counts=True)
+    return Affinities(Csr.from_keys(distinct, n), (counts / (2 * n * k)).astype(np.float32))
 
 
 def principal_plane(points: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from trimetric import __version__
+from trimetric._version import __version__
 from trimetric.errors import ArtifactError, OutputError, ParameterError
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
@@ -122,7 +122,7 @@ def save(
             with replacing(folder / manifest) as out:
                 out.write(_manifest_text(body).encode())
         finally:
-            _sweep(folder, manifest)
+            _sweep(folder)
 
 
 def load(folder: str | Path, kind: str | None = None, manifest: str = "model.json") -> Loaded:
@@ -318,8 +318,8 @@ def _refuse_foreign(path: Path) -> None:
             )
 
 
-def _sweep(folder: Path, manifest: str) -> None:
-    """Remove what a crashed, failed or superseded save left: files that no manifest names."""
+def _sweep(folder: Path) -> None:
+    """Remove the tensors of crashed, failed and superseded saves, which no manifest names."""
     with suppress(OSError):
         named = {
             name.decode()
@@ -327,10 +327,9 @@ def _sweep(folder: Path, manifest: str) -> None:
             if path.is_file()
             for name in _TENSORS_NAME.findall(path.read_bytes())
         }
-        for pattern in ("tensors-*.safetensors", ".tensors.*.tmp", f".{manifest}.*.tmp"):
-            for path in folder.glob(pattern):
-                if path.name not in named:
-                    path.unlink()
+        for path in folder.glob("tensors-*.safetensors"):
+            if path.name not in named:
+                path.unlink()
 
 
 def _head(path: Path, kind: str | None) -> _Manifest:

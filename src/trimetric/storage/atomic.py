@@ -1,8 +1,10 @@
 """Write files so that a crash at any moment leaves the old one or the new one, whole."""
 
 import errno
+import glob
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,9 +29,9 @@ _SHORT = re.compile(r"\d+ requested and \d+ written")  # all that NumPy says of 
 def finite(value: Any) -> Any:
     """Return a JSON value with null for every number that JSON cannot hold."""
     if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and (value != value or abs(value) == float("inf")):
         return None
     return value
@@ -51,7 +53,7 @@ def output_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """Make `folder` and its parents for the body; those made and left empty are removed again."""
+    """Make `folder` and its parents for the body; new folders that stay empty are removed again."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,25 +68,17 @@ def output_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold `folder` for this process alone; the lock goes with the process, however it ends.
+    """Hold a lock on `folder`, which goes when the body or the process ends.
 
-    Yields whether it is ours, which is always so with `wait`.
+    Yields whether we hold it: always with `wait`, and on systems without advisory locks.
     """
-    try:
-        import fcntl
-    except ImportError:  # a system without advisory locks: one writer at a time is the rule there
+    if os.name == "nt":  # a folder cannot be opened there
         yield True
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        ours = True
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            ours = False
-        except OSError:  # some network file systems have no locks either
-            pass
-        yield ours
+        ours = _lock(handle, wait) is not False
+        yield ours and _is_at(handle, folder)
     finally:
         os.close(handle)
 
@@ -94,7 +88,8 @@ def replacing(path: Path, final: Callable[[], Path] | None = None) -> Iterator[B
     """Open a binary file that takes the place of `path` when the body ends, and not before.
 
     The bytes go to a temporary file beside it, are synced to the disk and renamed in one step. If
-    the body or the disk fails, the temporary file is removed and what stood at `path` is intact.
+    the body or the disk fails, the temporary file is removed and what stood at `path` is intact;
+    the temporary files of killed processes are removed by the next that writes the same file.
     Links are followed, and devices and pipes are written directly.
 
     Parameters
@@ -115,33 +110,122 @@ def replacing(path: Path, final: Callable[[], Path] | None = None) -> Iterator[B
             with open(path, "wb") as out:
                 yield out
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as out:
+        _sweep(path)
+        with _temporary(path) as out:
+            try:
                 yield out
                 out.flush()
                 os.fsync(out.fileno())
-            os.replace(temporary, final() if final else path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+                os.replace(out.name, final() if final else path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(out.name)
+                raise
         sync_folder(path.parent)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that takes the place of `folder` when the body ends, and not before.
+
+    It stands beside `folder` under a hidden name and is locked, so that there is one writer at a
+    time. If the body or the disk fails, it is removed and what stood at `folder` is intact. The old
+    folder is gone between two renames; where a process was killed between them, the next one puts
+    the old folder back.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or another process is writing it.
+    """
+    with output_errors(folder), output_folder(folder.resolve().parent):
+        folder = folder.resolve()
+        fresh, old = (folder.with_name(f".{folder.name}.{end}") for end in ("new", "old"))
+        fresh.mkdir(exist_ok=True)
+        with locked(fresh, wait=False) as ours:
+            if not ours:
+                raise OutputError(
+                    f"another run is writing {folder}; wait until it is done or choose another name"
+                )
+            try:
+                _empty(fresh)
+                if old.exists() and not folder.exists():
+                    os.rename(old, folder)
+                yield fresh
+                for path in fresh.iterdir():
+                    sync(path)
+                _swap(fresh, folder, old)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+                if folder.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+
+
 def take_place(made: Path, final: Path) -> None:
-    """Rename a folder to where another may stand, which is then gone between two renames."""
-    old = made.with_suffix(".old")
-    if final.exists():
-        os.rename(final, old)
+    """Rename a folder to where another may stand."""
+    _swap(made, final, made.with_suffix(".old"))
+    shutil.rmtree(made.with_suffix(".old"), ignore_errors=True)
+
+
+def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
     try:
-        os.rename(made, final)
+        os.rename(fresh, folder)
     except OSError:
         if old.exists():
-            os.rename(old, final)
+            os.rename(old, folder)
         raise
-    sync_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(folder.parent)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+
+
+def _lock(handle: int, wait: bool = False) -> bool | None:
+    """Lock an open file or folder; None where the system or the file system has no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return None
+    return True
+
+
+def _is_at(handle: int, path: Path | str) -> bool:
+    """Check that `path` is still the file or folder that was opened."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside `path`; its lock tells `_sweep` that it is in use."""
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with open(name, "xb") as out:
+            _lock(out.fileno(), wait=True)
+            if _is_at(out.fileno(), name):  # else it was swept before we had the lock
+                yield out
+                return
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of `path` that no living process has locked."""
+    for stray in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError), open(stray, "rb") as file:
+            if _lock(file.fileno()):
+                stray.unlink()
 
 
 def sync(path: Path) -> None:

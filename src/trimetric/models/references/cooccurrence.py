@@ -109,7 +109,7 @@ def _nearest(share, lists, norms, room, answer):
     k = items.shape[1]
     for item in range(me, len(items), step):
         met = _meet(item, likers, liked, counts, touched)
-        found, points, size = items[item], similarities[item], 0
+        nearest, points, size = items[item], similarities[item], 0
         for t in range(met):
             other = touched[t]
             near = similarity(counts[other], other, item, norms)
@@ -117,12 +117,12 @@ def _nearest(share, lists, norms, room, answer):
             if other == item:
                 continue
             if size < k:
-                found[size], points[size] = other, near
-                sift_up(found, points, size)
+                nearest[size], points[size] = other, near
+                sift_up(nearest, points, size)
                 size += 1
-            elif k > 0 and precedes(near, other, points[0], found[0]):
-                found[0], points[0] = other, near
-                sift_down(found, points, size)
+            elif k > 0 and precedes(near, other, points[0], nearest[0]):
+                nearest[0], points[0] = other, near
+                sift_down(nearest, points, size)
 
 
 @inline

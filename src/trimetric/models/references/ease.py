@@ -1,8 +1,7 @@
 """EASE: the best linear autoencoder, in closed form (Steck, WWW 2019)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -10,36 +9,35 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import DataError
-from trimetric.models import config
-from trimetric.models.config import Range
-from trimetric.models.references.base import FromHistory
+from trimetric.models.config import Config, Limits, Tune
+from trimetric.models.recommender import Recommender
 from trimetric.models.references.cooccurrence import add_counts, by_item, sum_rows
 from trimetric.models.references.spd_inverse import Tiles, invert, shared, spans
-from trimetric.storage import artifact
+from trimetric.models.saved import Stored
+from trimetric.space.function import FunctionScorer
+from trimetric.space.scorer import Scorer
 
 MAX_ITEMS = 50_000
 BYTES_A_CELL = 8  # while it learns: half a matrix of float64 beside one of float32
 
 
 @dataclass(frozen=True)
-class EASEConfig(config.Config):
+class EASEConfig(Config):
     """Settings of EASE."""
 
-    reg: float = 200.0
+    reg: Annotated[
+        float, Limits(0.01, 1_000_000, "10-1000 suits most data"), Tune(1, 2000, log=True)
+    ] = 200.0
     """Weight λ of ‖B‖², .01..1000000."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        "reg": (0.01, 1_000_000, False, "10-1000 suits most data"),
-    }
 
-
-class EASE(FromHistory):
+class EASE(Recommender):
     """The score of an item is the sum of its weights B to the user's items.
 
     B minimises ‖X − XB‖² + λ‖B‖² with a diagonal of zeros, X being the users' items as zeros and
     ones: with P = (XᵀX + λI)⁻¹, B_ij = −P_ij / P_jj (Steck 2019, equation (8)). The entries of XᵀX
-    are counted exactly; P is computed in float64, B kept in float32. A user's items are those of
-    `seen` as it stands, added up in ascending order.
+    are counted exactly; P is computed in float64, B kept in float32. What is marked as
+    seen counts as the user's too; items are added up in ascending order.
 
     A model of n items takes 4n² bytes, and 8n² while it learns; n³ operations are needed. The
     number of threads does not change a bit of it, but the linear algebra library of another
@@ -52,22 +50,16 @@ class EASE(FromHistory):
     """
 
     name: ClassVar[str] = "ease"
-    Config: ClassVar[type[config.Config]] = EASEConfig
-    search: ClassVar[dict[str, Any]] = {"reg": (1, 2000, "log")}
+    Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig
-    _weights: np.ndarray
 
     @property
     def weights(self) -> np.ndarray:
         """B, float32 (n_items, n_items), in the order of `item_ids`."""
-        return self._weights
+        return cast(FunctionScorer, self.scorer).learned.weights
 
-    def _table(self, users: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(users), len(self.item_ids)), dtype=np.float32)
-        sum_rows(users, self.seen, self._weights, out)
-        return out
-
-    def _bytes(self, data: Interactions) -> int:
+    def memory(self, data: Interactions) -> int:
+        """Return the size of B; refuse a catalogue that is too large."""
         if data.n_items > MAX_ITEMS:
             gigabytes = BYTES_A_CELL * data.n_items**2 / 1e9
             raise DataError(
@@ -77,18 +69,45 @@ class EASE(FromHistory):
             )
         return 4 * data.n_items**2
 
-    def _learn(self, data: Interactions) -> None:
-        tiles = gram(self.seen, data.n_items, self.config.reg)
+    def learn(self, data: Interactions) -> Scorer:
+        """Solve for B."""
+        seen = Csr.of(data)
+        tiles = gram(seen, data.n_items, self.config.reg)
         invert(tiles)
-        self._weights = weights(tiles, data.n_items)
+        return autoencoder_scorer(Autoencoder(seen, weights(tiles, data.n_items)))
 
-    def _tensors(self) -> dict[str, np.ndarray]:
-        return {"weights": self._weights}
+    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+        """Score by other histories."""
+        return autoencoder_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        n_items = len(self.item_ids)
-        artifact.check(tensors, {"weights": ((n_items, n_items), np.float32)}, where)
-        self._weights = tensors["weights"]
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return B."""
+        return {"weights": self.weights}
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of a saved B."""
+        stored.check({"weights": ((stored.n_items, stored.n_items), np.float32)})
+        return autoencoder_scorer(Autoencoder(stored.known.seen, stored.tensors["weights"]))
+
+
+class Autoencoder(NamedTuple):
+    """What users have, and B, float32 (n_items, n_items)."""
+
+    seen: Csr
+    weights: np.ndarray
+
+
+def autoencoder_scorer(learned: Autoencoder) -> FunctionScorer:
+    """Return the scorer of histories and B."""
+    n_users, n_items = learned.seen.n_users, len(learned.weights)
+    return FunctionScorer(n_users, n_items, learned, table=sum_of_weights)
+
+
+def sum_of_weights(learned: Autoencoder, users: np.ndarray) -> np.ndarray:
+    """Return Σ B_ij over a user's items i, for all items j: float32 (b, n_items)."""
+    out = np.zeros((len(users), len(learned.weights)), dtype=np.float32)
+    sum_rows(users, learned.seen, learned.weights, out)
+    return out
 
 
 def gram(liked: Csr, n_items: int, reg: float) -> Tiles:

@@ -1,7 +1,7 @@
 """iALS: matrix factorisation of all cells, weighted (Hu, Koren and Volinsky, ICDM 2008)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -11,39 +11,40 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.rows import padded_table
 from trimetric.engine.threads import thread_count
 from trimetric.errors import Diverged, MissingExtra
-from trimetric.models import config
-from trimetric.models.config import Range
-from trimetric.models.factors import Factors
-from trimetric.models.references.base import Reference
+from trimetric.models.config import Config, Limits, Seed, Tune
+from trimetric.models.recommender import Recommender
+from trimetric.models.saved import Stored
+from trimetric.space.inner_product import InnerProduct
+from trimetric.space.scorer import Scorer
 
 _INSTALL = "pip install 'trimetric[peers]'"
 
 
 @dataclass(frozen=True)
-class IALSConfig(config.Config):
+class IALSConfig(Config):
     """Settings of iALS."""
 
-    dim: int = 128
+    dim: Annotated[
+        int, Limits(1, 4096, "64-256 suits most data"), Tune(choices=(32, 64, 128, 256))
+    ] = 128
     """Columns of the factors, 1..4096."""
-    reg: float = 100.0
+    reg: Annotated[
+        float, Limits(0.0001, 1_000_000, "10-300 suits most data"), Tune(1, 500, log=True)
+    ] = 100.0
     """Weight of ‖α‖² and ‖β‖² of each row, .0001..1000000."""
-    alpha: float = 30.0
+    alpha: Annotated[
+        float,
+        Limits(0, 1_000_000, "2-50 suits most data", above=True),
+        Tune(1, 100, log=True),
+    ] = 30.0
     """Weight of a cell with an interaction; one without weighs 1. Above 0 up to 1000000."""
-    iterations: int = 15
+    iterations: Annotated[int, Limits(1, 10_000, "10-30 suits most data")] = 15
     """Times that the users' factors, then the items', are solved for, 1..10000."""
-    seed: int = 0
+    seed: Seed = 0
     """Any integer of 64 bits."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        "dim": (1, 4096, False, "64-256 suits most data"),
-        "reg": (0.0001, 1_000_000, False, "10-300 suits most data"),
-        "alpha": (0, 1_000_000, True, "2-50 suits most data"),
-        "iterations": (1, 10_000, False, "10-30 suits most data"),
-        "seed": (-(2**63), 2**63 - 1, False, "any integer will do"),
-    }
 
-
-class IALS(Factors, Reference):
+class IALS(Recommender):
     """Alternating least squares: Σ c_uv (y_uv − α_u·β_v)² + reg·(Σ‖α_u‖² + Σ‖β_v‖²) over all cells.
 
     y is 1 with an interaction and 0 without, c then `alpha` and 1. The library `implicit` solves
@@ -59,22 +60,36 @@ class IALS(Factors, Reference):
     """
 
     name: ClassVar[str] = "ials"
-    Config: ClassVar[type[config.Config]] = IALSConfig
-    search: ClassVar[dict[str, Any]] = {
-        "reg": (1, 500, "log"),
-        "alpha": (1, 100, "log"),
-        "dim": {"choices": (32, 64, 128, 256)},
-    }
+    Config: ClassVar[type[Config]] = IALSConfig
     config: IALSConfig
 
-    def _width(self) -> int:
-        return self.config.dim
+    @property
+    def user_factors(self) -> np.ndarray:
+        """Factors α, float32 (n_users, dim), in the order of `user_ids`."""
+        return cast(InnerProduct, self.scorer).user_factors
 
-    def _bytes(self, data: Interactions) -> int:
+    @property
+    def item_factors(self) -> np.ndarray:
+        """Factors β, float32 (n_items, dim), in the order of `item_ids`."""
+        return cast(InnerProduct, self.scorer).item_factors
+
+    def memory(self, data: Interactions) -> int:
+        """Return the size of the factors."""
         _solver()
         return 4 * self.config.dim * (data.n_users + data.n_items)
 
-    def _learn(self, data: Interactions) -> None:
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the factors."""
+        return {"user_factors": self.user_factors, "item_factors": self.item_factors}
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved factors."""
+        names = ("user_factors", "item_factors")
+        stored.check_tables(names, self.config.dim)
+        return InnerProduct(stored.table(names), stored.n_users, self.config.dim)
+
+    def learn(self, data: Interactions) -> Scorer:
+        """Solve for the factors."""
         import scipy.sparse
 
         settings, shape = self.config, (data.n_users, data.n_items)
@@ -97,7 +112,8 @@ class IALS(Factors, Reference):
                     f"ials met NaN with reg {settings.reg} and alpha {settings.alpha};"
                     " a larger reg or a smaller alpha helps"
                 ) from error
-        self._rows = padded_table(np.concatenate([solver.user_factors, solver.item_factors]))
+        table = padded_table(np.concatenate([solver.user_factors, solver.item_factors]))
+        return InnerProduct(table, data.n_users, settings.dim)
 
     def _start(self, *rows: int) -> list[np.ndarray]:
         """Return the first factors of the users and of the items, drawn from N(0, 1/dim)."""

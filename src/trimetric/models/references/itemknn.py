@@ -1,47 +1,49 @@
 """ItemKNN: what the same users like as well (Sarwar et al., WWW 2001)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.errors import ArtifactError
-from trimetric.models import config
-from trimetric.models.config import Range
-from trimetric.models.recommender import _is_csr
-from trimetric.models.references.base import FromHistory
-from trimetric.models.references.cooccurrence import Similarity, Sparse, nearest_items, sum_sparse
+from trimetric.models.config import Config, Limits, Tune
+from trimetric.models.recommender import Recommender
+from trimetric.models.references.cooccurrence import (
+    Similarity,
+    Sparse,
+    nearest_items,
+    sum_sparse,
+)
+from trimetric.models.saved import Stored, check_lists
+from trimetric.space.function import FunctionScorer
+from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
 
 
 @dataclass(frozen=True)
-class ItemKNNConfig(config.Config):
+class ItemKNNConfig(Config):
     """Settings of ItemKNN."""
 
-    neighbours: int = 200
+    neighbours: Annotated[
+        int, Limits(1, 10_000, "50-500 suits most data"), Tune(10, 1000, log=True)
+    ] = 200
     """Most similar items kept for each item, 1..10000."""
-    shrink: float = 10.0
+    shrink: Annotated[
+        float, Limits(0, 1_000_000, "0-100 suits most data"), Tune(0.1, 300, log=True)
+    ] = 10.0
     """Added to the denominator of the similarity, 0..1000000."""
-    power: float = 0.5
+    power: Annotated[float, Limits(0, 1, "0.5-0.8 suits most data"), Tune(0.3, 0.9)] = 0.5
     """How much the popularity of a user's item counts against it, 0..1; .5 makes the cosine."""
 
-    ranges: ClassVar[dict[str, Range]] = {
-        "neighbours": (1, 10_000, False, "50-500 suits most data"),
-        "shrink": (0, 1_000_000, False, "0-100 suits most data"),
-        "power": (0, 1, False, "0.5-0.8 suits most data"),
-    }
 
-
-class ItemKNN(FromHistory):
+class ItemKNN(Recommender):
     """The score of an item is the sum of the similarities of the user's items to it.
 
     Each item j counts its `neighbours` most similar items i by |U_i ∩ U_j| / (|U_i|^a |U_j|^(1−a) +
     `shrink`), U_i being the users of i and a `power`: the cosine with shrinkage unless `power` is
-    changed. All other similarities are zero. A user's items are those of `seen` as it stands, added
-    up in ascending order.
+    changed. All other similarities are zero. What is marked as seen counts as
+    the user's too; items are added up in ascending order.
 
     Parameters
     ----------
@@ -50,41 +52,58 @@ class ItemKNN(FromHistory):
     """
 
     name: ClassVar[str] = "itemknn"
-    Config: ClassVar[type[config.Config]] = ItemKNNConfig
-    search: ClassVar[dict[str, Any]] = {
-        "neighbours": (10, 1000, "log"),
-        "shrink": (0.1, 300, "log"),
-        "power": (0.3, 0.9),
-    }
+    Config: ClassVar[type[Config]] = ItemKNNConfig
     config: ItemKNNConfig
-    _near: Sparse
 
-    def _table(self, users: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(users), len(self.item_ids)), dtype=np.float32)
-        sum_sparse(users, self.seen, self._near, out)
-        return out
-
-    def _bytes(self, data: Interactions) -> int:
+    def memory(self, data: Interactions) -> int:
+        """Return the size of the similarities."""
         return 8 * data.n_items * min(self.config.neighbours, data.n_items - 1)
 
-    def _learn(self, data: Interactions) -> None:
-        kind = Similarity(self.config.power, self.config.shrink)
-        self._near = nearest_items(self.seen, data.n_items, self.config.neighbours, kind)
+    def learn(self, data: Interactions) -> Scorer:
+        """Find the nearest items of each item."""
+        kind, seen = Similarity(self.config.power, self.config.shrink), Csr.of(data)
+        near = nearest_items(seen, data.n_items, self.config.neighbours, kind)
+        return neighbour_scorer(Neighbours(seen, near))
 
-    def _tensors(self) -> dict[str, np.ndarray]:
-        (indptr, items), weights = self._near
+    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+        """Score by other histories."""
+        return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the similarities."""
+        (indptr, items), weights = cast(FunctionScorer, self.scorer).learned.near
         return {"near_indptr": indptr, "near_items": items, "similarities": weights}
 
-    def _restore(self, tensors: Mapping[str, np.ndarray], where: str) -> None:
-        n_items = len(self.item_ids)
-        shape = np.shape(tensors.get("near_items", ()))
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the scorer of saved similarities."""
+        shape = np.shape(stored.tensors.get("near_items", ()))
         expected: artifact.Expected = {
-            "near_indptr": ((n_items + 1,), np.int64),
+            "near_indptr": ((stored.n_items + 1,), np.int64),
             "near_items": ((None,), np.int32),
             "similarities": (shape, np.float32),
         }
-        artifact.check(tensors, expected, where)
-        lists = Csr(tensors["near_indptr"], tensors["near_items"])
-        if not _is_csr(lists, n_items):
-            raise ArtifactError(f"{where}: near_indptr and near_items do not fit the ids")
-        self._near = Sparse(lists, tensors["similarities"])
+        stored.check(expected)
+        lists = Csr(stored.tensors["near_indptr"], stored.tensors["near_items"])
+        check_lists(lists, stored.n_items, "near_indptr and near_items", stored.where)
+        near = Sparse(lists, stored.tensors["similarities"])
+        return neighbour_scorer(Neighbours(stored.known.seen, near))
+
+
+class Neighbours(NamedTuple):
+    """What users have, and the similarities from item to item."""
+
+    seen: Csr
+    near: Sparse
+
+
+def neighbour_scorer(learned: Neighbours) -> FunctionScorer:
+    """Return the scorer of histories and similarities."""
+    n_items = len(learned.near.lists.indptr) - 1
+    return FunctionScorer(learned.seen.n_users, n_items, learned, table=sum_of_similarities)
+
+
+def sum_of_similarities(learned: Neighbours, users: np.ndarray) -> np.ndarray:
+    """Return Σ similarity(i, j) over a user's items i, for all items j: float32 (b, n_items)."""
+    out = np.zeros((len(users), len(learned.near.lists.indptr) - 1), dtype=np.float32)
+    sum_sparse(users, learned.seen, learned.near, out)
+    return out

@@ -10,16 +10,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from trimetric import __version__
+from trimetric._version import __version__
 from trimetric.errors import OutputError, ParameterError
 from trimetric.space.export.space import Space
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
 from trimetric.storage.atomic import output_errors, sync, take_place
 
 FORMAT = "trimetric export"
 KINDS = ("npy", "parquet", "faiss", "pgvector", "qdrant")
 
 
-def export(space: Space, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
+def export(
+    scorer: MetricSpace,
+    known: Known,
+    to: str,
+    out: str | Path,
+    *,
+    model: str = "",
+    approximate: bool = False,
+) -> dict[str, Any]:
     """Write a space to a folder that a server can be fed with, and say there how.
 
     The folder has the positions of items and users with their ids, which items each user was
@@ -29,10 +39,14 @@ def export(space: Space, to: str, out: str | Path, *, approximate: bool = False)
 
     Parameters
     ----------
-    space : Space
+    scorer : MetricSpace
+    known : Known
+        The ids of its rows, and what each user has seen.
     to : "npy", "parquet", "faiss", "pgvector" or "qdrant"
     out : path
         A folder; an earlier export there is replaced.
+    model : str
+        The model's name, which the export's README and manifest mention.
     approximate : bool
         For "faiss": an inverted file, to be searched approximately, instead of a flat index.
 
@@ -44,7 +58,7 @@ def export(space: Space, to: str, out: str | Path, *, approximate: bool = False)
     Raises
     ------
     ParameterError
-        `to` is none of these, or `approximate` is asked of another than "faiss".
+        `to` is none of these, or `approximate` is given for another than "faiss".
     DataError
         An id cannot be held by what it is written for.
     OutputError
@@ -57,6 +71,8 @@ def export(space: Space, to: str, out: str | Path, *, approximate: bool = False)
     if approximate and to != "faiss":
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
     write: Callable[..., str] = import_module(f"{__name__}.to_{to}").write
+    ids = known.item_ids, known.user_ids
+    space = Space(scorer.items, scorer.users, *ids, known.seen, model)
     more = {"approximate": approximate} if to == "faiss" else {}
     named, out = Path(out), Path(out).resolve()  # what a link leads to is replaced, not the link
     with output_errors(named):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 
@@ -46,8 +47,6 @@ class Space:
 
     def contract(self) -> str:
         """Say what the order means."""
-        from trimetric import __version__
-
         return CONTRACT.format(
             dim=self.items.shape[1],
             version=__version__,

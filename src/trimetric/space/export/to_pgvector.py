@@ -100,10 +100,10 @@ def _escaped(ids: Vocabulary) -> pl.Series:
     bad = ids.values.filter(ids.values.str.contains("\0", literal=True))
     if len(bad):
         raise DataError(f"PostgreSQL cannot hold the id {bad[0]!r}, which has a zero byte")
-    found = ids.values.str.replace_all("\\", "\\\\", literal=True)
+    escaped = ids.values.str.replace_all("\\", "\\\\", literal=True)
     for sign, code in (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        found = found.str.replace_all(sign, code, literal=True)
-    return found
+        escaped = escaped.str.replace_all(sign, code, literal=True)
+    return escaped
 
 
 def _copy(out: TextIO, table: str, blocks: Iterator[pl.Series]) -> None:

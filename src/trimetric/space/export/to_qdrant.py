@@ -44,9 +44,9 @@ for name in ("items", "users"):
 
 QUERY = """user = client.retrieve("users", [0], with_vectors=True)[0]
 seen = models.HasIdCondition(has_id=user.payload["seen"])
-found = client.query_points(
+answer = client.query_points(
     "items", query=user.vector, query_filter=models.Filter(must_not=[seen]), limit=10)
-print(user.payload["user"], [point.payload["item"] for point in found.points])"""
+print(user.payload["user"], [point.payload["item"] for point in answer.points])"""
 
 
 def write(space: Space, folder: Path) -> str:

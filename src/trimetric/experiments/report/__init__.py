@@ -1,6 +1,6 @@
-"""Write a report: one folder with a page, the same as Markdown and JSON, and its figures.
+"""Write a report to a folder: a page, the same as Markdown and JSON, and its figures.
 
-A report is a JSON document; `write` says what is in it.
+A report is a JSON document; `write` documents its form.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from trimetric.errors import MissingExtra, ParameterError
-from trimetric.experiments.page import figures, html, markdown, tables
+from trimetric.experiments.report import figures, render, tables
 from trimetric.storage.atomic import finite, output_errors, output_folder, replacing
 
 KINDS = ("text", "table", "figure")
@@ -20,9 +20,9 @@ _INSTALL = "pip install 'trimetric[plots]'"
 def write(report: dict, folder: Path) -> list[Path]:
     """Write report.html, report.md, report.json and a PNG of each figure.
 
-    Text may hold **bold** and `code` in `subtitle`, `spread`, captions, warnings and paragraphs;
-    elsewhere it is taken as it is. What is not finite is missing. PNGs need a Chrome or Chromium
-    on this machine; without one they are left out, and the report says so.
+    `subtitle`, `spread`, captions, warnings and paragraphs may have **bold** and `code`; other
+    texts are shown as they are. Numbers that are not finite count as missing. PNGs need a Chrome or
+    Chromium on this machine; without one they are left out, and the report says so.
 
     Parameters
     ----------
@@ -65,23 +65,38 @@ def write(report: dict, folder: Path) -> list[Path]:
     report = finite(report)
     _check(report)
     drawn = [section for section in report["sections"] if section["kind"] == "figure"]
+    require_templates()
     with output_errors(folder), output_folder(folder):
         plotly, missing = _plotly(drawn)
         images, omitted = ({}, str(missing)) if missing else _images(drawn)
         names = {name: f"{name}.png" for name in images}
         files = {names[name]: image for name, image in images.items()}
         files["report.json"] = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
-        files["report.md"] = markdown.render(report, names, omitted).encode()
+        files["report.md"] = render.markdown(report, names, omitted).encode()
         for name, content in files.items():
             _put(folder / name, content)
         if missing:
             raise missing
-        _put(folder / "report.html", html.render(report, plotly, omitted).encode())
+        _put(folder / "report.html", render.html(report, plotly, omitted).encode())
     return [folder / name for name in ("report.html", "report.md", "report.json", *names.values())]
 
 
+def check_installed() -> None:
+    """Raise MissingExtra unless reports can be written; call it before long work."""
+    require_templates()
+    plotly_js()
+
+
+def require_templates() -> None:
+    """Raise MissingExtra if jinja2 is not installed."""
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        raise MissingExtra(f"reports need jinja2, which is not installed: {_INSTALL}") from None
+
+
 def plotly_js() -> str:
-    """Return the code of plotly.js; call it before long work to learn that it is missing.
+    """Return the code of plotly.js.
 
     Raises
     ------
@@ -96,7 +111,7 @@ def plotly_js() -> str:
 
 
 def _plotly(drawn: list[dict]) -> tuple[str, MissingExtra | None]:
-    """Return plotly's code if it is needed, or the error to raise once the rest is written."""
+    """Return the code of plotly.js if needed, or the error to raise once the rest is written."""
     try:
         return (plotly_js() if drawn else ""), None
     except MissingExtra as error:
@@ -111,18 +126,18 @@ def _images(drawn: list[dict]) -> tuple[dict[str, bytes], str]:
         import kaleido
     except ImportError:
         return {}, f"Figures are not there as PNG: kaleido is not installed ({_INSTALL})."
-    for name in ("kaleido", "choreographer", "asyncio"):  # what fails is told in the report
+    for name in ("kaleido", "choreographer", "asyncio"):  # failures are mentioned in the report
         logging.getLogger(name).setLevel(logging.CRITICAL)
     colours, images = figures.slots(drawn), {}
     try:
         for figure in drawn:
-            image, width, height = figures.composite(figure, colours)
-            options = {"format": "png", "width": width, "height": height, "scale": 2}
-            own = {"mathjax": False, "timeout": 60}  # MathJax would come from the network
-            images[figure["name"]] = kaleido.calc_fig_sync(image, opts=options, kopts=own)
-    except (
-        Exception
-    ) as error:  # the figures are in the page; a failing browser is no reason to stop
+            image = figures.composite(figure, colours)
+            size = {"width": image.layout.width, "height": image.layout.height, "scale": 2}
+            options = {"mathjax": False, "timeout": 60}  # MathJax would come from the network
+            images[figure["name"]] = kaleido.calc_fig_sync(
+                image.to_dict(), opts={"format": "png", **size}, kopts=options
+            )
+    except Exception as error:  # the page has the figures; a failing browser is no reason to stop
         if type(error).__name__ == "ChromeNotFoundError":
             return {}, "Figures are not there as PNG: they need Chrome or Chromium, found neither."
         return {}, f"Figures are not there as PNG: the browser failed ({type(error).__name__})."
@@ -135,7 +150,7 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _check(report: dict) -> None:
-    named: set[str] = set()
+    names: set[str] = set()
     for i, section in enumerate(report["sections"], 1):
         kind = section.get("kind")
         if kind not in KINDS:
@@ -145,12 +160,12 @@ def _check(report: dict) -> None:
                 tables.check_format(form or "{:.4f}")
         if kind == "figure":
             name = section["name"]
-            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or name in named or name == "report":
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name) or name in names or name == "report":
                 raise ParameterError(
-                    f"section {i}: a figure's name must be its own, of a-z, 0-9, - and _,"
+                    f"section {i}: a figure's name must be unique, of a-z, 0-9, - and _,"
                     f" got {name!r}; it becomes the name of a file"
                 )
-            named.add(name)
+            names.add(name)
             for panel in section["panels"]:
                 _check_panel(panel, f"figure {name}")
 

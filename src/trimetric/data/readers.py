@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from trimetric.data.frames import column
+from trimetric.data.in_memory import column
 from trimetric.errors import DataError
 
 FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".parquet": "", ".pq": ""}

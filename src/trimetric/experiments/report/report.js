@@ -1,25 +1,20 @@
 "use strict";
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const night = matchMedia("(prefers-color-scheme: dark)");
 const print = matchMedia("print");
-const themes = JSON.parse(document.getElementById("themes").textContent);
+const dark = JSON.parse(document.getElementById("dark").textContent);
 const plots = [...document.querySelectorAll(".plot")];
-
-function colours() {
-  return themes[dark.matches && !print.matches ? "dark" : "light"];
-}
 
 function pressed(chips, key) {
   const on = chips.filter((chip) => chip.getAttribute("aria-pressed") === "true");
   return new Set(on.map((chip) => chip.dataset[key]));
 }
 
-// A colour is written as its role, "@ink", until the theme is known.
+// Figures are in the light colours; in the dark each is replaced by its counterpart.
 function draw(plot) {
-  const theme = colours();
-  const text = plot.nextElementSibling.textContent;
-  const figure = JSON.parse(text, (_, value) =>
-    typeof value === "string" && Object.hasOwn(theme, value) ? theme[value] : value);
+  const darken = night.matches && !print.matches;
+  const figure = JSON.parse(plot.nextElementSibling.textContent, (_, value) =>
+    darken && typeof value === "string" && Object.hasOwn(dark, value) ? dark[value] : value);
   const chips = [...plot.closest("section").querySelectorAll("[data-series]")];
   const shown = pressed(chips, "series");
   figure.data.forEach((trace) => { trace.visible = !chips.length || shown.has(trace.name); });
@@ -31,14 +26,6 @@ function draw(plot) {
     displaylogo: false,
     plotlyServerURL: "",
   });
-}
-
-function paint() {
-  const theme = colours();
-  for (const chip of document.querySelectorAll("[data-colour]")) {
-    chip.style.setProperty("--colour", theme[chip.dataset.colour]);
-  }
-  plots.forEach(draw);
 }
 
 function toggle(chip) {
@@ -111,7 +98,6 @@ sections.forEach((section) => seen.observe(section));
 if (matchMedia("(max-width: 1080px)").matches) {
   document.querySelector(".contents details").open = false;
 }
-dark.addEventListener("change", paint);
-print.addEventListener("change", paint);
-paint();
+for (const query of [night, print]) query.addEventListener("change", () => plots.forEach(draw));
+plots.forEach(draw);
 document.documentElement.dataset.ready = "true";

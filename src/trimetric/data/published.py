@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from trimetric.data import files
+from trimetric.data import readers
 from trimetric.errors import DataError
 
 
@@ -22,7 +22,7 @@ class Published:
     read: Callable[[Path], pl.DataFrame]
 
 
-def load_raw(name: str, folder: Path) -> pl.DataFrame:
+def load_published(name: str, folder: Path) -> pl.DataFrame:
     """Read the official files of a data set: columns user, item (, rating, timestamp, split)."""
     return PUBLISHED[name].read(folder)
 
@@ -58,7 +58,7 @@ def amazon_5core(folder: Path) -> pl.DataFrame:
             raise DataError(f"{path}: the reviews have no field {absent[0]!r}")
         return names
 
-    return files.json_lines(_bytes(path), path, pick)
+    return readers.json_lines(_bytes(path), path, pick)
 
 
 def citeulike(folder: Path) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def tang_2015(folder: Path) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def raw_titles(name: str, folder: Path) -> pl.DataFrame | None:
+def published_titles(name: str, folder: Path) -> pl.DataFrame | None:
     """Read columns item and title from the official files of MovieLens, None where there are none.
 
     They are in ISO 8859-1, one film a line: id, title and more, between bars or double colons.
@@ -123,7 +123,7 @@ def _file(folder: Path, *patterns: str) -> Path:
 
 
 def _bytes(path: Path) -> bytes:
-    data = files.contents(path)
+    data = readers.contents(path)
     if not data.strip():
         raise DataError(f"{path} is empty; fetch it again")
     return data

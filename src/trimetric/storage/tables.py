@@ -14,18 +14,18 @@ from trimetric.storage.atomic import output_errors, output_folder, replacing
 if TYPE_CHECKING:
     import polars as pl
 
-ROWS_A_GROUP = 250_000  # given, since else Polars goes by the number of threads
+ROWS_PER_GROUP = 250_000  # fixed: Polars' default depends on the number of threads
 
 
-def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
+def write_blocks(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
     """Write blocks of one schema to a .parquet, .csv or .jsonl file; return the number of rows.
 
-    Folders on the way to it are made.
+    Missing parent folders are made.
 
     Raises
     ------
     ParameterError
-        The extension is none of these.
+        The file has another extension.
     OutputError
         The file cannot be written; what stood there is intact.
     """
@@ -47,14 +47,14 @@ def write(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
 
 
 def check_extension(path: Path) -> None:
-    """Raise ParameterError where `write` knows no such kind of file."""
+    """Raise ParameterError unless `write_blocks` can write this kind of file."""
     if path.suffix not in _WRITERS:
-        raise ParameterError(f"--out must end in .parquet, .csv or .jsonl, got {path.name!r}")
+        raise ParameterError(f"out must end in .parquet, .csv or .jsonl, got {path.name!r}")
 
 
 @contextmanager
 def system_errors() -> Iterator[None]:
-    """Give the errors of the system, which Polars wraps in its own, back as `OSError`."""
+    """Raise the system's errors as `OSError`, which Polars wraps in errors of its own."""
     try:
         yield
     except Exception as error:
@@ -65,7 +65,7 @@ def system_errors() -> Iterator[None]:
 
 
 class _Counted:
-    """The blocks, counted; keeps the error of the one that failed, which Polars would rename."""
+    """Counts the rows, and keeps the error of a failing block, which Polars would wrap."""
 
     def __init__(self, blocks: "Iterator[pl.DataFrame]") -> None:
         self._blocks, self.rows = blocks, 0
@@ -100,7 +100,7 @@ def _parquet(out: IO[bytes], blocks: _Counted) -> None:
     def source(*_: Any) -> "Iterator[pl.DataFrame]":
         yield from chain([first], rest)
 
-    register_io_source(source, schema=first.schema).sink_parquet(out, row_group_size=ROWS_A_GROUP)
+    register_io_source(source, schema=first.schema).sink_parquet(out, row_group_size=ROWS_PER_GROUP)
 
 
 _WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}

@@ -1,1 +1,0 @@
-"""The report as a page: its tables, its figures, and the two texts they appear in."""

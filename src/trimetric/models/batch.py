@@ -1,0 +1,125 @@
+"""Recommendations for many users, written to a file by runs that can be killed and resumed."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimetric._version import __version__
+from trimetric.progress import counting
+from trimetric.space.lists import check_k
+from trimetric.storage.blocks import Batch, write_batch
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from trimetric.models.recommender import Recommender
+
+ROWS_PER_BLOCK = 250_000
+PAIRS_PER_BLOCK = 2_000_000_000  # users x items: some seconds of exact search, lost by a kill
+
+
+def recommend_to_file(
+    model: "Recommender",
+    out: str | Path,
+    users: Iterable[Any] | None = None,
+    k: int = 10,
+    *,
+    exclude_seen: bool = True,
+    allow: Iterable[Any] | None = None,
+    deny: Iterable[Any] | None = None,
+    on_unknown: str = "error",
+    approximate: bool = False,
+    checksum: str | None = None,
+    progress: bool | None = None,
+) -> int:
+    """Write recommendations to a .parquet, .csv or .jsonl file, in bounded memory.
+
+    Users are answered in blocks, which are kept in a hidden folder beside the file until all are
+    done. A run that was interrupted or killed goes on where it was if it is started again with the
+    same model, users and options, and ends in the same bytes.
+
+    Parameters
+    ----------
+    model : Recommender
+    out : path
+        Replaced in one step, at the end; missing parent folders are made.
+    users : iterable of ids, optional
+        All users of the model unless given.
+    k : int
+        Length of each list.
+    exclude_seen, allow, deny, on_unknown, approximate
+        As for `Recommender.recommend`.
+    checksum : str, optional
+        Identifies the model, as `trimetric.storage.artifact.checksum(folder)` does for one that was
+        saved. By default it is derived from the settings, the training data and the history.
+    progress : bool, optional
+        By default a bar is shown where standard error is a terminal.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    ParameterError
+        `k` is out of range, or the file has another extension.
+    UnknownIds
+        A user is unknown and `on_unknown` is "error".
+    OutputError
+        The file cannot be written, or another run is writing it.
+    Interrupted
+        Ctrl-C; finished blocks are kept.
+    """
+    check_k(k)
+    ids = model.user_ids.values if users is None else list(users)
+    lists = {name: None if given is None else list(given) for name, given in
+             (("allow", allow), ("deny", deny))}  # fmt: skip
+    options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
+    options["approximate"] = approximate
+
+    def compute(start: int, stop: int) -> "pl.DataFrame":
+        return model.recommend(ids[start:stop], k, **options, **lists)  # type: ignore[arg-type]
+
+    identity = {
+        **_versions(approximate),
+        "model": checksum or _digest(_description(model)),
+        "users": "all" if users is None else _digest([*ids]),
+        "k": k,
+        **options,
+        **{name: given if given is None else _digest(given) for name, given in lists.items()},
+    }
+    batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
+    with counting("users", len(ids), progress) as counter:
+        log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
+        return write_batch(Path(out), batch, done=counter.done, log=log)
+
+
+def _users_per_block(k: int, n_items: int) -> int:
+    """Return how many users to answer at a time, which bounds both memory and lost work."""
+    n_items = max(n_items, 1)
+    return max(1, min(ROWS_PER_BLOCK // min(k, n_items), PAIRS_PER_BLOCK // n_items))
+
+
+def _versions(approximate: bool) -> dict[str, str]:
+    """Return the versions of the packages that the bytes of the output may depend on."""
+    others = ("polars", "faiss-cpu") if approximate else ("polars",)
+    return {"trimetric": __version__, **{name: version(name) for name in others}}
+
+
+def _description(model: "Recommender") -> list[Any]:
+    """Return what determines the answers of a model, as JSON values."""
+    seen = hashlib.sha256(model.seen.indptr.tobytes() + model.seen.items.tobytes())
+    return [model.name, model.get_params(), provenance(model), model.history, seen.hexdigest()]
+
+
+def provenance(model: "Recommender") -> dict[str, Any]:
+    """Return what a model was trained on and how that ended."""
+    return getattr(model, "provenance", None) or vars(model)["_data"]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,126 @@
+"""CML: collaborative metric learning (Hsieh et al., WWW 2017)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self, cast
+
+from trimetric.data.csr import Csr
+from trimetric.data.interactions import Interactions
+from trimetric.engine.session import Session
+from trimetric.errors import ParameterError
+from trimetric.models import partial_fit
+from trimetric.models.config import Limits, Rate, TrainingConfig, Tune, named
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.saved import Stored
+from trimetric.models.sml import PRESETS, VARIANTS
+from trimetric.models.triplet import (
+    TripletConfig,
+    restored_space,
+    space_tensors,
+    temperature_in_use,
+    triplet_learner,
+    triplet_space,
+)
+from trimetric.space.metric import MetricSpace
+from trimetric.space.scorer import Scorer
+
+FIXED = {"lam": 0.0, "adaptive_users": False, "adaptive_items": False}
+"""What makes it CML: the user's hinge alone, with one margin."""
+
+
+@dataclass(frozen=True)
+class CMLConfig(TripletConfig):
+    """Settings of CML: those of SML, with other defaults."""
+
+    lr: Annotated[float, Rate, Tune(0.05, 0.5, log=True)] = 0.2
+    """Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01."""
+    candidates: Annotated[
+        int | None, Limits(1, 60_000, "30-100 suits most data"), Tune(choices=(1, 5, 10, 30))
+    ] = None
+    """S of "hardest", 1..60000; None is 10 at temperature 0, else √items up to 100."""
+    temperature: Annotated[float | None, Limits(0, 1000, "0.1-0.4 suits most data")] = None
+    """τ of the noise on distances, 0..1000; None finds it by short trials; 0 is the bare hinge."""
+    rank_weight: bool = True
+    """Weigh the user's hinge by CML's ln(1 + rank) (Hsieh et al. 2017); needs "hardest"."""
+    lam: Annotated[float, Limits(0, 1000, "0.01-0.3 suits most data")] = 0.0
+    """λ of equation (6): 0 in CML."""
+    margin: Annotated[
+        float, Limits(0, 1000, "0.7-1 suits most data", above=True), Tune(0.3, 1.5)
+    ] = 0.8
+    """m of all users; above 0 (paper: 1)."""
+
+
+class CML(EpochTrained):
+    """Collaborative metric learning: the user's hinge alone, fixed margins, rank weights.
+
+    The paper of SML sets w = 1 and draws one uniform negative: `preset="paper"`.
+
+    Parameters
+    ----------
+    preset : str, optional
+        "paper" or "released", of the SML paper; other settings given here override it.
+    variant : str, optional
+        "base" and nothing else: the other ablations are not CML.
+    **settings
+        Fields of `CMLConfig`.
+    """
+
+    name: ClassVar[str] = "cml"
+    Config: ClassVar[type[TrainingConfig]] = CMLConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {**preset, **FIXED} for name, preset in PRESETS.items()
+    }
+    capabilities = MetricSpace.capabilities | {"fold-in"}
+    config: CMLConfig
+
+    def __init__(
+        self, *, preset: str | None = None, variant: str | None = None, **settings: Any
+    ) -> None:
+        super().__init__(preset=preset, **{**named("variant", variant, VARIANTS), **settings})
+
+    @classmethod
+    def configured(cls, preset: str | None, settings: dict[str, Any]) -> Any:
+        """Return the settings; refuse what would make it another model."""
+        for name, value in FIXED.items():
+            if settings.get(name, value) != value:
+                raise ParameterError(
+                    f"{name} is always {value} in {cls.name}, got {settings[name]!r};"
+                    " SML is the model to change it in"
+                )
+        return super().configured(preset, settings)
+
+    @property
+    def temperature(self) -> float:
+        """τ in use: the setting, or what training found; 0 where it was left open and not found."""
+        return temperature_in_use(self.config, self.found)
+
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Train by the triplet trainer: see `engine.triplets`."""
+        return triplet_learner(self.config, data, pool, found)
+
+    def scorer_of(self, learner: Session) -> Scorer:
+        """Score by −d²."""
+        tau = learner.settings.temperature
+        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
+
+    def tensors(self) -> dict[str, Any]:
+        """Return the points."""
+        return space_tensors(cast(MetricSpace, self.scorer))
+
+    def restore(self, stored: Stored) -> Scorer:
+        """Return the space of saved points."""
+        return restored_space(stored, self.config)
+
+    def partial_fit(
+        self,
+        new: Any,
+        *,
+        epochs: int = partial_fit.EPOCHS,
+        lr: float | None = None,
+        replay: float = partial_fit.REPLAY,
+        progress: bool | None = None,
+    ) -> Self:
+        """Take in new interactions, with new users and items: see `partial_fit.partial_fit`."""
+        plan = partial_fit.Plan(epochs, lr, replay)
+        self._fitted = partial_fit.partial_fit(self, self._state, new, plan, progress)
+        return self

@@ -1,0 +1,98 @@
+"""The data that models are trained on: in whose rows, what is noted of it, what counts as seen."""
+
+import warnings
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.data.interactions import Interactions
+from trimetric.errors import DataError, ParameterError
+from trimetric.space.known import Known
+
+
+def aligned(valid: Any, data: Interactions) -> Interactions | None:
+    """Return validation data in the rows of the training data.
+
+    Raises
+    ------
+    DataError
+        They have no user and item in common.
+    """
+    if valid is None:
+        return None
+    kept, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
+    if len(kept) == 0:
+        raise DataError(
+            f"no validation interaction has a user and an item of the training data"
+            f" ({report.unknown_users} users and {report.unknown_items} items are unknown);"
+            " give validation data of the same users and items"
+        )
+    return kept
+
+
+def describe(train: Interactions, valid: Interactions | None) -> dict[str, Any]:
+    """Describe what a model was trained and validated on, as JSON values."""
+    return {"train": _described(train), "valid": None if valid is None else _described(valid)}
+
+
+def _described(part: Interactions) -> dict[str, Any]:
+    return {"name": part.name, "fingerprint": part.fingerprint, "pairs": len(part)}
+
+
+def merged_seen(known: Known, interactions: Any) -> Known:
+    """Return what is known with more interactions seen; unknown users and items are ignored."""
+    more = Interactions.of(interactions).align(known.user_ids, known.item_ids)[0]
+    return Known(known.user_ids, known.item_ids, known.seen.union(Csr.of(more)))
+
+
+def pool_of(pool: Any, data: Interactions) -> Csr | None:
+    """Return a pool of negatives in the rows of the training data.
+
+    Raises
+    ------
+    ParameterError
+        It has another number of users.
+    """
+    if pool is None:
+        return None
+    if not isinstance(pool, Csr):
+        pool = Csr.of(Interactions.of(pool).align(data.user_ids, data.item_ids)[0])
+    if pool.n_users != data.n_users:
+        raise ParameterError(
+            f"the pool has {pool.n_users:,} users, the training data {data.n_users:,};"
+            " give it in the rows of the training data"
+        )
+    return pool
+
+
+def check_negatives(data: Interactions, pool: Csr | None) -> None:
+    """Raise DataError where there is nothing to contrast; warn of users without negatives."""
+    if len(data) == 0:
+        raise DataError("the training data has no interactions; nothing can be learned")
+    if pool is not None:
+        negatives = pool.keep(~Csr.of(data).contains(pool)).counts
+        if not negatives[np.diff(data.indptr) > 0].any():
+            raise DataError("the pool leaves no user a negative item; give a larger pool")
+        return
+    full = np.diff(data.indptr) >= data.n_items
+    if full.all():
+        raise DataError(
+            f"every user of the training data has all {data.n_items} items, so that no negative"
+            " item exists; metric learning needs items that a user has not interacted with"
+        )
+    if full.any():
+        first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
+        warnings.warn(
+            f"{int(full.sum())} of the users have every item and are skipped in training;"
+            f" the first is {first!r}",
+            stacklevel=3,
+        )
+
+
+def digest(pool: Csr) -> str:
+    """Return the SHA-256 of a pool."""
+    hashed = sha256(pool.indptr.astype("<i8").tobytes())
+    hashed.update(pool.items.astype("<i4").tobytes())
+    return hashed.hexdigest()

@@ -1,0 +1,109 @@
+"""Scores by a function: for models whose score is neither a distance nor an inner product."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.scores import CELLS_AT_ONCE, Table, ranks_by_score, top_scores
+from trimetric.errors import Unsupported
+from trimetric.space.filters import restrict, unrestrict
+from trimetric.space.scorer import Lists, Scorer
+
+NO_SPACE = (
+    "the score is no distance between two points, so that there is no space that an L2 index could"
+    " hold; leave approximate out for the exact list"
+)
+
+
+class FunctionScorer(Scorer):
+    """A scorer made of plain functions of what was learned.
+
+    Parameters
+    ----------
+    n_users, n_items : int
+    learned : object
+        What was learned, such as a tuple of arrays: the first argument of both functions.
+    pairs : callable, optional
+        (learned, users int32 (n,), items int32 (n,)) -> scores float32 (n,), each pair for itself.
+        By default they are taken out of `table`.
+    table : callable, optional
+        (learned, users int32 (b,)) -> scores of all items, a fresh float32 (b, n_items). By default
+        `pairs` is called for each of them. One of the two must be given.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_items: int,
+        learned: Any,
+        pairs: Callable[[Any, np.ndarray, np.ndarray], np.ndarray] | None = None,
+        table: Callable[[Any, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.n_users, self.n_items, self.learned = n_users, n_items, learned
+        self._pairs, self._table = pairs, table
+
+    def nearest(
+        self,
+        users: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the k best items of each user: see `Scorer.nearest`."""
+        if approximate:
+            raise Unsupported(NO_SPACE)
+        return nearest_by_table(self.table, users, self.n_items, k, exclude, only)
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Score pairs of rows: see `Scorer.score`."""
+        if self._pairs is not None:
+            return self._pairs(self.learned, users, items)
+        return pairs_of_table(self.table, users, items, self.n_items)
+
+    def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
+        """Rank held-out items: see `Scorer.ranks`."""
+        return ranks_by_score(self.table, self.n_items, held, exclude)
+
+    def table(self, users: np.ndarray) -> np.ndarray:
+        """Score all items for each of `users` (int32 (b,)): a fresh float32 (b, n_items)."""
+        if self._table is not None:
+            return self._table(self.learned, users)
+        return table_of_pairs(self.score, users, self.n_items)
+
+
+def table_of_pairs(score: Callable[..., np.ndarray], users: np.ndarray, n_items: int) -> np.ndarray:
+    """Score all items for each of some users pair by pair, float32 (b, n_items)."""
+    items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
+    return score(np.repeat(users, n_items), items).reshape(len(users), n_items)
+
+
+def pairs_of_table(table: Table, users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
+    """Return the scores of pairs out of tables of scores, a bounded number of users at a time."""
+    scores = np.empty(len(users), dtype=np.float32)
+    distinct, place = np.unique(users, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    size = max(1, CELLS_AT_ONCE // max(n_items, 1))
+    for low in range(0, len(distinct), size):
+        first, stop = np.searchsorted(place[order], (low, low + size))
+        block = order[first:stop]
+        cells = table(distinct[low : low + size])
+        scores[block] = cells[place[block] - low, items[block]]
+    return scores
+
+
+def nearest_by_table(
+    table: Table, users: np.ndarray, n_items: int, k: int, exclude: Csr, only: np.ndarray | None
+) -> Lists:
+    """Return the k best items of each user out of tables of scores: see `Scorer.nearest`."""
+    if only is None:
+        return top_scores(table, users, n_items, k, exclude)
+
+    def columns(users: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(table(users)[:, only])
+
+    items, scores = top_scores(columns, users, len(only), k, restrict(exclude, only))
+    return unrestrict(items, only), scores

@@ -1,0 +1,40 @@
+"""What the rows of a scorer stand for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The ids of users and items by row, and the items that each user is known to have.
+
+    Parameters
+    ----------
+    user_ids, item_ids : Vocabulary
+    seen : Csr
+        Training interactions and what else counts as seen, by user row.
+    """
+
+    user_ids: Vocabulary
+    item_ids: Vocabulary
+    seen: Csr
+
+    @cached_property
+    def popularity(self) -> np.ndarray:
+        """How many users have each item, int64 (n_items,)."""
+        return np.bincount(self.seen.items, minlength=len(self.item_ids))
+
+    def items_of(self, user: int) -> np.ndarray:
+        """Return the item rows of a user row, ascending."""
+        return self.seen.items[self.seen.indptr[user] : self.seen.indptr[user + 1]]
+
+    def most_popular(self, k: int, only: np.ndarray | None = None) -> np.ndarray:
+        """Return the k most popular items of `only`, or of all: int32, ties by row."""
+        rows = np.arange(len(self.item_ids)) if only is None else only
+        order = np.argsort(-self.popularity[rows], kind="stable")
+        return rows[order[:k]].astype(np.int32)

@@ -1,0 +1,231 @@
+"""A space in which the nearest is the best: score −d², equation (1) of the SML paper."""
+
+import threading
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.foldin import fold_in
+from trimetric.engine.topk import Prepared, held_out_ranks, pair_distances, prepared, top_k
+from trimetric.errors import Unsupported
+from trimetric.space.exact import nearest
+from trimetric.space.index import Index
+from trimetric.space.scorer import Lists, Scorer
+
+SAMPLED_ROWS = 1024  # rows that tell whether an index still holds the items as they are
+USUAL_TEMPERATURE = 0.2
+
+
+@dataclass(frozen=True)
+class FoldIn:
+    """How new users and items are placed: see `engine.foldin`.
+
+    Parameters
+    ----------
+    temperature : float
+        τ of the softmax over all other points; 0 is taken as .2.
+    radius : float
+        l: placed points stay within this distance of the origin.
+    sphere : bool
+        Or at it.
+    """
+
+    temperature: float
+    radius: float
+    sphere: bool
+
+
+@dataclass(frozen=True)
+class Margins:
+    """The margins of equation (6) that a space was trained with.
+
+    Parameters
+    ----------
+    users, items : float32 (n_users,), (n_items,) or None
+        Learned margins m and n; None where they are fixed.
+    user_margin, item_margin : float or None
+        What a fixed margin is; None where the objective has no such hinge.
+    """
+
+    users: np.ndarray | None = None
+    items: np.ndarray | None = None
+    user_margin: float | None = None
+    item_margin: float | None = None
+
+
+class MetricSpace(Scorer):
+    """Users and items as points; the items nearest to a user are the best.
+
+    Parameters
+    ----------
+    points : float32 (n_users + n_items, width)
+        As made by `engine.rows.table`: the users' rows first.
+    n_users : int
+    dim : int
+        How many columns count.
+    margins : Margins
+        What explanations say of margins.
+    fold_in : FoldIn, optional
+        How new users and items are placed; without it they cannot be.
+    """
+
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"metric space", "similar items", "similar users"}
+    )
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        n_users: int,
+        dim: int,
+        margins: Margins = Margins(),
+        fold_in: FoldIn | None = None,
+    ) -> None:
+        self.n_users, self.n_items, self.dim = n_users, len(points) - n_users, dim
+        self.points, self.margins, self.fold_in = points, margins, fold_in
+        if fold_in is not None:
+            self.capabilities = type(self).capabilities | {"fold-in"}  # type: ignore[misc]
+        self._tables: dict[str, Prepared] = {}
+        self._index: tuple[tuple[int, ...], bytes, Index] | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The approximate index belongs to a library that is not pickled; it is built again.
+        return {**self.__dict__, "_index": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    @property
+    def users(self) -> np.ndarray:
+        """Points α, float32 (n_users, dim): a live view."""
+        return self.points[: self.n_users, : self.dim]
+
+    @property
+    def items(self) -> np.ndarray:
+        """Points β, float32 (n_items, dim): a live view."""
+        return self.points[self.n_users :, : self.dim]
+
+    @property
+    def user_margins(self) -> np.ndarray | None:
+        """Learned margins m, float32 (n_users,); None where they are fixed."""
+        return self.margins.users
+
+    @property
+    def item_margins(self) -> np.ndarray | None:
+        """Learned margins n, float32 (n_items,); None where they are fixed."""
+        return self.margins.items
+
+    def margins_at(self, user: int | None, item: int) -> tuple[float | None, float | None]:
+        """Return m_u and n_v of two rows, None where the objective has no such hinge.
+
+        A new user (None) has m_u only where all users have the same.
+        """
+        learned, m = self.margins.users, self.margins.user_margin
+        if learned is not None:
+            m = None if user is None else float(learned[user])
+        n = self.margins.item_margin
+        return m, n if self.margins.items is None or n is None else float(self.margins.items[item])
+
+    def nearest(
+        self,
+        users: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the k nearest items of each user: see `Scorer.nearest`."""
+        return self.nearest_to(
+            self.users[users], k, exclude=exclude, only=only, approximate=approximate
+        )
+
+    def nearest_to(
+        self,
+        points: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the k items nearest to points, float32 (m, dim): see `Scorer.nearest`."""
+        if approximate:
+            items, distances = self._approximate().among(points, k, exclude, only)
+        else:
+            items, distances = nearest(points, self._laid_out("item"), k, exclude, only)
+        return items, -distances
+
+    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return −d² for pairs of rows: see `Scorer.score`."""
+        return -pair_distances(self.users, self.items, users, items)
+
+    def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
+        """Rank held-out items: see `Scorer.ranks`."""
+        return held_out_ranks(self.users, self.items, held, exclude)
+
+    def neighbours(self, kind: Literal["item", "user"], rows: np.ndarray, k: int) -> Lists:
+        """Return the k nearest of the same kind, each row's own left out: see `Scorer`."""
+        points = self.items if kind == "item" else self.users
+        itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
+        near, distances = top_k(points[rows], self._laid_out(kind), k, itself)
+        return near, -distances
+
+    def place(
+        self,
+        lists: tuple[np.ndarray, np.ndarray],
+        weights: np.ndarray,
+        among: Literal["item", "user"] = "item",
+    ) -> np.ndarray:
+        """Return where new users belong, by the items that they have; nothing else moves.
+
+        Parameters
+        ----------
+        lists : Csr, or (indptr int64 (m + 1,), rows int32 (q,))
+            The items of each new user, ascending; with `among="user"` the users of each new item.
+        weights : float32 (q,)
+            How much each counts, above 0.
+
+        Returns
+        -------
+        float32 (m, dim)
+
+        Raises
+        ------
+        Unsupported
+            The objective of this space does not say where a new user belongs.
+        """
+        rule = self.fold_in
+        if rule is None:
+            raise Unsupported("this space cannot place a new user")
+        points = self.points[self.n_users :] if among == "item" else self.points[: self.n_users]
+        temperature = rule.temperature or USUAL_TEMPERATURE
+        placed = fold_in((*lists, weights), points, temperature, rule.radius, rule.sphere)
+        return placed[:, : self.dim]
+
+    def prepared(self) -> Self:
+        """Return the same space with its tables laid out once: see `Scorer.prepared`."""
+        ready = copy(self)
+        ready._tables = {"item": prepared(self.items), "user": prepared(self.users)}
+        return ready
+
+    def _laid_out(self, kind: str) -> np.ndarray | Prepared:
+        if kind in self._tables:
+            return self._tables[kind]
+        return self.items if kind == "item" else self.users
+
+    def _approximate(self) -> Index:
+        """Return an approximate index of the items as they are now.
+
+        Training that goes on changes points in place; a sample of rows tells.
+        """
+        items = self.items
+        sample = items[:: max(1, len(items) // SAMPLED_ROWS)].tobytes()
+        with self._lock:
+            if self._index is None or self._index[:2] != (items.shape, sample):
+                self._index = items.shape, sample, Index(items, "approximate")
+            return self._index[2]

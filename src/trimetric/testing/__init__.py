@@ -1,0 +1,1 @@
+"""Checks for models of other packages."""
