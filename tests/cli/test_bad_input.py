@@ -95,7 +95,7 @@ def test_missing_data(room: Path) -> None:
         (["--valid", "good.csv", "--valid-share", ".1"], "not both"),
         (["--min-rating", "nan"], "--min-rating must be a finite number"),
         (["--min-rating", "9"], "good.csv"),
-        (["--threads", "0"], "threads must be in 1..256, got 0"),
+        (["--threads", "0"], "threads must be a whole number in 1..256, got 0"),
         (["--nulls", "keep"], "nulls must be one of"),
     ],
 )

@@ -64,7 +64,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     gone = runs[0].read_bytes()
     runs[0].unlink()
     runs[1].write_text('{"half')  # as after a crash of the disk
-    again = compared(tmp_path, say=told.append)
+    again = compared(tmp_path, log=told.append)
     assert len(told) == 2
     assert repr(timeless(again)) == repr(timeless(first))
     assert again.document["seconds"] > took > 0  # what both took together
@@ -108,7 +108,7 @@ def test_the_same_job_of_two_plans_is_done_once(tmp_path: Path) -> None:
 
     told: list[str] = []
     plans = {name: plan() for name in "abc"}
-    found = study.run(plans, {"s": SPLIT}, tmp_path, workers=2, say=told.append)
+    found = study.run(plans, {"s": SPLIT}, tmp_path, workers=2, log=told.append)
     assert len(told) == len(list(tmp_path.glob("*.json"))) == 1
     assert len(set(found.values())) == 1
 
@@ -168,7 +168,7 @@ def test_orphans_end(tmp_path: Path) -> None:
         "import os, time, threading, multiprocessing as mp\n"
         "from trimetric.experiments import study\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "pool = ProcessPoolExecutor(1, mp.get_context('spawn'), study._begin, ({},))\n"
+        "pool = ProcessPoolExecutor(1, mp.get_context('spawn'), study.initialize_worker, ({},))\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -75,15 +75,14 @@ def fit(
     """
     from trimetric.cli.settings import collect
     from trimetric.models import create
-    from trimetric.models.batch import provenance
-    from trimetric.models.epoch_trained import Trained
+    from trimetric.models.epoch_trained import EpochTrained
 
     began, log = time.monotonic(), logger(quiet)
     name, settings = collect(model, config, preset, sets or [])
     untrained = create(name, **settings)
     whole = read(data, columns)
     print_summary(whole, log)
-    if valid is None and valid_share is None and not isinstance(untrained, Trained):
+    if valid is None and valid_share is None and not isinstance(untrained, EpochTrained):
         valid = "none"  # a model without epochs has nothing to stop
     parts = _parts(whole, valid, valid_share, columns)
     log(parts.message)
@@ -93,13 +92,12 @@ def fit(
     trained = finished or untrained.fit(
         parts.train,
         parts.valid,
+        also_seen=parts.valid if parts.held_out else None,
         out=out,
         resume=resume,
         checkpoint_seconds=checkpoint_every,
         progress=not quiet,
     )
-    if parts.held_out:
-        _mark_seen(trained, parts, out)
     if json:
         emit_json(
             {
@@ -110,8 +108,8 @@ def fit(
                 "train": counts(parts.train),
                 "valid": counts(parts.valid) if parts.valid else None,
                 "already_finished": finished is not None,
-                "best_epoch": provenance(trained)["best_epoch"],
-                "stopped": provenance(trained)["stopped"],
+                "best_epoch": trained.provenance["best_epoch"],
+                "stopped": trained.provenance["stopped"],
                 "history": trained.history,
                 "seconds": round(time.monotonic() - began, 2),
             }
@@ -171,7 +169,6 @@ def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
 def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | None":
     """Return the model in `out` if this run would give the same and no checkpoint is newer."""
     from trimetric.models import load
-    from trimetric.models.batch import provenance
 
     if not (out / "model.json").exists() or (out / "checkpoint" / "model.json").exists():
         return None
@@ -182,7 +179,7 @@ def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | N
     train, valid = parts.train, None
     if parts.valid is not None:
         valid = parts.valid.align(train.user_ids, train.item_ids)[0].fingerprint
-    trained_on = provenance(saved)
+    trained_on = saved.provenance
     same = (
         (saved.name, saved.get_params()) == (model.name, model.get_params())
         and trained_on["train"]["fingerprint"] == train.fingerprint
@@ -192,24 +189,12 @@ def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | N
     return saved if same else None
 
 
-def _mark_seen(model: "Recommender", parts: Parts, out: str) -> None:
-    """Mark held-out pairs as seen; a run that was killed before this does it when resumed."""
-    from trimetric.data.csr import Csr
-
-    assert parts.valid is not None
-    seen = model.seen.union(Csr.of(parts.valid))
-    if len(seen.items) > len(model.seen.items):
-        model.seen = seen
-        model.save(out)
-
-
 def _outcome(model: "Recommender", out: str, seconds: float) -> str:
-    from trimetric.models.batch import provenance
 
     history, metric = model.history, model.get_params().get("metric", "")
     duration = f"after {len(history)} epochs, " if metric else "in "
     text = f"saved {model!r} to {out} {duration}{seconds:.1f} s"
-    best: Any = provenance(model)["best_epoch"]
+    best: Any = model.provenance["best_epoch"]
     if best:
         value = next(row[metric] for row in history if row["epoch"] == best)
         text += f"\nkept the weights of epoch {best}, the best by validation ({metric} {value:.4f})"

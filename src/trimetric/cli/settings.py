@@ -19,7 +19,7 @@ def collect(
     ParameterError
         The file cannot be read, or a name is unknown.
     """
-    from trimetric.models import REGISTRY, create
+    from trimetric.models import REGISTRY, create, model_class
 
     settings = _toml(Path(config)) if config else {}
     named = settings.pop("model", "sml")
@@ -33,7 +33,7 @@ def collect(
     for name in settings:
         if name not in known:
             raise ParameterError(_unknown("setting", name, known))
-        if name in REGISTRY[model][2]:
+        if name in model_class(model)[1]:
             raise ParameterError(f"model {model!r} is already a {name}; give --model sml with it")
     return model, settings
 

@@ -21,7 +21,6 @@ from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
 from trimetric.models import create
-from trimetric.models.batch import provenance
 from trimetric.storage.atomic import output_folder, replacing
 
 if TYPE_CHECKING:
@@ -161,10 +160,10 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "memory": memory,
         "epochs": len(model.history),
-        "best_epoch": provenance(model)["best_epoch"],
+        "best_epoch": model.provenance["best_epoch"],
     }
-    if provenance(model).get("found"):
-        result["found"] = provenance(model)["found"]
+    if model.found:
+        result["found"] = model.found
     evaluations = {name: _evaluate(model, split, name, job.part) for name in job.protocols}
     result["metrics"] = {name: _plain(found.metrics) for name, found in evaluations.items()}
     if job.leaked:
@@ -190,12 +189,19 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _margins(model: Any, split: "Split") -> dict[str, list]:
-    """Return margins and activity of the users and items that have training interactions."""
+    """Return margins and activity of the users and items that have training interactions.
+
+    Where margins are fixed, all have the same.
+    """
     columns: dict[str, list] = {}
-    for side, margins, rows, n in (
-        ("user", model.user_margins, split.train.users, split.train.n_users),
-        ("item", model.item_margins, split.train.items, split.train.n_items),
+    for side, learned, fixed, rows, n in (
+        ("user", model.user_margins, model.config.margin, split.train.users, split.train.n_users),
+        (
+            *("item", model.item_margins, model.config.item_margin),
+            *(split.train.items, split.train.n_items),
+        ),
     ):
+        margins = np.full(n, fixed) if learned is None else learned
         activity = np.bincount(rows, minlength=n)
         active = activity > 0
         columns[f"{side}_activity"] = activity[active].tolist()

@@ -190,8 +190,9 @@ _splits: "dict[str, Split]" = {}
 
 
 def initialize_worker(splits: "dict[str, Split]") -> None:
+    """Prepare a worker process: it has the splits, and ends with its parent."""
     _splits.update(splits)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the workers
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

@@ -1,38 +1,80 @@
-"""Choose settings on validation data: the same number of trials for every model, all kept.
+"""Tune settings on validation data, with the same number of trials for every model.
 
-The first trial takes the defaults; Optuna's TPE sampler (Bergstra et al., NeurIPS 2011) proposes
-the others. A proposal is a function of the seed, its number and the trials before it, so that a
-search that was interrupted goes on as if it had not been.
+The first trial has the defaults; Optuna's TPE sampler (Bergstra et al., NeurIPS 2011) proposes the
+others. A proposal is a function of the seed, its number and the trials before it, so that an
+interrupted search goes on as if it had not been interrupted.
 """
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from trimetric.errors import MissingExtra
+from trimetric.errors import MissingExtra, ParameterError
 from trimetric.experiments.jobs import Job
 from trimetric.models import create, search_space
 
-RANDOM_TRIALS = 4  # before the sampler learns from what it saw
+RANDOM_TRIALS = 4  # before the sampler learns from earlier trials
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The effort for each model.
+
+    Parameters
+    ----------
+    name : str
+    trials : int
+        Settings tried on validation data, at least 1.
+    epochs : int
+        Epochs of trainings as released; the SML paper's code has 800.
+    """
+
+    name: str
+    trials: int
+    epochs: int
+
+
+BUDGETS = {
+    "small": Budget("small", 6, 100),
+    "medium": Budget("medium", 20, 800),
+    "large": Budget("large", 60, 800),
+}
+
+
+def budget(name: str, trials: int | None = None) -> Budget:
+    """Return a budget by name, with another number of trials if given.
+
+    Raises
+    ------
+    ParameterError
+        The name is unknown, or `trials` is below 1.
+    """
+    if name not in BUDGETS:
+        raise ParameterError(f"budget must be one of {', '.join(BUDGETS)}, got {name!r}")
+    if trials is None:
+        return BUDGETS[name]
+    if trials < 1:
+        raise ParameterError(f"trials must be at least 1, got {trials}; 1 uses the defaults")
+    return Budget(f"{trials} trials", trials, BUDGETS[name].epochs)
 
 
 def tuned(
     job: Job, trials: int, metric: str, *, seed: int = 0, space: dict[str, Any] | None = None
 ) -> Generator[list[Job], list[dict[str, Any]], tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Try settings of a model on the validation part; a part of a `study.Plan`.
+    """Tune a model on the validation part; part of a `study.Plan`.
 
     Parameters
     ----------
     job : Job
-        Its settings are kept in every trial and are not searched.
+        Its settings are fixed.
     trials : int
-        At least 1. A model with nothing to search has one.
+        At least 1. A model with nothing to tune has one.
     metric : str
-        Of the job's first protocol, to be maximised.
+        Metric of the job's first protocol to maximise.
     seed : int
-        Of the search.
+        Seed of the search.
     space : dict, optional
-        Instead of the model's own: see `models.search_space`.
+        In place of the model's own: see `models.search_space`.
 
     Returns
     -------
@@ -40,18 +82,18 @@ def tuned(
         The best settings, those of the job included, and a row for each trial: number, settings,
         value (None if it failed), error, seconds, epochs.
     """
-    wanted = search_space(job.model) if space is None else space
-    space = {name: span for name, span in wanted.items() if name not in job.settings}
+    whole = search_space(job.model) if space is None else space
+    space = {name: span for name, span in whole.items() if name not in job.settings}
     defaults = create(job.model, **job.settings).get_params()
     log: list[dict[str, Any]] = []
     for number in range(trials if space else 1):
         tried = {n: defaults[n] for n in space} if number == 0 else propose(space, log, seed)
         settings = {**job.settings, **(tried if number else {})}
-        one = replace(
+        trial = replace(
             job, settings=settings, part="valid", protocols=job.protocols[:1], per_user=(),
             margins=False,
         )  # fmt: skip
-        [result] = yield [one]
+        [result] = yield [trial]
         metrics = result.get("metrics", {}).get(job.protocols[0], {})
         log.append(
             {
@@ -61,8 +103,8 @@ def tuned(
                 **{name: result.get(name) for name in ("error", "seconds", "epochs")},
             }
         )
-    worked = [row for row in log if row["value"] is not None]
-    best = max(worked, key=lambda row: row["value"], default=log[0])
+    finished = [row for row in log if row["value"] is not None]
+    best = max(finished, key=lambda row: row["value"], default=log[0])
     return {**job.settings, **(best["settings"] if best["trial"] else {})}, log
 
 
@@ -87,7 +129,7 @@ def propose(space: dict[str, Any], log: list[dict[str, Any]], seed: int) -> dict
     except ImportError:
         raise MissingExtra(
             "tuning needs optuna, which is not installed: pip install 'trimetric[tune]';"
-            " or compare with trials=1, which takes the defaults"
+            " or compare with trials=1, which uses the defaults"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kinds = {name: _distribution(span, optuna) for name, span in space.items()}
@@ -116,7 +158,7 @@ def _distribution(span: Any, optuna: Any) -> Any:
 
 
 def _inside(span: Any, value: Any) -> bool:
-    if value is None:  # left to the model, which has no place in the span
+    if value is None:  # left to the model, so outside of any range
         return False
     if isinstance(span, dict):
         return value in span["choices"]
@@ -124,5 +166,5 @@ def _inside(span: Any, value: Any) -> bool:
 
 
 def _rounded(value: Any) -> Any:
-    """Keep four digits: settings are read by people, and no more of them matters."""
+    """Keep four digits, which are enough and read better."""
     return float(f"{value:.4g}") if isinstance(value, float) else value

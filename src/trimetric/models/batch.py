@@ -113,12 +113,7 @@ def _versions(approximate: bool) -> dict[str, str]:
 def _description(model: "Recommender") -> list[Any]:
     """Return what determines the answers of a model, as JSON values."""
     seen = hashlib.sha256(model.seen.indptr.tobytes() + model.seen.items.tobytes())
-    return [model.name, model.get_params(), provenance(model), model.history, seen.hexdigest()]
-
-
-def provenance(model: "Recommender") -> dict[str, Any]:
-    """Return what a model was trained on and how that ended."""
-    return getattr(model, "provenance", None) or vars(model)["_data"]
+    return [model.name, model.get_params(), model.provenance, model.history, seen.hexdigest()]
 
 
 def _digest(value: Any) -> str:

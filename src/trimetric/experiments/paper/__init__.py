@@ -1,4 +1,4 @@
-"""The tables and figures of Li et al., AAAI 2020, on the data at hand: one report of them."""
+"""Reproduce the tables and figures of Li et al., AAAI 2020, in one report."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from trimetric.errors import ParameterError
 from trimetric.evaluation import released_data
-from trimetric.experiments import published, report, study
-from trimetric.experiments.budget import budget
+from trimetric.experiments import report, study
 from trimetric.experiments.compare import RESULTS
-from trimetric.experiments.header import header
-from trimetric.experiments.paper import figures, tables, words
+from trimetric.experiments.paper import figures, published, tables, words
 from trimetric.experiments.paper.recipes import HONEST, RELEASED
-from trimetric.experiments.study import Plan, Say
+from trimetric.experiments.report.header import header
+from trimetric.experiments.study import Log, Plan
+from trimetric.experiments.tune import budget
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
@@ -29,11 +29,11 @@ def reproduce(
     seeds: int = 3,
     workers: int | None = None,
     command: str = "",
-    say: Say = lambda text: None,
+    log: Log = lambda text: None,
 ) -> dict[str, Any]:
-    """Rebuild tables and figures of the SML paper, as released and honestly, in one report.
+    """Reproduce tables and figures of the SML paper, with and without its leak, in one report.
 
-    Interrupted and started again with the same `out`, it goes on where it was.
+    Started again with the same `out`, an interrupted run goes on where it was.
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def reproduce(
     out : path
         The folder of the report and, in `runs`, of all results.
     size : "small", "medium" or "large"
-        The budget: see `budget.BUDGETS`.
+        The budget: see `tune.BUDGETS`.
     seeds : int
         Of each model; at least 1.
     workers : int, optional
         Fits at a time, one thread each; all processors unless given. Results do not depend on it.
     command : str
-        Named in the report.
-    say : callable
-        Told of progress.
+        The command to show in the report.
+    log : callable
+        Receives a line for each finished job.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def reproduce(
     DataError
         The data cannot be split.
     Interrupted
-        Ctrl-C; what is finished is kept.
+        Ctrl-C; finished results are kept.
     """
     from trimetric.data import split_random
 
@@ -77,7 +77,7 @@ def reproduce(
         raise ParameterError(f"targets are {', '.join(TARGETS)}; got {unknown or 'none'}")
     if seeds < 1:
         raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
-    report.plotly_js()  # missing, it is missed now and not at the end
+    report.check_installed()
     paper = published.counterpart(data.name)
     dataset = paper.dataset if paper else None
     splits = {
@@ -93,7 +93,7 @@ def reproduce(
         plans |= figures.sweep_plans(spend, seeds, dataset)
     if "fig5" in targets or "fig6" in targets:
         plans |= figures.margin_plans(spend, seeds)
-    found = study.run(plans, splits, Path(out) / RESULTS, workers=workers, say=say)
+    outcomes = study.run(plans, splits, Path(out) / RESULTS, workers=workers, log=log)
     build = {
         "table3": tables.table3,
         "table4": tables.table4,
@@ -101,7 +101,7 @@ def reproduce(
         "fig5": figures.figure5,
         "fig6": figures.figure6,
     }
-    sections = [section for name in targets for section in build[name](found, dataset)]
+    sections = [section for name in targets for section in build[name](outcomes, dataset)]
     document = {
         "title": f"SML reproduced on {data.name}",
         "subtitle": "Li et al., AAAI 2020: what was published, what the released code gives with"

@@ -7,9 +7,8 @@ import numpy as np
 
 from trimetric.errors import ParameterError
 from trimetric.evaluation.significance import spread
-from trimetric.experiments import published
-from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED
+from trimetric.experiments.paper import published
 from trimetric.experiments.paper.cells import CAUTION, Result, cell
 from trimetric.experiments.paper.recipes import (
     FRESH,
@@ -23,6 +22,7 @@ from trimetric.experiments.paper.recipes import (
     runs,
 )
 from trimetric.experiments.study import Plan
+from trimetric.experiments.tune import Budget
 
 LAMBDA, GAMMA = 0.01, 10.0
 """What the paper fixes while the other is varied, on Instant Video."""

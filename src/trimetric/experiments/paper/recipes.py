@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED, Job, seeded
 from trimetric.experiments.study import Plan
-from trimetric.experiments.tune import tuned
-from trimetric.models import REGISTRY, create
+from trimetric.experiments.tune import Budget, tuned
+from trimetric.models import create, model_class
 
 RELEASED, HONEST = "released", "honest"
 """The splits: ratings of 1 dropped and no validation part; all ratings, with one."""
@@ -18,17 +17,27 @@ GAMMAS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 TUNED_FOR = "ndcg@10"
 FRESH = "sampled-499"
 
-UNIFORM = {
+ADAPTIVE = {"adaptive_users": True, "adaptive_items": True}
+
+UNIFORM: dict[str, Any] = {
     "negatives": "uniform",
     "rank_weight": False,
     "optimizer": "adagrad",
     "margin": 1.0,
     "item_margin": 1.0,
+    **ADAPTIVE,
 }
 """The paper's form of SML: one uniform negative, margins that start at their limit l = 1."""
 
 UNIFORM_CML = {"negatives": "uniform", "rank_weight": False, "optimizer": "adagrad"}
-HARD = {"margin": 1.0, "item_margin": 1.0, "temperature": 0.0, "candidates": 10, "lr": 0.2}
+HARD: dict[str, Any] = {
+    "margin": 1.0,
+    "item_margin": 1.0,
+    "temperature": 0.0,
+    "candidates": 10,
+    "lr": 0.2,
+    **ADAPTIVE,
+}
 """The hardest of ten negatives, with the paper's l and bare hinges."""
 
 SPACES: dict[str, dict[str, tuple]] = {
@@ -89,5 +98,6 @@ def variant(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of SML without those that make the ablation `name`."""
     from trimetric.models.sml import VARIANTS
 
-    fixed = VARIANTS[REGISTRY[name][2].get("variant", "all")]
+    given = model_class(name)[1].get("variant")
+    fixed = VARIANTS[given] if given else {}
     return {key: value for key, value in settings.items() if key not in fixed}

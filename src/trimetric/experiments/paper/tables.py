@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from trimetric.evaluation.significance import compare as differences
-from trimetric.experiments import published
-from trimetric.experiments.budget import Budget
 from trimetric.experiments.jobs import LEAKED, Job
+from trimetric.experiments.paper import published
 from trimetric.experiments.paper.cells import (
     CAUTION,
     Result,
@@ -32,8 +31,10 @@ from trimetric.experiments.paper.recipes import (
     leaked,
     runs,
     searched,
+    variant,
 )
 from trimetric.experiments.study import Plan
+from trimetric.experiments.tune import Budget
 from trimetric.models import REFERENCES, SYSTEMS
 
 METRICS = published.METRICS
@@ -217,7 +218,7 @@ def table4_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     plans = {f"table4 leaked {name}": runs(leaked(name, spend), seeds) for name in ABLATIONS}
     plans["table4 honest"] = ablated(spend, seeds)
     for name in ABLATIONS:
-        plans[f"table4 hard {name}"] = runs(honest(name, HARD), seeds)
+        plans[f"table4 hard {name}"] = runs(honest(name, variant(name, HARD)), seeds)
     return plans
 
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from trimetric.experiments import published
-from trimetric.experiments.budget import Budget
+from trimetric.experiments.paper import published
+from trimetric.experiments.tune import Budget
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split

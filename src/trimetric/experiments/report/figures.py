@@ -22,9 +22,15 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans"
 N_BINS = 40
 MAX_LABELS = 12  # of points; more of them are shown on hovering only
 
-SERIES = ["#1d5fd0", "#c2570c", "#12805c", "#8b3fd1", "#c8283c", "#0b7285", "#b4237f", "#6b6a00", "#7a4b25", "#56627a"]
+SERIES = [
+    "#1d5fd0", "#c2570c", "#12805c", "#8b3fd1", "#c8283c",
+    "#0b7285", "#b4237f", "#6b6a00", "#7a4b25", "#56627a",
+]  # fmt: skip
 INK, MUTED, LINE, SURFACE = "#171b22", "#586273", "#dfe4eb", "#ffffff"
-DARK_SERIES = ["#74a9ff", "#ff9d57", "#45c795", "#c08bff", "#ff7f86", "#50c4da", "#f47cc0", "#cdc64b", "#d6a377", "#a9b6cb"]
+DARK_SERIES = [
+    "#74a9ff", "#ff9d57", "#45c795", "#c08bff", "#ff7f86",
+    "#50c4da", "#f47cc0", "#cdc64b", "#d6a377", "#a9b6cb",
+]  # fmt: skip
 DARK = dict(zip(SERIES, DARK_SERIES, strict=True)) | {
     INK: "#e7eaf0", MUTED: "#9ba6b6", LINE: "#2c343f", SURFACE: "#171c23",
 }  # fmt: skip
@@ -51,8 +57,11 @@ def legend(figure: dict) -> list[dict]:
     """Return the first series of each name; none if no panel has more than one series."""
     if not any(len(panel["series"]) > 1 for panel in figure["panels"]):
         return []
-    series = [series for panel in figure["panels"] for series in panel["series"]]
-    return list({one["name"]: one for one in reversed(series)}.values())[::-1]
+    first: dict[str, dict] = {}
+    for panel in figure["panels"]:
+        for series in panel["series"]:
+            first.setdefault(series["name"], series)
+    return [*first.values()]
 
 
 def draw(panel: dict, colours: dict[str, int]) -> "go.Figure":
@@ -119,8 +128,9 @@ def _add_panel(
         figure.add_annotation(_label(mark, panel), yref="y domain", **place)
     figure.update_xaxes(_axis(panel, "x"), **place)
     figure.update_yaxes(_axis(panel, "y"), **place)
-    raw = panel["plot"] == "histogram"
-    figure.update_layout(barmode="overlay" if raw else "group", showlegend=showlegend)
+    raw = is_raw(panel)
+    bars = {"barmode": "overlay", "bargap": 0} if raw else {"barmode": "group", "bargap": 0.2}
+    figure.update_layout(**bars, showlegend=showlegend)
 
 
 def _trace(series: dict, panel: dict, slot: int, crowded: bool) -> Any:

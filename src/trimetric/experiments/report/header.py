@@ -1,4 +1,4 @@
-"""What stands at the head of every report: when, on what, with which versions and data."""
+"""The head of every report: date, machine, versions and data."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PACKAGES = ("trimetric", "numpy", "numba", "polars", "optuna", "implicit", "plot
 
 
 def header(split: "Split", note: str = "") -> dict[str, Any]:
-    """Return the head of a report on the data of a split, but for its title, command and times."""
+    """Return the head of a report on a split, except title, command and times."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -44,6 +44,6 @@ def _cores() -> int:
 def _processor() -> str:
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        found = next(line for line in lines if line.startswith("model name"))
-        return found.split(":", 1)[1].strip()
+        name = next(line for line in lines if line.startswith("model name"))
+        return name.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
