@@ -55,7 +55,7 @@ def check_resumed_after_ctrl_c(case: Case) -> None:
             signal.raise_signal(signal.SIGINT)
 
     model: Any = case.new()
-    with folder() as out, patch("trimetric.engine.threads.WORK_A_STEP", 1):
+    with folder() as out, patch("trimetric.engine.threads.WORK_PER_STEP", 1):
         with (
             patch.object(Silent, "batch", interrupt),
             raises(Interrupted, r"saved in .*--resume") as message,

@@ -7,7 +7,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import DataError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
@@ -123,7 +123,7 @@ def gram(liked: Csr, n_items: int, reg: float) -> Tiles:
         for column, (left, right) in parts[: row + 1]:
             tiles[row, column] = counts[:, left:right].copy()
 
-    with Team(min(thread_count(), max(len(parts), 1))) as team:
+    with ThreadTeam(min(thread_count(), max(len(parts), 1))) as team:
         shared(team, count, parts)
     return tiles
 
