@@ -128,7 +128,7 @@ TORCH = {
 def ours_until(target, split, measure, threads):
     """Train SML, but for a short schedule and the usual temperature with its defaults."""
     import trimetric as tm
-    from trimetric.engine.threads import Team
+    from trimetric.engine.threads import ThreadTeam
     from trimetric.models.sml import _Learner
     from trimetric.models.temperature import USUAL
 
@@ -137,7 +137,7 @@ def ours_until(target, split, measure, threads):
     model._know(split.train)
     model._adopt(learner)
     seconds, value = 0.0, 0.0
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         for epoch in range(SCHEDULE):
             began = time.perf_counter()
             learner.run(epoch, 0, team, lambda _: False)

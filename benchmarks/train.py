@@ -47,9 +47,9 @@ class Ours:
     """Seconds of one epoch after another."""
 
     def __init__(self, data, threads, **rules):
-        from trimetric.engine.threads import Team
+        from trimetric.engine.threads import ThreadTeam
 
-        self.session, self.team, self.done = session(data, **rules), Team(threads), 0
+        self.session, self.team, self.done = session(data, **rules), ThreadTeam(threads), 0
         self.session.run(0, self.session.n_batches - 1, self.team, lambda _: False)  # compiles
 
     def __call__(self):

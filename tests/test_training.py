@@ -53,7 +53,7 @@ class Descent:
     """Steps down x² from 1: with lr above 1 it climbs instead, for ever."""
 
     kept = ("x",)
-    n_batches, triplets = 10, 100
+    n_batches, samples = 10, 100
 
     def __init__(self, lr: float = 0.1) -> None:
         self.lr, self.arrays = lr, {"x": np.ones(3), "steps": np.zeros(1)}
@@ -155,7 +155,7 @@ def test_interrupted_anywhere(
     given: dict, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "trimetric.engine.threads.WORK_A_STEP", 1
+        "trimetric.engine.threads.WORK_PER_STEP", 1
     )  # one mini-batch between two pauses
 
     def fit(threads: int = threads, **more: Any) -> tm.SML:
@@ -207,7 +207,7 @@ from trimetric import training
 from trimetric.engine import threads
 from trimetric.models import triplet
 
-threads.WORK_A_STEP = 1
+threads.WORK_PER_STEP = 1
 data = tm.synthetic.planted(300, 100, dim=4, clusters=4, per_user=15, seed=1).interactions
 split = tm.split_per_user(data, test=0.2, valid=0.1)
 model = tm.SML(
@@ -292,7 +292,7 @@ def test_training_in_another_thread() -> None:
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of a run that was interrupted in its second epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
+        patch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)
         patch.setattr(progress, "Silent", lambda: At((1, 1), ctrl_c))
         with pytest.raises(Interrupted):
             tm.SML(**SMALL).fit(SPLIT.train, SPLIT.valid, out=tmp_path / "m", progress=False)

@@ -78,7 +78,7 @@ class Bar(Lines):
         super().start(plan, run, learner)
         self._batches = learner.n_batches
         self._began, self._first = time.monotonic(), run.epoch * self._batches + run.batch
-        self._per_batch = learner.triplets / self._batches
+        self._per_batch = learner.samples / self._batches
         self._task = self._bar.add_task(
             "", total=plan.epochs * self._batches, epoch=run.epoch + 1, state=""
         )

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import CheckpointMismatch, Diverged, Interrupted
 from trimetric.progress import Silent
 from trimetric.storage import artifact
@@ -33,8 +33,8 @@ class Learner(Protocol):
         """Mini-batches in an epoch."""
 
     @property
-    def triplets(self) -> int:
-        """Triplets in an epoch."""
+    def samples(self) -> int:
+        """Samples in an epoch: triplets, or pairs."""
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -44,7 +44,9 @@ class Learner(Protocol):
     def kept(self) -> tuple[str, ...]:
         """The names of the arrays that make up the model."""
 
-    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
+    def run(
+        self, epoch: int, first_batch: int, team: ThreadTeam, pause: Callable[[int], bool]
+    ) -> int:
         """Train from a batch of an epoch until its end or a pause; return the batch reached."""
 
     def summary(self) -> dict[str, float]:
@@ -142,7 +144,7 @@ def train(
     if checkpoints and resume:
         run, best = _load(learner, checkpoints)
     progress = progress or Silent()
-    with Team(thread_count()) as team, _stop_signal() as stop, progress:
+    with ThreadTeam(thread_count()) as team, _stop_signal() as stop, progress:
         progress.start(plan, run, learner)
         saved = time.monotonic()
 

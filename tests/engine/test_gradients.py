@@ -1,4 +1,4 @@
-"""Mini-batches of `engine.descent`: a naive twin of each optimiser, chunks, threads, pauses."""
+"""Mini-batches of `engine.gradients`: a naive twin of each optimiser, chunks, threads, pauses."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -15,11 +15,18 @@ import trimetric as tm
 from trimetric import counter
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import sigmoid, softplus
-from trimetric.engine.gradient_session import DESCENT_OPTIMIZERS, Descent, DescentSession
-from trimetric.engine.gradients import CHUNK, settle, share, triplet
+from trimetric.engine.gradients import (
+    CHUNK,
+    apply_updates,
+    assign_samples,
+    gradient_session,
+    sample_triplet,
+)
 from trimetric.engine.negatives import positives
+from trimetric.engine.optimizers import OPTIMIZERS
 from trimetric.engine.rows import add_scaled, copy, dot, multiply, scale
-from trimetric.engine.threads import Pace, Team
+from trimetric.engine.session import RunSettings, Session
+from trimetric.engine.threads import ThreadTeam, ThreadTuner
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning"),
@@ -42,47 +49,45 @@ Sample = tuple[int, int, int] | None
 
 
 @kernel
-def train_weighted(me, threads, span, pairs, state, rule, work, own):
-    n_items, met = len(state.table) - len(pairs.indptr) + 1, np.int64(0)
-    weights = state.weights.reshape(1, state.table.shape[1])
+def train_weighted(me, threads, span, positives, state, settings, workspace, params):
+    weights, scratch = state.weights.reshape(1, state.table.shape[1]), workspace.scratch[me]
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
+        low, high = assign_samples(me, threads, batch, settings, workspace)
         for t in range(low, high):
-            u, v, n = triplet(t, batch * rule.batch_size, pairs, rule, work, n_items)
+            u, v, n = sample_triplet(t, batch, positives, state, settings, workspace)
             if n >= 0:
-                weighted_gradient(t, u, v, n, state.table, weights, work, work.scratch[me])
-        met = settle(me, threads, batch, met, state, rule, work)
+                weighted_gradient(t, u, v, n, state.table, weights, workspace, scratch)
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def weighted_gradient(t, u, v, n, table, weights, work, room):
-    g, k = work.gradients, 3 * t
-    copy(room, 0, table, v, np.float32(1))
-    add_scaled(room, 0, table, n, np.float32(-1))
-    multiply(room, 1, table, u, room, 0)
-    margin = dot(room, 1, weights, 0)
+def weighted_gradient(t, u, v, n, table, weights, workspace, scratch):
+    g, k = workspace.gradients, 3 * t
+    copy(scratch, 0, table, v, np.float32(1))
+    add_scaled(scratch, 0, table, n, np.float32(-1))
+    multiply(scratch, 1, table, u, scratch, 0)
+    margin = dot(scratch, 1, weights, 0)
     c = sigmoid(-margin)
-    multiply(g, k, weights, 0, room, 0)
+    multiply(g, k, weights, 0, scratch, 0)
     scale(g, k, -c)
     multiply(g, k + 1, weights, 0, table, u)
     copy(g, k + 2, g, k + 1, c)
     scale(g, k + 1, -c)
-    add_scaled(work.dense, t // CHUNK, room, 1, -c)
-    work.rows[k], work.rows[k + 1], work.rows[k + 2] = u, v, n
-    work.loss[t], work.active[t] = softplus(-margin), margin < 0
+    add_scaled(workspace.dense, t // CHUNK, scratch, 1, -c)
+    workspace.rows[k], workspace.rows[k + 1], workspace.rows[k + 2] = u, v, n
+    workspace.loss[t], workspace.active[t] = softplus(-margin), margin < 0
 
 
-def weighted(**changes: Any) -> DescentSession:
+def weighted(**changes: Any) -> Session:
     """Return a session of that model."""
-    given = SETTINGS | {"init": (0.1, 0.4), "n_weights": 32, "scratch": 2} | changes
+    settings = RunSettings(**SETTINGS | {"init_mean": 0.1, "init_std": 0.4} | changes)
     start = np.zeros(32, dtype=np.float32)
     start[:20] = np.linspace(0.5, 1.5, 20)
-    how = Descent(samples=len(DATA), **given)
     pairs = positives(DATA.users, DATA.items, DATA.indptr)
-    return DescentSession(train_weighted, how, pairs, DATA.n_items, (), start)
+    return gradient_session(train_weighted, settings, pairs, DATA.n_items, weights=start, scratch=2)
 
 
-def plain(**changes: Any) -> DescentSession:
+def plain(**changes: Any) -> Session:
     """Return a session of BPR: no dense weights, and a regulariser."""
     return tm.BPR(**SETTINGS | {"init_std": 0.4, "reg": 0.3} | changes).learner(DATA, None, {})
 
@@ -93,13 +98,13 @@ def plain(**changes: Any) -> DescentSession:
 class Twin:
     """A run in float64; rows that a mini-batch does not touch rest, dense weights never do."""
 
-    def __init__(self, session: DescentSession, reg: float = 0.0) -> None:
-        self.how, self.reg = session.how, reg
-        self.table = session.state.table[:, : self.how.dim].astype(np.float64)
+    def __init__(self, session: Session, reg: float = 0.0) -> None:
+        self.settings, self.reg = session.settings, reg
+        self.table = session.state.table[:, : self.settings.dim].astype(np.float64)
         self.learned = len(session.state.weights) > 0
-        flat = session.state.weights if self.learned else np.ones(self.how.dim)
-        self.weights = flat[: self.how.dim].astype(np.float64)
-        start = 0.0 if self.how.optimizer == "adam" else 0.1
+        flat = session.state.weights if self.learned else np.ones(self.settings.dim)
+        self.weights = flat[: self.settings.dim].astype(np.float64)
+        start = 0.0 if self.settings.optimizer == "adam" else 0.1
         self.first, self.second = np.zeros_like(self.table), np.full_like(self.table, start)
         self.of_weights = np.zeros_like(self.weights), np.full_like(self.weights, start)
         self.steps, self.shared, self.clipped, self.loss = 0, 0, 0, 0.0
@@ -118,11 +123,11 @@ class Twin:
         return of_rows + self.reg * np.stack([a, b, c]), pull * a * (b - c)
 
     def epoch(self, number: int, samples: list[Sample]) -> None:
-        how, self.loss = self.how, 0.0
-        lr = how.lr * (1 - number / how.epochs) if how.schedule == "linear" else how.lr
-        for start in range(0, len(samples), how.batch_size):
+        s, self.loss = self.settings, 0.0
+        lr = s.lr * (1 - number / s.epochs) if s.schedule == "linear" else s.lr
+        for start in range(0, len(samples), s.batch_size):
             self.steps += 1
-            self.batch(filter(None, samples[start : start + how.batch_size]), lr)
+            self.batch(filter(None, samples[start : start + s.batch_size]), lr)
 
     def batch(self, samples: Iterable[tuple[int, int, int]], lr: float) -> None:
         of_rows, of_weights = dict[int, np.ndarray](), np.zeros_like(self.weights)
@@ -134,12 +139,16 @@ class Twin:
                 self.shared += row in of_rows
                 of_rows[row] = of_rows.get(row, 0) + one
         for row, g in of_rows.items():
-            self.clipped += np.linalg.norm(g) > self.how.clip
-            g = g * min(1, self.how.clip / np.linalg.norm(g))
+            self.clipped += np.linalg.norm(g) > self.settings.clip
+            g = g * min(1, self.settings.clip / np.linalg.norm(g))
             moved = self.step(self.table[row], g, self.first[row], self.second[row], lr)
-            self.table[row] = reference.projected(moved, self.how.radius, False)
+            self.table[row] = reference.projected(moved, self.settings.radius, False)
         if self.learned:
-            dense = "adagrad" if self.how.optimizer == "rowwise-adagrad" else self.how.optimizer
+            dense = (
+                "adagrad"
+                if self.settings.optimizer == "rowwise-adagrad"
+                else self.settings.optimizer
+            )
             self.weights = self.step(self.weights, of_weights, *self.of_weights, lr, dense)
 
     def step(
@@ -151,7 +160,7 @@ class Twin:
         lr: float,
         optimizer: str = "",
     ) -> np.ndarray:
-        name = optimizer or self.how.optimizer
+        name = optimizer or self.settings.optimizer
         if name == "adam":
             return reference.adam(x, g, first, second, lr, self.steps)
         if name == "rowwise-adagrad":
@@ -159,8 +168,8 @@ class Twin:
         return reference.adagrad(x, g, second, lr) if name == "adagrad" else x - lr * g
 
 
-def assert_equal_runs(session: DescentSession, twin: Twin, epochs: int = 2) -> None:
-    close, dim = {"rtol": 1e-3, "atol": 1e-4}, session.how.dim
+def assert_equal_runs(session: Session, twin: Twin, epochs: int = 2) -> None:
+    close, dim = {"rtol": 1e-3, "atol": 1e-4}, session.settings.dim
     for epoch in range(epochs):
         drawn = triplets(session, DATA, None, epoch)
         twin.loss, state = 0.0, session.state
@@ -180,7 +189,7 @@ def assert_equal_runs(session: DescentSession, twin: Twin, epochs: int = 2) -> N
         assert session.summary()["loss"] == pytest.approx(twin.loss / len(DATA), rel=1e-4)
 
 
-OPTIMIZERS = list(DESCENT_OPTIMIZERS)
+OPTIMIZERS = list(OPTIMIZERS)
 
 
 @pytest.mark.twin
@@ -209,14 +218,14 @@ def test_the_twin_knows_its_slopes() -> None:
 def test_batches_equal_the_twin(given: dict[str, Any], optimizer: str) -> None:
     """One to four chunks of 32 samples; a last batch that is not full."""
     session = weighted(optimizer=optimizer, **given)
-    size = session.how.batch_size
+    size = session.settings.batch_size
     assert size == 1 or len(DATA) % size
     twin = Twin(session)
     assert_equal_runs(session, twin)
     assert (twin.shared > 0) == (size > 1)
     assert (twin.clipped > 0) == ("clip" in given)
     lengths = np.linalg.norm(session.state.table.astype(np.float64), axis=1)
-    assert 0.79 < lengths.max() <= session.how.radius * 1.00001
+    assert 0.79 < lengths.max() <= session.settings.radius * 1.00001
 
 
 @pytest.mark.twin
@@ -258,40 +267,40 @@ def test_the_start(optimizer: str) -> None:
 
 
 @kernel
-def fill_shares(out, threads, batch, rule, work):
+def fill_parts(out, threads, batch, settings, workspace):
     for me in range(threads):
-        out[me, 0], out[me, 1] = share(me, threads, batch, rule, work)
+        out[me, 0], out[me, 1] = assign_samples(me, threads, batch, settings, workspace)
 
 
 @pytest.mark.twin
 @given(st.integers(1, 9), st.integers(1, 300), st.integers(0, 10))
-def test_shares_are_whole_chunks_and_miss_no_sample(
+def test_threads_are_assigned_whole_chunks_and_every_sample(
     threads: int, batch_size: int, batch: int
 ) -> None:
     session = weighted(batch_size=batch_size, dim=1)
     batch %= session.n_batches
-    work, out = session._work(threads), np.zeros((threads, 2), dtype=np.int64)
-    work.dense[:] = 1
-    fill_shares(out, threads, batch, session._rule(0), work)
+    workspace, out = session.workspace(threads), np.zeros((threads, 2), dtype=np.int64)
+    workspace.dense[:] = 1
+    fill_parts(out, threads, batch, session.epoch_settings(0), workspace)
     count = min(batch_size, len(DATA) - batch * batch_size)
     assert [t for low, high in out.tolist() for t in range(low, high)] == list(range(count))
     assert all(low % CHUNK == 0 for low, high in out.tolist() if low < high)
     chunks = -(-count // CHUNK)
-    assert not work.dense[:chunks].any()
-    assert work.dense[chunks:].all()
+    assert not workspace.dense[:chunks].any()
+    assert workspace.dense[chunks:].all()
 
 
 def all_at_once(patch: pytest.MonkeyPatch) -> None:
     """Let every thread of a team take part in every step, and a step be one mini-batch."""
-    patch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
-    patch.setattr(Pace, "choose", lambda self: self._choices[0])
+    patch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)
+    patch.setattr(ThreadTuner, "suggest", lambda self: self._choices[0])
 
 
-def bits(session: DescentSession) -> dict[str, bytes]:
+def bits(session: Session) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in session.arrays.items()}
 
 
-def any_model(name: str, optimizer: str) -> DescentSession:
+def any_model(name: str, optimizer: str) -> Session:
     given = SETTINGS | {"optimizer": optimizer, "init_std": 0.4}
     return (
         weighted(optimizer=optimizer)
@@ -309,7 +318,7 @@ def test_threads_do_not_change_a_bit(
     made = []
     for threads in (1, 2, 3, 5):
         session = any_model(name, optimizer)
-        with Team(threads) as team:
+        with ThreadTeam(threads) as team:
             for epoch in range(3):
                 session.run(epoch, 0, team, lambda batch: False)
         made.append(bits(session))
@@ -332,7 +341,7 @@ def test_it_goes_on_from_its_arrays_at_any_batch(
             session = weighted(optimizer=optimizer, batch_size=batch_size)
             for name, array in saved.items():
                 session.arrays[name][...] = array
-            with Team(1 + batch % 3) as team:
+            with ThreadTeam(1 + batch % 3) as team:
                 assert session.run(epoch, batch, team, lambda _: True) == batch + 1
             saved = session.arrays
     assert bits(session) == bits(whole)

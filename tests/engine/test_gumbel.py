@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import reference
 from scipy import stats
-from test_engine_trainer import BASE, run_epoch
+from triplet_runs import BASE, make_session, run_epoch
 
 from trimetric import counter
 from trimetric.engine import gumbel
 from trimetric.engine.compile import INTERPRETED
-from trimetric.engine.session import Session
 
 pytestmark = pytest.mark.twin
 N_USERS = 500 if INTERPRETED else 20_000
@@ -20,16 +19,16 @@ LIKELY = 4.5  # standard errors
 
 
 def test_the_table_is_gumbels():
-    table = gumbel.gumbel(0.5)
+    table = gumbel.noise_table(0.5)
     expected = 0.5 * stats.gumbel_r.ppf((np.arange(4096) + 0.5) / 4096)
     assert table.dtype == np.float32
     assert np.allclose(table, expected, rtol=1e-6, atol=1e-7)
-    assert not gumbel.gumbel(0).any()
+    assert not gumbel.noise_table(0).any()
 
 
 def test_the_table_is_rounded_from_exact_values():
     # A table that differed between machines would train another model.
-    table = gumbel.gumbel(1)
+    table = gumbel.noise_table(1)
     for place in (0, 1, 17, 1506, 2047, 2048, 4000, 4095):
         share = (Decimal(place) + Decimal("0.5")) / 4096
         assert table[place] == np.float32(-(-share.ln()).ln())
@@ -50,17 +49,17 @@ def many(temperature):
         adaptive_items=False,
     )
     users, items = np.arange(N_USERS, dtype=np.int32), np.zeros(N_USERS, dtype=np.int32)
-    session = Session(settings, users, items, np.arange(N_USERS + 1, dtype=np.int64), 8)
+    session = make_session(settings, users, items, np.arange(N_USERS + 1, dtype=np.int64), 8)
     rng = np.random.default_rng(4)
-    session.space.points[:, :3] = rng.normal(0, 0.3, (N_USERS + 8, 3))
-    session.space.points[:N_USERS] = session.space.points[0]
+    session.state.points[:, :3] = rng.normal(0, 0.3, (N_USERS + 8, 3))
+    session.state.points[:N_USERS] = session.state.points[0]
     return session
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.4])
 def test_the_expected_hinge_is_the_cross_entropy_of_a_softmax(temperature):
     session = many(temperature)
-    user, items = session.space.points[0], session.space.points[N_USERS:]
+    user, items = session.state.points[0], session.state.points[N_USERS:]
     d = ((items - user) ** 2).sum(axis=1).astype(float)
     key = counter.key(BASE.seed, reference.DRAWS, 0)
     owned = [
@@ -86,4 +85,4 @@ def test_the_expected_hinge_is_the_cross_entropy_of_a_softmax(temperature):
     assert user_loss + softplus[0] - LIKELY * 2 * spread < got.loss / N_USERS
     assert got.loss / N_USERS < user_loss + softplus[1] + LIKELY * 2 * spread
     active = 1 - rests.mean()
-    assert abs(got.user_hinges / N_USERS - active) < LIKELY * 0.5 / np.sqrt(N_USERS) + 0.005
+    assert abs(got.active / N_USERS - active) < LIKELY * 0.5 / np.sqrt(N_USERS) + 0.005

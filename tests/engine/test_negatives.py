@@ -20,27 +20,33 @@ LIKELY = 1e-4
 MANY = 2_000 if INTERPRETED else 40_000
 
 
-class Choice(NamedTuple):
-    """The settings that `trainer.hardest` reads."""
+class Settings(NamedTuple):
+    """The settings of an epoch that `triplets.hardest_negative` reads."""
 
     draws: np.uint64
+
+
+class Params(NamedTuple):
+    """The parameters that it reads."""
+
     candidates: np.int64
     rank_weight: bool
 
 
-class Room(NamedTuple):
-    """The room that it works in."""
+class Workspace(NamedTuple):
+    """The memory that it works in."""
 
     noise: np.ndarray
-    places: np.ndarray
-    luck: np.ndarray
-    far: np.ndarray
+    candidate_rows: np.ndarray
+    candidate_noise: np.ndarray
+    candidate_d2: np.ndarray
 
 
-def room(candidates, temperature=0.0):
+def workspace(candidates, temperature=0.0):
     size = 1, candidates + 4
     kinds = np.int32, np.float32, np.float32
-    return Room(gumbel.gumbel(temperature), *(np.zeros(size, dtype=kind) for kind in kinds))
+    noise = gumbel.noise_table(temperature)
+    return Workspace(noise, *(np.zeros(size, dtype=kind) for kind in kinds))
 
 
 @kernel
@@ -56,11 +62,12 @@ def fill_popular(out, key, user, positives, n_items):
 
 
 @kernel
-def fill_hardest(answer, user, reach, positives, points, choice, room):
+def fill_hardest(answer, user, violation_radius, positives, points, given, workspace):
     out, nearest, impostors = answer
+    settings, params = given
     for t in range(len(out)):
-        out[t], nearest[t], impostors[t] = triplets.hardest(
-            0, t, user, reach, positives, points, choice, room
+        out[t], nearest[t], impostors[t] = triplets.hardest_negative(
+            0, t, user, violation_radius, positives, points, settings, workspace, params
         )
 
 
@@ -80,7 +87,7 @@ def positives_of(lists, pools=None):
     """Interactions from a list of items a user, and perhaps another list a user to draw from."""
     indptr, items = compressed(lists)
     users = np.repeat(np.arange(len(lists)), np.diff(indptr)).astype(np.int32)
-    return negatives.positives(users, items, indptr, None if pools is None else rows(pools))
+    return negatives.positives(users, items, indptr, None if pools is None else compressed(pools))
 
 
 def drawn(fill, lists, n_items, user, n=MANY, key=0, pools=None):
@@ -194,16 +201,16 @@ def test_hardest_is_the_nearest_of_the_same_draws(candidates, rank_weight, owned
     points = rows.padded_table(rng.normal(0, 0.4, (n_users + n_items, 20)))
     positives, user = positives_of([[3], owned, [1, 2]]), 1
     d = reference.distances(points[user : user + 1], points[n_users:])[0]
-    reach = np.float32(np.median(d))
+    violation_radius = np.float32(np.median(d))
     out, impostors = (np.empty(n, dtype=np.int64) for _ in range(2))
     nearest = np.empty(n, dtype=np.float32)
     key = counter.key(12, candidates)
-    choice = Choice(key, np.int64(candidates), rank_weight)
-    answer, space = (out, nearest, impostors), room(candidates, temperature)
-    fill_hardest(answer, user, reach, positives, points, choice, space)
+    given = Settings(key), Params(np.int64(candidates), rank_weight)
+    answer, memory = (out, nearest, impostors), workspace(candidates, temperature)
+    fill_hardest(answer, user, violation_radius, positives, points, given, memory)
     for t in range(n):
         item, seen, within = reference.hardest_negative(
-            key, t, set(owned), d, reach, candidates, temperature
+            key, t, set(owned), d, violation_radius, candidates, temperature
         )
         if item is None:
             assert out[t] == -1
@@ -292,16 +299,16 @@ def test_hardest_is_the_nearest_of_the_same_draws_from_the_pool(
     points = rows.padded_table(rng.normal(0, 0.4, (n_users + n_items, 20)))
     positives, user = positives_of([[3], owned, [1, 2]], [[5], pool, [0]]), 1
     d = reference.distances(points[user : user + 1], points[n_users:])[0]
-    reach = np.float32(np.median(d))
+    violation_radius = np.float32(np.median(d))
     out, impostors = (np.empty(n, dtype=np.int64) for _ in range(2))
     nearest = np.empty(n, dtype=np.float32)
     key = counter.key(12, candidates)
-    choice = Choice(key, np.int64(candidates), rank_weight)
-    answer, space = (out, nearest, impostors), room(candidates, temperature)
-    fill_hardest(answer, user, reach, positives, points, choice, space)
+    given = Settings(key), Params(np.int64(candidates), rank_weight)
+    answer, memory = (out, nearest, impostors), workspace(candidates, temperature)
+    fill_hardest(answer, user, violation_radius, positives, points, given, memory)
     for t in range(n):
         item, seen, within = reference.hardest_negative(
-            key, t, set(owned), d, reach, candidates, temperature, pool
+            key, t, set(owned), d, violation_radius, candidates, temperature, pool
         )
         if item is None:
             assert out[t] == -1
@@ -317,8 +324,8 @@ def test_hardest_of_one_is_uniform():
     points = rows.padded_table(np.random.default_rng(1).normal(0, 0.4, (1 + 10, 16)))
     positives, out = positives_of([[0, 4]]), np.empty(MANY, dtype=np.int64)
     rest = np.empty(MANY, dtype=np.float32), np.empty(MANY, dtype=np.int64)
-    choice = Choice(counter.key(13), np.int64(1), False)
-    fill_hardest((out, *rest), 0, np.float32(1), positives, points, choice, room(1, 0.7))
+    choice = Settings(counter.key(13)), Params(np.int64(1), False)
+    fill_hardest((out, *rest), 0, np.float32(1), positives, points, choice, workspace(1, 0.7))
     counts = np.bincount(out - 1, minlength=10)
     assert not counts[[0, 4]].any()
     assert stats.chisquare(np.delete(counts, [0, 4])).pvalue > LIKELY

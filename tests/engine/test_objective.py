@@ -10,10 +10,14 @@ from trimetric.engine import rows
 from trimetric.engine.compile import kernel
 from trimetric.engine.objective import (
     GAMMA_BATCH,
-    corners,
+    item_gradient,
     item_hinge,
-    margin_gradient,
+    item_margin_gradient,
+    negative_gradient,
+    triplet_loss,
+    user_gradient,
     user_hinge,
+    user_margin_gradient,
 )
 
 pytestmark = pytest.mark.twin
@@ -30,15 +34,21 @@ def hinges(points, margins):
 
 
 @kernel
-def gradients(g, points, pulls):
-    for role in range(3):
-        x, y, z = corners(role)
-        rows.pull(g, role, points, x, y, z, pulls[0], pulls[1])
+def gradients(g, points, weights, add):
+    user_gradient(g, 0, points, 0, 1, 2, weights[0], weights[1], add)
+    item_gradient(g, 1, points, 0, 1, 2, weights[0], weights[1], add)
+    negative_gradient(g, 2, points, 0, 1, 2, weights[0], weights[1], add)
 
 
 @kernel
-def margin_gradients(pulls, gamma):
-    return margin_gradient(pulls[0], gamma), margin_gradient(pulls[1], gamma)
+def margin_gradients(weights, gamma):
+    return user_margin_gradient(weights[0], gamma), item_margin_gradient(weights[1], gamma)
+
+
+@kernel
+def loss_of(points, margins, w, lam, gamma):
+    user, item = hinges(points, margins)
+    return triplet_loss(user, item, w, lam, margins[0], margins[1], gamma)
 
 
 @st.composite
@@ -74,10 +84,11 @@ def test_gradients_are_the_slopes_of_the_loss(triplet):
     points, margins, w, lam, gamma = triplet
     dim, table = points.shape[1], rows.padded_table(points)
     active = [hinge > 0 for hinge in hinges(table, margins)]
-    pulls = (np.float32(2 * w * active[0]), np.float32(2 * lam * active[1]))
+    weights = (np.float32(2 * w * active[0]), np.float32(2 * lam * active[1]))
     g = rows.table(3, dim)
-    gradients(g, table, pulls)
-    got_m = margin_gradients(pulls, np.float32(gamma / GAMMA_BATCH))
+    gradients(g, table, weights, False)
+    once = g.copy()
+    got_m = margin_gradients(weights, np.float32(gamma / GAMMA_BATCH))
 
     exact, m = points.astype(np.float64), margins.astype(np.float64)
 
@@ -86,6 +97,10 @@ def test_gradients_are_the_slopes_of_the_loss(triplet):
 
     assert np.allclose(g[:, :dim], slope(loss, exact), rtol=1e-4, atol=1e-5)
     assert np.allclose(got_m, slope(loss, m), rtol=1e-4, atol=1e-5)
+    gradients(g, table, weights, True)
+    assert (g == once + once).all()
+    scalars = (np.float32(value) for value in (w, lam, gamma / GAMMA_BATCH))
+    assert np.isclose(loss_of(table, margins, *scalars), loss(), rtol=1e-4, atol=1e-4)
     # The twin's own gradients, on which the twin trainer rests.
     ours = reference.triplet_gradients(*exact, (w * active[0], lam * active[1]))
     assert np.allclose(ours, slope(loss, exact), rtol=1e-6, atol=1e-7)
@@ -101,6 +116,12 @@ def test_hinges_are_the_brackets_of_equations_3_and_4(triplet):
     assert np.isclose(item, d_uv - reference.squared(v, n) + margins[1], rtol=1e-4, atol=1e-4)
 
 
-def test_each_corner_takes_each_part_once():
-    u, v, n = 0, 1, 2
-    assert [tuple(corners(role)) for role in (u, v, n)] == [(n, u, v), (v, n, u), (u, v, n)]
+def test_each_gradient_is_that_of_its_point():
+    """The formulas of the paper, term by term."""
+    points = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
+    (u, v, n), (a, b) = points, np.float32([2.0, 0.4])
+    g = rows.table(3, 16)
+    gradients(g, rows.padded_table(points), (a, b), False)
+    assert (g[0] == a * (n - v) + b * (u - v)).all()
+    assert (g[1] == a * (v - u) + b * (n - u)).all()
+    assert (g[2] == a * (u - n) + b * (v - n)).all()

@@ -12,15 +12,9 @@ from trimetric.engine import optimizers, rows
 from trimetric.engine.compile import kernel
 
 pytestmark = pytest.mark.twin
-RULES = {
-    "rowwise-adagrad": optimizers.ROWWISE,
-    "adagrad": optimizers.ADAGRAD,
-    "adam": optimizers.ADAM,
-}
-ALL_RULES = RULES | {"sgd": optimizers.SGD}  # margins have no plain descent
 
 
-class Rule(NamedTuple):
+class Settings(NamedTuple):
     """The settings that the steps read."""
 
     optimizer: np.int64
@@ -31,14 +25,16 @@ class Rule(NamedTuple):
 
 
 @kernel
-def run_step(g, k, table, row, first, second, rule, step):
+def run_step(g, k, table, row, first, second, settings, step):
     square, bias = rows.squared_norm(g, k), optimizers.adam_bias(step)
-    return optimizers.step_row(g, k, square, table, row, first, second, rule, bias)
+    return optimizers.step_row(g, k, square, table, row, first, second, settings, bias)
 
 
 @kernel
-def run_margin(margins, row, gradient, limit, memory, rule, step):
-    optimizers.step_margin(margins, row, gradient, limit, memory, rule, optimizers.adam_bias(step))
+def run_margin(margins, row, gradient, limit, moments, settings, step):
+    optimizers.step_margin(
+        margins, row, gradient, limit, moments, settings, optimizers.adam_bias(step)
+    )
 
 
 @kernel
@@ -46,9 +42,13 @@ def run_bias(step):
     return optimizers.adam_bias(step)
 
 
-def rule_of(name, lr=0.05, radius=1.0, sphere=False, dim=21):
-    return Rule(
-        np.int64(ALL_RULES[name]), np.float32(lr), np.float32(radius), sphere, np.float32(dim)
+def settings_of(name, lr=0.05, radius=1.0, sphere=False, dim=21):
+    return Settings(
+        np.int64(optimizers.OPTIMIZERS[name]),
+        np.float32(lr),
+        np.float32(radius),
+        sphere,
+        np.float32(dim),
     )
 
 
@@ -62,7 +62,7 @@ def twin_step(name, x, g, first, second, lr, step):
     return reference.adam(x, g, first, second, lr, step)
 
 
-@pytest.mark.parametrize("name", ALL_RULES)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 @pytest.mark.parametrize("radius", [0.5, 1.0, 30.0])
 @pytest.mark.parametrize("sphere", [False, True])
 def test_steps_over_time_equal_the_twin(name, radius, sphere):
@@ -73,13 +73,13 @@ def test_steps_over_time_equal_the_twin(name, radius, sphere):
     first, second = np.zeros_like(table), np.full((4, width), start, dtype=np.float32)
     x = table[row, :dim].astype(np.float64)
     memory = np.zeros(dim), np.full(1 if name == "rowwise-adagrad" else dim, start)
-    rule = rule_of(name, 0.1, radius, sphere)
+    settings = settings_of(name, 0.1, radius, sphere)
     for step in (1, 2, 3, 7, 8, 1000):  # Adam's lazy rows skip mini-batches
         gradient = rng.normal(0, 10.0 ** rng.integers(-2, 2), dim)
         g = rows.table(3, dim)
         g[1, :dim] = gradient
         before = table.copy()
-        factor = run_step(g, 1, table, row, first, second, rule, step)
+        factor = run_step(g, 1, table, row, first, second, settings, step)
         assert (table == before).all()
         assert not g[[0, 2]].any()
         assert not g[1, dim:].any()
@@ -124,20 +124,20 @@ def test_project_all_brings_every_row_home(seed, dim, radius, sphere):
     assert np.allclose(table, expected, rtol=1e-5, atol=1e-9 * radius)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", optimizers.ADAPTIVE_OPTIMIZERS)
 def test_margins_over_time_equal_the_twin(name):
     rng, start = np.random.default_rng(6), 0.0 if name == "adam" else 0.1
     margins = np.full(3, 0.5, dtype=np.float32)
     memory = np.full((3, 2), start, dtype=np.float32)
     m, state = np.array([0.5]), np.full(2, start)
-    rule, limit, pushed = rule_of(name, 0.3), np.float32(0.9), 0
+    settings, limit, pushed = settings_of(name, 0.3), np.float32(0.9), 0
     for step in range(1, 40):
         gradient = rng.normal(-1 if step < 20 else 1, 1)
         if m[0] == 0.9 and gradient <= 0:  # it does not remember what it cannot follow
             pushed += 1
-            run_margin(margins, 1, np.float32(gradient), limit, memory, rule, step)
+            run_margin(margins, 1, np.float32(gradient), limit, memory, settings, step)
             continue
-        run_margin(margins, 1, np.float32(gradient), limit, memory, rule, step)
+        run_margin(margins, 1, np.float32(gradient), limit, memory, settings, step)
         g = np.array([gradient])
         moved = (
             reference.adam(m, g, state[:1], state[1:], 0.3, step)
@@ -152,36 +152,38 @@ def test_margins_over_time_equal_the_twin(name):
     assert (memory[[0, 2]] == np.float32(start)).all()
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", optimizers.ADAPTIVE_OPTIMIZERS)
 @pytest.mark.parametrize("limit", [0.25, 1.0, 3.0])
 def test_margins_stay_above_zero_and_within_their_limit(name, limit):
-    limit, rule = np.float32(limit), rule_of(name, 0.5)
+    limit, settings = np.float32(limit), settings_of(name, 0.5)
     for gradient, end in ((100, np.float32(1e-6)), (-100, limit)):
         margins = np.full(1, limit / 2, dtype=np.float32)
         memory = np.full((1, 2), 0 if name == "adam" else 0.1, dtype=np.float32)
         for step in range(1, 200):
-            run_margin(margins, 0, np.float32(gradient), limit, memory, rule, step)
+            run_margin(margins, 0, np.float32(gradient), limit, memory, settings, step)
             assert 0 < margins[0] <= limit
         assert margins[0] == end
 
 
 @kernel
-def run_weight(weights, i, gradient, first, second, rule, step):
-    optimizers.step_weight(weights, i, gradient, first, second, rule, optimizers.adam_bias(step))
+def run_weight(weights, i, gradient, first, second, settings, step):
+    optimizers.step_weight(
+        weights, i, gradient, first, second, settings, optimizers.adam_bias(step)
+    )
 
 
-@pytest.mark.parametrize("name", ALL_RULES)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_dense_weights_over_time_equal_the_twin(name):
     """A dense weight is a row of one column; row-wise Adagrad is then Adagrad."""
     rng, n, lr = np.random.default_rng(8), 5, 0.05
-    rule = rule_of(name, lr, radius=0.1)  # weights are not projected
+    settings = settings_of(name, lr, radius=0.1)  # weights are not projected
     start = 0.0 if name == "adam" else 0.1
     x = rng.normal(size=n)
     first, second = np.zeros(n), np.full(n, start)
     ours = [a.astype(np.float32) for a in (x, first, second)]
     for step in range(1, 8):
         for i, g in enumerate(rng.normal(size=n)):
-            run_weight(ours[0], i, np.float32(g), ours[1], ours[2], rule, step)
+            run_weight(ours[0], i, np.float32(g), ours[1], ours[2], settings, step)
             if name == "adam":
                 first[i], second[i] = 0.9 * first[i] + 0.1 * g, 0.999 * second[i] + 0.001 * g * g
                 root = np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8
@@ -199,7 +201,7 @@ def test_plain_descent_of_a_row():
     rng = np.random.default_rng(9)
     g, table = (rows.padded_table(rng.normal(size=(2, 21))) for _ in range(2))
     expected = table[1] - np.float32(0.05) * g[0]
-    none, rule = np.zeros((0, 1), dtype=np.float32), rule_of("sgd", radius=np.inf)
-    factor = run_step(g, 0, table, 1, none, none, rule, 1)
+    none, settings = np.zeros((0, 1), dtype=np.float32), settings_of("sgd", radius=np.inf)
+    factor = run_step(g, 0, table, 1, none, none, settings, 1)
     assert factor == 1
     assert (g[0] == expected).all()

@@ -30,13 +30,13 @@ def run_squared_distances(a, i, b, rows, k, out):
 
 
 @kernel
-def run_distances_along(a, i, b, start, out, at):
-    row_ops.distances_along(a, i, b, start, out, at)
+def run_consecutive_distances(a, i, b, start, out, at):
+    row_ops.consecutive_distances(a, i, b, start, out, at)
 
 
 @kernel
-def run_add_along(out, k, b, start, weights, at):
-    row_ops.add_along(out, k, b, start, weights, at)
+def run_add_consecutive(out, k, b, start, weights, at):
+    row_ops.add_consecutive(out, k, b, start, weights, at)
 
 
 @kernel
@@ -45,13 +45,15 @@ def run_squared_norm(a, i):
 
 
 @kernel
-def run_pull(g, k, points, corners, weights):
-    return row_ops.pull(g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1])
+def run_triplet_gradient(g, k, points, corners, weights):
+    return row_ops.triplet_gradient(
+        g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1]
+    )
 
 
 @kernel
-def run_add_pull(g, k, points, corners, weights):
-    return row_ops.add_pull(
+def run_add_triplet_gradient(g, k, points, corners, weights):
+    return row_ops.add_triplet_gradient(
         g, k, points, corners[0], corners[1], corners[2], weights[0], weights[1]
     )
 
@@ -82,18 +84,18 @@ def run_multiply(out, k, a, i, b, j):
 
 
 @kernel
-def run_descend(g, k, a, i, rate):
-    return row_ops.descend(g, k, a, i, rate)
+def run_sgd_step(g, k, a, i, rate):
+    return row_ops.sgd_step(g, k, a, i, rate)
 
 
 @kernel
-def run_adagrad(g, k, a, i, past, rate):
-    return row_ops.adagrad(g, k, a, i, past, i, rate)
+def run_adagrad_step(g, k, a, i, past, rate):
+    return row_ops.adagrad_step(g, k, a, i, past, i, rate)
 
 
 @kernel
-def run_adam(g, k, a, i, first, second, rates):
-    return row_ops.adam(g, k, a, i, first, i, second, i, rates[0], rates[1])
+def run_adam_step(g, k, a, i, first, second, rates):
+    return row_ops.adam_step(g, k, a, i, first, i, second, i, rates[0], rates[1])
 
 
 @kernel
@@ -112,7 +114,7 @@ def rows(rng, n, dim, size=1.0):
 
 
 @st.composite
-def rooms(draw):
+def operands(draw):
     """Four tables of random rows, over many magnitudes, and four row numbers."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dim = draw(st.integers(1, 200))
@@ -142,9 +144,9 @@ def test_sums_keep_sixteen_lanes(width):
     assert np.isclose(run_squared_norm(a, 1), (a[1].astype(float) ** 2).sum(), rtol=1e-5)
 
 
-@given(rooms())
-def test_reading_operations_equal_numpy(room):
-    (a, b, _, _), (i, j, _, _), _ = room
+@given(operands())
+def test_reading_operations_equal_numpy(operand):
+    (a, b, _, _), (i, j, _, _), _ = operand
     assert same(run_squared_distance(a, i, b, j), rows_numpy.squared_distance(a, i, b, j))
     assert same(run_squared_distance(a, i, b, j), reference.distances(a, b)[i, j])
     assert same(
@@ -190,15 +192,15 @@ def test_eight_rows_one_after_the_other_are_the_same(width):
     rng = np.random.default_rng(width)
     a, b = rows(rng, 3, width), rows(rng, 13, width)
     out, twin = (np.full(12, np.nan, dtype=np.float32) for _ in range(2))
-    run_distances_along(a, 2, b, 4, out, 3)
+    run_consecutive_distances(a, 2, b, 4, out, 3)
     assert same(out[3:11], reference.distances(a, b)[2, 4:12])
     assert np.isnan(out[[0, 1, 2, 11]]).all()
-    rows_numpy.distances_along(a, 2, b, 4, twin, 3)
+    rows_numpy.consecutive_distances(a, 2, b, 4, twin, 3)
     assert same(twin, out)
     weights = rng.normal(size=11).astype(np.float32)
     summed, form = a.copy(), a.copy()
-    run_add_along(summed, 1, b, 5, weights, 2)
-    rows_numpy.add_along(form, 1, b, 5, weights, 2)
+    run_add_consecutive(summed, 1, b, 5, weights, 2)
+    rows_numpy.add_consecutive(form, 1, b, 5, weights, 2)
     expected = a[1].copy()
     for n in range(8):
         expected += weights[2 + n] * b[5 + n]
@@ -207,9 +209,9 @@ def test_eight_rows_one_after_the_other_are_the_same(width):
     assert same(summed[[0, 2]], a[[0, 2]])
 
 
-@given(rooms())
-def test_pulls_equal_numpy_and_their_formula(room):
-    (g, points, _, _), (k, *corners), weights = room
+@given(operands())
+def test_triplet_gradients_equal_numpy_and_their_formula(operand):
+    (g, points, _, _), (k, *corners), weights = operand
     x, y, z = (points[number] for number in corners)
     term = weights[0] * (x - z) + weights[1] * (y - z)
 
@@ -222,8 +224,8 @@ def test_pulls_equal_numpy_and_their_formula(room):
         return reference.lane_sum(tables[0][k] ** 2)
 
     for ours, numpy_form, formula in (
-        (run_pull, rows_numpy.pull, set_to),
-        (run_add_pull, rows_numpy.add_pull, added),
+        (run_triplet_gradient, rows_numpy.triplet_gradient, set_to),
+        (run_add_triplet_gradient, rows_numpy.add_triplet_gradient, added),
     ):
         tables = (g, points)
         run = lambda t, ours=ours: ours(t[0], k, t[1], tuple(corners), weights)  # noqa: E731
@@ -231,9 +233,9 @@ def test_pulls_equal_numpy_and_their_formula(room):
         twice(run, formula, tables)
 
 
-@given(rooms())
-def test_scale_and_copy_equal_numpy(room):
-    (g, a, _, _), (k, i, _, _), (factor, _) = room
+@given(operands())
+def test_scale_and_copy_equal_numpy(operand):
+    (g, a, _, _), (k, i, _, _), (factor, _) = operand
     twice(lambda t: run_scale(t[0], k, factor), lambda t: rows_numpy.scale(t[0], k, factor), (g,))
     for times in (factor, np.float32(1)):
         twice(
@@ -245,9 +247,9 @@ def test_scale_and_copy_equal_numpy(room):
     assert same(g[k], a[i])
 
 
-@given(rooms())
-def test_sums_and_products_equal_numpy(room):
-    (g, a, b, _), (k, i, j, _), (factor, _) = room
+@given(operands())
+def test_sums_and_products_equal_numpy(operand):
+    (g, a, b, _), (k, i, j, _), (factor, _) = operand
     twice(
         lambda t: run_add_scaled(t[0], k, t[1], i, factor),
         lambda t: rows_numpy.add_scaled(t[0], k, t[1], i, factor),
@@ -267,38 +269,38 @@ def test_sums_and_products_equal_numpy(room):
     assert same(run_dot(a, i, a, i), reference.lane_sum(g[k]))
 
 
-@given(rooms())
-def test_steps_equal_numpy(room):
-    (g, a, first, second), (k, i, _, _), (rate, _) = room
+@given(operands())
+def test_steps_equal_numpy(operand):
+    (g, a, first, second), (k, i, _, _), (rate, _) = operand
     first, second = first, np.abs(second) + np.float32(1e-3)
     correction = np.float32(1000)
     twice(
-        lambda t: run_descend(t[0], k, t[1], i, rate),
-        lambda t: rows_numpy.descend(t[0], k, t[1], i, rate),
+        lambda t: run_sgd_step(t[0], k, t[1], i, rate),
+        lambda t: rows_numpy.sgd_step(t[0], k, t[1], i, rate),
         (g, a),
     )
     twice(
-        lambda t: run_adagrad(t[0], k, t[1], i, t[2], rate),
-        lambda t: rows_numpy.adagrad(t[0], k, t[1], i, t[2], i, rate),
+        lambda t: run_adagrad_step(t[0], k, t[1], i, t[2], rate),
+        lambda t: rows_numpy.adagrad_step(t[0], k, t[1], i, t[2], i, rate),
         (g, a, second),
     )
     twice(
-        lambda t: run_adam(t[0], k, t[1], i, t[2], t[3], (rate, correction)),
-        lambda t: rows_numpy.adam(t[0], k, t[1], i, t[2], i, t[3], i, rate, correction),
+        lambda t: run_adam_step(t[0], k, t[1], i, t[2], t[3], (rate, correction)),
+        lambda t: rows_numpy.adam_step(t[0], k, t[1], i, t[2], i, t[3], i, rate, correction),
         (g, a, first, second),
     )
 
 
-@pytest.mark.parametrize("step", ["descend", "adagrad", "adam"])
+@pytest.mark.parametrize("step", ["sgd_step", "adagrad_step", "adam_step"])
 def test_steps_return_the_squared_norm_of_the_new_row(step):
     rng = np.random.default_rng(3)
     g, a, first, second = (rows(rng, 2, 40) for _ in range(4))
     second = np.abs(second) + np.float32(0.1)
     rate = np.float32(0.05)
     norm = {
-        "descend": lambda: run_descend(g, 0, a, 1, rate),
-        "adagrad": lambda: run_adagrad(g, 0, a, 1, second, rate),
-        "adam": lambda: run_adam(g, 0, a, 1, first, second, (rate, np.float32(1))),
+        "sgd_step": lambda: run_sgd_step(g, 0, a, 1, rate),
+        "adagrad_step": lambda: run_adagrad_step(g, 0, a, 1, second, rate),
+        "adam_step": lambda: run_adam_step(g, 0, a, 1, first, second, (rate, np.float32(1))),
     }[step]()
     assert same(norm, reference.lane_sum(g[0] * g[0]))
 
@@ -307,8 +309,8 @@ def test_steps_return_the_squared_norm_of_the_new_row(step):
 @settings(max_examples=60)
 def test_tables_are_aligned_and_padded(n_rows, dim):
     width = row_ops.padded(dim)
-    assert width % rows.LANES == 0
-    assert dim <= width < dim + rows.LANES
+    assert width % row_ops.LANES == 0
+    assert dim <= width < dim + row_ops.LANES
     table = row_ops.table(n_rows, dim)
     assert (table.shape, table.dtype) == ((n_rows, width), np.float32)
     assert table.flags.c_contiguous
@@ -325,13 +327,13 @@ def test_padding_columns_stay_zero():
     rng = np.random.default_rng(4)
     g, a, first, second = (rows(rng, 4, 21) for _ in range(4))
     second = np.abs(second)
-    run_pull(g, 0, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
-    run_add_pull(g, 1, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
-    run_descend(g, 0, a, 1, np.float32(0.1))
+    run_triplet_gradient(g, 0, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
+    run_add_triplet_gradient(g, 1, a, (0, 1, 2), (np.float32(2), np.float32(0.2)))
+    run_sgd_step(g, 0, a, 1, np.float32(0.1))
     past = row_ops.table(4, 21)
     past[:] = np.float32(0.1)  # as Adagrad starts
-    run_adagrad(g, 1, a, 1, past, np.float32(0.1))
-    run_adam(g, 2, a, 1, first, second, (np.float32(0.1), np.float32(10)))
+    run_adagrad_step(g, 1, a, 1, past, np.float32(0.1))
+    run_adam_step(g, 2, a, 1, first, second, (np.float32(0.1), np.float32(10)))
     run_scale(g, 3, np.float32(3))
     run_multiply(g, 0, g, 1, a, 2)
     run_add_scaled(g, 1, g, 0, np.float32(3))

@@ -10,10 +10,9 @@ from itertools import product
 import numpy as np
 import pytest
 import reference
-from test_engine_trainer import BASE, interactions
+from triplet_runs import BASE, interactions, make_session
 
-from trimetric.engine.session import Session
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import ThreadTeam
 from trimetric.engine.topk import top_k
 
 pytestmark = pytest.mark.compiled  # interpreted kernels run on one thread
@@ -43,8 +42,8 @@ def digest(session):
 
 
 def trained(settings, data, threads=1, epochs=2, pause=lambda batch: False):
-    session = Session(settings, *data)
-    with Team(threads) as team:
+    session = make_session(settings, *data)
+    with ThreadTeam(threads) as team:
         for epoch in range(epochs):
             batch = 0
             while batch < session.n_batches:
@@ -85,11 +84,11 @@ def test_a_fresh_session_goes_on_from_the_arrays(optimizer):
     data = interactions(n_users=5, n_items=8)
     whole = trained(settings, data, epochs=1)
     assert whole.n_batches > 1
-    with Team(1) as team:
-        before = Session(settings, *data)
+    with ThreadTeam(1) as team:
+        before = make_session(settings, *data)
         batch = before.run(0, 0, team, lambda batch: True)
         assert 0 < batch < before.n_batches
-        after = Session(settings, *data)
+        after = make_session(settings, *data)
         for name, array in before.arrays.items():
             after.arrays[name][...] = array
         after.run(0, batch, team, lambda batch: False)
@@ -104,11 +103,11 @@ def test_real_data_threads_pauses_and_lists():
     arrays = data.users, data.items, data.indptr, data.n_items
     settings = replace(BASE, dim=50, batch_size=512, negatives="hardest", init_std=50**-0.5)
     alone = trained(settings, arrays)
-    assert alone.totals.triplets == len(data)
+    assert alone.totals.samples == len(data)
     for threads in (2, 3):
         again = trained(settings, arrays, threads, pause=lambda batch: True)
         assert digest(again) == digest(alone)
-    users, items = np.split(alone.space.points[:, :50], [data.n_users])
+    users, items = np.split(alone.state.points[:, :50], [data.n_users])
     found, distances = top_k(users, items, 10, (data.indptr, data.items))
     for user in range(0, data.n_users, 20):
         exact = reference.distances(users[user : user + 1], items)[0]
@@ -122,9 +121,9 @@ def test_totals_start_anew_with_each_epoch():
     data = interactions()
     session = trained(BASE, data, epochs=1)
     first = session.totals
-    with Team(1) as team:
+    with ThreadTeam(1) as team:
         session.run(1, 0, team, lambda batch: False)
-    assert session.totals.triplets == first.triplets == len(data[0]) - data[3]
+    assert session.totals.samples == first.samples == len(data[0]) - data[3]
     assert session.totals.loss != first.loss
 
 
@@ -134,8 +133,8 @@ def test_seeds_and_epochs_draw_differently():
     assert len(seen) == 4
     ordered = {}
     for epoch in (0, 1):
-        session = Session(replace(BASE, lr=1e-6), *data)
-        with Team(1) as team:
+        session = make_session(replace(BASE, lr=1e-6), *data)
+        with ThreadTeam(1) as team:
             session.run(epoch, 0, team, lambda batch: False)
         ordered[epoch] = session.totals.loss
     assert ordered[0] != ordered[1]
@@ -154,8 +153,12 @@ def digests_of_all():
 
 
 def test_interpreted_kernels_give_the_same_bits():
-    program = "import test_engine_session as t; print(*t.digests_of_all())"
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
+    program = "import test_session as t; print(*t.digests_of_all())"
+    environment = os.environ | {
+        "NUMBA_DISABLE_JIT": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONWARNINGS": "ignore",
+    }
     interpreted = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,

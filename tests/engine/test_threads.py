@@ -8,53 +8,50 @@ from threads_helper import on_threads
 
 from trimetric.engine import threads
 from trimetric.engine.compile import INTERPRETED, kernel
-from trimetric.engine.threads import Pace, Team, thread_count
+from trimetric.engine.threads import ThreadTeam, ThreadTuner, thread_count
 from trimetric.errors import ParameterError
 
 compiled = pytest.mark.compiled  # interpreted kernels run on one thread
 
 
 @kernel
-def walk(me, team, rounds, arrivals, places, late):
+def walk(me, team, rounds, counts, places, late):
     """Step together; count how often another thread was seen a step behind or two ahead."""
-    met = 0
     for step in range(1, rounds + 1):
         places[me, 0] = step
-        met += team
-        threads.meet(arrivals, met)
+        threads.barrier(counts, me, team)
         for other in range(team):
             late[me] += places[other, 0] != step
-        met += team
-        threads.meet(arrivals, met)
+        threads.barrier(counts, me, team)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_results_come_in_order(size):
-    with Team(size) as team:
+    with ThreadTeam(size) as team:
         for _ in range(50):
             assert team.run(lambda me: me * me) == [me * me for me in range(size)]
 
 
 def test_a_part_of_the_team_can_work():
-    with Team(4) as team:
+    with ThreadTeam(4) as team:
         for size in (1, 4, 2, 3, 4):
             assert team.run(lambda me: me, size) == list(range(size))
 
 
-def test_pace_finds_the_fastest_and_tries_again():
-    pace = Pace(5)
+def test_a_tuner_finds_the_fastest_and_tries_again():
+    tuner = ThreadTuner(5)
     for speeds, best in (({5: 1.0, 2: 3.0, 1: 2.0}, 2), ({5: 9.0, 2: 3.0, 1: 2.0}, 5)):
-        chosen = []
-        for _ in range(2 * Pace.RETRY):
-            chosen.append(pace.choose())
-            pace.learn(chosen[-1], speeds[chosen[-1]])
-        assert set(chosen) == {5, 2, 1}
-        assert set(chosen[Pace.RETRY + 6 : 2 * Pace.RETRY]) == {best}
+        counts = []
+        for _ in range(2 * ThreadTuner.RETRY):
+            counts.append(tuner.suggest())
+            tuner.record(counts[-1], speeds[counts[-1]])
+        assert set(counts) == {5, 2, 1}
+        assert set(counts[ThreadTuner.RETRY + 6 : 2 * ThreadTuner.RETRY]) == {best}
 
 
 def test_all_work_at_the_same_time():
     met = threading.Barrier(4, timeout=20)
-    with Team(4) as team:
+    with ThreadTeam(4) as team:
         for _ in range(20):
             team.run(lambda me: met.wait())
 
@@ -66,7 +63,7 @@ def test_an_exception_comes_out_and_the_team_works_on(failing):
             raise ValueError(f"thread {me}")
         return me
 
-    with Team(3) as team:
+    with ThreadTeam(3) as team:
         for _ in range(5):
             with pytest.raises(ValueError, match=f"thread {failing}"):
                 team.run(work)
@@ -75,7 +72,7 @@ def test_an_exception_comes_out_and_the_team_works_on(failing):
 
 def test_close_lets_the_threads_go():
     before = threading.active_count()
-    with Team(6) as team:
+    with ThreadTeam(6) as team:
         team.run(lambda me: None)
         assert threading.active_count() > before
     assert threading.active_count() == before
@@ -86,19 +83,20 @@ def test_close_lets_the_threads_go():
 @pytest.mark.parametrize("size", [1, 2, 3, 16])
 def test_barriers_hold_everyone(size):
     rounds = 500 if size > 2 else 20_000
-    with Team(size) as team:
+    with ThreadTeam(size) as team:
         for _ in range(3):
-            arrivals, late = threads.arrivals(), np.zeros(size, dtype=np.int64)
+            counts, late = threads.barrier_counts(size), np.zeros(size, dtype=np.int64)
             places = np.zeros((size, 8), dtype=np.int64)
-            team.run(lambda me, a=arrivals, p=places, late=late: walk(me, size, rounds, a, p, late))
+            team.run(lambda me, c=counts, p=places, late=late: walk(me, size, rounds, c, p, late))
             assert not late.any()
-            assert arrivals[0] == 2 * rounds * size
-            assert not arrivals[1:].any()
+            assert (counts[::8] == 2 * rounds * size).all()
+            counts[::8] = 0
+            assert not counts.any()
 
 
 def test_teams_beside_each_other():
     def serve(out, number):
-        with Team(2) as team:
+        with ThreadTeam(2) as team:
             for _ in range(100):
                 out[number] += sum(team.run(lambda me: me + number))
 

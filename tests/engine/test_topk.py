@@ -19,7 +19,7 @@ LARGEST = 40 if INTERPRETED else 150
 def small_tiles(monkeypatch):
     monkeypatch.setattr(topk, "ITEMS_AT_ONCE", 16)
     monkeypatch.setattr(topk, "USERS_AT_ONCE", 3)
-    monkeypatch.setattr(topk, "_SPARE", 8)
+    monkeypatch.setattr(topk, "_EXTRA", 8)
 
 
 def csr(lists):
@@ -97,7 +97,7 @@ def test_exact_on_anything(seed, kind, m, n, dim, k, threads):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topk, "ITEMS_AT_ONCE", int(rng.integers(1, 50)))
         patch.setattr(topk, "USERS_AT_ONCE", int(rng.integers(1, 9)))
-        patch.setattr(topk, "_SPARE", int(rng.integers(1, 40)))
+        patch.setattr(topk, "_EXTRA", int(rng.integers(1, 40)))
         assert_exact(queries, points, k, some_lists(rng, m, n), threads)
 
 

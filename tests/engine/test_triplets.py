@@ -1,4 +1,4 @@
-"""Whole epochs of `Session` against the naive twin trainer, for every combination of settings."""
+"""Whole epochs of SML against the naive twin trainer, for every combination of settings."""
 
 from dataclasses import replace
 from itertools import product
@@ -6,38 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 import reference
+from triplet_runs import BASE, interactions, make_session, run_epoch
 
 from trimetric import counter
 from trimetric.engine import rng
 from trimetric.engine.compile import kernel
-from trimetric.engine.session import Session, Settings, rank_weights
-from trimetric.engine.threads import Team
+from trimetric.engine.objective import rank_weights
 
 pytestmark = [pytest.mark.twin, pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")]
-
-BASE = Settings(
-    dim=5,
-    batch_size=16,
-    negatives="uniform",
-    candidates=4,
-    temperature=0.0,
-    rank_weight=False,
-    lam=0.3,
-    gamma=100.0,
-    adaptive_users=True,
-    adaptive_items=True,
-    margin=0.3,
-    item_margin=0.2,
-    optimizer="adagrad",
-    lr=0.05,
-    schedule="linear",
-    epochs=4,
-    radius=1.0,
-    sphere=False,
-    init_mean=0.1,
-    init_std=0.3,
-    seed=3,
-)
 
 
 @kernel
@@ -46,30 +22,24 @@ def fill_order(out, order):
         out[i] = rng.shuffled(i, order)
 
 
-def interactions(n_users=9, n_items=12, share=0.4, seed=0):
-    """Random pairs, so that the last user has every item and the one before lacks one."""
-    has = np.random.default_rng(seed).random((n_users, n_items)) < share
-    has[-1] = True
-    has[-2] = np.arange(n_items) != 4
-    users, items = (side.astype(np.int32) for side in np.nonzero(has))
-    indptr = np.concatenate([[0], np.cumsum(has.sum(axis=1))]).astype(np.int64)
-    return users, items, indptr, n_items
-
-
-def run_epoch(session, number):
-    with Team(1) as team:
-        assert session.run(number, 0, team, lambda batch: False) == session.n_batches
-
-
 def twin_of(session, data, pools=None):
     """The twin of a session at its start."""
     users, items, indptr, n_items = data
-    dim = session.settings.dim
-    space = {name: a.astype(np.float64) for name, a in session.space._asdict().items()}
+    settings = session.settings
+    dim = settings.dim
+    space = {name: a.astype(np.float64) for name, a in session.state._asdict().items()}
     for name in ("points", "first", "second"):
         space[name] = space[name][:, :dim]
     sizes = len(indptr) - 1, n_items
-    return reference.Twin(session.settings, users, items, *sizes, **space, pools=pools)
+    memory, margins = space.pop("margin_moments"), space.pop("margins")
+    del space["totals"]
+    if len(margins) == 0:  # both are fixed
+        margins = (
+            np.float32([settings.margin, settings.item_margin]).repeat(sizes).astype(np.float64)
+        )
+        memory = np.zeros((sum(sizes), 2))
+    space |= {"memory": memory, "margins": margins}
+    return reference.Twin(settings, users, items, *sizes, **space, pools=pools)
 
 
 def order_of(settings, epoch, n):
@@ -80,28 +50,33 @@ def order_of(settings, epoch, n):
 
 
 def assert_equal_runs(settings, data, epochs=2):
-    session = Session(settings, *data)
-    below = np.random.default_rng(8).uniform(0.3, 1, len(session.space.margins))
-    session.space.margins[:] *= below  # as after some training, so that they can also grow
-    start, twin = session.space.margins.copy(), twin_of(session, data)
+    session = make_session(settings, *data)
+    below = np.random.default_rng(8).uniform(0.3, 1, len(session.state.margins))
+    session.state.margins[:] *= below  # as after some training, so that they can also grow
+    learned = settings.adaptive_users or settings.adaptive_items
+    assert len(session.state.margins) == learned * len(session.state.points)
+    start, twin = session.state.margins.copy(), twin_of(session, data)
     close = {"rtol": 1e-3, "atol": 1e-4}
     for epoch in range(epochs):
         run_epoch(session, epoch)
         twin.epoch(epoch, order_of(settings, epoch, len(data[0])))
-        got = session.space
+        got = session.state
         assert np.allclose(got.points[:, : settings.dim], twin.points, **close)
-        assert np.allclose(got.margins, twin.margins, **close)
-        assert np.allclose(got.memory, twin.memory, **close)
+        if learned:
+            assert np.allclose(got.margins, twin.margins, **close)
+            assert np.allclose(got.margin_moments, twin.memory, **close)
+        else:
+            assert twin.margins.tolist() == twin_of(session, data).margins.tolist()
         assert np.allclose(got.second[:, : settings.dim], twin.second, **close)
         assert np.allclose(got.first[:, : settings.dim], twin.first, **close)
         assert not got.points[:, settings.dim :].any()
         totals = session.totals
         assert np.isclose(totals.loss, twin.totals[0], rtol=1e-4)
-        assert [totals.user_hinges, totals.item_hinges, totals.triplets] == twin.totals[1:]
-    assert session.totals.triplets == len(data[0]) - data[3]  # one user has every item
-    users = np.arange(len(start)) < session.n_users
-    assert settings.adaptive_users or (session.space.margins == start)[users].all()
-    assert settings.adaptive_items or (session.space.margins == start)[~users].all()
+        assert [totals.active, totals.item_hinges, totals.samples] == twin.totals[1:]
+    assert session.totals.samples == len(data[0]) - data[3]  # one user has every item
+    users = np.arange(len(start)) < len(data[2]) - 1
+    assert settings.adaptive_users or (session.state.margins == start)[users].all()
+    assert settings.adaptive_items or (session.state.margins == start)[~users].all()
     return session
 
 
@@ -146,15 +121,15 @@ def test_epochs_with_pools_equal_the_twin(negatives, rank_weight, temperature):
     pools = [[0, 1, 5, 7, 11], [], *[[2, 3, 4, 9, 10]] * 7]
     indptr = np.concatenate([[0], np.cumsum([len(pool) for pool in pools])])
     pool = indptr, np.array([item for pool in pools for item in pool], dtype=np.int32)
-    session = Session(settings, *data, pool)
+    session = make_session(settings, *data, pool)
     twin = twin_of(session, data, pools)
     for epoch in range(2):
         run_epoch(session, epoch)
         twin.epoch(epoch, order_of(settings, epoch, len(data[0])))
     close = {"rtol": 1e-3, "atol": 1e-4}
-    assert np.allclose(session.space.points[:, : settings.dim], twin.points, **close)
-    assert np.allclose(session.space.margins, twin.margins, **close)
-    assert session.totals.triplets == twin.totals[3] < len(data[0])
+    assert np.allclose(session.state.points[:, : settings.dim], twin.points, **close)
+    assert np.allclose(session.state.margins, twin.margins, **close)
+    assert session.totals.samples == twin.totals[3] < len(data[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 53, 10_000])
@@ -176,7 +151,7 @@ def test_small_balls_and_large_steps():
         margin = min(radius, 0.3)
         settings = replace(BASE, radius=radius, lr=lr, margin=margin, item_margin=margin)
         session = assert_equal_runs(settings, interactions(), epochs=1)
-        lengths = np.linalg.norm(session.space.points.astype(np.float64), axis=1)
+        lengths = np.linalg.norm(session.state.points.astype(np.float64), axis=1)
         assert lengths.max() <= radius * (1 + 1e-6)
 
 
@@ -184,18 +159,18 @@ def test_the_start():
     data = interactions()
     for optimizer, sphere in product(("rowwise-adagrad", "adagrad", "adam"), (False, True)):
         settings = replace(BASE, dim=20, optimizer=optimizer, sphere=sphere, radius=0.9)
-        session = Session(settings, *data)
-        space, n_users = session.space, len(data[2]) - 1
+        session = make_session(settings, *data)
+        state, n_users = session.state, len(data[2]) - 1
         drawn = 0.1 + 0.3 * counter.normal(counter.key(3, 3), (n_users + 12, 20))
         expected = [reference.projected(row, 0.9, sphere) for row in drawn]
-        assert np.allclose(space.points[:, :20], expected, rtol=1e-5, atol=1e-7)
-        assert not space.points[:, 20:].any()
-        assert (space.margins[:n_users] == np.float32(0.3)).all()
-        assert (space.margins[n_users:] == np.float32(0.2)).all()
+        assert np.allclose(state.points[:, :20], expected, rtol=1e-5, atol=1e-7)
+        assert not state.points[:, 20:].any()
+        assert (state.margins[:n_users] == np.float32(0.3)).all()
+        assert (state.margins[n_users:] == np.float32(0.2)).all()
         start = np.float32(0 if optimizer == "adam" else 0.1)
-        assert (space.second == start).all()
-        assert (space.memory == start).all()
-        assert not space.first.any()
+        assert (state.second == start).all()
+        assert (state.margin_moments == start).all()
+        assert not state.first.any()
 
 
 def test_rank_weights_are_those_of_cml():
@@ -219,41 +194,41 @@ def single(margin, item_margin, **changes):
         **changes,
     )
     one, two = np.zeros(1, dtype=np.int32), np.array([0, 1], dtype=np.int64)
-    session = Session(settings, one, one, two, 2)
-    session.space.points[:, :2] = [[0, 0], [0.5, 0], [0.5, 0.5]]
+    session = make_session(settings, one, one, two, 2)
+    session.state.points[:, :2] = [[0, 0], [0.5, 0], [0.5, 0.5]]
     return session
 
 
 @pytest.mark.parametrize("negatives", ["uniform", "popularity", "hardest"])
 def test_a_hinge_at_zero_rests(negatives):
     session = single(0.25, 0.2, lam=0.0, negatives=negatives)
-    before = session.space.points.copy()
+    before = session.state.points.copy()
     run_epoch(session, 0)
-    assert session.totals.user_hinges == 0
-    assert session.totals.triplets == 1
+    assert session.totals.active == 0
+    assert session.totals.samples == 1
     assert session.totals.loss == 0
-    assert (session.space.points == before).all()
-    assert (session.space.second == np.float32(0.1)).all()
+    assert (session.state.points == before).all()
+    assert (session.state.second == np.float32(0.1)).all()
 
 
 def test_a_hinge_just_above_zero_pulls():
     above = float(np.nextafter(np.float32(0.25), np.float32(1)))
     session = single(above, 0.2, lam=0.0)
-    before = session.space.points.copy()
+    before = session.state.points.copy()
     run_epoch(session, 0)
-    assert session.totals.user_hinges == 1
+    assert session.totals.active == 1
     assert session.totals.loss == above - 0.25
-    assert (session.space.points != before).any()
+    assert (session.state.points != before).any()
 
 
 def test_the_item_hinge_alone_moves_all_three_points():
     session = single(0.25, 0.125, lam=0.5)
-    before = session.space.points.copy()
+    before = session.state.points.copy()
     run_epoch(session, 0)
-    assert session.totals.user_hinges == 0
+    assert session.totals.active == 0
     assert session.totals.item_hinges == 1
     assert session.totals.loss == 0.5 * 0.125
-    assert (session.space.points != before).any(axis=1).all()
+    assert (session.state.points != before).any(axis=1).all()
 
 
 @pytest.mark.parametrize(("negatives", "rank_weight", "temperature"), NEGATIVES)
@@ -261,7 +236,7 @@ def test_nan_shows_in_the_loss(negatives, rank_weight, temperature):
     for point in range(3):
         how = {"negatives": negatives, "rank_weight": rank_weight, "temperature": temperature}
         session = single(0.25, 0.2, lam=0.0, **how)
-        session.space.points[point, 0] = np.nan
+        session.state.points[point, 0] = np.nan
         run_epoch(session, 0)
         assert np.isnan(session.totals.loss)
 
@@ -272,13 +247,13 @@ def test_gamma_means_the_same_at_any_batch_size(batch_size):
     n = 40
     settings = replace(BASE, batch_size=batch_size, gamma=20.0, dim=2)
     users, items = np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int32)
-    session = Session(settings, users, items, np.arange(n + 1, dtype=np.int64), 2)
-    session.space.points[:n] = 0
-    session.space.points[n:] = 0
-    session.space.points[n + 1, 0] = 1
-    session.space.margins[:] = 0.01
+    session = make_session(settings, users, items, np.arange(n + 1, dtype=np.int64), 2)
+    session.state.points[:n] = 0
+    session.state.points[n:] = 0
+    session.state.points[n + 1, 0] = 1
+    session.state.margins[:] = 0.01
     run_epoch(session, 0)
-    assert session.totals.user_hinges == session.totals.item_hinges == 0
+    assert session.totals.active == session.totals.item_hinges == 0
     step = 20 / 512
     grown = 0.01 + 0.05 * step / np.sqrt(0.1 + step**2)
-    assert np.allclose(session.space.margins[:n], grown, rtol=1e-5)
+    assert np.allclose(session.state.margins[:n], grown, rtol=1e-5)

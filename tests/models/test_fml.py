@@ -22,9 +22,9 @@ import trimetric as tm
 from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import kernel
-from trimetric.engine.gradient_session import DescentSession
+from trimetric.engine.session import Session
 from trimetric.errors import ParameterError
-from trimetric.models.fml import drop
+from trimetric.models.fml import drop_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 
@@ -33,9 +33,7 @@ OWNED = set(zip(DATA.users.tolist(), DATA.items.tolist(), strict=True))
 Cell = tuple[int, int, int]
 
 
-def cells(
-    model: tm.FML, session: DescentSession, pool: Csr | None, epoch: int
-) -> list[Cell | None]:
+def cells(model: tm.FML, session: Session, pool: Csr | None, epoch: int) -> list[Cell | None]:
     """User, item and y of each sample."""
     made, each = list[Cell | None](), 1 + model.config.negatives
     for sample, place in enumerate(places(session, epoch)):
@@ -50,7 +48,7 @@ def cells(
     return made
 
 
-def kept(model: tm.FML, session: DescentSession, sample: int, epoch: int) -> np.ndarray:
+def kept(model: tm.FML, session: Session, sample: int, epoch: int) -> np.ndarray:
     """1/keep or 0 for each column: 16 bits a column, four columns a draw."""
     first = sample * reference.ATTEMPTS + 8
     words = counter.bits(draws(session, epoch), first + np.arange(-(-model.config.dim // 4)))
@@ -89,14 +87,14 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
         table, _, total = follow(session, loss)
         run_epoch(session, epoch)
         assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
-        assert np.isclose(session._totals[0], total, rtol=1e-4)
+        assert np.isclose(session.totals.loss, total, rtol=1e-4)
 
 
 def test_every_cell_once_an_epoch() -> None:
     model = tm.FML(cells="all")
     session = model.learner(DATA, None, {})
     drawn = cells(model, session, None, 0)
-    assert len(set(drawn)) == len(drawn) == session.triplets == DATA.n_users * DATA.n_items
+    assert len(set(drawn)) == len(drawn) == session.samples == DATA.n_users * DATA.n_items
     assert sum(cell[2] for cell in drawn) == len(DATA)
 
 
@@ -109,7 +107,7 @@ def test_a_user_without_interactions_has_no_cells() -> None:
     moved = (session.state.table != start).any(axis=1)
     assert not moved[3]
     assert moved[: data.n_users].sum() == data.n_users - 1
-    assert session._totals[1] == (data.n_users - 1) * data.n_items
+    assert session.totals.active == (data.n_users - 1) * data.n_items
 
 
 def test_all_cells_and_a_pool_exclude_each_other() -> None:
@@ -127,22 +125,22 @@ def test_nan_shows_in_the_loss(row: int) -> None:
 
 
 @kernel
-def fill_masks(out, draws, own):
+def fill_masks(out, draws, params):
     for sample in range(len(out)):
-        drop(out[sample], 1, sample, draws, own)
+        drop_columns(out[sample], 1, sample, draws, params)
 
 
 @pytest.mark.twin
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.95, 1])
 def test_each_column_is_kept_as_often_as_wanted(keep: float) -> None:
     """And by itself: squared differences are right in the mean, and vary as coins would have it."""
-    own = tm.FML(**SGD, keep=keep).learner(DATA, None, {}).own
+    params = tm.FML(**SGD, keep=keep).learner(DATA, None, {}).params
     n, width = 1500, 16
-    rooms = np.full((n, 2, width), np.nan, dtype=np.float32)
-    fill_masks(rooms, np.uint64(7), own)
-    masks = rooms[:, 1].astype(np.float64)
-    assert np.isnan(rooms[:, 0]).all()
-    assert set(np.unique(rooms[:, 1]).tolist()) <= {0.0, float(np.float32(1 / keep))}
+    scratch = np.full((n, 2, width), np.nan, dtype=np.float32)
+    fill_masks(scratch, np.uint64(7), params)
+    masks = scratch[:, 1].astype(np.float64)
+    assert np.isnan(scratch[:, 0]).all()
+    assert set(np.unique(scratch[:, 1]).tolist()) <= {0.0, float(np.float32(1 / keep))}
     spread = np.sqrt((1 - keep) / keep)  # of one column
     assert np.abs(masks.mean(axis=0) - 1).max() <= 4.5 * spread / np.sqrt(n)
     assert np.abs(masks.sum(axis=1).std() - spread * 4) <= 0.1 * spread * 4

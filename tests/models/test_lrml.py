@@ -70,7 +70,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     run_epoch(session)
     assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
     assert np.allclose(session.state.weights, weights, atol=1e-5)
-    assert np.isclose(session._totals[0], total, rtol=1e-4)
+    assert np.isclose(session.totals.loss, total, rtol=1e-4)
     assert np.abs(session.state.weights - start).max() > 0.01
     assert not model.scorer.learned.slots[:, config.dim :].any()
 
@@ -92,8 +92,8 @@ def test_scores_equal_the_twin(slots: int) -> None:
 
 
 @kernel
-def fill_attention(room, slots, read):
-    attend(room, 0, slots, read)
+def fill_attention(scratch, slots, attention):
+    attend(scratch, 0, slots, attention)
 
 
 @pytest.mark.twin
@@ -102,15 +102,15 @@ def fill_attention(room, slots, read):
 def test_attention_is_a_softmax(n: int, size: float) -> None:
     """Of logits of any size: what exp cannot hold is taken off first."""
     rng = np.random.default_rng(n)
-    room, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
-    room *= np.float32(size)
-    read = np.full(n, np.nan, dtype=np.float32)
-    fill_attention(room, slots, read)
-    logits = slots[:n].astype(float) @ room[0].astype(float)
+    scratch, slots = (padded_table(rng.normal(0, 1, (rows, 20))) for rows in (1, 2 * n))
+    scratch *= np.float32(size)
+    attention = np.full(n, np.nan, dtype=np.float32)
+    fill_attention(scratch, slots, attention)
+    logits = slots[:n].astype(float) @ scratch[0].astype(float)
     expected = np.exp(logits - logits.max())
-    assert read.sum(dtype=float) == pytest.approx(1, abs=1e-6)
-    assert read.min() >= 0
-    assert read == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
+    assert attention.sum(dtype=float) == pytest.approx(1, abs=1e-6)
+    assert attention.min() >= 0
+    assert attention == pytest.approx(expected / expected.sum(), rel=1e-4, abs=1e-3 * min(size, 1))
 
 
 @pytest.mark.twin

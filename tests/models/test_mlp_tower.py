@@ -12,11 +12,11 @@ from trimetric.models.mlp_tower import (
     backward,
     forward,
     gather,
+    make_tower,
     n_weights,
     pair_logits,
-    room_rows,
     start_weights,
-    tower,
+    workspace_rows,
 )
 
 pytestmark = pytest.mark.twin
@@ -32,15 +32,15 @@ SIZES = [(3, 4, 3), (0, 4, 2), (5, 0, 3), (2, 3, 1), (1, 1, 4), (8, 6, 2)]
 
 
 @kernel
-def run_chunk(tower, table, weights, pairs, above, room, dense):
+def run_chunk(tower, table, weights, pairs, above, values, dense):
     """One chunk forward and backward, from given gradients of the logits."""
     columns = tower.factors + tower.dim
     for lane in range(CHUNK):
-        gather(room, lane, 0, table, pairs[lane, 0], columns)
-        gather(room, lane, columns, table, pairs[lane, 1], columns)
-        room[tower.units + tower.logit, lane] = above[lane]
-    forward(room, weights, tower)
-    backward(room, weights, dense, tower)
+        gather(values, lane, 0, table, pairs[lane, 0], columns)
+        gather(values, lane, columns, table, pairs[lane, 1], columns)
+        values[tower.units + tower.logit, lane] = above[lane]
+    forward(values, weights, tower)
+    backward(values, weights, dense, tower)
 
 
 def example(sizes, n_users=7, n_items=40, seed=0):
@@ -48,17 +48,20 @@ def example(sizes, n_users=7, n_items=40, seed=0):
     rng, columns = np.random.default_rng(seed), sizes[0] + sizes[1]
     table = rows.table(n_users + n_items, columns)
     table[:, :columns] = rng.normal(0, 1, (n_users + n_items, columns))
-    plan = tower(*sizes)
+    plan = make_tower(*sizes)
     return plan, table, rng.normal(0, 0.7, n_weights(plan)).astype(np.float32), rng
 
 
 def chunk(plan, table, weights, pairs, above):
     """The logits, and the gradients of users, items and weights, of a chunk of pairs."""
-    room, dense = rows.table(room_rows(plan), CHUNK), np.full(len(weights), 7, dtype=np.float32)
-    run_chunk(plan, table, weights, pairs, above, room, dense)
+    values, dense = (
+        rows.table(workspace_rows(plan), CHUNK),
+        np.full(len(weights), 7, dtype=np.float32),
+    )
+    run_chunk(plan, table, weights, pairs, above, values, dense)
     columns, units = int(plan.factors + plan.dim), int(plan.units)
-    below = room[units : units + 2 * columns].T
-    return room[int(plan.logit)].copy(), below[:, :columns], below[:, columns:], dense
+    below = values[units : units + 2 * columns].T
+    return values[int(plan.logit)].copy(), below[:, :columns], below[:, columns:], dense
 
 
 def random_chunk(rng, n_users=7, n_items=40):
@@ -136,7 +139,7 @@ def test_scores_do_not_depend_on_what_else_is_asked():
 
 
 def test_first_weights():
-    for layers in (start_weights(tower(8, 32, 3), seed) for seed in (0, 1)):
+    for layers in (start_weights(make_tower(8, 32, 3), seed) for seed in (0, 1)):
         for matrix, bias in unpacked(layers, 8, 32, 3):
             limit = (6 / sum(matrix.shape)) ** 0.5
             assert not bias.any()
@@ -144,9 +147,9 @@ def test_first_weights():
             if matrix.size > 100:
                 assert matrix.std() == pytest.approx(limit / 3**0.5, rel=0.1)
                 assert abs(matrix.mean()) < limit / 8
-    assert (start_weights(tower(8, 32, 3), 0) != layers).any()
+    assert (start_weights(make_tower(8, 32, 3), 0) != layers).any()
 
 
 def test_the_papers_tower():
-    layers = unpacked(start_weights(tower(8, 32, 3), 0), 8, 32, 3)
+    layers = unpacked(start_weights(make_tower(8, 32, 3), 0), 8, 32, 3)
     assert [matrix.shape for matrix, _ in layers] == [(64, 32), (32, 16), (16, 8), (16, 1)]

@@ -14,10 +14,11 @@ import trimetric as tm
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import kernel
 from trimetric.engine.negatives import positives
-from trimetric.engine.threads import Team
+from trimetric.engine.session import Session
+from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models.mlp import MLP
-from trimetric.models.ncf import NCF, NCFConfig, NeuralSession, merge, sample
+from trimetric.models.ncf import NCF, NCFConfig, merge, neural_session, sample_pair
 from trimetric.progress import Silent
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
@@ -26,13 +27,13 @@ PAIRS = tm.synthetic.planted(60, 40, dim=4, clusters=4, per_user=6, seed=1).inte
 SMALL = {"dim": 6, "depth": 2, "epochs": 2, "batch_size": 64}
 
 
-def session(pool: Csr | None = None, **settings: Any) -> NeuralSession:
+def session(pool: Csr | None = None, **settings: Any) -> Session:
     pairs = positives(PAIRS.users, PAIRS.items, PAIRS.indptr, pool)
-    return NeuralSession(NCFConfig(**{**SMALL, "factors": 3, **settings}), pairs, PAIRS.n_items)
+    return neural_session(NCFConfig(**{**SMALL, "factors": 3, **settings}), pairs, PAIRS.n_items)
 
 
-def run_epoch(one: NeuralSession, epoch: int = 0) -> None:
-    with Team(1) as team:
+def run_epoch(one: Session, epoch: int = 0) -> None:
+    with ThreadTeam(1) as team:
         assert one.run(epoch, 0, team, lambda batch: False) == one.n_batches
 
 
@@ -110,17 +111,17 @@ def test_mlp_is_ncf_without_gmf() -> None:
 
 
 @kernel
-def fill_samples(out, negatives, pairs, sizes, rule):
+def fill_samples(out, positives, sizes, settings, params):
     for position in range(len(out)):
-        u, v, y = sample(position, negatives, pairs, sizes, rule)
+        u, v, y = sample_pair(position, positives, sizes, settings, params)
         out[position, 0], out[position, 1], out[position, 2] = u, v, y
 
 
-def samples(one: NeuralSession, epoch: int = 0) -> np.ndarray:
+def samples(one: Session, epoch: int = 0) -> np.ndarray:
     """Rows of users and items, and y, of an epoch in order."""
-    out = np.empty((one.how.samples, 3), dtype=np.int64)
-    sizes = one.n_users, one.n_items
-    fill_samples(out, one.config.negatives, one.positives, sizes, one._rule(epoch))
+    out = np.empty((one.samples, 3), dtype=np.int64)
+    sizes = one.n_users, len(one.state.table) - one.n_users
+    fill_samples(out, one.positives, sizes, one.epoch_settings(epoch), one.params)
     return out
 
 
@@ -170,14 +171,15 @@ def loss_of(drawn: np.ndarray, rows: np.ndarray, weights: np.ndarray, reg: float
 
 
 @pytest.mark.twin
-def test_a_step_goes_down_the_slope_of_the_loss() -> None:
+def test_a_step_goes_down_the_slope_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     lr, reg, size = 0.25, 0.1, 77
     one = session(optimizer="sgd", lr=lr, reg=reg, batch_size=size, init_std=0.7, negatives=2)
     drawn, state = samples(one)[:size], one.state
     state.weights[:] += np.random.default_rng(0).normal(0, 0.3, len(state.weights))
     rows, weights = state.table[:, :9].astype(np.float64), state.weights.astype(np.float64)
-    one.n_batches = 1
-    run_epoch(one)
+    monkeypatch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)
+    with ThreadTeam(1) as team:
+        assert one.run(0, 0, team, lambda batch: True) == 1
     assert one.summary()["loss"] == pytest.approx(loss_of(drawn, rows, weights, 0) / size, rel=1e-4)
     step = 1e-5
     for number, (array, after) in enumerate([(rows, state.table), (weights, state.weights)]):
@@ -232,7 +234,7 @@ def test_training_starts_from_the_parts() -> None:
 def test_interrupted_in_pretraining_or_later(
     share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimetric.engine.threads.WORK_A_STEP", 1)
+    monkeypatch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)
     model, asked, of_pretraining = NCF(**SMALL, factors=3, pretrain=2), [], 4 * session().n_batches
     whole = NCF(**SMALL, factors=3, pretrain=2).fit(PAIRS)
 

@@ -20,7 +20,7 @@ from taking import take
 
 import trimetric as tm
 from trimetric.data.csr import Csr
-from trimetric.engine.threads import Team
+from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
@@ -64,7 +64,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     for epoch in range(2):
         drawn = triplets(session, DATA, pool, epoch)
         means = naive_means(session.state.table[:, : config.dim].astype(float), DATA)
-        assert np.allclose(session.means[:, : config.dim], means, atol=1e-6)
+        assert np.allclose(session.state.means[:, : config.dim], means, atol=1e-6)
 
         def loss(samples: range, table: np.ndarray, _: np.ndarray) -> float:
             total = 0.0
@@ -81,7 +81,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
         run_epoch(session, epoch)
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1)
         assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
-        assert np.isclose(session._totals[0], total, rtol=1e-4)
+        assert np.isclose(session.totals.loss, total, rtol=1e-4)
 
 
 @pytest.mark.twin
@@ -101,21 +101,21 @@ def test_means_wait_for_the_end_of_the_epoch() -> None:
     """A run stopped after its last mini-batch, before the means, takes them when it goes on."""
     model = tm.TransCF(dim=4, batch_size=16)
     session, saved = model.learner(DATA, None, {}), {}
-    before = session.means.copy()
+    before = session.state.means.copy()
 
     def pause(batch: int) -> bool:
         saved.update({name: array.copy() for name, array in session.arrays.items()})
         return False
 
-    with Team(1) as team:
+    with ThreadTeam(1) as team:
         session.run(0, 0, team, pause)
         assert (saved["means"] == before).all()
-        assert (session.means != before)[:, :4].mean() > 0.9
+        assert (session.state.means != before)[:, :4].mean() > 0.9
         again = model.learner(DATA, None, {})
         for name, array in saved.items():
             again.arrays[name][...] = array
         again.run(0, again.n_batches, team, pause)
-    assert again.means.tobytes() == session.means.tobytes()
+    assert again.state.means.tobytes() == session.state.means.tobytes()
 
 
 @pytest.mark.twin

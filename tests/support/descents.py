@@ -1,4 +1,4 @@
-"""A naive twin of `engine.descent`: SGD in float64, its gradients by finite differences."""
+"""A naive twin of `engine.gradients`: SGD in float64, its gradients by finite differences."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,8 +12,8 @@ from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine import rng
 from trimetric.engine.compile import kernel
-from trimetric.engine.gradient_session import DescentSession
-from trimetric.engine.threads import Team
+from trimetric.engine.session import Session
+from trimetric.engine.threads import ThreadTeam
 
 SGD = {"dim": 5, "batch_size": 16, "optimizer": "sgd", "schedule": "constant", "lr": 0.1, "seed": 3}
 """Settings that the twin follows."""
@@ -67,17 +67,17 @@ def _fill_order(out, order):
         out[i] = rng.shuffled(i, order)
 
 
-def places(session: DescentSession, epoch: int) -> list[int]:
+def places(session: Session, epoch: int) -> list[int]:
     """Return where each sample of an epoch goes in its random order."""
-    out = np.empty(session.how.samples, dtype=np.int64)
-    key = counter.key(session.how.seed, reference.ORDER, epoch)
+    out = np.empty(session.samples, dtype=np.int64)
+    key = counter.key(session.settings.seed, reference.ORDER, epoch)
     _fill_order(out, rng.order(key, len(out)))
     return out.tolist()
 
 
-def draws(session: DescentSession, epoch: int) -> np.uint64:
+def draws(session: Session, epoch: int) -> np.uint64:
     """Return the key of an epoch's negatives."""
-    return counter.key(session.how.seed, reference.DRAWS, epoch)
+    return counter.key(session.settings.seed, reference.DRAWS, epoch)
 
 
 def negative(
@@ -92,7 +92,7 @@ def negative(
 
 
 def triplets(
-    session: DescentSession, data: tm.Interactions, pool: Csr | None, epoch: int
+    session: Session, data: tm.Interactions, pool: Csr | None, epoch: int
 ) -> list[tuple[int, int, int] | None]:
     """Return the rows (u, v, v⁻) of each sample that is a positive with one negative."""
     key, made = draws(session, epoch), list[Any]()
@@ -104,24 +104,24 @@ def triplets(
     return made
 
 
-def run_epoch(session: DescentSession, epoch: int = 0) -> None:
-    with Team(1) as team:
+def run_epoch(session: Session, epoch: int = 0) -> None:
+    with ThreadTeam(1) as team:
         assert session.run(epoch, 0, team, lambda batch: False) == session.n_batches
 
 
-def follow(session: DescentSession, loss: Loss, radius: float = 1.0) -> tuple[np.ndarray, ...]:
+def follow(session: Session, loss: Loss, radius: float = 1.0) -> tuple[np.ndarray, ...]:
     """Return table, weights and loss after an epoch of SGD from where the session stands."""
-    how, total = session.how, 0.0
-    table = session.state.table[:, : how.dim].astype(np.float64)
+    settings, total = session.settings, 0.0
+    table = session.state.table[:, : settings.dim].astype(np.float64)
     weights = session.state.weights.astype(np.float64)
-    for start in range(0, how.samples, how.batch_size):
-        samples = range(start, min(start + how.batch_size, how.samples))
+    for start in range(0, session.samples, settings.batch_size):
+        samples = range(start, min(start + settings.batch_size, session.samples))
         total += loss(samples, table, weights)
         slopes = [numeric(lambda: loss(samples, table, weights), of) for of in (table, weights)]  # noqa: B023
         for row, slope in zip(table, slopes[0], strict=True):
-            slope *= min(1, how.clip / max(np.linalg.norm(slope), 1e-30))
-            row[:] = reference.projected(row - how.lr * slope, radius, False)
-        weights -= how.lr * slopes[1]
+            slope *= min(1, settings.clip / max(np.linalg.norm(slope), 1e-30))
+            row[:] = reference.projected(row - settings.lr * slope, radius, False)
+        weights -= settings.lr * slopes[1]
     return table, weights, np.float64(total)
 
 

@@ -8,23 +8,52 @@ from numba import config, njit
 INTERPRETED = bool(config.DISABLE_JIT)
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, on one thread."""
 
-# Kernels allocate nothing. Without Numba's run time they cannot (compiling one that does fails),
-# and take no atomic reference counts on the arrays they are given, which cost half of the speed.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_PUBLIC: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+NO_RUNTIME: dict[str, Any] = {"_nrt": False}
+"""Compile without Numba's memory management: kernels allocate nothing.
+
+A kernel that allocated would then not compile, and none counts references to the arrays that it
+slices. The option is not documented by Numba; benchmarks/results/row_arithmetic.json records what
+it is worth.
+"""
+
+FORCE_INLINE: dict[str, Any] = {"forceinline": True}
+"""Compile a function into its callers whatever its size; undocumented and recorded likewise."""
+
+
+def accepted(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that this Numba accepts: it refuses those it does not know."""
+
+    def nothing() -> None:
+        pass
+
+    def accepts(name: str, value: Any) -> bool:
+        try:
+            njit(**{name: value})(nothing)
+        except (KeyError, TypeError):
+            return False
+        return True
+
+    return {name: value for name, value in options.items() if accepts(name, value)}
+
+
+_KERNEL = _PUBLIC | accepted(NO_RUNTIME)
+_INLINE = _KERNEL | accepted(FORCE_INLINE)
 
 
 def kernel(function: Callable) -> Any:
     """Compile `function` lazily, without the interpreter lock, cached on disk where that works.
 
     No fast-math and no fused multiply-add: each operation rounds as IEEE 754 says, hence the same
-    bits on every machine. Integer division by zero is the kernels' own care.
+    bits on every machine. Kernels must not divide integers by zero: the result is undefined.
     """
     try:
-        return njit(cache=True, **_OPTIONS)(function)
+        return njit(cache=True, **_KERNEL)(function)
     except RuntimeError:  # neither the install nor the home folder can be written
-        return njit(**_OPTIONS)(function)
+        return njit(**_KERNEL)(function)
 
 
 def inline(function: Callable) -> Any:
     """Compile a function that only kernels call, into its callers."""
-    return njit(forceinline=True, **_OPTIONS)(function)
+    return njit(**_INLINE)(function)

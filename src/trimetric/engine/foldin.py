@@ -18,25 +18,25 @@ from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
 from trimetric.engine.optimizers import projection
 from trimetric.engine.rows import (
-    ALONG,
-    RUN,
-    add_along,
+    CONSECUTIVE,
+    COUNTED,
+    add_consecutive,
     add_scaled,
     as_table,
+    consecutive_distances,
     copy,
     count_at_least,
-    distances_along,
     scale,
     squared_distance,
     squared_norm,
     table,
 )
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 
 STEPS = 10
 FIRST_STEP = 0.3  # of the radius
 SIDE_BY_SIDE = 8  # newcomers
-_TILE = RUN  # points that stay in cache while each of these looks at them
+_TILE = COUNTED  # points that stay in cache while each of these looks at them
 _FINE, _LARGEST = 128, 16  # exp(−x) is looked up at multiples of 1/128 and is 0 from 16 on
 
 
@@ -96,7 +96,7 @@ def fold_in(
     space, out = as_table(points), table(m, d)
     shape = threads, SIDE_BY_SIDE
     room = _Room(
-        np.zeros((threads, -(-max(n, 1) // RUN) * RUN), dtype=np.float32),
+        np.zeros((threads, -(-max(n, 1) // COUNTED) * COUNTED), dtype=np.float32),
         table(3 * threads * SIDE_BY_SIDE, d),
         np.zeros(shape, dtype=np.float32),
         np.zeros(shape, dtype=np.float32),
@@ -106,7 +106,7 @@ def fold_in(
     _fill_exponentials(exponentials[:-1])
     rule = _Rule(exponentials, np.float32(_FINE / temperature), np.float32(radius), sphere)
     pulls, size = _Pull(*pull), -(-m // threads)
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         team.run(
             lambda me: _place(
                 me, (me * size, min(m, (me + 1) * size)), pulls, space, out, rule, room
@@ -163,12 +163,12 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
     """Add the points of a tile to c and the mass, weighted by exp((nearest − d²)/τ)."""
     low, high = tile
     rows, x, far = room.rows, 3 * (me * SIDE_BY_SIDE + b), room.weights[me]
-    whole = low + (high - low) // ALONG * ALONG
-    for j in range(low, whole, ALONG):
-        distances_along(rows, x, points, j, far, j)
+    whole = low + (high - low) // CONSECUTIVE * CONSECUTIVE
+    for j in range(low, whole, CONSECUTIVE):
+        consecutive_distances(rows, x, points, j, far, j)
     for j in range(whole, high):
         far[j] = squared_distance(rows, x, points, j)
-    for j in range(high, low + -(-(high - low) // RUN) * RUN):
+    for j in range(high, low + -(-(high - low) // COUNTED) * COUNTED):
         far[j] = np.inf
     own = room.cursor[me, b]
     while own < end and pull.rows[own] < high:
@@ -176,9 +176,9 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
         own += 1
     room.cursor[me, b] = own
     nearest = room.nearest[me, b]
-    for j in range(low, high, RUN):
-        if count_at_least(far, j, nearest) < RUN:
-            for k in range(j, j + RUN):
+    for j in range(low, high, COUNTED):
+        if count_at_least(far, j, nearest) < COUNTED:
+            for k in range(j, j + COUNTED):
                 nearest = min(nearest, far[k])
     if nearest == np.inf:
         return  # all of them are its own
@@ -192,12 +192,12 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
     for j in range(low, high):
         far[j] = rule.exponentials[np.int32(min((far[j] - nearest) * rule.rate, last))]
     mass = room.mass[me, b]
-    for j in range(low, whole, ALONG):
+    for j in range(low, whole, CONSECUTIVE):
         part = (far[j] + far[j + 4]) + (far[j + 1] + far[j + 5])
         part += (far[j + 2] + far[j + 6]) + (far[j + 3] + far[j + 7])
         if part > 0:
             mass += part
-            add_along(rows, x + 2, points, j, far, j)
+            add_consecutive(rows, x + 2, points, j, far, j)
     for j in range(whole, high):
         mass += far[j]
         add_scaled(rows, x + 2, points, j, far[j])

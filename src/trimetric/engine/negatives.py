@@ -1,8 +1,7 @@
-"""Negative items: drawn where the user has no training interaction.
+"""Sampling of negative items: those the user has no training interaction with.
 
-They come from the whole catalogue, or from a pool of items that each user is given.
-
-Every draw is a pure function of (key, triplet, attempt): see `trimetric.engine.rng`.
+They come from the whole catalogue, or from a pool of items of each user's own. Every draw is a pure
+function of (key, triplet, attempt): see `trimetric.engine.rng`.
 """
 
 from typing import NamedTuple
@@ -14,25 +13,26 @@ from trimetric.engine.compile import inline, kernel
 from trimetric.engine.rng import below, bits, mix, scaled
 
 UNIFORM, POPULARITY, HARDEST = 0, 1, 2
-ATTEMPTS = 1 << 16  # counters kept apart for one triplet; the last one is the exact fallback's
-OWN_NOISE = ATTEMPTS - 2  # the counter that gives the noise of the positive
+NEGATIVES = {"uniform": UNIFORM, "popularity": POPULARITY, "hardest": HARDEST}
+DRAWS_PER_TRIPLET = 1 << 16  # counters of one triplet; the last one is the exact fallback's
+POSITIVE_NOISE = DRAWS_PER_TRIPLET - 2  # the counter that gives the noise of the positive
 UNIFORM_ATTEMPTS = 8
 POPULARITY_ATTEMPTS = 32
-_BITS = 16  # of the filter, for each interaction
+_FILTER_BITS = 16  # per interaction
 _SIX, _WORD, _ONE, _SHIFT = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64(32)
 
 
 class Positives(NamedTuple):
-    """The training interactions, sorted by (user, item), and a filter that knows most absences.
+    """The training interactions, sorted by (user, item), and a filter that rules most pairs out.
 
-    With pools, a user's negatives are drawn from nothing else; without, `pool_indptr` has length
-    0. Pool entry number i holds `pool_mass[i + 1] - pool_mass[i]` training interactions.
+    With pools, a user's negatives are drawn from the user's pool alone; without, `pool_indptr` has
+    length 0. Item i of the pools has `pool_mass[i + 1] - pool_mass[i]` training interactions.
     """
 
     users: np.ndarray  # int32[p]
     items: np.ndarray  # int32[p]
     indptr: np.ndarray  # int64[n_users + 1]
-    filter: np.ndarray  # uint64[2**k], 16 to 32 bits an interaction
+    filter: np.ndarray  # uint64[2**k], 16 to 32 bits per interaction
     pool_indptr: np.ndarray  # int64[n_users + 1], or [0] without pools
     pool_items: np.ndarray  # int32[q], ascending within a user, none of them the user's own
     pool_mass: np.ndarray  # int64[q + 1]: running sum of the interactions of `pool_items`
@@ -53,26 +53,26 @@ def positives(
     indptr : int64[n_users + 1]
         Where each user's pairs begin.
     pool : (int64[n_users + 1], int32[q]), optional
-        In compressed rows, the only items that each user's negatives may be; ascending and
-        distinct within a user. Those that the user has interacted with are taken out. A user left
+        In compressed rows, the items that each user's negatives are drawn from, ascending and
+        distinct within a user. Those that the user has interacted with are removed. A user left
         with none has no negative.
     """
-    words = 1 << max(0, (len(users) * _BITS - 1).bit_length() - 6)
+    words = 1 << max(0, (len(users) * _FILTER_BITS - 1).bit_length() - 6)
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
     if pool is None:
-        nothing = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
-        return Positives(users, items, indptr, bits, *nothing, np.zeros(1, dtype=np.int64))
-    given = Csr(*pool)
-    pools = given.keep(~Csr(indptr, items).contains(given))
+        empty = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+        return Positives(users, items, indptr, bits, *empty, np.zeros(1, dtype=np.int64))
+    pools = Csr(*pool)
+    pools = pools.keep(~Csr(indptr, items).contains(pools))
     popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
     mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
     return Positives(users, items, indptr, bits, *pools, mass)
 
 
 @inline
-def _place(user, item, bits):
-    """Return the word and the bit of the filter that stand for a pair."""
+def _filter_bit(user, item, bits):
+    """Return the filter's word for a pair, and the bit within it."""
     hashed = mix((np.uint64(user) << _SHIFT) | np.uint64(item))
     return (hashed >> _SIX) & np.uint64(len(bits) - 1), _ONE << (hashed & _WORD)
 
@@ -80,24 +80,24 @@ def _place(user, item, bits):
 @kernel
 def _fill_filter(users, items, bits):
     for i in range(len(users)):
-        word, bit = _place(users[i], items[i], bits)
+        word, bit = _filter_bit(users[i], items[i], bits)
         bits[word] |= bit
 
 
 @inline
 def interacted(item, user, positives):
-    """Tell whether `item` is among the user's training items.
+    """Return whether `item` is among the user's training items.
 
-    The filter answers most questions with one look; a search confirms the rest.
+    The filter rules most pairs out by one read; a binary search decides the rest.
     """
-    word, bit = _place(user, item, positives.filter)
+    word, bit = _filter_bit(user, item, positives.filter)
     if positives.filter[word] & bit == 0:
         return False
     indptr, items = positives.indptr, positives.items
     low, count = indptr[user], indptr[user + 1] - indptr[user]
     if count == 0:
         return False
-    while count > 1:  # halving without a branch on the comparison, which would be a coin toss
+    while count > 1:  # no branch on the comparison: it could not be predicted
         half = count >> 1
         low += half * (items[low + half] <= item)
         count -= half
@@ -106,9 +106,9 @@ def interacted(item, user, positives):
 
 @inline
 def missing_item(rank, user, indptr, items):
-    """Return the item with `rank` (from 0) among those the user has not interacted with.
+    """Return item number `rank`, counted from 0, of those the user has not interacted with.
 
-    It is `rank` more than how many of the user's items come before it: item number i of the user,
+    It is `rank` plus the number of the user's items that come before it: the user's item number i,
     counted from 0, does if items[i] − i <= rank.
     """
     start, count = indptr[user], indptr[user + 1] - indptr[user]
@@ -121,7 +121,7 @@ def missing_item(rank, user, indptr, items):
 
 
 @inline
-def drawn_from(user, positives, n_items):
+def candidate_range(user, positives, n_items):
     """Return where the user's pool starts and its size; without pools, 0 and `n_items`."""
     if len(positives.pool_indptr) == 0:
         return np.int64(0), np.int64(n_items)
@@ -130,10 +130,10 @@ def drawn_from(user, positives, n_items):
 
 
 @inline
-def proposed(word, start, size, positives):
-    """Return one of the items that `drawn_from` delimits, by the upper half of a random word.
+def candidate(word, start, size, positives):
+    """Return one item of a `candidate_range`, by the upper half of a random word.
 
-    Each is equally likely; `size` is not 0. Without pools it may be an item of the user.
+    Each is equally likely; `size` is not 0. Without pools it may be one of the user's own items.
     """
     item = scaled(word, size)
     if len(positives.pool_indptr) == 0:
@@ -145,23 +145,23 @@ def proposed(word, start, size, positives):
 def uniform_negative(key, triplet, user, positives, n_items):
     """Draw one item the user has not interacted with, each equally likely; -1 if there is none.
 
-    Eight uniform items are proposed, of which the user's own are rejected; after that (a user who
-    has most items) one draw among the missing items decides, so that none costs more. A pool
-    holds none of the user's own: its first proposal stands.
+    Up to eight uniform items are drawn, of which the user's own are rejected; after that (a user
+    who has most items) one draw among the missing items decides, which bounds the cost. A pool
+    holds none of the user's own items, so that its first draw is accepted.
     """
-    start, size = drawn_from(user, positives, n_items)
+    start, size = candidate_range(user, positives, n_items)
     if size == 0:
         return np.int64(-1)
     for attempt in range(UNIFORM_ATTEMPTS):
-        word = bits(key, triplet * ATTEMPTS + attempt)
-        item = proposed(word, start, size, positives)
+        word = bits(key, triplet * DRAWS_PER_TRIPLET + attempt)
+        item = candidate(word, start, size, positives)
         if not interacted(item, user, positives):
             return item
     indptr, items = positives.indptr, positives.items
     missing = n_items - (indptr[user + 1] - indptr[user])
     if missing <= 0:
         return np.int64(-1)
-    rank = below(key, triplet * ATTEMPTS + ATTEMPTS - 1, missing)
+    rank = below(key, triplet * DRAWS_PER_TRIPLET + DRAWS_PER_TRIPLET - 1, missing)
     return missing_item(rank, user, indptr, items)
 
 
@@ -169,31 +169,31 @@ def uniform_negative(key, triplet, user, positives, n_items):
 def popular_negative(key, triplet, user, positives, n_items):
     """Draw an item in proportion to its training interactions, among those the user lacks.
 
-    The item of a random interaction is proposed; the user's own are rejected. After 32 rejections
-    (a user who has all that is popular) the draw is uniform. From a pool the draw is exact, and
-    uniform where none of its items has an interaction.
+    The item of a random interaction is drawn; the user's own are rejected. After 32 rejections (a
+    user who has every popular item) the draw is uniform. From a pool the draw is exact, and uniform
+    where none of its items has an interaction.
     """
     if len(positives.pool_indptr) > 0:
-        return popular_of_pool(key, triplet, user, positives, n_items)
+        return popular_pool_negative(key, triplet, user, positives, n_items)
     items = positives.items
     for attempt in range(POPULARITY_ATTEMPTS):
-        item = np.int64(items[below(key, triplet * ATTEMPTS + attempt, len(items))])
+        item = np.int64(items[below(key, triplet * DRAWS_PER_TRIPLET + attempt, len(items))])
         if not interacted(item, user, positives):
             return item
     return uniform_negative(key, triplet, user, positives, n_items)
 
 
 @inline
-def popular_of_pool(key, triplet, user, positives, n_items):
-    """Draw one interaction of the items of the user's pool, and return its item."""
+def popular_pool_negative(key, triplet, user, positives, n_items):
+    """Draw one interaction with the items of the user's pool, and return its item."""
     mass, start = positives.pool_mass, positives.pool_indptr[user]
     count = positives.pool_indptr[user + 1] - start
     total = mass[start + count] - mass[start]
     if total == 0:
         return uniform_negative(key, triplet, user, positives, n_items)
-    place = mass[start] + below(key, triplet * ATTEMPTS, total)
+    position = mass[start] + below(key, triplet * DRAWS_PER_TRIPLET, total)
     while count > 1:
         half = count >> 1
-        start += half * (mass[start + half] <= place)
+        start += half * (mass[start + half] <= position)
         count -= half
     return np.int64(positives.pool_items[start])

@@ -1,27 +1,24 @@
-"""The objective of SML, equations (5)-(6), one small function a term.
+"""The objective of SML, equation (6), and its gradients: one function per term.
 
-For a triplet of user u, item v and negative item v⁻, with rank weight w (1 in the paper):
+For a triplet of user u, item v and negative item v⁻ at the points α_u, β_v and β_v⁻:
 
-    w·[d²(u,v) − d²(u,v⁻) + m_u]₊ + λ·[d²(u,v) − d²(v,v⁻) + n_v]₊ − γ/512·(m_u + n_v)
+    L = w·[d²(u,v) − d²(u,v⁻) + m_u]₊ + λ·[d²(u,v) − d²(v,v⁻) + n_v]₊ − γ/512·(m_u + n_v)
 
-The paper's L_AM averages the margins over all users and items; the released code, and we, over the
-mini-batch, so that each triplet carries γ/B of its own two margins. B is fixed at 512 here, the
-paper's batch size, whatever the batch size in use: γ keeps one meaning.
+w is the rank weight of CML, 1 in the paper of SML. The paper's last term averages the margins over
+all users and items; the released code, and this one, average over the mini-batch, so that each
+triplet carries γ/B of its own two margins. B is fixed at 512 here, the paper's batch size, whatever
+the batch size in use: γ keeps one meaning.
 
-Write p = (u, v, v⁻) for the three points, a = 2w or 0 and b = 2λ or 0 for how strongly the active
-hinges pull. Because all three edges of the triangle take part, each point's gradient has one form,
-the corners in turn playing the parts (x, y, z):
-
-    ∂/∂p_r = a·(x − z) + b·(y − z),    x, y, z = p[2−r], p[−r], p[1−r]  (indices modulo 3)
-
-    u :  a(β_v⁻ − β_v) + b(α_u − β_v)
-    v :  a(β_v − α_u) + b(β_v⁻ − α_u)
-    v⁻:  a(α_u − β_v⁻) + b(β_v − β_v⁻)
+The gradients are written in a = 2w where the user hinge is active, else 0, and b = 2λ where the
+item hinge is active, else 0.
 """
+
+import math
 
 import numpy as np
 
 from trimetric.engine.compile import inline
+from trimetric.engine.rows import add_triplet_gradient, triplet_gradient
 
 GAMMA_BATCH = 512
 
@@ -34,20 +31,81 @@ def user_hinge(d_uv, d_un, m):
 
 @inline
 def item_hinge(d_uv, d_vn, n):
-    """d²(u,v) − d²(v,v⁻) + n_v, the bracket of equation (4)."""
+    """d²(u,v) − d²(v,v⁻) + n_v, the bracket of equation (4) with the margin of (6)."""
     return d_uv - d_vn + n
 
 
 @inline
-def corners(role):
-    """Return which of (u, v, v⁻) play (x, y, z) in the gradient of corner `role` (0, 1, 2).
+def active_weight(hinge, weight):
+    """∂(weight·[hinge]₊)/∂hinge: the weight where the hinge is active, else 0.
 
-    Shifts of packed digits instead of branches, which a processor could not predict.
+    NaN counts as active, so that it shows in the loss.
     """
-    return 2 - role, (0b01_10_00 >> 2 * role) & 3, (0b10_00_01 >> 2 * role) & 3
+    return np.float32(weight * (not hinge <= 0))
 
 
 @inline
-def margin_gradient(pull, gamma):
-    """∂/∂m_u = a/2 − γ/512, ∂/∂n_v = b/2 − γ/512; `gamma` is γ/512."""
-    return np.float32(0.5) * pull - gamma
+def hinge_loss(hinge, weight):
+    """weight·[hinge]₊, the first and second term of equation (6)."""
+    return np.float32(active_weight(hinge, weight) * hinge)
+
+
+@inline
+def margin_loss(m, n, gamma):
+    """−γ/512·(m_u + n_v), the third term of equation (6); `gamma` is γ/512."""
+    return -gamma * (m + n)
+
+
+@inline
+def triplet_loss(user, item, w, lam, m, n, gamma):
+    """The loss L of one triplet, equation (6), from its two hinges."""
+    return hinge_loss(user, w) + hinge_loss(item, lam) + margin_loss(m, n, gamma)
+
+
+@inline
+def user_gradient(g, k, points, u, v, n, a, b, add):
+    """∂L/∂α_u = a·(β_v⁻ − β_v) + b·(α_u − β_v) of equation (6).
+
+    Write it to g[k], or add it where `add` is true; return ‖g[k]‖². `u`, `v` and `n` are the rows
+    of the three points.
+    """
+    if add:
+        return add_triplet_gradient(g, k, points, n, u, v, a, b)
+    return triplet_gradient(g, k, points, n, u, v, a, b)
+
+
+@inline
+def item_gradient(g, k, points, u, v, n, a, b, add):
+    """∂L/∂β_v = a·(β_v − α_u) + b·(β_v⁻ − α_u) of equation (6); see `user_gradient`."""
+    if add:
+        return add_triplet_gradient(g, k, points, v, n, u, a, b)
+    return triplet_gradient(g, k, points, v, n, u, a, b)
+
+
+@inline
+def negative_gradient(g, k, points, u, v, n, a, b, add):
+    """∂L/∂β_v⁻ = a·(α_u − β_v⁻) + b·(β_v − β_v⁻) of equation (6); see `user_gradient`."""
+    if add:
+        return add_triplet_gradient(g, k, points, u, v, n, a, b)
+    return triplet_gradient(g, k, points, u, v, n, a, b)
+
+
+@inline
+def user_margin_gradient(a, gamma):
+    """∂L/∂m_u = a/2 − γ/512 of equation (6); `gamma` is γ/512."""
+    return np.float32(0.5) * a - gamma
+
+
+@inline
+def item_margin_gradient(b, gamma):
+    """∂L/∂n_v = b/2 − γ/512 of equation (6); `gamma` is γ/512."""
+    return np.float32(0.5) * b - gamma
+
+
+def rank_weights(n_items: int, candidates: int) -> np.ndarray:
+    """Return CML's w = ln(1 + rank) for 0 .. S impostors among S candidates, float32.
+
+    The rank is estimated as |V|·impostors/S (Hsieh et al. 2017, section 3.2.2).
+    """
+    ranks = (n_items * impostors / candidates for impostors in range(candidates + 1))
+    return np.array([math.log1p(rank) for rank in ranks], dtype=np.float32)

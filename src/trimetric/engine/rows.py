@@ -1,10 +1,11 @@
 """Tables of float32 rows, and arithmetic on rows in sixteen lanes.
 
 A table is C-contiguous, its width a multiple of 16 (`padded`), unused columns zero. A sum over a
-row is kept as 16 partial sums, one a lane, added pairwise at the end in a fixed order. The compiled
-forms (`lanes_llvm`) use 16-lane vectors, which LLVM lowers to whatever the processor has (one
-AVX-512 register, two of AVX, four of SSE or NEON) lane by lane and without reassociation; the NumPy
-forms (`lanes_numpy`) do the same sums in the same order. So a result has the same bits everywhere.
+row is kept as 16 partial sums, one per lane, added pairwise at the end in a fixed order. The
+compiled forms (`rows_llvm`) use 16-lane vectors, which LLVM lowers to whatever the processor has
+(one AVX-512 register, two of AVX, four of SSE or NEON) lane by lane and without reassociation; the
+NumPy forms (`rows_numpy`) do the same sums in the same order. A result thus has the same bits
+everywhere. Each operation is documented in `rows_numpy`.
 """
 
 from importlib import import_module
@@ -12,28 +13,28 @@ from importlib import import_module
 import numpy as np
 
 from trimetric.engine.compile import INTERPRETED
-from trimetric.engine.rows_numpy import ALONG, GROUP, RUN  # noqa: F401  others take them from here
+from trimetric.engine.rows_numpy import CONSECUTIVE, COUNTED, GROUP  # noqa: F401  part of the API
 
 LANES = 16
 
 _forms = import_module(f"{__package__}.{'rows_numpy' if INTERPRETED else 'rows_llvm'}")
 squared_distance = _forms.squared_distance
 squared_distances = _forms.squared_distances
-distances_along = _forms.distances_along
-add_along = _forms.add_along
-count_above = _forms.count_above
-count_at_least = _forms.count_at_least
+consecutive_distances = _forms.consecutive_distances
 squared_norm = _forms.squared_norm
 dot = _forms.dot
-pull = _forms.pull
-add_pull = _forms.add_pull
-descend = _forms.descend
-adagrad = _forms.adagrad
-adam = _forms.adam
+triplet_gradient = _forms.triplet_gradient
+add_triplet_gradient = _forms.add_triplet_gradient
+sgd_step = _forms.sgd_step
+adagrad_step = _forms.adagrad_step
+adam_step = _forms.adam_step
+copy = _forms.copy
 scale = _forms.scale
 add_scaled = _forms.add_scaled
+add_consecutive = _forms.add_consecutive
 multiply = _forms.multiply
-copy = _forms.copy
+count_above = _forms.count_above
+count_at_least = _forms.count_at_least
 prefetch = _forms.prefetch
 
 
@@ -43,16 +44,16 @@ def padded(dim: int) -> int:
 
 
 def grouped(n: int) -> int:
-    """Return how much room `squared_distances` needs for `n` rows: the next multiple of GROUP."""
+    """Return the length of the lists that `squared_distances` takes: `n` rounded up to GROUP."""
     return -(-n // GROUP) * GROUP
 
 
 def table(n_rows: int, dim: int) -> np.ndarray:
     """Return a zeroed float32 table (n_rows, padded(dim)) that starts on a cache line."""
     width = padded(dim)
-    room = np.zeros(n_rows * width + LANES, dtype=np.float32)
-    start = (-room.ctypes.data % 64) // 4
-    return room[start : start + n_rows * width].reshape(n_rows, width)
+    memory = np.zeros(n_rows * width + LANES, dtype=np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    return memory[start : start + n_rows * width].reshape(n_rows, width)
 
 
 def padded_table(values: np.ndarray) -> np.ndarray:

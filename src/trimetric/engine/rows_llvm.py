@@ -1,4 +1,8 @@
-"""The row operations as LLVM vectors; each one's meaning is its namesake's in `lanes_numpy`."""
+"""The row operations as LLVM vectors; `rows_numpy` defines them under the same names.
+
+Plain Numba, with sixteen accumulators or a loop over lanes, gives the same bits but compiles to
+scalar code; benchmarks/results/row_arithmetic.json records what that costs.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from trimetric.engine.rows_numpy import ALONG, GROUP, RUN
+from trimetric.engine.rows_numpy import CONSECUTIVE, COUNTED, GROUP
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
@@ -49,7 +53,7 @@ class _Rows:
         step = self.builder.mul(self.chunks, ir.Constant(self.chunks.type, count))
         return self.builder.gep(row, [step])
 
-    def place(self, position: int, number_at: int) -> Any:
+    def element(self, position: int, number_at: int) -> Any:
         """Point at an element of the list that is argument `position`."""
         return self.builder.gep(self.array(position).data, [self.integer(number_at)])
 
@@ -60,9 +64,9 @@ class _Rows:
 
     def integer(self, position: int) -> Any:
         """Return the argument as an index."""
-        return self.wide(self.values[position], self.types[position])
+        return self.as_index(self.values[position], self.types[position])
 
-    def wide(self, number: Any, kind: Any = types.int32) -> Any:
+    def as_index(self, number: Any, kind: Any = types.int32) -> Any:
         """Return a number of the generated code as an index."""
         return self.context.cast(self.builder, number, kind, types.intp)
 
@@ -105,42 +109,52 @@ class _Rows:
         return self.lane_sum(self.sums_over_chunks(lambda chunk: [term(chunk)], 1)[0])
 
     def sums_over_chunks(self, terms: Callable[[Any], list[Any]], count: int) -> list[Any]:
-        """Do so for `count` sums side by side, the lanes still to be added."""
-        cells = [cgutils.alloca_once(self.builder, _VECTOR) for _ in range(count)]
-        for cell in cells:
-            self.builder.store(_every(0.0), cell)
+        """Return `count` such sums, made side by side, as vectors whose lanes are not added yet."""
+        sums = [cgutils.alloca_once(self.builder, _VECTOR) for _ in range(count)]
+        for total in sums:
+            self.builder.store(_every(0.0), total)
 
         def body(chunk: Any) -> None:
-            for cell, value in zip(cells, terms(chunk), strict=True):
-                self.builder.store(self.builder.fadd(self.builder.load(cell), value), cell)
+            for total, value in zip(sums, terms(chunk), strict=True):
+                self.builder.store(self.builder.fadd(self.builder.load(total), value), total)
 
         self.each_chunk(body)
-        return [self.builder.load(cell) for cell in cells]
+        return [self.builder.load(total) for total in sums]
+
+    def squared_distances(self, x: Any, others: list[Any]) -> list[Any]:
+        """Return the sums of (x − y)² for each row y, the lanes not added yet."""
+
+        def squares(chunk: Any) -> list[Any]:
+            origin = self.load(x, chunk)
+            differences = [self.builder.fsub(origin, self.load(y, chunk)) for y in others]
+            return [self.builder.fmul(value, value) for value in differences]
+
+        return self.sums_over_chunks(squares, len(others))
 
     def lane_sums(self, totals: list[Any]) -> Any:
         """Add the lanes of each of n vectors (a power of two, 16 at most) in halves, side by side.
 
-        While there are two vectors, their halves are first put together, so that one addition
-        serves both. The result holds n sums, which are those of `lane_sum` to the last bit.
+        Halves of two vectors are added by one addition as long as there are two. The result holds n
+        sums, each equal to that of `lane_sum` to the last bit.
         """
         width = 16
         while width > 1:
             width //= 2
-            alone = len(totals) == 1
-            pairs = zip(totals[::2], totals[::2] if alone else totals[1::2], strict=True)
+            single = len(totals) == 1
+            pairs = zip(totals[::2], totals[::2] if single else totals[1::2], strict=True)
             totals = [self._halves_added(*pair, width) for pair in pairs]
         return totals[0]
 
-    def _halves_added(self, one: Any, other: Any, width: int) -> Any:
+    def _halves_added(self, first: Any, second: Any, width: int) -> Any:
         """Each vector is made of groups of 2·width lanes; add the two halves of each group."""
-        lanes = one.type.count
-        groups = range(0, lanes if one is other else 2 * lanes, 2 * width)
+        lanes = first.type.count
+        groups = range(0, lanes if first is second else 2 * lanes, 2 * width)
         low = [lane for group in groups for lane in range(group, group + width)]
         kind = ir.VectorType(_I32, len(low))
         high = ir.Constant(kind, [lane + width for lane in low])
         return self.builder.fadd(
-            self.builder.shuffle_vector(one, other, ir.Constant(kind, low)),
-            self.builder.shuffle_vector(one, other, high),
+            self.builder.shuffle_vector(first, second, ir.Constant(kind, low)),
+            self.builder.shuffle_vector(first, second, high),
         )
 
     def lane_sum(self, total: Any) -> Any:
@@ -174,46 +188,36 @@ def squared_distance(typing, a, i, b, j):  # noqa: D103
 def squared_distances(typing, a, i, b, rows, k, out):  # noqa: D103
     def code(r: _Rows) -> None:
         x, builder = r.row(0), r.builder
-        listed, answer = r.place(3, 4), r.place(5, 4)
+        listed, answer = r.element(3, 4), r.element(5, 4)
         numbers = [builder.load(builder.gep(listed, [_at(n)])) for n in range(GROUP)]
-        others = [r.row_of(2, r.wide(number)) for number in numbers]
+        others = [r.row_of(2, r.as_index(number)) for number in numbers]
 
-        def squares(c: Any) -> list[Any]:
-            origin = r.load(x, c)
-            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
-            return [builder.fmul(value, value) for value in differences]
-
-        for n, total in enumerate(r.sums_over_chunks(squares, GROUP)):
+        for n, total in enumerate(r.squared_distances(x, others)):
             builder.store(r.lane_sum(total), builder.gep(answer, [_at(n)]))
 
     return types.void(a, i, b, rows, k, out), _emit(code)
 
 
 @intrinsic
-def distances_along(typing, a, i, b, start, out, at):  # noqa: D103
+def consecutive_distances(typing, a, i, b, start, out, at):  # noqa: D103
     def code(r: _Rows) -> None:
-        x, answer, builder = r.row(0), r.place(4, 5), r.builder
+        x, answer, builder = r.row(0), r.element(4, 5), r.builder
         first = r.row(2)
-        others = [r.below(first, n) for n in range(ALONG)]
+        others = [r.below(first, n) for n in range(CONSECUTIVE)]
 
-        def squares(c: Any) -> list[Any]:
-            origin = r.load(x, c)
-            differences = [builder.fsub(origin, r.load(y, c)) for y in others]
-            return [builder.fmul(value, value) for value in differences]
-
-        sums = r.lane_sums(r.sums_over_chunks(squares, ALONG))
+        sums = r.lane_sums(r.squared_distances(x, others))
         builder.store(sums, builder.bitcast(answer, sums.type.as_pointer()), align=4)
 
     return types.void(a, i, b, start, out, at), _emit(code)
 
 
 @intrinsic
-def add_along(typing, out, k, b, start, weights, at):  # noqa: D103
+def add_consecutive(typing, out, k, b, start, weights, at):  # noqa: D103
     def code(r: _Rows) -> None:
         to, first, builder = r.row(0), r.row(2), r.builder
-        others = [r.below(first, n) for n in range(ALONG)]
-        given = r.place(4, 5)
-        factors = [r.lanes_of(builder.load(builder.gep(given, [_at(n)]))) for n in range(ALONG)]
+        others = [r.below(first, n) for n in range(CONSECUTIVE)]
+        weights = [builder.gep(r.element(4, 5), [_at(n)]) for n in range(CONSECUTIVE)]
+        factors = [r.lanes_of(builder.load(weight)) for weight in weights]
 
         def add(c: Any) -> None:
             total = r.load(to, c)
@@ -229,10 +233,10 @@ def add_along(typing, out, k, b, start, weights, at):  # noqa: D103
 def _count_code(comparison: str) -> Callable[[_Rows], Any]:
     def code(r: _Rows) -> Any:
         b, limit = r.builder, r.scalar(2)
-        start = b.bitcast(r.place(0, 1), _VECTOR.as_pointer())
+        start = b.bitcast(r.element(0, 1), _VECTOR.as_pointer())
         lanes = ir.VectorType(_I32, 16)
         total = ir.Constant(lanes, [0] * 16)
-        for n in range(RUN // 16):
+        for n in range(COUNTED // 16):
             value = b.load(b.gep(start, [_at(n)]), align=4)
             total = b.add(total, b.zext(b.fcmp_ordered(comparison, value, limit), lanes))
         kind = ir.FunctionType(_I32, [lanes])
@@ -270,17 +274,17 @@ def dot(typing, a, i, b, j):  # noqa: D103
     return types.float32(a, i, b, j), _emit(code)
 
 
-def _pull_code(add: bool) -> Callable[[_Rows], Any]:
+def _triplet_code(add: bool) -> Callable[[_Rows], Any]:
     def code(r: _Rows) -> Any:
         out, b = r.row(0), r.builder
         x, y, z = (r.row(2, number) for number in (3, 4, 5))
-        far_weight, near_weight = r.scalar(6), r.scalar(7)
+        weight_x, weight_y = r.scalar(6), r.scalar(7)
 
         def gradient(c: Any) -> Any:
             origin = r.load(z, c)
-            far = b.fmul(far_weight, b.fsub(r.load(x, c), origin))
-            near = b.fmul(near_weight, b.fsub(r.load(y, c), origin))
-            total = b.fadd(far, near)
+            first = b.fmul(weight_x, b.fsub(r.load(x, c), origin))
+            second = b.fmul(weight_y, b.fsub(r.load(y, c), origin))
+            total = b.fadd(first, second)
             value = b.fadd(r.load(out, c), total) if add else total
             r.store(value, out, c)
             return value
@@ -291,13 +295,13 @@ def _pull_code(add: bool) -> Callable[[_Rows], Any]:
 
 
 @intrinsic
-def pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
-    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=False))
+def triplet_gradient(typing, g, k, points, x, y, z, a, b):  # noqa: D103
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_triplet_code(add=False))
 
 
 @intrinsic
-def add_pull(typing, g, k, points, x, y, z, a, b):  # noqa: D103
-    return types.float32(g, k, points, x, y, z, a, b), _emit(_pull_code(add=True))
+def add_triplet_gradient(typing, g, k, points, x, y, z, a, b):  # noqa: D103
+    return types.float32(g, k, points, x, y, z, a, b), _emit(_triplet_code(add=True))
 
 
 @intrinsic
@@ -337,7 +341,7 @@ def multiply(typing, out, k, a, i, b, j):  # noqa: D103
 
 
 @intrinsic
-def descend(typing, g, k, a, i, rate):  # noqa: D103
+def sgd_step(typing, g, k, a, i, rate):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, eta = r.row(0), r.row(2), r.scalar(4)
 
@@ -352,14 +356,14 @@ def descend(typing, g, k, a, i, rate):  # noqa: D103
 
 
 @intrinsic
-def adagrad(typing, g, k, a, i, past, p, rate):  # noqa: D103
+def adagrad_step(typing, g, k, a, i, squares, p, rate):  # noqa: D103
     def code(r: _Rows) -> Any:
-        out, x, seen, eta = r.row(0), r.row(2), r.row(4), r.scalar(6)
+        out, x, past, eta = r.row(0), r.row(2), r.row(4), r.scalar(6)
 
         def moved(c: Any) -> Any:
             gradient = r.load(out, c)
-            total = r.builder.fadd(r.load(seen, c), r.builder.fmul(gradient, gradient))
-            r.store(total, seen, c)
+            total = r.builder.fadd(r.load(past, c), r.builder.fmul(gradient, gradient))
+            r.store(total, past, c)
             change = r.builder.fdiv(r.builder.fmul(eta, gradient), r.sqrt(total))
             value = r.builder.fsub(r.load(x, c), change)
             r.store(value, out, c)
@@ -367,11 +371,11 @@ def adagrad(typing, g, k, a, i, past, p, rate):  # noqa: D103
 
         return r.sum_of_squares(moved)
 
-    return types.float32(g, k, a, i, past, p, rate), _emit(code)
+    return types.float32(g, k, a, i, squares, p, rate), _emit(code)
 
 
 @intrinsic
-def adam(typing, g, k, a, i, first, p, second, q, rate, correction):  # noqa: D103
+def adam_step(typing, g, k, a, i, first, p, second, q, rate, correction):  # noqa: D103
     def code(r: _Rows) -> Any:
         out, x, mean, spread = r.row(0), r.row(2), r.row(4), r.row(6)
         eta, bias, b = r.scalar(8), r.scalar(9), r.builder
@@ -404,10 +408,10 @@ def prefetch(typing, a, i):  # noqa: D103
         function = cgutils.get_or_insert_function(r.builder.module, kind, "llvm.prefetch.p0")
         read, near, data = (ir.Constant(_I32, n) for n in (0, 3, 1))
 
-        def line(c: Any) -> None:
-            place = r.builder.bitcast(r.builder.gep(row, [c]), byte)
-            r.builder.call(function, [place, read, near, data])
+        def fetch_line(c: Any) -> None:
+            address = r.builder.bitcast(r.builder.gep(row, [c]), byte)
+            r.builder.call(function, [address, read, near, data])
 
-        r.each_chunk(line)
+        r.each_chunk(fetch_line)
 
     return types.void(a, i), _emit(code)

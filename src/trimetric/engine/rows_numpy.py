@@ -1,14 +1,14 @@
-"""The row operations in plain NumPy: what `lanes_llvm` must equal to the last bit.
+"""The row operations in plain NumPy: `rows_llvm` must equal them to the last bit.
 
-Arguments come in pairs (table, row number) unless they share a table; `g` is both the
-gradient's and the result's place.
+Arguments come in pairs (table, row number) unless they share a table. Row g[k] holds a gradient
+and, after a step, the result.
 """
 
 import numpy as np
 
-GROUP = 4  # rows that `squared_distances` takes at a time
-ALONG = 8  # rows, one after the other, that `distances_along` and `add_along` take at a time
-RUN = 64  # numbers that `count_above` and `count_at_least` look at
+GROUP = 4  # rows per call of `squared_distances`
+CONSECUTIVE = 8  # consecutive rows per call of `consecutive_distances` and `add_consecutive`
+COUNTED = 64  # numbers per call of `count_above` and `count_at_least`
 
 
 def _lane_sum(values: np.ndarray) -> np.float32:
@@ -28,31 +28,31 @@ def squared_distance(a: np.ndarray, i: int, b: np.ndarray, j: int) -> np.float32
 
 
 def squared_distances(a, i, b, rows, k, out):
-    """out[k + n] = d²(a[i], b[rows[k + n]]) for n = 0 .. 3: four at a time are faster."""
+    """out[k + n] = d²(a[i], b[rows[k + n]]) for n = 0 .. 3: faster than one at a time."""
     for n in range(k, k + GROUP):
         out[n] = squared_distance(a, i, b, rows[n])
 
 
-def distances_along(a, i, b, start, out, at):
-    """out[at + n] = d²(a[i], b[start + n]) for n = 0 .. 7: rows one after the other are faster."""
-    for n in range(ALONG):
+def consecutive_distances(a, i, b, start, out, at):
+    """out[at + n] = d²(a[i], b[start + n]) for n = 0 .. 7: faster than rows anywhere."""
+    for n in range(CONSECUTIVE):
         out[at + n] = squared_distance(a, i, b, start + n)
 
 
-def add_along(out, k, b, start, weights, at):
+def add_consecutive(out, k, b, start, weights, at):
     """out[k] += weights[at + n]·b[start + n] for n = 0 .. 7, in this order."""
-    for n in range(ALONG):
+    for n in range(CONSECUTIVE):
         add_scaled(out, k, b, start + n, weights[at + n])
 
 
 def count_above(a: np.ndarray, start: int, limit: float) -> np.int32:
     """Count the 64 numbers from a[start] on that are above `limit`; NaN is not."""
-    return np.int32((a[start : start + RUN] > limit).sum())
+    return np.int32((a[start : start + COUNTED] > limit).sum())
 
 
 def count_at_least(a: np.ndarray, start: int, limit: float) -> np.int32:
-    """Count the 64 numbers from a[start] on that reach `limit`; NaN does not."""
-    return np.int32((a[start : start + RUN] >= limit).sum())
+    """Count the 64 numbers from a[start] on that are at least `limit`; NaN is not."""
+    return np.int32((a[start : start + COUNTED] >= limit).sum())
 
 
 def squared_norm(a: np.ndarray, i: int) -> np.float32:
@@ -65,20 +65,20 @@ def dot(a: np.ndarray, i: int, b: np.ndarray, j: int) -> np.float32:
     return _lane_sum(a[i] * b[j])
 
 
-def pull(g, k, points, x, y, z, a, b):
+def triplet_gradient(g, k, points, x, y, z, a, b):
     """g[k] = a·(points[x] − points[z]) + b·(points[y] − points[z]); returns ‖g[k]‖².
 
-    This is one corner's gradient: see `objective`.
+    The gradient of equation (6) at any of its three points has this form: see `objective`.
     """
-    far, near = points[x] - points[z], points[y] - points[z]
-    g[k] = np.float32(a) * far + np.float32(b) * near
+    first, second = points[x] - points[z], points[y] - points[z]
+    g[k] = np.float32(a) * first + np.float32(b) * second
     return squared_norm(g, k)
 
 
-def add_pull(g, k, points, x, y, z, a, b):
+def add_triplet_gradient(g, k, points, x, y, z, a, b):
     """g[k] += a·(points[x] − points[z]) + b·(points[y] − points[z]); returns ‖g[k]‖²."""
-    far, near = points[x] - points[z], points[y] - points[z]
-    g[k] += np.float32(a) * far + np.float32(b) * near
+    first, second = points[x] - points[z], points[y] - points[z]
+    g[k] += np.float32(a) * first + np.float32(b) * second
     return squared_norm(g, k)
 
 
@@ -102,20 +102,20 @@ def multiply(out: np.ndarray, k: int, a: np.ndarray, i: int, b: np.ndarray, j: i
     out[k] = a[i] * b[j]
 
 
-def descend(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.float32:
+def sgd_step(g: np.ndarray, k: int, a: np.ndarray, i: int, rate: float) -> np.float32:
     """g[k] = a[i] − rate·g[k]; returns its ‖·‖²."""
     g[k] = a[i] - np.float32(rate) * g[k]
     return squared_norm(g, k)
 
 
-def adagrad(g, k, a, i, past, p, rate):
-    """past[p] += g[k]²; g[k] = a[i] − rate·g[k]/√past[p]; returns its ‖·‖²."""
-    past[p] += g[k] * g[k]
-    g[k] = a[i] - np.float32(rate) * g[k] / np.sqrt(past[p])
+def adagrad_step(g, k, a, i, squares, p, rate):
+    """squares[p] += g[k]²; g[k] = a[i] − rate·g[k]/√squares[p]; returns its ‖·‖²."""
+    squares[p] += g[k] * g[k]
+    g[k] = a[i] - np.float32(rate) * g[k] / np.sqrt(squares[p])
     return squared_norm(g, k)
 
 
-def adam(g, k, a, i, first, p, second, q, rate, correction):
+def adam_step(g, k, a, i, first, p, second, q, rate, correction):
     """One Adam step (Kingma and Ba, ICLR 2015) from gradient g[k]; returns the result's ‖·‖².
 
     first = .9·first + .1·g; second = .999·second + .001·g²;
@@ -130,4 +130,4 @@ def adam(g, k, a, i, first, p, second, q, rate, correction):
 
 
 def prefetch(a: np.ndarray, i: int) -> None:
-    """Ask for a[i] to be brought near; changes nothing."""
+    """Ask for a[i] to be brought into cache; changes nothing."""

@@ -1,223 +1,219 @@
-"""Training in progress on plain arrays: the room for it, and its mini-batches in bounded steps."""
+"""One training run on plain arrays: its random numbers, its epochs, and steps of bounded length.
 
-import math
+A session runs a *kernel*, a compiled loop over mini-batches with the signature
+
+    train(me, threads, span, positives, state, settings, workspace, params)
+
+which thread `me` of `threads` calls to run mini-batches span[0] .. span[1] - 1 of an epoch together
+with the other threads. `triplets.triplet_session` makes the session of SML and its variants,
+`gradients.gradient_session` that of any other model.
+"""
+
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from trimetric import counter
-from trimetric.engine import negatives, optimizers, rng, rows
-from trimetric.engine.gumbel import gumbel
-from trimetric.engine.objective import GAMMA_BATCH
-from trimetric.engine.optimizers import project_all
-from trimetric.engine.rng import fill_normal
-from trimetric.engine.threads import Pace, Team, arrivals, in_steps
-from trimetric.engine.triplets import Rule, Space, Work, train
+from trimetric.engine import rng, rows
+from trimetric.engine.negatives import Positives
+from trimetric.engine.optimizers import OPTIMIZERS, project_all
+from trimetric.engine.threads import ThreadTeam, ThreadTuner, run_in_steps
 
-NEGATIVES = {
-    "uniform": negatives.UNIFORM,
-    "popularity": negatives.POPULARITY,
-    "hardest": negatives.HARDEST,
-}
-OPTIMIZERS = {
-    "rowwise-adagrad": optimizers.ROWWISE,
-    "adagrad": optimizers.ADAGRAD,
-    "adam": optimizers.ADAM,
-}
-ACCUMULATOR_START = 0.1  # of Adagrad, as in the released code
-_ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers
+_ORDER, _DRAWS, _START = 1, 2, 3  # streams of random numbers; models take numbers from 4 on
+
+Pause = Callable[[int], bool]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the kernels need to know, in the words of `models.triplet.TripletConfig`."""
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Settings of a run that every kernel shares.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of the table.
+    batch_size, epochs, seed : int
+    optimizer : str
+        A name in `optimizers.OPTIMIZERS`.
+    lr : float
+    schedule : str
+        "constant", or "linear": the rate falls from `lr` towards 0 over `epochs`.
+    radius : float
+        Of the ball that rows are kept in; infinite for none.
+    sphere : bool
+        Keep rows at distance `radius` instead of within it.
+    clip : float
+        Largest ‖gradient‖ of a row in a mini-batch; infinite for none.
+    init_mean, init_std : float
+        Mean and standard deviation of the table's first values.
+    """
 
     dim: int
     batch_size: int
-    negatives: str
-    candidates: int
-    temperature: float
-    rank_weight: bool
-    lam: float
-    gamma: float
-    adaptive_users: bool
-    adaptive_items: bool
-    margin: float
-    item_margin: float
     optimizer: str
     lr: float
     schedule: str
     epochs: int
-    radius: float
-    sphere: bool
-    init_mean: float
-    init_std: float
     seed: int
+    radius: float = np.inf
+    sphere: bool = False
+    clip: float = np.inf
+    init_mean: float = 0.0
+    init_std: float = 0.01
+
+    @classmethod
+    def of(cls, config: Any, **more: Any) -> Self:
+        """Take each setting from the attribute of `config` with its name; `more` overrides them."""
+        names = [item.name for item in fields(cls) if hasattr(config, item.name)]
+        return cls(**{name: getattr(config, name) for name in names} | more)
 
 
-@dataclass(frozen=True)
-class Totals:
-    """Sums over an epoch so far."""
+class EpochSettings(NamedTuple):
+    """Settings of one epoch, as scalars for kernels."""
+
+    order: Any  # rng.Order of the samples
+    draws: Any  # uint64: key of the negatives and of other random choices
+    steps_before: Any  # int64: mini-batches before this epoch
+    batch_size: Any  # int64
+    samples: Any  # int64: in an epoch
+    optimizer: Any  # int64: a value of optimizers.OPTIMIZERS
+    lr: Any  # float32
+    radius: Any  # float32
+    sphere: Any  # bool
+    clip: Any  # float32
+    dim: Any  # float32
+
+
+class Totals(NamedTuple):
+    """Sums over the samples of an epoch so far."""
 
     loss: float
-    user_hinges: int
-    item_hinges: int
-    triplets: int
+    active: float  # samples whose loss is not zero; of SML, active user hinges
+    item_hinges: float  # active item hinges; 0 for other models
+    samples: float  # of SML, those that have a negative
 
 
+@dataclass
 class Session:
-    """One training run: its space, its interactions and where in the epochs it stands.
+    """One training run; a `training.Learner`.
 
-    Everything that changes is in `arrays`; a session given those arrays, the epoch and the batch
-    goes on as if it had never stopped, because every random draw is a function of its position.
+    All that training changes is in `state`. A session that is given those arrays goes on from any
+    mini-batch as if it had never stopped, because each random number is a function of its position.
 
     Parameters
     ----------
-    settings : Settings
-    users, items : int32 (p,)
-        Positive pairs, ascending by (user, item), distinct.
-    indptr : int64 (n_users + 1,)
-        Where each user's pairs begin.
-    n_items : int
-    pool : (int64 (n_users + 1,), int32 (q,)), optional
-        The only items that each user's negatives may be: see `sampling.positives`.
+    kernel : compiled function
+    settings : RunSettings
+    positives : Positives
+    state : NamedTuple of arrays
+        What is trained, the optimiser's moments, and `totals`, float64 (4,): see `Totals`.
+    workspace : callable
+        threads -> a NamedTuple of arrays for the kernel, among them `barrier`.
+    params : NamedTuple
+        The model's own settings, as scalars and arrays for the kernel.
+    samples : int
+        In an epoch.
+    cost : float
+        Of a sample, in distances computed.
+    kept : tuple of str
+        Names of the arrays in `state` that make up the model.
+    before_training : callable, optional
+        (team, pause) -> bool, called before the first mini-batch of the run, which does not start
+        if it returns False. What it did must be redone by another call then.
+    after_epoch : callable, optional
+        Called when the last mini-batch of an epoch is done.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        users: np.ndarray,
-        items: np.ndarray,
-        indptr: np.ndarray,
-        n_items: int,
-        pool: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.n_users = len(indptr) - 1
-        self.n_points = self.n_users + n_items
-        self.n_batches = -(-len(users) // settings.batch_size)
-        self.space = _start(settings, self.n_users, n_items)
-        self._positives = negatives.positives(users, items, indptr, pool)
-        self._totals = np.zeros(4)
-        self._paces: dict[int, Pace] = {}
+    kernel: Any
+    settings: RunSettings
+    positives: Positives
+    state: Any
+    workspace: Callable[[int], Any]
+    params: Any
+    samples: int
+    cost: float
+    kept: tuple[str, ...]
+    before_training: Callable[[ThreadTeam, Pause], bool] | None = None
+    after_epoch: Callable[[], None] | None = None
+    _tuners: dict[int, ThreadTuner] = field(default_factory=dict)
+
+    @property
+    def n_users(self) -> int:
+        """Rows of users; those of items follow."""
+        return len(self.positives.indptr) - 1
+
+    @property
+    def n_batches(self) -> int:
+        """Mini-batches in an epoch."""
+        return -(-self.samples // self.settings.batch_size)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """Live views of all that training changes."""
-        return {**self.space._asdict(), "totals": self._totals}
+        return self.state._asdict()
 
     @property
     def totals(self) -> Totals:
         """Sums since the epoch began."""
-        loss, users, items, triplets = self._totals
-        return Totals(float(loss), int(users), int(items), int(triplets))
+        return Totals(*self.state.totals.tolist())
 
-    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
+    def summary(self) -> dict[str, float]:
+        """Return the mean loss, the share of active samples and the samples of the epoch so far."""
+        totals = self.totals
+        count = max(totals.samples, 1)
+        return {
+            "loss": totals.loss / count,
+            "active": totals.active / count,
+            "triplets": int(totals.samples),
+        }
+
+    def run(self, epoch: int, first_batch: int, team: ThreadTeam, pause: Pause) -> int:
         """Train from `first_batch` of `epoch` to its end; return the batch where it stopped.
 
-        `pause(batch)` is asked every few tenths of a second and may end the run early.
+        `pause(batch)` is called every few tenths of a second and may end the run early.
         """
         if first_batch == 0:
-            self._totals[:] = 0
-        work, rule = self._work(team.threads), self._rule(epoch)
-        train(0, 1, (0, 0), self._positives, self.space, rule, work)
-        each = self.settings.candidates + 2 if self.settings.negatives == "hardest" else 3
-        cost, batches = each * self.settings.batch_size, (first_batch, self.n_batches)
+            if epoch == 0 and self.before_training and not self.before_training(team, pause):
+                return 0
+            self.state.totals[:] = 0
+        workspace = self.workspace(team.threads)
+        arguments = self.positives, self.state, self.epoch_settings(epoch), workspace, self.params
+        self.kernel(0, 1, (0, 0), *arguments)  # compiles before the clock runs
 
         def step(threads: int, span: tuple[int, int]) -> None:
-            work.arrivals[:] = 0
-            arguments = (threads, span, self._positives, self.space, rule, work)
-            team.run(partial(_train, arguments), threads)
+            workspace.barrier[:] = 0
+            team.run(lambda me: self.kernel(me, threads, span, *arguments), threads)
 
-        return in_steps(step, batches, cost, team, self._paces, pause)
+        tuner = self._tuners.setdefault(team.threads, ThreadTuner(team.threads))
+        cost = self.cost * self.settings.batch_size
+        reached = run_in_steps(step, (first_batch, self.n_batches), cost, tuner, pause)
+        if reached == self.n_batches and self.after_epoch:
+            self.after_epoch()
+        return reached
 
-    def _rule(self, epoch: int) -> Rule:
-        s, n = self.settings, len(self._positives.users)
-        return Rule(
-            order=rng.order(counter.key(s.seed, _ORDER, epoch), n),
+    def epoch_settings(self, epoch: int) -> EpochSettings:
+        """Return what the kernel needs to know about an epoch."""
+        s = self.settings
+        return EpochSettings(
+            order=rng.order(counter.key(s.seed, _ORDER, epoch), self.samples),
             draws=counter.key(s.seed, _DRAWS, epoch),
             steps_before=np.int64(epoch * self.n_batches),
             batch_size=np.int64(s.batch_size),
-            negatives=np.int64(NEGATIVES[s.negatives]),
-            candidates=np.int64(s.candidates),
-            rank_weight=s.rank_weight,
-            lam=np.float32(s.lam),
-            gamma=np.float32(s.gamma / GAMMA_BATCH),
-            adaptive_users=s.adaptive_users,
-            adaptive_items=s.adaptive_items,
+            samples=np.int64(self.samples),
             optimizer=np.int64(OPTIMIZERS[s.optimizer]),
-            lr=np.float32(rate(s.lr, s.schedule, epoch, s.epochs)),
+            lr=np.float32(s.lr if s.schedule == "constant" else s.lr * (1 - epoch / s.epochs)),
             radius=np.float32(s.radius),
-            margin=np.float32(s.margin),
-            item_margin=np.float32(s.item_margin),
             sphere=s.sphere,
+            clip=np.float32(s.clip),
             dim=np.float32(s.dim),
         )
 
-    def _work(self, threads: int) -> Work:
-        batch = min(self.settings.batch_size, len(self._positives.users))
-        corners = 3 * batch
-        room = min(corners, self.n_points)
-        triplets = np.zeros((batch, 4), dtype=np.int32)
-        n_items, drawn = self.n_points - self.n_users, self.settings.candidates
-        padded = rows.grouped(drawn)
-        return Work(
-            triplets=triplets,
-            corners=triplets.reshape(-1),
-            pulls=np.zeros((batch, 2), dtype=np.float32),
-            loss=np.zeros(batch, dtype=np.float32),
-            weights=rank_weights(n_items, drawn),
-            noise=gumbel(self.settings.temperature),
-            places=np.zeros((threads, padded), dtype=np.int32),
-            luck=np.zeros((threads, padded), dtype=np.float32),
-            far=np.zeros((threads, padded), dtype=np.float32),
-            heads=np.full(self.n_points, -1, dtype=np.int32),
-            own=np.zeros((threads, corners + 1), dtype=np.int32),
-            chain=np.zeros((threads, 4 * batch), dtype=np.int32),
-            rows=np.zeros((threads, corners), dtype=np.int32),
-            factors=np.zeros((threads, corners), dtype=np.float32),
-            fresh=rows.table(threads * room, self.settings.dim).reshape(threads, room, -1),
-            arrivals=arrivals(),
-            totals=self._totals,
-        )
 
-
-def rate(lr: float, schedule: str, epoch: int, epochs: int) -> float:
-    """Return the learning rate of an epoch: constant, or falling on a line towards zero."""
-    return lr if schedule == "constant" else lr * (1 - epoch / epochs)
-
-
-def _train(arguments: tuple, me: int) -> None:
-    train(me, *arguments)
-
-
-def _start(s: Settings, n_users: int, n_items: int) -> Space:
-    n = n_users + n_items
-    points = rows.table(n, s.dim)
-    fill_normal(points, s.dim, counter.key(s.seed, _START), (s.init_mean, s.init_std))
-    project_all(points, np.float32(s.radius), s.sphere)
-    start = 0 if s.optimizer == "adam" else ACCUMULATOR_START
-    # All that is kept of a point beside its row lies together, so that one read brings it.
-    ledger = np.full((n, 4), start, dtype=np.float32)
-    ledger[:n_users, 0], ledger[n_users:, 0] = s.margin, s.item_margin
-    wide = points.shape
-    return Space(
-        points=points,
-        first=np.zeros(wide if s.optimizer == "adam" else (0, 1), dtype=np.float32),
-        second=ledger[:, 3:]
-        if s.optimizer == "rowwise-adagrad"
-        else np.full(wide, start, dtype=np.float32),
-        margins=ledger[:, 0],
-        memory=ledger[:, 1:3],
-    )
-
-
-def rank_weights(n_items: int, candidates: int) -> np.ndarray:
-    """Return CML's w = ln(1 + rank) for 0 .. S impostors among S candidates, float32.
-
-    The rank is estimated as |V|·impostors/S (Hsieh et al. 2017, section 3.2.2).
-    """
-    ranks = (n_items * impostors / candidates for impostors in range(candidates + 1))
-    return np.array([math.log1p(rank) for rank in ranks], dtype=np.float32)
+def start_table(settings: RunSettings, n: int) -> np.ndarray:
+    """Return a table of n rows with random first values, projected into the ball."""
+    table, shape = rows.table(n, settings.dim), (settings.init_mean, settings.init_std)
+    rng.fill_normal(table, settings.dim, counter.key(settings.seed, _START), shape)
+    project_all(table, np.float32(settings.radius), settings.sphere)
+    return table

@@ -1,8 +1,8 @@
-"""How many threads run, and threads that walk through one compiled loop in step.
+"""How many threads run, and teams of threads that run one compiled loop together.
 
-Each thread runs the same kernel; `meet` holds it until all have arrived. A kernel call thus spans
-many mini-batches, and a step of a few hundred nanoseconds replaces a fork and join. The count of
-arrivals only grows, so nothing has to be reset.
+Every thread of a team runs the same kernel; `barrier` holds it until all have arrived. One kernel
+call thus spans many mini-batches, and a barrier of a few hundred nanoseconds takes the place of a
+fork and join.
 """
 
 import os
@@ -24,8 +24,9 @@ from numba.extending import intrinsic
 from trimetric.engine.compile import INTERPRETED, inline
 from trimetric.errors import ParameterError
 
-SPINS = 500
-WORK_A_STEP = 400_000  # distances between two looks at the clock and at Ctrl-C
+SPINS = 500  # of a waiting thread, before it yields its processor at each further one
+WORK_PER_STEP = 400_000  # distances computed between two looks at the clock and at Ctrl-C
+_LINE = 8  # int64 numbers in a cache line
 MAX_THREADS = 256
 VARIABLE = "TRIMETRIC_THREADS"
 _limit: ContextVar[int | None] = ContextVar("threads", default=None)
@@ -97,30 +98,30 @@ def _checked(name: str, count: Any) -> int:
 
 
 @intrinsic
-def _arrive(typing, counter):
-    """Add one to counter[0] as one indivisible step."""
+def _add_one(typing, counts):
+    """Add one to counts[0] as one indivisible operation."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, values[0])
         builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "seq_cst")
         return context.get_dummy_value()
 
-    return types.void(counter), code
+    return types.void(counts), code
 
 
 @intrinsic
-def _arrivals(typing, counter):
-    """Read counter[0] as the other threads last wrote it."""
+def _read(typing, counts):
+    """Read counts[0] as the other threads last wrote it."""
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, values[0])
         return builder.load_atomic(array.data, "acquire", align=8)
 
-    return types.int64(counter), code
+    return types.int64(counts), code
 
 
 @intrinsic
-def _breathe(typing):
+def _pause(typing):
     """Tell the processor that this is a waiting loop, so that a sibling thread gets its units."""
     machine = platform.machine().lower()
 
@@ -139,39 +140,47 @@ def _breathe(typing):
     return types.void(), code
 
 
-def _meet_compiled(counter, target):
-    _arrive(counter)
+def _barrier_compiled(counts, me, threads):
+    expected = counts[_LINE * (1 + me)] + threads
+    counts[_LINE * (1 + me)] = expected
+    _add_one(counts)
     spins = 0
-    while _arrivals(counter) < target:
-        _breathe()
+    while _read(counts) < expected:
+        _pause()
         spins += 1
         if spins > SPINS:
             _yield_processor()
 
 
-def _meet_alone(counter, target):
+def _barrier_alone(counts, me, threads):
     pass
 
 
-meet = _meet_alone if INTERPRETED else inline(_meet_compiled)
-"""meet(counter, target): arrive, then wait until `target` arrivals have been counted."""
+barrier = _barrier_alone if INTERPRETED else inline(_barrier_compiled)
+"""barrier(counts, me, threads): wait as thread `me` until all `threads` threads have arrived."""
 
 
-def arrivals() -> np.ndarray:
-    """Return a fresh arrival counter, alone on its cache lines."""
-    return np.zeros(16, dtype=np.int64)
+def barrier_counts(threads: int) -> np.ndarray:
+    """Return the counts of a barrier of at most `threads` threads, all zero.
+
+    The first number counts arrivals; the others hold, for each thread, the count that it waits for
+    next. Each is alone on a cache line. Counts only grow: set all to zero where threads may have
+    stopped between two barriers, or where another number of threads goes on.
+    """
+    return np.zeros(_LINE * (1 + threads), dtype=np.int64)
 
 
-class Pace:
-    """Finds how many threads get most done, by trying; for work whose result is the same for any.
+class ThreadTuner:
+    """Finds the number of threads that is fastest, by trying; results must not depend on it.
 
-    On a machine that is busy with something else, threads in step wait for the slowest, and fewer
-    can be faster. Each choice (all, half, ..., one) is tried, the best is kept, and now and then
-    the others are tried again; the first time soon, since the first trials meet cold memory.
+    On a machine that is busy with something else, threads wait at barriers for the slowest, and
+    fewer can be faster. Each choice (all, half, ..., one) is tried and the best is kept. The others
+    are tried again every `RETRY` steps, and once after `FIRST_RETRY`, since the first trials meet
+    cold memory.
     """
 
-    RETRY = 100  # steps
-    SOON = 12
+    RETRY = 100
+    FIRST_RETRY = 12
 
     def __init__(self, threads: int) -> None:
         self._choices = [threads]
@@ -181,24 +190,24 @@ class Pace:
         self._trials: list[int] = []
         self._speeds: dict[int, float] = {}
 
-    def choose(self) -> int:
-        """Return how many threads to run next."""
+    def suggest(self) -> int:
+        """Return the number of threads for the next step."""
         if len(self._choices) == 1:
             return self._choices[0]
-        if self._steps == self.SOON or self._steps % self.RETRY == 0:
+        if self._steps == self.FIRST_RETRY or self._steps % self.RETRY == 0:
             # Twice each, of which the faster counts: a first try may find its memory cold.
             self._trials, self._speeds = self._choices[::-1] * 2, {}
         self._steps += 1
-        return (
-            self._trials.pop() if self._trials else max(self._speeds, key=self._speeds.__getitem__)
-        )
+        if self._trials:
+            return self._trials.pop()
+        return max(self._speeds, key=self._speeds.__getitem__)
 
-    def learn(self, threads: int, speed: float) -> None:
-        """Take note of the work done a second by so many threads."""
+    def record(self, threads: int, speed: float) -> None:
+        """Take note of the work per second that this number of threads did."""
         self._speeds[threads] = max(speed, self._speeds.get(threads, 0.0))
 
 
-class Team:
+class ThreadTeam:
     """A fixed number of threads that run a kernel together, once per `run`."""
 
     def __init__(self, threads: int) -> None:
@@ -208,7 +217,7 @@ class Team:
     def run(self, work: Callable[[int], Any], threads: int | None = None) -> list:
         """Call work(0) .. work(threads - 1) at the same time; return their results in order.
 
-        `threads` is the whole team unless given.
+        `threads` defaults to the whole team.
         """
         if self._pool is None:
             return [work(0)]
@@ -221,19 +230,18 @@ class Team:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def __enter__(self) -> "Team":
+    def __enter__(self) -> "ThreadTeam":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def in_steps(
+def run_in_steps(
     step: Callable[[int, tuple[int, int]], Any],
     batches: tuple[int, int],
-    work: float,
-    team: Team,
-    paces: dict[int, Pace],
+    cost: float,
+    tuner: ThreadTuner,
     pause: Callable[[int], bool],
 ) -> int:
     """Run mini-batches in steps of bounded length; return the batch reached.
@@ -241,24 +249,21 @@ def in_steps(
     Parameters
     ----------
     step : callable
-        step(threads, (first, stop)) runs these mini-batches on so many threads.
+        step(threads, (first, stop)) runs these mini-batches on that many threads.
     batches : (int, int)
         The first batch and the end.
-    work : float
-        What a batch costs, in distances computed; `WORK_A_STEP` bounds a step.
-    team : Team
-    paces : dict
-        The `Pace` for each size of team, kept by the caller from epoch to epoch.
+    cost : float
+        Cost of a batch, in distances computed; `WORK_PER_STEP` bounds that of a step.
+    tuner : ThreadTuner
     pause : callable
-        Asked with the next batch after each step; may end the run early.
+        Called with the next batch after each step; may end the run early by returning True.
     """
-    (batch, end), stride = batches, max(1, int(WORK_A_STEP / work))
-    pace = paces.setdefault(team.threads, Pace(team.threads))
+    (batch, end), stride = batches, max(1, int(WORK_PER_STEP / cost))
     while batch < end:
         span = (batch, min(batch + stride, end))
-        threads, began = pace.choose(), time.perf_counter()
+        threads, began = tuner.suggest(), time.perf_counter()
         step(threads, span)
-        pace.learn(threads, (span[1] - span[0]) / (time.perf_counter() - began))
+        tuner.record(threads, (span[1] - span[0]) / (time.perf_counter() - began))
         batch = span[1]
         if pause(batch):
             break

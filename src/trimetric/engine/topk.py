@@ -2,9 +2,9 @@
 
 For a user q the order by d²(q, v) is the order by falling G(v) = q·v − ‖v‖²/2. BLAS computes G tile
 by tile, quickly but with rounding that depends on the library, the block and the machine. Rounding
-is bounded (`_slack`), so G only shortlists: every item whose G could belong to the answer is
-compared by `squared_distance`, equal to the last bit everywhere. The result is thus that of brute
-force over all d², ties by item number, whatever the tiles and threads.
+is bounded (`_slack`), so that G only makes a shortlist: every item whose G could belong to the
+answer is compared by `squared_distance`, which has the same bits everywhere. The result is thus
+that of brute force over all d², ties by item number, for any tiles and threads.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -16,31 +16,31 @@ from threadpoolctl import ThreadpoolController
 
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.rows import (
-    RUN,
+    COUNTED,
     count_above,
     count_at_least,
     padded_table,
     squared_distance,
 )
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 
 USERS_AT_ONCE = 1024
 ITEMS_AT_ONCE = 4096
-_SPARE = 480  # shortlist places beyond k before it is thinned
+_EXTRA = 480  # places of a shortlist beyond k, before items below the threshold are dropped
 
 
 class _Shortlist(NamedTuple):
-    """What one block of users carries from tile to tile."""
+    """Shortlists of one block of users, carried from tile to tile."""
 
     best: np.ndarray  # float32[b, k]: a min-heap of the k largest G so far
-    items: np.ndarray  # int32[b, k + _SPARE]
-    scores: np.ndarray  # float32[b, k + _SPARE]
+    items: np.ndarray  # int32[b, k + _EXTRA]
+    scores: np.ndarray  # float32[b, k + _EXTRA]
     filled: np.ndarray  # int64[b]; -1 where so many items tie that the list overflowed
     slack: np.ndarray  # float32[b]: twice the rounding bound of G
 
 
 class Prepared(NamedTuple):
-    """Points laid out once for any number of calls of `top_k`: see `prepared`."""
+    """Points laid out for any number of calls of `top_k`: see `prepared`."""
 
     points: np.ndarray  # float32[n, padded d]
     factors: np.ndarray  # float32[n, d + 1]: (v, −‖v‖²/2)
@@ -51,9 +51,9 @@ class Prepared(NamedTuple):
 
 
 def prepared(points: np.ndarray) -> Prepared:
-    """Lay out points, float32 (n, d), so that `top_k` need not do so at each call."""
-    laid_out = padded_table(points)
-    return Prepared(laid_out, *_factors(laid_out, points.shape[1]))
+    """Lay out points, float32 (n, d), for any number of calls of `top_k`."""
+    padded = padded_table(points)
+    return Prepared(padded, *_factors(padded, points.shape[1]))
 
 
 def top_k(
@@ -88,31 +88,29 @@ def top_k(
     if k == 0:
         return items, distances
     indptr, hidden = excluded or (np.zeros(m + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
-    with Team(threads) as team, _blas(threads):
+    with ThreadTeam(threads) as team, _blas(threads):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
             q = padded_table(queries[block])
             shortlist = _Shortlist(
                 np.full((len(q), k), -np.inf, dtype=np.float32),
-                np.zeros((len(q), k + _SPARE), dtype=np.int32),
-                np.zeros((len(q), k + _SPARE), dtype=np.float32),
+                np.zeros((len(q), k + _EXTRA), dtype=np.int32),
+                np.zeros((len(q), k + _EXTRA), dtype=np.float32),
                 np.zeros(len(q), dtype=np.int64),
                 2 * _slack(q, space.largest),
             )
-            bounds = indptr[block.start : block.stop + 1]
+            lists = indptr[block.start : block.stop + 1], hidden
             for first, scores in _tiles(q, space.factors):
-                _share(team, len(q), _shorten, first, scores, (bounds, hidden), shortlist)
-            _share(
-                team, len(q), _finish, (q, space.points), (bounds, hidden), shortlist,
-                (items[block], distances[block]),
-            )  # fmt: skip
+                _in_parallel(team, len(q), _update_shortlists, first, scores, lists, shortlist)
+            tables, answer = (q, space.points), (items[block], distances[block])
+            _in_parallel(team, len(q), _rank_shortlists, tables, lists, shortlist, answer)
     return items, distances
 
 
 def nearest_of(
     queries: np.ndarray, space: Prepared, rows: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k nearest of the points given for each query.
+    """Return the k nearest of the points listed for each query.
 
     Parameters
     ----------
@@ -126,15 +124,15 @@ def nearest_of(
     Returns
     -------
     items : int32 (m, k)
-        Nearest first, equal distances by item number; -1 where fewer were given.
+        Nearest first, equal distances by item number; -1 where fewer are listed.
     distances : float32, same shape
         d², NaN where `items` is -1.
     """
     items = np.full((len(rows), k), -1, dtype=np.int32)
     distances = np.full((len(rows), k), np.nan, dtype=np.float32)
     tables = padded_table(queries), space.points
-    with Team(thread_count()) as team:
-        _share(team, len(rows), _choose, tables, rows, (items, distances))
+    with ThreadTeam(thread_count()) as team:
+        _in_parallel(team, len(rows), _rank_listed, tables, rows, (items, distances))
     return items, distances
 
 
@@ -155,13 +153,13 @@ def held_out_ranks(
     Returns
     -------
     int32, one for each held-out item
-        1 + how many items are nearer, or as near and earlier in item order.
+        1 + the number of items that are nearer, or as near and of a lower number.
     """
     m, threads = len(queries), thread_count()
     ranks = np.ones(len(held[1]), dtype=np.int32)
     points = padded_table(points)
     factors, largest = _factors(points, queries.shape[1])
-    with Team(threads) as team, _blas(threads):
+    with ThreadTeam(threads) as team, _blas(threads):
         for start in range(0, m, USERS_AT_ONCE):
             block = slice(start, min(m, start + USERS_AT_ONCE))
             q = padded_table(queries[block])
@@ -170,7 +168,7 @@ def held_out_ranks(
             )
             slack = _slack(q, largest)
             for first, scores in _tiles(q, factors):
-                _share(team, len(q), _count, first, scores, lists, (q, points, slack), ranks)
+                _in_parallel(team, len(q), _count, first, scores, lists, (q, points, slack), ranks)
     return ranks
 
 
@@ -185,16 +183,16 @@ def pair_distances(
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """Find the thread pools of the process once: that takes longer than a small product."""
+    """Find the thread pools of the process once: it takes longer than a small product."""
     return ThreadpoolController()
 
 
 def _blas(threads: int) -> AbstractContextManager:
-    """Let BLAS use so many threads for a while, unless it does already."""
-    found = _libraries().select(user_api="blas")
-    if all(one.num_threads == threads for one in found.lib_controllers):
+    """Let BLAS use this number of threads for a while, unless it does already."""
+    blas = _libraries().select(user_api="blas")
+    if all(library.num_threads == threads for library in blas.lib_controllers):
         return nullcontext()
-    return found.limit(limits=threads)
+    return blas.limit(limits=threads)
 
 
 def _factors(points: np.ndarray, dim: int) -> tuple[np.ndarray, float]:
@@ -216,21 +214,21 @@ def _slack(queries: np.ndarray, largest: float) -> np.ndarray:
 
 def _tiles(queries: np.ndarray, factors: np.ndarray) -> Any:
     """Yield (first item, G of a tile of items), the same memory each time."""
-    room = np.empty((len(queries), min(ITEMS_AT_ONCE, len(factors))), dtype=np.float32)
-    asked = np.ones((len(queries), factors.shape[1]), dtype=np.float32)
-    asked[:, :-1] = queries[:, : factors.shape[1] - 1]
+    buffer = np.empty((len(queries), min(ITEMS_AT_ONCE, len(factors))), dtype=np.float32)
+    augmented = np.ones((len(queries), factors.shape[1]), dtype=np.float32)  # rows (q, 1)
+    augmented[:, :-1] = queries[:, : factors.shape[1] - 1]
     for first in range(0, len(factors), ITEMS_AT_ONCE):
         tile = factors[first : first + ITEMS_AT_ONCE]
         scores = (
-            room[:, : len(tile)]
-            if len(tile) == room.shape[1]
+            buffer[:, : len(tile)]
+            if len(tile) == buffer.shape[1]
             else np.empty((len(queries), len(tile)), dtype=np.float32)
         )
-        np.matmul(asked, tile.T, out=scores)
+        np.matmul(augmented, tile.T, out=scores)
         yield first, scores
 
 
-def _share(team: Team, rows: int, work: Any, *arguments: Any) -> None:
+def _in_parallel(team: ThreadTeam, rows: int, work: Any, *arguments: Any) -> None:
     size = -(-rows // team.threads)
     team.run(lambda me: work((me * size, min(rows, (me + 1) * size)), *arguments))
 
@@ -247,8 +245,11 @@ def _first_at_least(value, items, low, high):
 
 
 @inline
-def _hide(scores, first, low, high, items):
-    """Set the scores of the listed items within this tile to minus infinity."""
+def mask_excluded(scores, first, low, high, items):
+    """Set the scores of the excluded items of a tile to minus infinity.
+
+    The tile starts at item `first`; the excluded ones are items[low:high], ascending.
+    """
     last = first + len(scores)
     for i in range(_first_at_least(first, items, low, high), high):
         if items[i] >= last:
@@ -257,28 +258,28 @@ def _hide(scores, first, low, high, items):
 
 
 @kernel
-def _shorten(span, first, scores, excluded, shortlist):
+def _update_shortlists(span, first, scores, excluded, shortlist):
     """Add a tile to the shortlists of users span[0] .. span[1] - 1."""
     indptr, hidden = excluded
     for user in range(span[0], span[1]):
         if shortlist.filled[user] < 0:
             continue
         row = scores[user]
-        _hide(row, first, indptr[user], indptr[user + 1], hidden)
-        shortlist.filled[user] = _scan(
+        mask_excluded(row, first, indptr[user], indptr[user + 1], hidden)
+        shortlist.filled[user] = _shortlist_tile(
             row, first, shortlist.best[user], shortlist.items[user], shortlist.scores[user],
             shortlist.slack[user], shortlist.filled[user],
         )  # fmt: skip
 
 
 @inline
-def _scan(row, first, best, items, scores, slack, filled):
-    """Shortlist whatever reaches the k-th best so far, less the slack."""
+def _shortlist_tile(row, first, best, items, scores, slack, filled):
+    """Shortlist the items that reach the k-th best G so far, less the slack."""
     width = len(row)
     threshold = best[0] - slack
-    for low in range(0, width, RUN):
-        high = min(low + RUN, width)
-        if high == low + RUN and count_at_least(row, low, threshold) == 0:
+    for low in range(0, width, COUNTED):
+        high = min(low + COUNTED, width)
+        if high == low + COUNTED and count_at_least(row, low, threshold) == 0:
             continue
         for j in range(low, high):
             score = row[j]
@@ -288,7 +289,7 @@ def _scan(row, first, best, items, scores, slack, filled):
                 _replace_least(best, score)
                 threshold = best[0] - slack
             if filled == len(items):
-                filled = _thin(items, scores, filled, threshold)
+                filled = _drop_below(items, scores, filled, threshold)
                 if filled == len(items):
                     return np.int64(-1)
             items[filled] = first + j
@@ -315,7 +316,7 @@ def _replace_least(heap, value):
 
 
 @inline
-def _thin(items, scores, filled, threshold):
+def _drop_below(items, scores, filled, threshold):
     kept = 0
     for i in range(filled):
         if scores[i] >= threshold:
@@ -325,37 +326,37 @@ def _thin(items, scores, filled, threshold):
 
 
 @kernel
-def _finish(span, tables, excluded, shortlist, answer):
+def _rank_shortlists(span, tables, excluded, shortlist, answer):
     """Order each shortlist by exact distance into the answer's rows."""
     queries, points = tables
     indptr, hidden = excluded
     items, distances = answer
     k = items.shape[1]
     for user in range(span[0], span[1]):
-        placed = 0
+        size = 0
         threshold = shortlist.best[user, 0] - shortlist.slack[user]
         overflow = shortlist.filled[user] < 0
         candidates = len(points) if overflow else shortlist.filled[user]
-        seen, end = indptr[user], indptr[user + 1]
+        place, end = indptr[user], indptr[user + 1]
         for i in range(candidates):
             item = np.int64(i)
             if overflow:
-                seen = _first_at_least(i, hidden, seen, end)
-                if seen < end and hidden[seen] == i:
+                place = _first_at_least(i, hidden, place, end)
+                if place < end and hidden[place] == i:
                     continue
             else:
                 item = np.int64(shortlist.items[user, i])
                 if shortlist.scores[user, i] < threshold:
                     continue
             d = squared_distance(queries, user, points, item)
-            if placed == k and not d < distances[user, k - 1]:
+            if size == k and not d < distances[user, k - 1]:
                 continue
-            at = placed if placed < k else k - 1
+            at = size if size < k else k - 1
             while at > 0 and d < distances[user, at - 1]:
                 items[user, at], distances[user, at] = items[user, at - 1], distances[user, at - 1]
                 at -= 1
             items[user, at], distances[user, at] = item, d
-            placed = min(placed + 1, k)
+            size = min(size + 1, k)
 
 
 @kernel
@@ -369,7 +370,7 @@ def _count(span, first, scores, lists, space, ranks):
         if low == high:
             continue
         row = scores[user]
-        _hide(row, first, indptr[user], indptr[user + 1], hidden)
+        mask_excluded(row, first, indptr[user], indptr[user + 1], hidden)
         square = _squared_length(queries, user)
         for place in range(low, high):
             item = np.int64(held[place])
@@ -377,9 +378,9 @@ def _count(span, first, scores, lists, space, ranks):
             g = np.float32((square - d) / 2)
             sure, maybe = g + 2 * slack[user], g - 2 * slack[user]
             before = 0
-            for start in range(0, width, RUN):
-                stop = min(start + RUN, width)
-                if stop == start + RUN:
+            for start in range(0, width, COUNTED):
+                stop = min(start + COUNTED, width)
+                if stop == start + COUNTED:
                     above = count_above(row, start, sure)
                     if above == count_at_least(row, start, maybe):
                         before += above
@@ -402,28 +403,28 @@ def _squared_length(a, i):
 
 
 @kernel
-def _choose(span, tables, rows, answer):
-    """Order the given points of queries span[0] .. span[1] - 1 into the answer's rows."""
+def _rank_listed(span, tables, rows, answer):
+    """Order the listed points of queries span[0] .. span[1] - 1 into the answer's rows."""
     queries, points = tables
     items, distances = answer
     k = items.shape[1]
     for query in range(span[0], span[1]):
-        mine, d2, placed = items[query], distances[query], 0
+        best, d2, size = items[query], distances[query], 0
         for place in range(rows.shape[1]):
             item = np.int64(rows[query, place])
             if item < 0:
                 continue
             d = squared_distance(queries, query, points, item)
-            at = placed
-            if placed == k:
+            at = size
+            if size == k:
                 at = k - 1
-                if d > d2[at] or (d == d2[at] and item > mine[at]):
+                if d > d2[at] or (d == d2[at] and item > best[at]):
                     continue
-            while at > 0 and (d < d2[at - 1] or (d == d2[at - 1] and item < mine[at - 1])):
-                mine[at], d2[at] = mine[at - 1], d2[at - 1]
+            while at > 0 and (d < d2[at - 1] or (d == d2[at - 1] and item < best[at - 1])):
+                best[at], d2[at] = best[at - 1], d2[at - 1]
                 at -= 1
-            mine[at], d2[at] = item, d
-            placed = min(placed + 1, k)
+            best[at], d2[at] = item, d
+            size = min(size + 1, k)
 
 
 @kernel

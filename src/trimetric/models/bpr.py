@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -10,10 +10,15 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import sigmoid, softplus
-from trimetric.engine.gradient_session import Descent, DescentSession
-from trimetric.engine.gradients import settle, share, triplet
+from trimetric.engine.gradients import (
+    apply_updates,
+    assign_samples,
+    gradient_session,
+    sample_triplet,
+)
 from trimetric.engine.negatives import positives
-from trimetric.engine.rows import add_scaled, copy, dot, pull
+from trimetric.engine.rows import add_scaled, copy, dot, triplet_gradient
+from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
@@ -75,16 +80,13 @@ class BPR(EpochTrained):
         """Factors β, float32 (n_items, dim), in the order of `item_ids`."""
         return cast(InnerProduct, self.scorer).item_factors
 
-    def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
-    ) -> DescentSession:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
-        config = self.config
-        how = Descent.of(config, len(data), init=(0.0, config.init_std))
+        settings, params = RunSettings.of(self.config), Params(np.float32(self.config.reg))
         pairs = positives(data.users, data.items, data.indptr, pool)
-        return DescentSession(train, how, pairs, data.n_items, (np.float32(config.reg),))
+        return gradient_session(train, settings, pairs, data.n_items, params)
 
-    def scorer_of(self, learner: DescentSession) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by α_u·β_v."""
         return InnerProduct(learner.state.table, learner.n_users, self.config.dim)
 
@@ -99,32 +101,35 @@ class BPR(EpochTrained):
         return InnerProduct(stored.table(names), stored.n_users, self.config.dim)
 
 
+class Params(NamedTuple):
+    """Settings of the loss."""
+
+    reg: Any  # float32
+
+
 @kernel
-def train(me, threads, span, pairs, state, rule, work, own):
+def train(me, threads, span, positives, state, settings, workspace, params):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    reg, met = own[0], np.int64(0)
-    n_items = len(state.table) - len(pairs.indptr) + 1
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
-        first = batch * rule.batch_size
+        low, high = assign_samples(me, threads, batch, settings, workspace)
         for t in range(low, high):
-            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            u, v, n = sample_triplet(t, batch, positives, state, settings, workspace)
             if n >= 0:
-                gradient(t, u, v, n, state.table, reg, work)
-        met = settle(me, threads, batch, met, state, rule, work)
+                gradient(t, u, v, n, state.table, params, workspace)
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def gradient(t, u, v, n, table, reg, work):
+def gradient(t, u, v, n, table, params, workspace):
     """Write ∂/∂α_u, ∂/∂β_v, ∂/∂β_v⁻ of −ln σ(α_u·β_v − α_u·β_v⁻) + reg/2·‖rows‖²."""
     margin = dot(table, u, table, v) - dot(table, u, table, n)
     c = sigmoid(-margin)
-    g, k = work.gradients, 3 * t
-    pull(g, k, table, n, v, v, c, np.float32(0))
+    g, k, reg = workspace.gradients, 3 * t, params.reg
+    triplet_gradient(g, k, table, n, v, v, c, np.float32(0))  # c·(β_v⁻ − β_v)
     copy(g, k + 1, table, u, -c)
     copy(g, k + 2, table, u, c)
     add_scaled(g, k, table, u, reg)
     add_scaled(g, k + 1, table, v, reg)
     add_scaled(g, k + 2, table, n, reg)
-    work.rows[k], work.rows[k + 1], work.rows[k + 2] = u, v, n
-    work.loss[t], work.active[t] = softplus(-margin), True
+    workspace.rows[k], workspace.rows[k + 1], workspace.rows[k + 2] = u, v, n
+    workspace.loss[t], workspace.active[t] = softplus(-margin), True

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
+from trimetric.engine.session import Session
 from trimetric.errors import ParameterError
 from trimetric.models import partial_fit
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune, named
@@ -14,7 +15,6 @@ from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.triplet import (
     TripletConfig,
-    Triplets,
     restored_space,
     space_tensors,
     temperature_in_use,
@@ -94,13 +94,14 @@ class CML(EpochTrained):
         """τ in use: the setting, or what training found; 0 where it was left open and not found."""
         return temperature_in_use(self.config, self.found)
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Triplets:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, found)
 
-    def scorer_of(self, learner: Triplets) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        return triplet_space(learner.arrays, learner.n_users, self.config, learner.temperature)
+        tau = learner.settings.temperature
+        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
 
     def tensors(self) -> dict[str, Any]:
         """Return the points."""

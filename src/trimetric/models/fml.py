@@ -9,10 +9,14 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.gradient_session import Descent, DescentSession
-from trimetric.engine.gradients import settle, share
+from trimetric.engine.gradients import (
+    apply_updates,
+    assign_samples,
+    clear_sample,
+    gradient_session,
+)
 from trimetric.engine.negatives import (
-    ATTEMPTS,
+    DRAWS_PER_TRIPLET,
     UNIFORM_ATTEMPTS,
     interacted,
     positives,
@@ -20,6 +24,7 @@ from trimetric.engine.negatives import (
 )
 from trimetric.engine.rng import bits, shuffled
 from trimetric.engine.rows import add_scaled, copy, dot, multiply
+from trimetric.engine.session import RunSettings, Session
 from trimetric.errors import ParameterError
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
@@ -28,7 +33,7 @@ from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that positions are kept in
-_COINS = 1 << 16  # a column is kept or dropped by 16 random bits
+_KEEP_ALL = 1 << 16  # a column is kept or dropped by 16 random bits
 _LOW, _16 = np.uint64(0xFFFF), np.uint64(16)
 
 
@@ -95,9 +100,7 @@ class FML(EpochTrained):
     }
     config: FMLConfig
 
-    def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
-    ) -> DescentSession:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         config, every = self.config, self.config.cells == "all"
         if every and pool is not None:
@@ -106,26 +109,27 @@ class FML(EpochTrained):
                 " limits them; use cells='sampled'"
             )
         sampled = len(data) * (1 + config.negatives)
-        how = Descent.of(
-            config,
-            data.n_users * data.n_items if every else sampled,
-            radius=_RADIUS,
-            init=(0.0, config.dim**-0.5 if config.init_std is None else config.init_std),
-            cost=4.0,
-            scratch=2,
-        )
-        own = Terms(
+        std = config.dim**-0.5 if config.init_std is None else config.init_std
+        params = Params(
             every=every,
             negatives=np.int64(config.negatives),
             confidence=np.float32(config.confidence),
             distance=np.float32(config.distance),
-            coins=np.uint64(max(round(config.keep * _COINS), 1)),
-            raised=np.float32(1 / config.keep),
+            keep=np.uint64(max(round(config.keep * _KEEP_ALL), 1)),
+            kept_factor=np.float32(1 / config.keep),
         )
-        pairs = positives(data.users, data.items, data.indptr, pool)
-        return DescentSession(train, how, pairs, data.n_items, own)
+        return gradient_session(
+            train,
+            RunSettings.of(config, radius=_RADIUS, init_std=std),
+            positives(data.users, data.items, data.indptr, pool),
+            data.n_items,
+            params,
+            samples=data.n_users * data.n_items if every else sampled,
+            scratch=2,
+            cost=4.0,
+        )
 
-    def scorer_of(self, learner: DescentSession) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
         return MetricSpace(learner.state.table, learner.n_users, self.config.dim)
 
@@ -139,84 +143,84 @@ class FML(EpochTrained):
         return MetricSpace(stored.table(("users", "items")), stored.n_users, self.config.dim)
 
 
-class Terms(NamedTuple):
-    """The model's own numbers."""
+class Params(NamedTuple):
+    """Settings of the loss and of its cells."""
 
     every: Any  # bool: all cells
-    negatives: Any  # int64: a positive
+    negatives: Any  # int64: per positive
     confidence: Any  # float32: α
     distance: Any  # float32: a
-    coins: Any  # uint64: a column is kept where 16 random bits are below this
-    raised: Any  # float32: 1/keep
+    keep: Any  # uint64: a column is kept where 16 random bits are below this
+    kept_factor: Any  # float32: 1/keep
 
 
 @kernel
-def train(me, threads, span, pairs, state, rule, work, own):
+def train(me, threads, span, positives, state, settings, workspace, params):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    n_users, met = len(pairs.indptr) - 1, np.int64(0)
+    n_users = len(positives.indptr) - 1
     n_items = len(state.table) - n_users
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
-        first = batch * rule.batch_size
+        low, high = assign_samples(me, threads, batch, settings, workspace)
+        start = batch * settings.batch_size
         for t in range(low, high):
-            u, item, y = cell(first + t, pairs, n_items, rule, own)
-            work.loss[t] = work.active[t] = 0
-            work.rows[3 * t : 3 * t + 3] = -1
+            u, item, y = sample_cell(start + t, positives, n_items, settings, params)
+            clear_sample(t, workspace)
             if item >= 0:
-                room = work.scratch[me]
-                drop(room, 1, first + t, rule.draws, own)
-                gradient(t, u, item + n_users, y, state.table, own, work, room)
-        met = settle(me, threads, batch, met, state, rule, work)
+                scratch = workspace.scratch[me]
+                drop_columns(scratch, 1, start + t, settings.draws, params)
+                gradient(t, u, item + n_users, y, state.table, params, workspace, scratch)
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def cell(sample, pairs, n_items, rule, own):
+def sample_cell(sample, positives, n_items, settings, params):
     """Return a sample's user, item and y; item -1 where there is none.
 
     The random order is that of all samples. With all cells number n is item n % |V| of user
-    n // |V|; otherwise it is the positive n // (1 + negatives), itself if the remainder is 0.
+    n // |V|; otherwise it belongs to the positive n // (1 + negatives), and is that positive itself
+    if the remainder is 0.
     """
-    place = shuffled(sample, rule.order)
-    if own.every:
-        u, item = place // n_items, place % n_items
-        if pairs.indptr[u + 1] == pairs.indptr[u]:
+    position = shuffled(sample, settings.order)
+    if params.every:
+        u, item = position // n_items, position % n_items
+        if positives.indptr[u + 1] == positives.indptr[u]:
             return u, np.int64(-1), np.float32(0)
-        return u, item, np.float32(interacted(item, u, pairs))
-    positive = place // (1 + own.negatives)
-    u = np.int64(pairs.users[positive])
-    if place % (1 + own.negatives) == 0:
-        return u, np.int64(pairs.items[positive]), np.float32(1)
-    return u, uniform_negative(rule.draws, sample, u, pairs, n_items), np.float32(0)
+        return u, item, np.float32(interacted(item, u, positives))
+    pair = position // (1 + params.negatives)
+    u = np.int64(positives.users[pair])
+    if position % (1 + params.negatives) == 0:
+        return u, np.int64(positives.items[pair]), np.float32(1)
+    return u, uniform_negative(settings.draws, sample, u, positives, n_items), np.float32(0)
 
 
 @inline
-def drop(room, k, sample, draws, own):
-    """Fill room[k]: 1/keep where a column is kept, 0 where it is dropped.
+def drop_columns(scratch, k, sample, draws, params):
+    """Fill scratch[k]: 1/keep where a column is kept, 0 where it is dropped.
 
-    Four columns share a draw; the sample's draws are those that `uniform_negative` leaves over.
+    Four columns share a draw; the sample's draws are those that `uniform_negative` does not use.
     """
-    first = sample * ATTEMPTS + UNIFORM_ATTEMPTS
-    for word in range(room.shape[1] >> 2):
-        drawn = bits(draws, first + word)
+    first = sample * DRAWS_PER_TRIPLET + UNIFORM_ATTEMPTS
+    for number in range(scratch.shape[1] >> 2):
+        word = bits(draws, first + number)
         for part in range(4):
-            kept = (drawn & _LOW) < own.coins
-            room[k, 4 * word + part] = own.raised if kept else np.float32(0)
-            drawn >>= _16
+            kept = (word & _LOW) < params.keep
+            scratch[k, 4 * number + part] = params.kept_factor if kept else np.float32(0)
+            word >>= _16
 
 
 @inline
-def gradient(t, u, v, y, table, own, work, room):
-    """Write the gradients of (1 + α·y)·(a·(1 − y) − Σ_k b_k·(α_k − β_k)²)², b in room[1].
+def gradient(t, u, v, y, table, params, workspace, scratch):
+    """Write the gradients of (1 + α·y)·(a·(1 − y) − Σ_k b_k·(α_k − β_k)²)², b in scratch[1].
 
     That of α_k is −4·(1 + α·y)·(a·(1 − y) − d²)·b_k·(α_k − β_k).
     """
-    copy(room, 0, table, u, np.float32(1))
-    add_scaled(room, 0, table, v, np.float32(-1))
-    multiply(room, 1, room, 1, room, 0)
-    weight = np.float32(1) + own.confidence * y
-    residual = own.distance * (np.float32(1) - y) - dot(room, 0, room, 1)
-    c, g, k = np.float32(-4) * weight * residual, work.gradients, 3 * t
-    copy(g, k, room, 1, c)
-    copy(g, k + 1, room, 1, -c)
-    work.rows[k], work.rows[k + 1] = u, v
-    work.loss[t], work.active[t] = weight * residual * residual, True
+    copy(scratch, 0, table, u, np.float32(1))
+    add_scaled(scratch, 0, table, v, np.float32(-1))
+    multiply(scratch, 1, scratch, 1, scratch, 0)
+    weight = np.float32(1) + params.confidence * y
+    residual = params.distance * (np.float32(1) - y) - dot(scratch, 0, scratch, 1)
+    c, g, k = np.float32(-4) * weight * residual, workspace.gradients, 3 * t
+    copy(g, k, scratch, 1, c)
+    copy(g, k + 1, scratch, 1, -c)
+    workspace.rows[k], workspace.rows[k + 1] = u, v
+    workspace.loss[t], workspace.active[t] = weight * residual * residual, True

@@ -12,8 +12,13 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine import rows
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
-from trimetric.engine.gradient_session import Descent, DescentSession
-from trimetric.engine.gradients import CHUNK, settle, share, triplet
+from trimetric.engine.gradients import (
+    CHUNK,
+    apply_updates,
+    assign_samples,
+    gradient_session,
+    sample_triplet,
+)
 from trimetric.engine.negatives import positives
 from trimetric.engine.rows import (
     add_scaled,
@@ -24,6 +29,7 @@ from trimetric.engine.rows import (
     padded_table,
     squared_norm,
 )
+from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
@@ -32,8 +38,8 @@ from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that rows are kept in
 _SLOTS = 4  # the stream of random numbers that the slots start from
-# Rows of scratch: of the positive pair and of the negative, then two of gradients.
-_NEAR, _FAR, _PULL, _BACK, _ROWS = 0, 2, 4, 5, 6
+# Scratch rows: two of the positive pair, two of the negative, ∂/∂r and ∂/∂p; attention follows.
+_POSITIVE, _NEGATIVE, _RELATION, _PRODUCT, _ROWS = 0, 2, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -106,28 +112,22 @@ class LRML(EpochTrained):
         """Memory M, float32 (slots, dim)."""
         return self._learned.slots[self.config.slots :, : self.config.dim]
 
-    def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
-    ) -> DescentSession:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         config, width = self.config, padded(self.config.dim)
-        how = Descent.of(
-            config,
-            len(data),
-            radius=_RADIUS,
-            clip=config.clip,
-            init=(0.0, config.init_std),
-            n_weights=2 * config.slots * width,
-            cost=6.0 + 12.0 * config.slots,
+        slots = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))
+        return gradient_session(
+            train,
+            RunSettings.of(config, radius=_RADIUS),
+            positives(data.users, data.items, data.indptr, pool),
+            data.n_items,
+            Params(np.float32(config.margin), config.shared_relation),
+            weights=padded_table(config.init_std * slots).reshape(-1),
             scratch=_ROWS + -(-3 * config.slots // width),
+            cost=6.0 + 12.0 * config.slots,
         )
-        drawn = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))
-        start = padded_table(config.init_std * drawn).reshape(-1)
-        own = (np.float32(config.margin), config.shared_relation)
-        pairs = positives(data.users, data.items, data.indptr, pool)
-        return DescentSession(train, how, pairs, data.n_items, own, start)
 
-    def scorer_of(self, learner: DescentSession) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by −D."""
         slots = learner.state.weights.reshape(2 * self.config.slots, -1)
         return self._scorer(learner.state.table, slots, learner.n_users)
@@ -171,134 +171,141 @@ class Relations(NamedTuple):
 def score_pairs(learned: Relations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Return −D for pairs of rows (int32 (n,)), float32."""
     out = np.empty(len(users), dtype=np.float32)
-    room, read = rows.table(2, learned.dim), np.zeros(learned.n_slots, dtype=np.float32)
-    _score(learned.rows, learned.slots, (users, items), learned.n_users, (room, read), out)
+    buffers = rows.table(2, learned.dim), np.zeros(learned.n_slots, dtype=np.float32)
+    _score(learned.rows, learned.slots, (users, items), learned.n_users, buffers, out)
     return out
 
 
+class Params(NamedTuple):
+    """Settings of the loss."""
+
+    margin: Any  # float32
+    shared_relation: Any  # bool
+
+
 @kernel
-def train(me, threads, span, pairs, state, rule, work, own):
+def train(me, threads, span, positives, state, settings, workspace, params):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    n_users, met = len(pairs.indptr) - 1, np.int64(0)
-    n_items, width = len(state.table) - n_users, state.table.shape[1]
+    width = state.table.shape[1]
     slots = state.weights.reshape(len(state.weights) // width, width)
-    pulls = work.dense.reshape(work.dense.size // width, width)
-    room = work.scratch[me]
-    reads = work.scratch[me, _ROWS:].reshape((len(room) - _ROWS) * width)
+    sums = workspace.dense.reshape(workspace.dense.size // width, width)
+    scratch = workspace.scratch[me]
+    attention = workspace.scratch[me, _ROWS:].reshape((len(scratch) - _ROWS) * width)
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
-        first = batch * rule.batch_size
+        low, high = assign_samples(me, threads, batch, settings, workspace)
         for t in range(low, high):
-            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            u, v, n = sample_triplet(t, batch, positives, state, settings, workspace)
             if n >= 0:
-                chunk = len(slots) * (t // CHUNK)
-                gradient(t, (u, v, n), state.table, (slots, pulls, chunk), own, work, room, reads)
-        met = settle(me, threads, batch, met, state, rule, work)
+                memory, buffers = (slots, sums, len(slots) * (t // CHUNK)), (scratch, attention)
+                gradient(t, (u, v, n), state.table, memory, params, workspace, buffers)
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def attend(room, k, slots, read):
-    """read[s] = a_s = softmax(room[k]·K_s), the largest taken off first."""
-    n = len(read)
+def attend(scratch, k, slots, attention):
+    """attention[s] = a_s = softmax(scratch[k]·K_s), the largest logit subtracted first."""
+    n = len(attention)
     for s in range(n):
-        read[s] = dot(room, k, slots, s)
-    top = read[0]
+        attention[s] = dot(scratch, k, slots, s)
+    top = attention[0]
     for s in range(1, n):
-        top = max(top, read[s])
+        top = max(top, attention[s])
     for s in range(n):
-        read[s] = np.float32(exp(read[s] - top))
+        attention[s] = np.float32(exp(attention[s] - top))
     total = np.float64(0)
     for s in range(n):
-        total += np.float64(read[s])
+        total += np.float64(attention[s])
     for s in range(n):
-        read[s] = np.float32(read[s] / total)
+        attention[s] = np.float32(attention[s] / total)
 
 
 @inline
-def relate(room, k, u, v, table, slots, read):
-    """room[k] = α_u ⊙ β_v; room[k + 1] = α_u + Σ a_s·M_s: where the relation leads the user."""
-    n = len(read)
-    multiply(room, k, table, u, table, v)
-    attend(room, k, slots, read)
-    copy(room, k + 1, table, u, np.float32(1))
+def relate(scratch, k, u, v, table, slots, attention):
+    """scratch[k] = α_u ⊙ β_v; scratch[k + 1] = α_u + Σ a_s·M_s, the user moved by the relation."""
+    n = len(attention)
+    multiply(scratch, k, table, u, table, v)
+    attend(scratch, k, slots, attention)
+    copy(scratch, k + 1, table, u, np.float32(1))
     for s in range(n):
-        add_scaled(room, k + 1, slots, n + s, read[s])
+        add_scaled(scratch, k + 1, slots, n + s, attention[s])
 
 
 @inline
-def gradient(t, corners, table, memory, own, work, room, reads):
-    """Write the gradients of [m + D(u,v) − D(u,v⁻)]₊, if it pulls.
+def gradient(t, triplet, table, memory, params, workspace, buffers):
+    """Write the gradients of [m + D(u,v) − D(u,v⁻)]₊, if the hinge is active.
 
-    With e_uv = α_u + r_uv − β_v, ∂D/∂α_u = 2·e_uv and ∂D/∂β_v = −2·e_uv beside what `unread` adds.
+    With e_uv = α_u + r_uv − β_v, ∂D/∂α_u = 2·e_uv and ∂D/∂β_v = −2·e_uv, plus what
+    `relation_gradient` adds.
     """
-    (u, v, n), (slots, _, _), (margin, shared) = corners, memory, own
+    (u, v, n), (scratch, attention), slots = triplet, buffers, memory[0]
     count = len(slots) >> 1
-    near, far = reads[:count], reads[count : 2 * count]
-    relate(room, _NEAR, u, v, table, slots, near)
-    if shared:
-        copy(room, _FAR + 1, room, _NEAR + 1, np.float32(1))
+    positive, negative = attention[:count], attention[count : 2 * count]
+    relate(scratch, _POSITIVE, u, v, table, slots, positive)
+    if params.shared_relation:
+        copy(scratch, _NEGATIVE + 1, scratch, _POSITIVE + 1, np.float32(1))
     else:
-        relate(room, _FAR, u, n, table, slots, far)
-    add_scaled(room, _NEAR + 1, table, v, np.float32(-1))
-    add_scaled(room, _FAR + 1, table, n, np.float32(-1))
-    hinge = margin + squared_norm(room, _NEAR + 1) - squared_norm(room, _FAR + 1)
-    if hinge <= 0:  # NaN pulls, and so shows
+        relate(scratch, _NEGATIVE, u, n, table, slots, negative)
+    add_scaled(scratch, _POSITIVE + 1, table, v, np.float32(-1))
+    add_scaled(scratch, _NEGATIVE + 1, table, n, np.float32(-1))
+    d_uv, d_un = squared_norm(scratch, _POSITIVE + 1), squared_norm(scratch, _NEGATIVE + 1)
+    hinge = params.margin + d_uv - d_un
+    if hinge <= 0:  # NaN counts as active, so that it shows
         return
-    g, k = work.gradients, 3 * t
-    copy(g, k, room, _NEAR + 1, np.float32(2))
-    add_scaled(g, k, room, _FAR + 1, np.float32(-2))
-    copy(g, k + 1, room, _NEAR + 1, np.float32(-2))
-    copy(g, k + 2, room, _FAR + 1, np.float32(2))
-    spare = reads[2 * count : 3 * count]
-    if shared:
-        copy(room, _PULL, g, k, np.float32(1))
-        unread(room, _NEAR, near, spare, memory)
-        pass_on(g, k, k + 1, room, table, u, v)
+    g, k = workspace.gradients, 3 * t
+    copy(g, k, scratch, _POSITIVE + 1, np.float32(2))
+    add_scaled(g, k, scratch, _NEGATIVE + 1, np.float32(-2))
+    copy(g, k + 1, scratch, _POSITIVE + 1, np.float32(-2))
+    copy(g, k + 2, scratch, _NEGATIVE + 1, np.float32(2))
+    products = attention[2 * count : 3 * count]
+    if params.shared_relation:
+        copy(scratch, _RELATION, g, k, np.float32(1))
+        relation_gradient(scratch, _POSITIVE, positive, products, memory)
+        product_gradient(g, k, k + 1, scratch, table, u, v)
     else:
-        copy(room, _PULL, room, _NEAR + 1, np.float32(2))
-        unread(room, _NEAR, near, spare, memory)
-        pass_on(g, k, k + 1, room, table, u, v)
-        copy(room, _PULL, room, _FAR + 1, np.float32(-2))
-        unread(room, _FAR, far, spare, memory)
-        pass_on(g, k, k + 2, room, table, u, n)
-    work.rows[k], work.rows[k + 1], work.rows[k + 2] = u, v, n
-    work.loss[t], work.active[t] = hinge, True
+        copy(scratch, _RELATION, scratch, _POSITIVE + 1, np.float32(2))
+        relation_gradient(scratch, _POSITIVE, positive, products, memory)
+        product_gradient(g, k, k + 1, scratch, table, u, v)
+        copy(scratch, _RELATION, scratch, _NEGATIVE + 1, np.float32(-2))
+        relation_gradient(scratch, _NEGATIVE, negative, products, memory)
+        product_gradient(g, k, k + 2, scratch, table, u, n)
+    workspace.rows[k], workspace.rows[k + 1], workspace.rows[k + 2] = u, v, n
+    workspace.loss[t], workspace.active[t] = hinge, True
 
 
 @inline
-def unread(room, k, read, spare, memory):
-    """From q = room[_PULL], the gradient of r, to those of M, of K, and of p = α_u ⊙ β_v.
+def relation_gradient(scratch, k, attention, products, memory):
+    """Add ∂/∂M and ∂/∂K to the sums, and write ∂/∂p to scratch[_PRODUCT], p = α_u ⊙ β_v.
 
-    ∂/∂M_s = a_s·q; y_s = ∂/∂(p·K_s) = a_s·(q·M_s − Σ a·(q·M)); ∂/∂K_s = y_s·p; ∂/∂p = Σ y_s·K_s,
-    which goes to room[_BACK]. `pulls` sums for keys, then memory, from row `chunk` on.
+    q = ∂/∂r is in scratch[_RELATION]. ∂/∂M_s = a_s·q; y_s = ∂/∂(p·K_s) = a_s·(q·M_s − Σ a·(q·M));
+    ∂/∂K_s = y_s·p; ∂/∂p = Σ y_s·K_s. The sums of keys, then of memory, start at row `first`.
     """
-    (slots, pulls, chunk), n = memory, len(read)
+    (slots, sums, first), n = memory, len(attention)
     mean = np.float32(0)
     for s in range(n):
-        add_scaled(pulls, chunk + n + s, room, _PULL, read[s])
-        spare[s] = dot(room, _PULL, slots, n + s)
-        mean += read[s] * spare[s]
-    room[_BACK, :] = np.float32(0)
+        add_scaled(sums, first + n + s, scratch, _RELATION, attention[s])
+        products[s] = dot(scratch, _RELATION, slots, n + s)
+        mean += attention[s] * products[s]
+    scratch[_PRODUCT, :] = np.float32(0)
     for s in range(n):
-        y = read[s] * (spare[s] - mean)
-        add_scaled(pulls, chunk + s, room, k, y)
-        add_scaled(room, _BACK, slots, s, y)
+        y = attention[s] * (products[s] - mean)
+        add_scaled(sums, first + s, scratch, k, y)
+        add_scaled(scratch, _PRODUCT, slots, s, y)
 
 
 @inline
-def pass_on(g, user, item, room, table, u, v):
-    """Add ∂/∂α_u = x ⊙ β_v and ∂/∂β_v = x ⊙ α_u, x = ∂/∂(α_u ⊙ β_v) in room[_BACK]."""
-    multiply(room, _PULL, room, _BACK, table, v)
-    add_scaled(g, user, room, _PULL, np.float32(1))
-    multiply(room, _PULL, room, _BACK, table, u)
-    add_scaled(g, item, room, _PULL, np.float32(1))
+def product_gradient(g, user, item, scratch, table, u, v):
+    """Add ∂/∂α_u = x ⊙ β_v and ∂/∂β_v = x ⊙ α_u, x = ∂/∂(α_u ⊙ β_v) in scratch[_PRODUCT]."""
+    multiply(scratch, _RELATION, scratch, _PRODUCT, table, v)
+    add_scaled(g, user, scratch, _RELATION, np.float32(1))
+    multiply(scratch, _RELATION, scratch, _PRODUCT, table, u)
+    add_scaled(g, item, scratch, _RELATION, np.float32(1))
 
 
 @kernel
-def _score(table, slots, pairs, n_users, space, out):
-    (users, items), (room, read) = pairs, space
+def _score(table, slots, pairs, n_users, buffers, out):
+    (users, items), (scratch, attention) = pairs, buffers
     for i in range(len(out)):
         u, v = users[i], items[i] + n_users
-        relate(room, 0, u, v, table, slots, read)
-        add_scaled(room, 1, table, v, np.float32(-1))
-        out[i] = -squared_norm(room, 1)
+        relate(scratch, 0, u, v, table, slots, attention)
+        add_scaled(scratch, 1, table, v, np.float32(-1))
+        out[i] = -squared_norm(scratch, 1)

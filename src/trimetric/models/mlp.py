@@ -8,14 +8,15 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.negatives import positives
+from trimetric.engine.session import Session
 from trimetric.models.config import TrainingConfig
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.ncf import (
     PAPER,
     MLPConfig,
-    NeuralSession,
     network_tensors,
     neural_scorer,
+    neural_session,
     restored,
 )
 from trimetric.models.saved import Stored
@@ -48,12 +49,12 @@ class MLP(EpochTrained):
         """Embeddings q, float32 (n_items, dim), in the order of `item_ids`."""
         return self.tensors()["item_embeddings"]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> NeuralSession:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel of NCF: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
-        return NeuralSession(self.config, pairs, data.n_items)
+        return neural_session(self.config, pairs, data.n_items)
 
-    def scorer_of(self, learner: NeuralSession) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by logits."""
         return neural_scorer(
             learner.state.table, learner.state.weights, learner.n_users, self.config

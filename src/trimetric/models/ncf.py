@@ -4,8 +4,9 @@ NeuMF joins GMF, a weighted product of factors, and MLP, a tower of dense layers
 tower alone. All three are one kernel: see `mlp_tower`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
@@ -15,12 +16,18 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import sigmoid, softplus
-from trimetric.engine.gradient_session import Descent, DescentSession
-from trimetric.engine.gradients import CHUNK, settle, share
+from trimetric.engine.gradients import (
+    CHUNK,
+    apply_updates,
+    assign_samples,
+    clear_sample,
+    gradient_session,
+)
 from trimetric.engine.negatives import Positives, positives, uniform_negative
 from trimetric.engine.rng import shuffled
 from trimetric.engine.rows import padded
-from trimetric.engine.threads import Team
+from trimetric.engine.session import Pause, RunSettings, Session
+from trimetric.engine.threads import ThreadTeam
 from trimetric.models.config import Epochs, Limits, Schedule, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.mlp_tower import (
@@ -29,17 +36,17 @@ from trimetric.models.mlp_tower import (
     backward,
     forward,
     gather,
+    make_tower,
     n_weights,
     pair_logits,
-    room_rows,
     start_weights,
-    tower,
+    workspace_rows,
 )
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
-_WEIGHTS_A_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
+_WEIGHTS_PER_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
 _STREAMS = {"gmf": 5, "mlp": 6}  # of random numbers: the seeds of the parts' own training
 
 PAPER: dict[str, Any] = {
@@ -147,14 +154,12 @@ class NCF(EpochTrained):
         """Rows [GMF part | MLP part], float32 (n_items, factors + dim), by `item_ids`."""
         return self.tensors()["item_embeddings"]
 
-    def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
-    ) -> "NeuralSession":
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
-        return NeuralSession(self.config, pairs, data.n_items)
+        return neural_session(self.config, pairs, data.n_items)
 
-    def scorer_of(self, learner: "NeuralSession") -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by logits."""
         return neural_scorer(
             learner.state.table, learner.state.weights, learner.n_users, self.config
@@ -193,7 +198,7 @@ def neural_scorer(
     table: np.ndarray, weights: np.ndarray, n_users: int, config: MLPConfig
 ) -> FunctionScorer:
     """Return the scorer of a network: logits."""
-    learned = Network(table, weights, n_users, tower(*_sizes(config)))
+    learned = Network(table, weights, n_users, make_tower(*_sizes(config)))
     return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs, score_table)
 
 
@@ -211,7 +216,7 @@ def score_table(learned: Network, users: np.ndarray) -> np.ndarray:
 
 def restored(stored: Stored, config: MLPConfig) -> FunctionScorer:
     """Return the scorer of saved embeddings and weights."""
-    names, plan = ("user_embeddings", "item_embeddings"), tower(*_sizes(config))
+    names, plan = ("user_embeddings", "item_embeddings"), make_tower(*_sizes(config))
     stored.check_tables(names, columns(config), {"weights": ((n_weights(plan),), np.float32)})
     weights = stored.tensors["weights"].copy()
     return neural_scorer(stored.table(names), weights, stored.n_users, config)
@@ -229,68 +234,64 @@ def _sizes(config: MLPConfig) -> tuple[int, int, int]:
     return factors, 0 if parts == "gmf" else config.dim, config.depth
 
 
-class NeuralSession(DescentSession):
-    """A run that first trains the two parts alone, if `pretrain` is set.
+class Params(NamedTuple):
+    """The tower, and settings of the loss."""
+
+    tower: Any  # mlp_tower.Tower
+    negatives: Any  # int64: per positive
+    reg: Any  # float32
+
+
+def neural_session(config: MLPConfig, pairs: Positives, n_items: int) -> Session:
+    """Return a session; with `pretrain` it first trains the two parts alone.
 
     That happens before the first mini-batch and in one go: a run stopped there starts it anew, and
-    one resumed later finds its outcome in the checkpoint.
+    a run resumed later has its result in the checkpoint.
     """
-
-    def __init__(self, config: MLPConfig, pairs: Positives, n_items: int) -> None:
-        factors, dim, depth = _sizes(config)
-        self.config = config
-        self.tower = tower(factors, dim, depth)
-        how = Descent.of(
-            config,
-            len(pairs.users) * (1 + config.negatives),
-            dim=factors + dim,
-            init=(0.0, config.init_std),
-            n_weights=n_weights(self.tower),
-            cost=3.0 + n_weights(self.tower) / _WEIGHTS_A_DISTANCE,
-            # An even number of rows, so that they are also rows of CHUNK floats.
-            scratch=2 * -(-room_rows(self.tower) * CHUNK // (2 * padded(factors + dim))),
-        )
-        own = (self.tower, np.int64(config.negatives), np.float32(config.reg))
-        weights = start_weights(self.tower, config.seed)
-        super().__init__(train, how, pairs, n_items, own, weights)
-
-    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
-        """Train as `DescentSession.run`."""
-        if (epoch, first_batch) == (0, 0) and not self._pretrain(team, pause):
-            return 0
-        return super().run(epoch, first_batch, team, pause)
-
-    def _pretrain(self, team: Team, pause: Callable[[int], bool]) -> bool:
-        """Start from the trained parts, if `pretrain` is set; return False if interrupted."""
-        config = self.config
-        if not isinstance(config, NCFConfig) or config.parts != "both" or not config.pretrain:
-            return True
-        gmf, mlp = (self._alone(config, parts) for parts in _STREAMS)
-        for part in (gmf, mlp):
-            for epoch in range(config.pretrain):
-                if part.run(epoch, 0, team, lambda _: pause(0)) < part.n_batches:
-                    return False
-        merge(self, gmf, mlp)
-        return True
-
-    def _alone(self, config: NCFConfig, parts: str) -> "NeuralSession":
-        seed = int(counter.key(config.seed, _STREAMS[parts])) >> 1
-        alone = replace(
-            config,
-            parts=parts,  # type: ignore[arg-type]
-            seed=seed,
-            epochs=config.pretrain,
-        )
-        return NeuralSession(alone, self.positives, self.n_items)
+    factors, dim, depth = _sizes(config)
+    tower = make_tower(factors, dim, depth)
+    size = n_weights(tower)
+    session = gradient_session(
+        train,
+        RunSettings.of(config, dim=factors + dim),
+        pairs,
+        n_items,
+        Params(tower, np.int64(config.negatives), np.float32(config.reg)),
+        samples=len(pairs.users) * (1 + config.negatives),
+        weights=start_weights(tower, config.seed),
+        # An even number of rows, so that they are also rows of CHUNK floats.
+        scratch=2 * -(-workspace_rows(tower) * CHUNK // (2 * padded(factors + dim))),
+        cost=3.0 + size / _WEIGHTS_PER_DISTANCE,
+    )
+    if isinstance(config, NCFConfig) and config.parts == "both" and config.pretrain:
+        session.before_training = partial(_pretrain, session, config, n_items)
+    return session
 
 
-def merge(both: NeuralSession, gmf: NeuralSession, mlp: NeuralSession) -> None:
+def _pretrain(
+    session: Session, config: NCFConfig, n_items: int, team: ThreadTeam, pause: Pause
+) -> bool:
+    """Train both parts alone and start NeuMF from them; return whether that was not interrupted."""
+    parts = []
+    for name, stream in _STREAMS.items():
+        seed = int(counter.key(config.seed, stream)) >> 1
+        alone = replace(config, parts=name, seed=seed, epochs=config.pretrain)
+        parts.append(neural_session(alone, session.positives, n_items))
+    for part in parts:
+        for epoch in range(config.pretrain):
+            if part.run(epoch, 0, team, lambda _: pause(0)) < part.n_batches:
+                return False
+    merge(session, *parts)
+    return True
+
+
+def merge(both: Session, gmf: Session, mlp: Session) -> None:
     """Start NeuMF from its parts, equation (13) with α = .5: h = [.5·h_GMF ; .5·h_MLP]."""
-    factors, dim = int(both.tower.factors), int(both.tower.dim)
-    state, half = both.state, np.float32(0.5)
+    tower, state, half = both.params.tower, both.state, np.float32(0.5)
+    factors, dim = int(tower.factors), int(tower.dim)
     state.table[:, :factors] = gmf.state.table[:, :factors]
     state.table[:, factors : factors + dim] = mlp.state.table[:, :dim]
-    last = int(both.tower.layers[-1, 5])  # the output's bias; h follows it
+    last = int(tower.layers[-1, 5])  # the output's bias; h follows it
     of_mlp, of_gmf = mlp.state.weights, gmf.state.weights
     state.weights[:last] = of_mlp[:last]
     state.weights[last] = half * of_gmf[0] + half * of_mlp[last]
@@ -298,76 +299,78 @@ def merge(both: NeuralSession, gmf: NeuralSession, mlp: NeuralSession) -> None:
 
 
 @kernel
-def train(me, threads, span, pairs, state, rule, work, own):
+def train(me, threads, span, positives, state, settings, workspace, params):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    tower, negatives, reg = own
-    room = work.scratch[me].reshape(work.scratch[me].size // CHUNK, CHUNK)
-    n_users, met = len(pairs.indptr) - 1, np.int64(0)
-    sizes, columns = (n_users, len(state.table) - n_users), tower.factors + tower.dim
+    tower, table = params.tower, state.table
+    values = workspace.scratch[me].reshape(workspace.scratch[me].size // CHUNK, CHUNK)
+    n_users = len(positives.indptr) - 1
+    sizes, columns = (n_users, len(table) - n_users), tower.factors + tower.dim
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
-        first = batch * rule.batch_size
-        for at in range(low, high, CHUNK):
-            for t in range(at, at + CHUNK):
+        low, high = assign_samples(me, threads, batch, settings, workspace)
+        start = batch * settings.batch_size
+        for first in range(low, high, CHUNK):
+            for t in range(first, first + CHUNK):
                 u = v = np.int64(-1)
                 y = np.float32(0)
                 if t < high:
-                    u, v, y = sample(first + t, negatives, pairs, sizes, rule)
-                    work.rows[3 * t], work.rows[3 * t + 1], work.rows[3 * t + 2] = u, v, -1
-                gather(room, t - at, 0, state.table, u, columns)
-                gather(room, t - at, columns, state.table, v, columns)
-                room[tower.units + tower.logit, t - at] = y
-            forward(room, state.weights, tower)
-            cross_entropy(at, high, room, tower, work)
-            backward(room, state.weights, work.dense[at // CHUNK], tower)
-            for t in range(at, min(at + CHUNK, high)):
-                pass_on(t, t - at, room, tower, state.table, reg, work)
-        met = settle(me, threads, batch, met, state, rule, work)
+                    u, v, y = sample_pair(start + t, positives, sizes, settings, params)
+                    clear_sample(t, workspace)
+                    workspace.rows[3 * t], workspace.rows[3 * t + 1] = u, v
+                gather(values, t - first, 0, table, u, columns)
+                gather(values, t - first, columns, table, v, columns)
+                values[tower.units + tower.logit, t - first] = y
+            forward(values, state.weights, tower)
+            cross_entropy(first, high, values, tower, workspace)
+            backward(values, state.weights, workspace.dense[first // CHUNK], tower)
+            for t in range(first, min(first + CHUNK, high)):
+                row_gradients(t, t - first, values, table, params, workspace)
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def sample(position, negatives, pairs, sizes, rule):
+def sample_pair(position, positives, sizes, settings, params):
     """Return the rows of a user and an item, and y; rows of -1 where no negative exists.
 
-    The random order is that of all samples: number n is the positive n // (1 + negatives), itself
-    if the remainder is 0.
+    The random order is that of all samples: number n belongs to the positive n // (1 + negatives),
+    and is that positive itself if the remainder is 0.
     """
     n_users, n_items = sizes
-    place = shuffled(position, rule.order)
-    pair = place // (1 + negatives)
-    u = np.int64(pairs.users[pair])
-    if place % (1 + negatives) == 0:
-        return u, np.int64(pairs.items[pair]) + n_users, np.float32(1)
-    item = uniform_negative(rule.draws, position, u, pairs, n_items)
+    number = shuffled(position, settings.order)
+    pair = number // (1 + params.negatives)
+    u = np.int64(positives.users[pair])
+    if number % (1 + params.negatives) == 0:
+        return u, np.int64(positives.items[pair]) + n_users, np.float32(1)
+    item = uniform_negative(settings.draws, position, u, positives, n_items)
     if item < 0:
         return np.int64(-1), np.int64(-1), np.float32(0)
     return u, item + n_users, np.float32(0)
 
 
 @inline
-def cross_entropy(at, high, room, tower, work):
-    """Turn y, where the logits' gradients belong, into ∂ = σ(logit) − y; note the loss.
+def cross_entropy(first, high, values, tower, workspace):
+    """Replace y, in the row of the logits' gradients, by ∂ = σ(logit) − y; note the loss.
 
     The loss is −y·ln σ(logit) − (1 − y)·ln σ(−logit), equation (7).
     """
     above = tower.units + tower.logit
-    for t in range(at, at + CHUNK):
-        lane = t - at
-        live = t < high and work.rows[3 * min(t, high - 1)] >= 0
-        logit, y = room[tower.logit, lane], room[above, lane]
-        room[above, lane] = sigmoid(logit) - y if live else np.float32(0)
+    for t in range(first, first + CHUNK):
+        lane = t - first
+        real = t < high and workspace.rows[3 * min(t, high - 1)] >= 0
+        logit, y = values[tower.logit, lane], values[above, lane]
+        values[above, lane] = sigmoid(logit) - y if real else np.float32(0)
         if t < high:
-            work.active[t] = live
-            work.loss[t] = softplus(-logit if y > 0 else logit) if live else np.float32(0)
+            workspace.active[t] = real
+            workspace.loss[t] = softplus(-logit if y > 0 else logit) if real else np.float32(0)
 
 
 @inline
-def pass_on(t, lane, room, tower, table, reg, work):
+def row_gradients(t, lane, values, table, params, workspace):
     """Write the gradients of a sample's two rows, with reg/2·‖rows‖²."""
-    columns, units, g = tower.factors + tower.dim, tower.units, work.gradients
-    u, v = work.rows[3 * t], work.rows[3 * t + 1]
+    tower, reg, g = params.tower, params.reg, workspace.gradients
+    columns = tower.factors + tower.dim
+    u, v = workspace.rows[3 * t], workspace.rows[3 * t + 1]
     if u < 0:
         return
     for c in range(columns):
-        g[3 * t, c] = room[units + c, lane] + reg * table[u, c]
-        g[3 * t + 1, c] = room[units + columns + c, lane] + reg * table[v, c]
+        g[3 * t, c] = values[tower.units + c, lane] + reg * table[u, c]
+        g[3 * t + 1, c] = values[tower.units + columns + c, lane] + reg * table[v, c]

@@ -248,7 +248,7 @@ def _carry_accumulators(
 ) -> None:
     """Give Adagrad's accumulators of the old points and margins what they would hold."""
     data, known = day.data.take(mix), fitted.known
-    start = {name: probe.arrays[name].copy() for name in ("second", "memory")}
+    start = {name: probe.arrays[name].copy() for name in ("second", "margin_moments")}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
     _train(probe, 1)

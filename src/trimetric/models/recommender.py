@@ -5,7 +5,6 @@ is one object, `Fitted`, which is assigned last: a `fit` that fails changes noth
 is of one state of the model.
 """
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -17,18 +16,15 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
-from trimetric.data.interactions import Interactions
-from trimetric.engine.threads import threads as limited_threads
-from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.errors import Unsupported
 from trimetric.models import answers
 from trimetric.models.answers import OnUnknown
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored, save
-from trimetric.models.training_data import aligned, describe, merged_seen
+from trimetric.models.training_data import merged_seen
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
-from trimetric.storage import artifact
 from trimetric.training import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
@@ -43,8 +39,7 @@ Monitor = Callable[["Recommender"], float]
 class Recommender(ABC):
     """A model of which users like which items.
 
-    A model that learns in one go writes `learn`, `tensors` and `restore`; one that is trained in
-    epochs is an `EpochTrained`.
+    A new model is an `EpochTrained` or a `ClosedForm`.
 
     Parameters
     ----------
@@ -72,14 +67,6 @@ class Recommender(ABC):
         self.config = self.configured(preset, settings)
 
     # --- what a model file writes ---------------------------------------------------------------
-
-    def learn(self, data: Interactions) -> Scorer:
-        """Learn from the data in one go."""
-        raise NotImplementedError
-
-    def memory(self, data: Interactions) -> int:
-        """Return about how many bytes the saved model takes; raise DataError if too many."""
-        raise NotImplementedError
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
@@ -118,6 +105,7 @@ class Recommender(ABC):
 
     # --- training -------------------------------------------------------------------------------
 
+    @abstractmethod
     def fit(
         self,
         train: Any,
@@ -133,10 +121,6 @@ class Recommender(ABC):
         progress: bool | None = None,
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
-
-        A model that learns in one go draws no negatives, decides nothing by validation and leaves
-        no checkpoint: `pool`, `monitor`, `checkpoint_seconds` and `progress` change nothing there,
-        `valid` is only noted, and `resume` trains again, to the same bits.
 
         Parameters
         ----------
@@ -177,26 +161,6 @@ class Recommender(ABC):
         CheckpointMismatch, Diverged, Interrupted, OutputError
             See `training.train`.
         """
-        with limited_threads(threads):
-            data = Interactions.of(train)
-            if len(data) == 0:
-                raise DataError("the training data has no interactions; nothing can be learned")
-            held_out = aligned(valid, data)
-            if resume and out is None:
-                raise ParameterError("resume needs out, the folder that holds the checkpoint")
-            size = self.memory(data)
-            if out is not None:
-                artifact.probe(Path(out), size)
-            began = time.monotonic()
-            scorer = self.learn(data)
-            fitted = Fitted(
-                Known(data.user_ids, data.item_ids, Csr.of(data)),
-                scorer,
-                [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}],
-                {**describe(data, held_out), "best_epoch": 0, "stopped": ""},
-            )
-            self._take(fitted, also_seen, out)
-        return self
 
     def partial_fit(
         self,

@@ -7,13 +7,13 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
+from trimetric.engine.session import Session
 from trimetric.models import partial_fit, temperature
 from trimetric.models.config import TrainingConfig, named
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
 from trimetric.models.triplet import (
     TripletConfig,
-    Triplets,
     find_temperature,
     restored_space,
     space_tensors,
@@ -125,13 +125,14 @@ class SML(EpochTrained):
             return temperature.pick_temperature([])
         return find_temperature(self, train, valid, progress)
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Triplets:
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, found)
 
-    def scorer_of(self, learner: Triplets) -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        return triplet_space(learner.arrays, learner.n_users, self.config, learner.temperature)
+        tau = learner.settings.temperature
+        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return points, and learned margins."""

@@ -1,7 +1,7 @@
 """TransCF: users reach items by translations that their neighbourhoods give (Park et al. 2018)."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
@@ -10,8 +10,12 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine import rows
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.gradient_session import Descent, DescentSession
-from trimetric.engine.gradients import settle, share, triplet
+from trimetric.engine.gradients import (
+    apply_updates,
+    assign_samples,
+    gradient_session,
+    sample_triplet,
+)
 from trimetric.engine.negatives import Positives, positives
 from trimetric.engine.optimizers import project_all
 from trimetric.engine.rows import (
@@ -22,7 +26,7 @@ from trimetric.engine.rows import (
     squared_distance,
     squared_norm,
 )
-from trimetric.engine.threads import Team
+from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
@@ -121,16 +125,14 @@ class TransCF(EpochTrained):
         """Means β̄ of the vectors of each item's training users, float32 (n_items, dim)."""
         return self._learned.means[len(self.user_ids) :, : self.config.dim]
 
-    def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
-    ) -> "TranslationSession":
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
-        return TranslationSession(self.config, pairs, data.n_items)
+        return translation_session(self.config, pairs, data.n_items)
 
-    def scorer_of(self, learner: "TranslationSession") -> Scorer:
+    def scorer_of(self, learner: Session) -> Scorer:
         """Score by −D."""
-        return self._scorer(learner.state.table, learner.means, learner.n_users)
+        return self._scorer(learner.state.table, learner.state.means, learner.n_users)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return vectors and means of neighbourhoods."""
@@ -174,13 +176,13 @@ class Translations(NamedTuple):
 
 def score_pairs(learned: Translations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Return −D for pairs of rows (int32 (n,)), float32."""
-    out, room = np.empty(len(users), dtype=np.float32), rows.table(1, learned.dim)
-    _score(learned.rows, learned.means, (users, items), learned.n_users, room, out)
+    out, scratch = np.empty(len(users), dtype=np.float32), rows.table(1, learned.dim)
+    _score(learned.rows, learned.means, (users, items), learned.n_users, scratch, out)
     return out
 
 
-class Terms(NamedTuple):
-    """The weights of the loss."""
+class Params(NamedTuple):
+    """Weights of the loss."""
 
     margin: Any  # float32
     reg_distance: Any  # float32
@@ -188,63 +190,57 @@ class Terms(NamedTuple):
     mean: Any  # bool: hinges are averaged over a mini-batch
 
 
-class TranslationSession(DescentSession):
-    """A run whose epochs end with fresh means of the neighbourhoods.
+class State(NamedTuple):
+    """`gradients.State` with the means of the neighbourhoods."""
 
-    A run stopped after the last mini-batch takes them when it goes on.
+    table: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    weights: np.ndarray
+    weights_first: np.ndarray
+    weights_second: np.ndarray
+    totals: np.ndarray
+    means: np.ndarray  # like table: ᾱ, then β̄
+
+
+def translation_session(config: TransCFConfig, pairs: Positives, n_items: int) -> Session:
+    """Return a session whose epochs end with fresh means of the neighbourhoods.
+
+    A run stopped after the last mini-batch of an epoch takes them when it goes on.
     """
+    params = Params(
+        margin=np.float32(config.margin),
+        reg_distance=np.float32(config.reg_distance),
+        reg_neighbours=np.float32(config.reg_neighbours),
+        mean=config.mean,
+    )
+    radius = _RADIUS if config.projection == "batch" else np.inf
+    settings = RunSettings.of(config, radius=radius)
+    session = gradient_session(train, settings, pairs, n_items, params, scratch=2, cost=6.0)
+    table = session.state.table
+    means = rows.table(len(table), config.dim)
+    sizes = [np.diff(pairs.indptr), np.bincount(pairs.items, minlength=n_items)]
+    shares = np.float32(1) / np.maximum(np.concatenate(sizes), 1).astype(np.float32)
 
-    kept = ("table", "weights", "means")
+    def refresh() -> None:
+        project_all(table, np.float32(_RADIUS), False)
+        means[:] = 0
+        take_means(means, table, pairs, shares)
 
-    def __init__(self, config: TransCFConfig, pairs: Positives, n_items: int) -> None:
-        how = Descent.of(
-            config,
-            len(pairs.users),
-            radius=_RADIUS if config.projection == "batch" else np.inf,
-            init=(0.0, config.init_std),
-            cost=6.0,
-            scratch=2,
-        )
-        super().__init__(train, how, pairs, n_items)
-        self.means = rows.table(len(self.state.table), config.dim)
-        counts = [np.diff(pairs.indptr), np.bincount(pairs.items, minlength=n_items)]
-        self._shares = np.float32(1) / np.maximum(np.concatenate(counts), 1).astype(np.float32)
-        terms = Terms(
-            margin=np.float32(config.margin),
-            reg_distance=np.float32(config.reg_distance),
-            reg_neighbours=np.float32(config.reg_neighbours),
-            mean=config.mean,
-        )
-        self.own = (terms, self.means)
-        self._refresh()
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Live views of all that training changes."""
-        return {**super().arrays, "means": self.means}
-
-    def run(self, epoch: int, first_batch: int, team: Team, pause: Callable[[int], bool]) -> int:
-        """Train as `DescentSession.run`; at the end of the epoch take the means."""
-        reached = super().run(epoch, first_batch, team, pause)
-        if reached == self.n_batches:
-            self._refresh()
-        return reached
-
-    def _refresh(self) -> None:
-        project_all(self.state.table, np.float32(_RADIUS), False)
-        self.means[:] = 0
-        take_means(self.means, self.state.table, self.positives, self._shares)
+    refresh()
+    state = State(*session.state, means)
+    return replace(session, state=state, kept=("table", "weights", "means"), after_epoch=refresh)
 
 
 @kernel
-def take_means(means, table, pairs, shares):
+def take_means(means, table, positives, shares):
     """ᾱ_u = Σ β_v/|V_u| over the user's items, β̄_v = Σ α_u/|U_v| over the item's users.
 
     Sums go in the order of the pairs. `means` starts at zero; `shares` are 1/|V_u|, then 1/|U_v|.
     """
-    n_users = len(pairs.indptr) - 1
-    for place in range(len(pairs.users)):
-        u, v = np.int64(pairs.users[place]), np.int64(pairs.items[place]) + n_users
+    n_users = len(positives.indptr) - 1
+    for pair in range(len(positives.users)):
+        u, v = np.int64(positives.users[pair]), np.int64(positives.items[pair]) + n_users
         add_scaled(means, u, table, v, np.float32(1))
         add_scaled(means, v, table, u, np.float32(1))
     for row in range(len(means)):
@@ -252,63 +248,62 @@ def take_means(means, table, pairs, shares):
 
 
 @kernel
-def train(me, threads, span, pairs, state, rule, work, own):
+def train(me, threads, span, positives, state, settings, workspace, params):
     """Run mini-batches span[0] .. span[1] - 1 as thread `me` of `threads`."""
-    n_users, met = len(pairs.indptr) - 1, np.int64(0)
-    n_items = len(state.table) - n_users
     for batch in range(span[0], span[1]):
-        low, high = share(me, threads, batch, rule, work)
-        first = batch * rule.batch_size
-        count = np.float32(min(rule.batch_size, rule.samples - first))
-        weight = np.float32(1) / count if own[0].mean else np.float32(1)
+        low, high = assign_samples(me, threads, batch, settings, workspace)
+        start = batch * settings.batch_size
+        count = np.float32(min(settings.batch_size, settings.samples - start))
+        weight = np.float32(1) / count if params.mean else np.float32(1)
         for t in range(low, high):
-            u, v, n = triplet(t, first, pairs, rule, work, n_items)
+            u, v, n = sample_triplet(t, batch, positives, state, settings, workspace)
             if n >= 0:
-                work.rows[3 * t], work.rows[3 * t + 1], work.rows[3 * t + 2] = u, v, n
-                gradient(t, weight, state.table, own, work, work.scratch[me])
-        met = settle(me, threads, batch, met, state, rule, work)
+                gradient(t, (u, v, n), weight, state, params, workspace, workspace.scratch[me])
+        apply_updates(me, threads, batch, state, settings, workspace)
 
 
 @inline
-def reach(room, k, table, means, u, v):
-    """room[k] = α_u + ᾱ_u ⊙ β̄_v: where the user's translation towards the item arrives."""
-    multiply(room, k, means, u, means, v)
-    add_scaled(room, k, table, u, np.float32(1))
+def translate(scratch, k, table, means, u, v):
+    """scratch[k] = α_u + ᾱ_u ⊙ β̄_v: the user translated towards the item."""
+    multiply(scratch, k, means, u, means, v)
+    add_scaled(scratch, k, table, u, np.float32(1))
 
 
 @inline
-def gradient(t, weight, table, own, work, room):
+def gradient(t, triplet, weight, state, params, workspace, scratch):
     """Write the gradients of weight·[m + D(u,v) − D(u,v⁻)]₊ and of the two regularisers.
 
     With e_uv = α_u + ᾱ_u ⊙ β̄_v − β_v, ∂D/∂α_u = 2·e_uv and ∂D/∂β_v = −2·e_uv.
     """
-    (terms, means), g, k = own, work.gradients, 3 * t
-    u, v, n = work.rows[k], work.rows[k + 1], work.rows[k + 2]
-    reach(room, 0, table, means, u, v)
-    reach(room, 1, table, means, u, n)
-    add_scaled(room, 0, table, v, np.float32(-1))
-    add_scaled(room, 1, table, n, np.float32(-1))
-    near, far = squared_norm(room, 0), squared_norm(room, 1)
-    hinge = terms.margin + near - far
-    a = weight * np.float32(not hinge <= 0)  # NaN pulls, and so shows
-    b, c = a + terms.reg_distance, terms.reg_neighbours
-    copy(g, k, room, 0, b + b)
-    add_scaled(g, k, room, 1, -(a + a))
-    copy(g, k + 1, room, 0, -(b + b))
-    copy(g, k + 2, room, 1, a + a)
-    stray = np.float32(0)
+    (u, v, n), table, means = triplet, state.table, state.means
+    g, k = workspace.gradients, 3 * t
+    translate(scratch, 0, table, means, u, v)
+    translate(scratch, 1, table, means, u, n)
+    add_scaled(scratch, 0, table, v, np.float32(-1))
+    add_scaled(scratch, 1, table, n, np.float32(-1))
+    d_uv, d_un = squared_norm(scratch, 0), squared_norm(scratch, 1)
+    hinge = params.margin + d_uv - d_un
+    a = weight * np.float32(not hinge <= 0)  # NaN counts as active, so that it shows
+    b, c = a + params.reg_distance, params.reg_neighbours
+    copy(g, k, scratch, 0, b + b)
+    add_scaled(g, k, scratch, 1, -(a + a))
+    copy(g, k + 1, scratch, 0, -(b + b))
+    copy(g, k + 2, scratch, 1, a + a)
+    penalty = np.float32(0)
     if c > 0:
-        stray = anchor(g, k, table, means, u, c) + anchor(g, k + 1, table, means, v, c)
-    if a == 0:
-        work.rows[k + 2] = -1
-        if b == 0 and c == 0:
-            work.rows[k] = work.rows[k + 1] = -1
-    work.loss[t] = a * hinge + terms.reg_distance * near + c * stray
-    work.active[t] = a != 0
+        penalty = add_neighbours(g, k, table, means, u, c) + add_neighbours(
+            g, k + 1, table, means, v, c
+        )
+    if a != 0:
+        workspace.rows[k + 2] = n
+    if a != 0 or b != 0 or c != 0:
+        workspace.rows[k], workspace.rows[k + 1] = u, v
+    workspace.loss[t] = a * hinge + params.reg_distance * d_uv + c * penalty
+    workspace.active[t] = a != 0
 
 
 @inline
-def anchor(g, k, table, means, row, weight):
+def add_neighbours(g, k, table, means, row, weight):
     """Add the gradient of weight·‖α_u − ᾱ_u‖² (or of the item's) to g[k]; return the ‖·‖²."""
     add_scaled(g, k, table, row, weight + weight)
     add_scaled(g, k, means, row, -(weight + weight))
@@ -316,9 +311,9 @@ def anchor(g, k, table, means, row, weight):
 
 
 @kernel
-def _score(table, means, pairs, n_users, room, out):
+def _score(table, means, pairs, n_users, scratch, out):
     users, items = pairs
     for i in range(len(out)):
         v = items[i] + n_users
-        reach(room, 0, table, means, users[i], v)
-        out[i] = -squared_distance(room, 0, table, v)
+        translate(scratch, 0, table, means, users[i], v)
+        out[i] = -squared_distance(scratch, 0, table, v)

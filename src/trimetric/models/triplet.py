@@ -6,14 +6,16 @@ equation (6). Without the item's side (λ = 0) it is CML (Hsieh et al., WWW 2017
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.session import Session, Settings
+from trimetric.engine.negatives import positives
+from trimetric.engine.session import Session
+from trimetric.engine.triplets import TripletSettings, triplet_session
 from trimetric.errors import Interrupted, ParameterError
 from trimetric.models import temperature
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
@@ -105,45 +107,19 @@ class TripletConfig(TrainingConfig):
             )
 
 
-class Triplets:
-    """A `Session` of triplets as the training loop wants it: see `training.Learner`."""
-
-    kept = ("points", "margins")
-
-    def __init__(self, settings: Settings, data: Interactions, pool: Csr | None = None) -> None:
-        self.session = Session(settings, data.users, data.items, data.indptr, data.n_items, pool)
-        self.run = self.session.run
-        self.arrays = self.session.arrays
-        self.n_batches = self.session.n_batches
-        self.triplets = len(data)
-        self.n_users, self.temperature = data.n_users, settings.temperature
-
-    def summary(self) -> dict[str, float]:
-        """Return loss, share of active hinges and triplets of the epoch so far."""
-        totals = self.session.totals
-        seen = max(totals.triplets, 1)
-        return {
-            "loss": totals.loss / seen,
-            "active": totals.user_hinges / seen,
-            "triplets": totals.triplets,
-        }
-
-
 def temperature_in_use(config: TripletConfig, found: Mapping[str, Any]) -> float:
     """Return τ: the setting, or what training found; 0 where it was left open and not found."""
     given = config.temperature
     return found.get("temperature", 0.0) if given is None else given
 
 
-def engine_settings(config: TripletConfig, n_items: int, tau: float) -> Settings:
+def engine_settings(config: TripletConfig, n_items: int, tau: float) -> TripletSettings:
     """Return the settings of the trainer, with what is left open filled in."""
-    given = {item.name: getattr(config, item.name) for item in fields(Settings)}
-    given["temperature"] = tau
-    if config.init_std is None:
-        given["init_std"] = config.dim**-0.5
-    if config.candidates is None:
-        given["candidates"] = min(math.isqrt(n_items), MOST) if tau else FEW
-    return Settings(**given)
+    candidates = config.candidates
+    if candidates is None:
+        candidates = min(math.isqrt(n_items), MOST) if tau else FEW
+    std = config.dim**-0.5 if config.init_std is None else config.init_std
+    return TripletSettings.of(config, temperature=tau, candidates=candidates, init_std=std)
 
 
 def find_temperature(
@@ -172,10 +148,11 @@ def find_temperature(
 
 def triplet_learner(
     config: TripletConfig, data: Interactions, pool: Csr | None, found: Mapping[str, Any]
-) -> Triplets:
+) -> Session:
     """Return the triplet trainer on some data: see `EpochTrained.learner`."""
-    tau = temperature_in_use(config, found)
-    return Triplets(engine_settings(config, data.n_items, tau), data, pool)
+    settings = engine_settings(config, data.n_items, temperature_in_use(config, found))
+    pairs = positives(data.users, data.items, data.indptr, pool)
+    return triplet_session(settings, pairs, data.n_items)
 
 
 def triplet_space(

@@ -3,8 +3,7 @@
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.engine.inner import pair_products
-from trimetric.engine.scores import ranks_by_score
+from trimetric.engine.scores import pair_products, ranks_by_score
 from trimetric.errors import Unsupported
 from trimetric.space.function import NO_SPACE, nearest_by_table, table_of_pairs
 from trimetric.space.scorer import Lists, Scorer

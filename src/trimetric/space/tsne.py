@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from trimetric.data.csr import Csr, keys
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 
 ROWS_AT_ONCE = 64
 EARLY, LATE = 100, 300  # steps with attraction exaggerated, which untangles, and without
@@ -98,13 +98,15 @@ def lay_out(nearest: np.ndarray, start: np.ndarray) -> np.ndarray:
     rest = (np.zeros((rows, n), dtype=np.float32) for rows in (2, 2, 2, 3))
     state = State(np.ascontiguousarray(place), *rest)
     graph = affinities(nearest)
-    with Team(min(thread_count(), -(-n // ROWS_AT_ONCE))) as team:
+    with ThreadTeam(min(thread_count(), -(-n // ROWS_AT_ONCE))) as team:
         _descend(state, graph, (EARLY, EXAGGERATION, n / EXAGGERATION), team)
         _descend(state, graph, (LATE, 1.0, n / 4), team)
     return np.ascontiguousarray(state.place.T)
 
 
-def _descend(state: State, graph: Affinities, phase: tuple[int, float, float], team: Team) -> None:
+def _descend(
+    state: State, graph: Affinities, phase: tuple[int, float, float], team: ThreadTeam
+) -> None:
     """Take so many steps, from rest, with this exaggeration and this rate."""
     steps, exaggeration, rate = phase
     n = state.place.shape[1]

@@ -10,8 +10,8 @@ import numpy as np
 
 from trimetric.data.csr import Csr, keys
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.scores import _before, _rise, _sink
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.scores import precedes, sift_down, sift_up
+from trimetric.engine.threads import ThreadTeam, thread_count
 
 
 def by_item(by_user: Csr, n_items: int) -> Csr:
@@ -72,7 +72,7 @@ def nearest_items(by_user: Csr, n_items: int, k: int, kind: Similarity) -> Spars
     likers = by_item(by_user, n_items)
     users = likers.counts.astype(np.float64)
     norms = (users**kind.power, users ** (1 - kind.power), kind.shrink)
-    with Team(min(thread_count(), max(n_items, 1))) as team:
+    with ThreadTeam(min(thread_count(), max(n_items, 1))) as team:
 
         def work(me: int) -> None:
             room = np.zeros((2, n_items), dtype=np.int32)
@@ -118,11 +118,11 @@ def _nearest(share, lists, norms, room, answer):
                 continue
             if size < k:
                 nearest[size], points[size] = other, near
-                _rise(nearest, points, size)
+                sift_up(nearest, points, size)
                 size += 1
-            elif k > 0 and _before(near, other, points[0], nearest[0]):
+            elif k > 0 and precedes(near, other, points[0], nearest[0]):
                 nearest[0], points[0] = other, near
-                _sink(nearest, points, size)
+                sift_down(nearest, points, size)
 
 
 @inline

@@ -7,10 +7,10 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import DataError
+from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
-from trimetric.models.recommender import Recommender
 from trimetric.models.references.cooccurrence import add_counts, by_item, sum_rows
 from trimetric.models.references.spd_inverse import Tiles, invert, shared, spans
 from trimetric.models.saved import Stored
@@ -31,7 +31,7 @@ class EASEConfig(Config):
     """Weight λ of ‖B‖², .01..1000000."""
 
 
-class EASE(Recommender):
+class EASE(ClosedForm):
     """The score of an item is the sum of its weights B to the user's items.
 
     B minimises ‖X − XB‖² + λ‖B‖² with a diagonal of zeros, X being the users' items as zeros and
@@ -123,7 +123,7 @@ def gram(liked: Csr, n_items: int, reg: float) -> Tiles:
         for column, (left, right) in parts[: row + 1]:
             tiles[row, column] = counts[:, left:right].copy()
 
-    with Team(min(thread_count(), max(len(parts), 1))) as team:
+    with ThreadTeam(min(thread_count(), max(len(parts), 1))) as team:
         shared(team, count, parts)
     return tiles
 

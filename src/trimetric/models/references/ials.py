@@ -11,8 +11,8 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.rows import padded_table
 from trimetric.engine.threads import thread_count
 from trimetric.errors import Diverged, MissingExtra
+from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Seed, Tune
-from trimetric.models.recommender import Recommender
 from trimetric.models.saved import Stored
 from trimetric.space.inner_product import InnerProduct
 from trimetric.space.scorer import Scorer
@@ -44,7 +44,7 @@ class IALSConfig(Config):
     """Any integer of 64 bits."""
 
 
-class IALS(Recommender):
+class IALS(ClosedForm):
     """Alternating least squares: Σ c_uv (y_uv − α_u·β_v)² + reg·(Σ‖α_u‖² + Σ‖β_v‖²) over all cells.
 
     y is 1 with an interaction and 0 without, c then `alpha` and 1. The library `implicit` solves

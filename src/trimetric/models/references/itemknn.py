@@ -7,8 +7,8 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
+from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
-from trimetric.models.recommender import Recommender
 from trimetric.models.references.cooccurrence import (
     Similarity,
     Sparse,
@@ -37,7 +37,7 @@ class ItemKNNConfig(Config):
     """How much the popularity of a user's item counts against it, 0..1; .5 makes the cosine."""
 
 
-class ItemKNN(Recommender):
+class ItemKNN(ClosedForm):
     """The score of an item is the sum of the similarities of the user's items to it.
 
     Each item j counts its `neighbours` most similar items i by |U_i ∩ U_j| / (|U_i|^a |U_j|^(1−a) +

@@ -5,13 +5,13 @@ from typing import ClassVar, cast
 import numpy as np
 
 from trimetric.data.interactions import Interactions
-from trimetric.models.recommender import Recommender
+from trimetric.models.closed_form import ClosedForm
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
 
-class Popularity(Recommender):
+class Popularity(ClosedForm):
     """The score of an item is its number of training interactions, whoever asks.
 
     A model that does not beat it has learned nothing of anybody's taste.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trimetric.engine.threads import Team, thread_count
+from trimetric.engine.threads import ThreadTeam, thread_count
 
 TILE = 512
 
@@ -25,7 +25,7 @@ def spans(n: int) -> list[tuple[int, int]]:
     return [(low, min(low + TILE, n)) for low in range(0, n, TILE)]
 
 
-def shared(team: Team, work: Callable[[Any], None], jobs: list) -> None:
+def shared(team: ThreadTeam, work: Callable[[Any], None], jobs: list) -> None:
     """Call `work` for each of `jobs`, each by one thread of the team."""
 
     def mine(me: int) -> None:
@@ -47,14 +47,14 @@ def invert(tiles: Tiles) -> None:
         Overwritten.
     """
     size = 1 + max((row for row, _ in tiles), default=-1)
-    with Team(thread_count()) as team, threadpool_limits(1, user_api="blas"):
+    with ThreadTeam(thread_count()) as team, threadpool_limits(1, user_api="blas"):
         for pivot in range(size):
             _sweep(tiles, pivot, size, team)
     for tile in tiles.values():
         np.negative(tile, out=tile)
 
 
-def _sweep(tiles: Tiles, pivot: int, size: int, team: Team) -> None:
+def _sweep(tiles: Tiles, pivot: int, size: int, team: ThreadTeam) -> None:
     """Sweep the rows of one tile, k.
 
     A_kk → −A_kk⁻¹, A_ik → A_ik A_kk⁻¹, A_ij → A_ij − A_ik A_kk⁻¹ A_kj. The matrix stays symmetric;

@@ -1,0 +1,67 @@
+"""What models share that learn in one go: `fit` without epochs."""
+
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from trimetric.data.csr import Csr
+from trimetric.data.interactions import Interactions
+from trimetric.engine.threads import threads as limited_threads
+from trimetric.errors import DataError, ParameterError
+from trimetric.models.fitted import Fitted
+from trimetric.models.recommender import Monitor, Recommender
+from trimetric.models.training_data import aligned, describe
+from trimetric.space.known import Known
+from trimetric.space.scorer import Scorer
+from trimetric.storage import artifact
+from trimetric.training import CHECKPOINT_SECONDS
+
+
+class ClosedForm(Recommender):
+    """A model that learns in one go; a subclass writes `learn` and `memory`.
+
+    It draws no negatives, decides nothing by validation and leaves no checkpoint: `pool`,
+    `monitor`, `checkpoint_seconds` and `progress` change nothing, `valid` is only noted, and
+    `resume` trains again, to the same bits.
+    """
+
+    def learn(self, data: Interactions) -> Scorer:
+        """Learn from the data."""
+        raise NotImplementedError
+
+    def memory(self, data: Interactions) -> int:
+        """Return about how many bytes the saved model takes; raise DataError if too many."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        train: Any,
+        valid: Any = None,
+        *,
+        pool: Any = None,
+        monitor: Monitor | None = None,
+        also_seen: Any = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Self:
+        """Train on interactions in one go: see `Recommender.fit`."""
+        with limited_threads(threads):
+            data = Interactions.of(train)
+            if len(data) == 0:
+                raise DataError("the training data has no interactions; nothing can be learned")
+            held_out = aligned(valid, data)
+            if resume and out is None:
+                raise ParameterError("resume needs out, the folder that holds the checkpoint")
+            size = self.memory(data)
+            if out is not None:
+                artifact.probe(Path(out), size)
+            began = time.monotonic()
+            scorer = self.learn(data)
+            history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
+            provenance = {**describe(data, held_out), "best_epoch": 0, "stopped": ""}
+            known = Known(data.user_ids, data.item_ids, Csr.of(data))
+            self._take(Fitted(known, scorer, history, provenance), also_seen, out)
+        return self
