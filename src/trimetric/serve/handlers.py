@@ -6,9 +6,11 @@ All but `recommend` run in a thread.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from litestar import Request, Response, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
+from litestar.response.base import ASGIResponse
 
 from trimetric.errors import UnknownIds
 from trimetric.serve import schemas
@@ -33,26 +35,33 @@ from trimetric.space.filters import ItemFilter
 if TYPE_CHECKING:
     import polars as pl
 
+RECOMMENDATIONS = ResponseSpec(
+    schemas.Recommendations, description="Items, best first.", generate_examples=False
+)
 
-@get("/v1/recommend", responses=QUERY_ERRORS)
+
+@get("/v1/recommend", responses={200: RECOMMENDATIONS, **QUERY_ERRORS})
 async def recommend(
     request: Request,
     user: schemas.QueryId,
     k: schemas.QueryK = 10,
     exclude_seen: FromQuery[bool] = True,
     model: schemas.QueryName = None,
-) -> Response[schemas.Recommendations]:
+) -> ASGIResponse:
     """Recommend items to a user."""
     served = model_of(request, model)
     try:
         batcher = state_of(request).batchers[served.name]
-        return reply(await batcher.submit(served, user, k, exclude_seen))
+        body = await batcher.submit(served, user, k, exclude_seen)
+        return ASGIResponse(body=body, media_type=MediaType.JSON)  # a Response takes longer
     except UnknownIds as error:  # finding similar ids takes longer than knowing one
         raise await sync_to_thread(unknown_ids, served, error) from None
 
 
 @post("/v1/recommend", status_code=200, sync_to_thread=True, responses=ERRORS)
-def recommend_many(request: Request, data: JSONBody[schemas.RecommendBody]) -> Response[schemas.Results]:
+def recommend_many(
+    request: Request, data: JSONBody[schemas.RecommendBody]
+) -> Response[schemas.Results]:
     """Recommend items to many users, with lists of items to allow or to deny."""
     served = model_of(request, data.model)
     if len(data.users) * data.k > schemas.MAX_CELLS:
@@ -148,7 +157,9 @@ def explain(
 
 
 @post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
-def explain_for(request: Request, data: JSONBody[schemas.ExplainForBody]) -> Response[schemas.Explained]:
+def explain_for(
+    request: Request, data: JSONBody[schemas.ExplainForBody]
+) -> Response[schemas.Explained]:
     """Explain why an item is where it is for a new user who has these items."""
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)
