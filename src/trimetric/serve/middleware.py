@@ -8,12 +8,12 @@ import hmac
 import ipaddress
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar.exceptions import ClientException, HTTPException, NotAuthorizedException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from trimetric.serve.served_model import encode
 from trimetric.serve.settings import LOCAL, Settings
@@ -24,6 +24,10 @@ CLIENT_GONE = 499  # as nginx counts requests whose client has gone
 WHY_CUT_OFF = {408: "slow body", 413: "body size"}
 PUBLIC = ("/health", "/ready")
 log = logging.getLogger("trimetric.serve")
+Scope = Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 _CLOSE = (b"connection", b"close")
 _SAFE = [
@@ -52,7 +56,11 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, state: AppState, parameters: Mapping[str, set[str]], routes: set[str]
+        self,
+        app: Application,
+        state: AppState,
+        parameters: Mapping[str, set[str]],
+        routes: set[str],
     ) -> None:
         self.app, self.state, self.routes, self.parameters = app, state, routes, parameters
         pictures = b" https:" if state.registry.items.has_pictures else b""
@@ -71,7 +79,7 @@ class Gate:
             return
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
-            scope = {**scope, "method": "GET"}  # type: ignore[misc]
+            scope = {**scope, "method": "GET"}
         try:
             exchange.check()
             await self.app(scope, exchange.receive, exchange.send)
@@ -144,7 +152,7 @@ class Exchange:
             self.size += len(message["body"])
             if self.closing and not self.complete:
                 # Closed at once, the connection would be reset and the response lost.
-                await self._send({**message, "more_body": True})  # type: ignore[typeddict-item]
+                await self._send({**message, "more_body": True})
                 await self._discard()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
