@@ -210,7 +210,7 @@ def test_build_a_user(visit: Visit, models: dict[str, Any], titles: dict[str, st
     expect(page.locator(".rows.next .name").first).to_have_text(titles[expected[0]])
     assert visit.names(".rows.next") == [titles[one] for one in expected]
     page.locator(".ask").first.click()
-    expect(page.locator(".sentence")).to_contain_text("this newcomer")
+    expect(page.locator(".sentence")).to_contain_text("this new user")
     page.get_by_role("button", name=f"Remove {titles['i001']}").click()
     expect(page.locator(".chip")).to_have_count(1)
     page.go_back()
