@@ -21,9 +21,9 @@ def card(title: str, facts: Mapping[str, Any], *parts: str) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return a table; its first column is text to the left, numbers are to the right."""
-    head = "".join(_cell("th", one, place) for place, one in enumerate(header))
+    head = "".join(_cell("th", shown, place) for place, shown in enumerate(header))
     body = "".join(
-        f"<tr>{''.join(_cell('td', one, place) for place, one in enumerate(row))}</tr>"
+        f"<tr>{''.join(_cell('td', shown, place) for place, shown in enumerate(row))}</tr>"
         for row in rows
     )
     return (
@@ -48,12 +48,12 @@ def curve(label: str, values: Sequence[float]) -> str:
         f"{2 + (at - points[0][0]) * across:.1f},{HEIGHT - 2 - (value - low) * up:.1f}"
         for at, value in points
     )
-    told = f"{label}: {_shown(points[0][1])} at first, {_shown(points[-1][1])} at last"
+    caption = f"{label}: {_shown(points[0][1])} at first, {_shown(points[-1][1])} at last"
     return (
         f'<figure style="display:inline-block;margin:.3em 1.5em .3em 0"><svg role="img"'
-        f' aria-label="{escape(told)}" width="{WIDTH}" height="{HEIGHT}"><polyline fill="none"'
+        f' aria-label="{escape(caption)}" width="{WIDTH}" height="{HEIGHT}"><polyline fill="none"'
         f' stroke="currentColor" stroke-width="1.5" points="{drawn}"/></svg>'
-        f'<figcaption style="opacity:.7;font-size:.9em">{escape(told)}</figcaption></figure>'
+        f'<figcaption style="opacity:.7;font-size:.9em">{escape(caption)}</figcaption></figure>'
     )
 
 

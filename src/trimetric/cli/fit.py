@@ -134,9 +134,9 @@ def _parts(data: "Interactions", valid: str | None, share: float | None, columns
     if valid == "none":
         return Parts(train, None, message)
     if valid is not None:
-        given = read_held_out(valid, columns, "valid")
+        held = read_held_out(valid, columns, "valid")
         return Parts(
-            train, given, f"{message}; early stopping on {given.name} ({len(given):,} interactions)"
+            train, held, f"{message}; early stopping on {held.name} ({len(held):,} interactions)"
         )
     shipped = shipped_part(data, "valid") if share is None else None
     if shipped is not None:

@@ -67,7 +67,7 @@ class Rules:
         DataError
             If a column that must exist is missing, or one column has two roles.
         """
-        chosen: dict[str, str] = {}
+        picked: dict[str, str] = {}
         for role in ROLES:
             column = getattr(self, role)
             if column is False or (column is None and role not in existing):
@@ -75,15 +75,15 @@ class Rules:
             column = role if column is None or column is True else column
             if column not in existing:
                 raise DataError(_missing(role, column, existing, source))
-            if column in chosen.values():
+            if column in picked.values():
                 raise DataError(f"{source}: column {column!r} is given two roles; name another one")
-            chosen[role] = column
-        if self.min_rating is not None and "rating" not in chosen:
+            picked[role] = column
+        if self.min_rating is not None and "rating" not in picked:
             raise DataError(
                 f"{source}: min_rating={self.min_rating:g} needs a rating column and there is none;"
                 f" columns: {_listed(existing)}; name it with rating=, or leave min_rating out"
             )
-        return chosen
+        return picked
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,12 @@ def complete(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
     bad = pl.Series(np.zeros(frame.height, dtype=bool))
     for mask in missing.values():
         bad = bad | mask
-    kept = frame.filter(~bad) if bad.any() else frame
-    if "rating" in kept.columns and rules.min_rating is None and (kept["rating"] < 0).any():
+    remaining = frame.filter(~bad) if bad.any() else frame
+    if (
+        "rating" in remaining.columns
+        and rules.min_rating is None
+        and (remaining["rating"] < 0).any()
+    ):
         below = (frame["rating"] < 0).fill_null(False) & ~bad
         row = int(below.arg_max() or 0)
         raise DataError(
@@ -183,7 +187,7 @@ def complete(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
             f" {frame['rating'][row]:g} in row {row + 1};"
             " give min_rating to say which ratings count as a like"
         )
-    return kept, frame.height - kept.height
+    return remaining, frame.height - remaining.height
 
 
 def _ids(series: pl.Series, where: str, text: bool) -> pl.Series:

@@ -23,10 +23,10 @@ def folders() -> list[Path]:
 
     The cache folder is TRIMETRIC_CACHE, or else ~/.cache/trimetric.
     """
-    given = os.environ.get("TRIMETRIC_DATA")
+    directory = os.environ.get("TRIMETRIC_DATA")
     cache = os.environ.get("TRIMETRIC_CACHE")
     home = Path(cache) if cache else Path.home() / ".cache" / "trimetric"
-    return [Path(given), home] if given else [home]
+    return [Path(directory), home] if directory else [home]
 
 
 def available() -> dict[str, Path]:

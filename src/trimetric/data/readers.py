@@ -104,29 +104,29 @@ def delimited(data: bytes, path: Path, pick: Pick, separator: str) -> pl.DataFra
         frame = pl.read_csv(data, separator=separator, infer_schema=False)
     except FAILURES as error:
         raise DataError(f"{path}: {_why(data, separator, error)}") from None
-    chosen = pick(frame.columns)
+    picked = pick(frame.columns)
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return frame.select(pl.col(name).alias(role) for role, name in chosen.items())
+    return frame.select(pl.col(name).alias(role) for role, name in picked.items())
 
 
 def json_lines(data: bytes, path: Path, pick: Pick) -> pl.DataFrame:
     """Read one JSON object a line; numbers and text stay apart, as JSON has them."""
     rows = [_object(line, path, n) for n, line in enumerate(data.splitlines(), 1) if line.strip()]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    chosen = pick(names)
+    picked = pick(names)
     return pl.DataFrame(
-        {role: column([row.get(c) for row in rows], f"{path}: {c!r}") for role, c in chosen.items()}
+        {role: column([row.get(c) for row in rows], f"{path}: {c!r}") for role, c in picked.items()}
     )
 
 
 def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: line {number} is not JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: line {number} must be a JSON object, got {str(found)[:40]!r}")
-    return found
+    if not isinstance(parsed, dict):
+        raise DataError(f"{path}: line {number} must be a JSON object, got {str(parsed)[:40]!r}")
+    return parsed
 
 
 def _parquet(path: Path, pick: Pick) -> pl.DataFrame:
@@ -135,13 +135,13 @@ def _parquet(path: Path, pick: Pick) -> pl.DataFrame:
             existing = list(pl.read_parquet_schema(stream))
     except FAILURES as error:
         raise DataError(_no_parquet(path, error)) from None
-    chosen = pick(existing)
+    picked = pick(existing)
     try:
         with path.open("rb") as stream:
-            frame = pl.read_parquet(stream, columns=list(chosen.values()))
+            frame = pl.read_parquet(stream, columns=list(picked.values()))
     except FAILURES as error:
         raise DataError(_no_parquet(path, error)) from None
-    return frame.select(pl.col(name).alias(role) for role, name in chosen.items())
+    return frame.select(pl.col(name).alias(role) for role, name in picked.items())
 
 
 def _no_parquet(path: Path, error: BaseException) -> str:

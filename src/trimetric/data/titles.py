@@ -31,14 +31,14 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     """
 
     def pick(columns: list[str]) -> dict[str, str]:
-        found = next((name for name in ID_COLUMNS if name in columns), None)
-        if found is None or "title" not in columns:
-            missing = "item" if found is None else "title"
+        item_column = next((name for name in ID_COLUMNS if name in columns), None)
+        if item_column is None or "title" not in columns:
+            missing = "item" if item_column is None else "title"
             raise DataError(
                 f"{path} must have columns item and title; {missing!r} is not among"
                 f" {', '.join(columns)}"
             )
-        return {"item": found, "title": "title"}
+        return {"item": item_column, "title": "title"}
 
     frame, _ = readers.load(Path(path), pick)
     named = frame.filter(pl.col("title").is_not_null() & pl.col("item").is_not_null())
@@ -46,5 +46,7 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     rows = ids.encode(items)
     called = named["title"].cast(pl.String).to_list()
     return {
-        one: title for one, row, title in zip(items, rows.tolist(), called, strict=True) if row >= 0
+        item: title
+        for item, row, title in zip(items, rows.tolist(), called, strict=True)
+        if row >= 0
     }

@@ -74,15 +74,15 @@ def honest(model: str, settings: dict[str, Any], **more: Any) -> Job:
 
 def runs(job: Job, seeds: int) -> Plan:
     """Do a job once for each seed; the plan returns their results."""
-    found = yield seeded(job, seeds)
-    return found
+    results = yield seeded(job, seeds)
+    return results
 
 
 def searched(job: Job, spend: Budget, seeds: int, space: dict[str, Any] | None = None) -> Plan:
     """Tune on validation data, then do the job for each seed; returns (settings, log, results)."""
     settings, log = yield from tuned(job, spend.trials, TUNED_FOR, space=space)
-    found = yield seeded(replace(job, settings=settings), seeds)
-    return settings, log, found
+    results = yield seeded(replace(job, settings=settings), seeds)
+    return settings, log, results
 
 
 def ablated(spend: Budget, seeds: int) -> Plan:
@@ -90,14 +90,14 @@ def ablated(spend: Budget, seeds: int) -> Plan:
     job = honest("sml", UNIFORM)
     settings, _ = yield from tuned(job, spend.trials, TUNED_FOR, space=SPACES["sml"])
     jobs = {name: seeded(honest(name, variant(name, settings)), seeds) for name in ABLATIONS}
-    found = yield [one for group in jobs.values() for one in group]
-    return {name: found[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
+    results = yield [each for group in jobs.values() for each in group]
+    return {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
 
 
 def variant(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of SML without those that make the ablation `name`."""
     from trimetric.models.sml import VARIANTS
 
-    given = model_class(name)[1].get("variant")
-    fixed = VARIANTS[given] if given else {}
+    variant_of = model_class(name)[1].get("variant")
+    fixed = VARIANTS[variant_of] if variant_of else {}
     return {key: value for key, value in settings.items() if key not in fixed}

@@ -60,29 +60,31 @@ def table3_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     return plans
 
 
-def table3(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def table3(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the sections of Table 3."""
     rows = {name: (name, f"table3 honest {name}") for name in (*SYSTEMS, *REFERENCES)}
     rows |= {f"{name}, hardest of S": ("", f"table3 hard {name}") for name in ("cml", "sml")}
-    marks = _behind({label: found[key][2] for label, (_, key) in rows.items()})
+    marks = _behind({label: outcomes[key][2] for label, (_, key) in rows.items()})
     papers = published.table3(dataset) if dataset else {}
     table_rows = []
     for label, (name, key) in rows.items():
         untold = name in REFERENCES
-        what = "ranked among the pool, but trained without it" if untold else "as-released, leak"
-        leaky = found[f"table3 leaked {name}"] if name else []
-        own = {
+        leak_source = (
+            "ranked among the pool, but trained without it" if untold else "as-released, leak"
+        )
+        leaky = outcomes[f"table3 leaked {name}"] if name else []
+        row_cells = {
             **printed(papers.get(name), METRICS, "paper", published.source(3)),
-            **cells(leaky, LEAKED, METRICS, "leak", what),
-            **cells(found[key][2], FRESH, METRICS, "sampled", f"honest {FRESH}"),
-            **cells(found[key][2], "full", FULL, "full", "honest full ranking"),
+            **cells(leaky, LEAKED, METRICS, "leak", leak_source),
+            **cells(outcomes[key][2], FRESH, METRICS, "sampled", f"honest {FRESH}"),
+            **cells(outcomes[key][2], "full", FULL, "full", "honest full ranking"),
         }
         if label in marks:
-            own[f"full {TUNED_FOR}"]["mark"] = "†"
+            row_cells[f"full {TUNED_FOR}"]["mark"] = "†"
         if untold:
             for metric in METRICS:
-                own[f"leak {metric}"]["mark"] = "‡"
-        table_rows.append({"label": label, "cells": own})
+                row_cells[f"leak {metric}"]["mark"] = "‡"
+        table_rows.append({"label": label, "cells": row_cells})
     table = {
         "kind": "table",
         "title": "Table 3: the eight systems",
@@ -102,25 +104,25 @@ def table3(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
         ],
         "rows": table_rows,
     }
-    return [table, _commentary(found, papers), _fall(found), _chosen(found, rows)]
+    return [table, _commentary(outcomes, papers), _fall(outcomes), _tuned_settings(outcomes, rows)]
 
 
 def _behind(results: dict[str, list[Result]]) -> set[str]:
     """Return the rows that are behind the best by more than chance among users."""
     values = {
-        label: per_user(one, TUNED_FOR)
-        for label, one in results.items()
-        if one and not any("error" in result for result in one)
+        label: per_user(entry, TUNED_FOR)
+        for label, entry in results.items()
+        if entry and not any("error" in result for result in entry)
     }
     best = max(values, key=lambda label: value(results[label], "full", TUNED_FOR))
     tested = differences(values, reference=best)
-    return {one.name for one in tested if one.significant and one.difference < 0}
+    return {entry.name for entry in tested if entry.significant and entry.difference < 0}
 
 
-def _commentary(found: dict[str, Any], papers: dict[str, dict[str, float]]) -> dict[str, Any]:
-    leaky = {n: value(found[f"table3 leaked {n}"], LEAKED, "hr@5") for n in SYSTEMS}
-    fair = {n: value(found[f"table3 honest {n}"][2], FRESH, "hr@5") for n in SYSTEMS}
-    full = {n: value(found[f"table3 honest {n}"][2], "full", TUNED_FOR) for n in SYSTEMS}
+def _commentary(outcomes: dict[str, Any], papers: dict[str, dict[str, float]]) -> dict[str, Any]:
+    leaky = {n: value(outcomes[f"table3 leaked {n}"], LEAKED, "hr@5") for n in SYSTEMS}
+    fair = {n: value(outcomes[f"table3 honest {n}"][2], FRESH, "hr@5") for n in SYSTEMS}
+    full = {n: value(outcomes[f"table3 honest {n}"][2], "full", TUNED_FOR) for n in SYSTEMS}
     paragraphs = []
     if papers:
         printed_hr = {n: papers[n]["hr@5"] for n in SYSTEMS}
@@ -153,15 +155,19 @@ def _kendall(a: dict[str, float], b: dict[str, float]) -> float:
     return float(np.mean(signs)) if signs else float("nan")
 
 
-def _fall(found: dict[str, Any]) -> dict[str, Any]:
+def _fall(outcomes: dict[str, Any]) -> dict[str, Any]:
     """Return the leak in one table: the same weights among the pool and among fresh items."""
     shown = ("precision@5", "hr@5", "ndcg@5")
     rows = [
         {
             "label": name,
             "cells": {
-                **cells(found[f"table3 leaked {name}"], LEAKED, shown, "pool", "as-released, leak"),
-                **cells(found[f"table3 leaked {name}"], FRESH, shown, "fresh", f"{FRESH}, leaked"),
+                **cells(
+                    outcomes[f"table3 leaked {name}"], LEAKED, shown, "pool", "as-released, leak"
+                ),
+                **cells(
+                    outcomes[f"table3 leaked {name}"], FRESH, shown, "fresh", f"{FRESH}, leaked"
+                ),
             },
         }
         for name in SYSTEMS
@@ -182,19 +188,19 @@ def _fall(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chosen(found: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _tuned_settings(outcomes: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str, Any]:
     listed = []
     for label, (_, key) in rows.items():
-        settings, log, _ = found[key]
+        settings, log, _ = outcomes[key]
         best = max((t["value"] for t in log if t["value"] is not None), default=None)
         text = ", ".join(f"{k}={v}" for k, v in settings.items()) or "the defaults"
         error = next((str(t["error"]) for t in log if t["error"]), "this run")
-        own = {
+        row_cells = {
             "settings": {"value": text, "source": "this run, validation"},
             "valid": {"value": best, "source": error},
             "trials": {"value": len(log), "source": "this run"},
         }
-        listed.append({"label": label, "cells": own})
+        listed.append({"label": label, "cells": row_cells})
     return {
         "kind": "table",
         "title": "Table 3: what honest tuning chose",
@@ -206,7 +212,7 @@ def _chosen(found: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str
             {"key": "trials", "label": "trials"},
         ],
         "rows": listed,
-        "trials": {label: found[key][1] for label, (_, key) in rows.items()},
+        "trials": {label: outcomes[key][1] for label, (_, key) in rows.items()},
     }
 
 
@@ -222,25 +228,27 @@ def table4_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     return plans
 
 
-def table4(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def table4(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the section of Table 4."""
     papers = published.table4(dataset) if dataset else {}
-    fair: dict[str, list[Result]] = found["table4 honest"]
-    hard = {name: found[f"table4 hard {name}"] for name in ABLATIONS}
+    fair: dict[str, list[Result]] = outcomes["table4 honest"]
+    hard = {name: outcomes[f"table4 hard {name}"] for name in ABLATIONS}
     marks = {"full": _behind(fair), "hard": _behind(hard)}
     rows = []
     for name in ABLATIONS:
-        own = {
+        row_cells = {
             **printed(papers.get(name), METRICS, "paper", published.source(4)),
-            **cells(found[f"table4 leaked {name}"], LEAKED, METRICS, "leak", "as-released, leak"),
+            **cells(
+                outcomes[f"table4 leaked {name}"], LEAKED, METRICS, "leak", "as-released, leak"
+            ),
             **cells(fair[name], FRESH, METRICS, "sampled", f"honest {FRESH}"),
             **cells(fair[name], "full", FULL, "full", "honest full ranking"),
             **cells(hard[name], "full", FULL, "hard", "honest full ranking, hardest of 10"),
         }
         for group, behind in marks.items():
             if name in behind:
-                own[f"{group} {TUNED_FOR}"]["mark"] = "†"
-        rows.append({"label": "base+s+u+p (all)" if name == "sml" else name, "cells": own})
+                row_cells[f"{group} {TUNED_FOR}"]["mark"] = "†"
+        rows.append({"label": "base+s+u+p (all)" if name == "sml" else name, "cells": row_cells})
     return [
         {
             "kind": "table",

@@ -46,8 +46,8 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
 
 def missing(name: str) -> dict[str, Any]:
     """Say what could not be had, and what stands in for it."""
-    own = published.counterpart(name)
-    stands = f"**{name}**: {own.note if own else NO_COUNTERPART}."
+    ours = published.counterpart(name)
+    stands = f"**{name}**: {ours.note if ours else NO_COUNTERPART}."
     return {
         "kind": "text",
         "title": "What could not be had",
@@ -69,16 +69,16 @@ def missing(name: str) -> dict[str, Any]:
 
 def oddities(dataset: str | None) -> dict[str, Any]:
     """List where the published values contradict each other."""
-    found = [one for one in published.oddities() if one.dataset == dataset]
+    listed = [oddity for oddity in published.oddities() if oddity.dataset == dataset]
     rows = [
         {
-            "label": f"{one.model}, {one.metric}",
+            "label": f"{oddity.model}, {oddity.metric}",
             "cells": {
-                "note": {"value": one.note, "source": one.source},
-                "where": {"value": one.source, "source": one.source},
+                "note": {"value": oddity.note, "source": oddity.source},
+                "where": {"value": oddity.source, "source": oddity.source},
             },
         }
-        for one in found
+        for oddity in listed
     ]
     if not rows:
         return {
