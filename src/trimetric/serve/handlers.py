@@ -52,7 +52,9 @@ async def recommend(
 
 
 @post("/v1/recommend", status_code=200, sync_to_thread=True, responses=ERRORS)
-def recommend_many(request: Request, data: JSONBody[schemas.RecommendBody]) -> Response[schemas.Results]:
+def recommend_many(
+    request: Request, data: JSONBody[schemas.RecommendBody]
+) -> Response[schemas.Results]:
     """Recommend items to many users, with lists of items to allow or to deny."""
     served = model_of(request, data.model)
     if len(data.users) * data.k > schemas.MAX_CELLS:
@@ -148,7 +150,9 @@ def explain(
 
 
 @post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
-def explain_for(request: Request, data: JSONBody[schemas.ExplainForBody]) -> Response[schemas.Explained]:
+def explain_for(
+    request: Request, data: JSONBody[schemas.ExplainForBody]
+) -> Response[schemas.Explained]:
     """Explain why an item is where it is for a new user who has these items."""
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)

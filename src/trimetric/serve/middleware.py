@@ -257,5 +257,3 @@ def host_name(header: str) -> str:
     if header[:1] != "[":
         name = header.partition(":")[0]
     return name.lower().removesuffix(".")
-
-
