@@ -155,7 +155,9 @@ def test_a_broken_entry_point_is_named(install: Install, code: str, message: str
     assert type(tm.create("popularity")) is tm.Popularity
 
 
-def test_a_broken_entry_point_ends_a_command_in_good_order(install: Install, tmp_path: Path) -> None:
+def test_a_broken_entry_point_ends_a_command_in_good_order(
+    install: Install, tmp_path: Path
+) -> None:
     install("broken_package", {"mine": "broken_package:Mine"})
     ran = run([*COMMAND, "fit", "planted", "--model", "mine", "--out", "m"], tmp_path, tmp_path)
     assert (ran.returncode, ran.stdout) == (2, "")

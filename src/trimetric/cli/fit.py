@@ -98,24 +98,31 @@ def fit(
         checkpoint_seconds=checkpoint_every,
         progress=not quiet,
     )
+    seconds = time.monotonic() - began
     if json:
         emit_json(
             {
                 "out": out,
-                "model": trained.name,
-                "settings": trained.get_params(),
-                "data": counts(whole),
-                "train": counts(parts.train),
-                "valid": counts(parts.valid) if parts.valid else None,
+                **_document(trained, whole, parts),
                 "already_finished": finished is not None,
-                "best_epoch": trained.provenance["best_epoch"],
-                "stopped": trained.provenance["stopped"],
-                "history": trained.history,
-                "seconds": round(time.monotonic() - began, 2),
+                "seconds": round(seconds, 2),
             }
         )
     elif not quiet:
-        emit(_outcome(trained, out, time.monotonic() - began))
+        emit(_outcome(trained, out, seconds))
+
+
+def _document(trained: "Recommender", whole: "Interactions", parts: Parts) -> dict[str, Any]:
+    return {
+        "model": trained.name,
+        "settings": trained.get_params(),
+        "data": counts(whole),
+        "train": counts(parts.train),
+        "valid": counts(parts.valid) if parts.valid else None,
+        "best_epoch": trained.provenance["best_epoch"],
+        "stopped": trained.provenance["stopped"],
+        "history": trained.history,
+    }
 
 
 def _parts(data: "Interactions", valid: str | None, share: float | None, columns: Columns) -> Parts:

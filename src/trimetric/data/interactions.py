@@ -68,14 +68,14 @@ class Interactions:
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32}
         for name, values in self._arrays().items():
             # A view, so that the flag is set on it and not on an array of the caller's.
-            locked = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
-            locked.flags.writeable = False
-            object.__setattr__(self, name, locked)
+            view = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def _arrays(self) -> dict[str, Any]:
         names = ("users", "items", "ratings", "timestamps", "labels")
-        supplied = {name: getattr(self, name) for name in names}
-        return {name: values for name, values in supplied.items() if values is not None}
+        arrays = {name: getattr(self, name) for name in names}
+        return {name: values for name, values in arrays.items() if values is not None}
 
     @property
     def n_users(self) -> int:
@@ -204,14 +204,14 @@ class Interactions:
         if not self.text:
             return self
         changed: dict[str, Any] = {}
-        for side, ids, rows, other in (
+        for side, current, rows, other in (
             ("user", self.user_ids, self.users, user_ids),
             ("item", self.item_ids, self.items, item_ids),
         ):
-            if ids.kind == "int" and other.kind == "str":
-                texts = ids.values.cast(pl.String)
-                recoded = changed[f"{side}_ids"] = Vocabulary.from_values(texts)
-                changed[f"{side}s"] = recoded.encode(texts)[rows]
+            if current.kind == "int" and other.kind == "str":
+                texts = current.values.cast(pl.String)
+                ids = changed[f"{side}_ids"] = Vocabulary.from_values(texts)
+                changed[f"{side}s"] = ids.encode(texts)[rows]
         if not changed:
             return self
         moved = replace(self, **changed)
@@ -280,9 +280,9 @@ class Interactions:
             are of mixed types; a value is missing or a rating is not a finite number (unless
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
-        path, applied = Path(path), Rules(**_checked(rules))
-        raw, text = readers.load(path, lambda columns: applied.columns(columns, str(path)))
-        return cls(**assemble(raw, applied, str(path), text), name=path.name, text=text).compact()
+        path, parsed = Path(path), Rules(**_checked(rules))
+        raw, text = readers.load(path, lambda columns: parsed.columns(columns, str(path)))
+        return cls(**assemble(raw, parsed, str(path), text), name=path.name, text=text).compact()
 
     @classmethod
     def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
@@ -291,9 +291,9 @@ class Interactions:
         The ids keep the type they have: text stays text. Floats are accepted as ids only if all
         are whole and within 2^53, the form in which pandas holds ints beside missing values.
         """
-        applied = Rules(**_checked(rules))
-        raw = in_memory.load(frame, lambda columns: applied.columns(columns, name), name)
-        return cls(**assemble(raw, applied, name, text=False), name=name).compact()
+        parsed = Rules(**_checked(rules))
+        raw = in_memory.load(frame, lambda columns: parsed.columns(columns, name), name)
+        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
 
     @classmethod
     def from_arrays(
@@ -310,14 +310,14 @@ class Interactions:
 
         `rules` are min_rating, nulls and duplicates, as for `read`.
         """
-        by_role = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
-        supplied = {role: v for role, v in by_role.items() if v is not None}
+        given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
+        columns = {role: v for role, v in given.items() if v is not None}
         raw = in_memory.table(
-            {role: in_memory.column(v, f"{name}: {role}") for role, v in supplied.items()}
+            {role: in_memory.column(v, f"{name}: {role}") for role, v in columns.items()}
         )
-        applied = Rules(**_checked(rules))
-        applied.columns(raw.columns, name)
-        return cls(**assemble(raw, applied, name, text=False), name=name).compact()
+        parsed = Rules(**_checked(rules))
+        parsed.columns(raw.columns, name)
+        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
 
     @classmethod
     def from_scipy(
@@ -350,8 +350,8 @@ class Interactions:
                 "rating": pl.Series(np.asarray(entries.data, dtype=np.float64)),
             }
         )
-        applied = Rules(**_checked(rules), drop_zeros=True)
-        return cls(**assemble(raw, applied, "matrix", text=False), name="matrix").compact()
+        parsed = Rules(**_checked(rules), drop_zeros=True)
+        return cls(**assemble(raw, parsed, "matrix", text=False), name="matrix").compact()
 
 
 def _checked(rules: dict[str, Any]) -> dict[str, Any]:

@@ -47,20 +47,20 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         for role in ("rating", "timestamp")
     )
     labels = _labels(frame["split"]) if "split" in frame.columns else None
-    latest = _latest(users.astype(np.int64) * len(item_ids) + items, timestamps)
-    duplicates = frame.height - len(latest)
+    kept = _latest(users.astype(np.int64) * len(item_ids) + items, timestamps)
+    duplicates = frame.height - len(kept)
     if duplicates and rules.duplicates == "error":
         raise DataError(
             f"{source} repeats {duplicates:,} (user, item) pairs;"
             " duplicates='last' keeps the latest of each"
         )
-    liked = latest
+    liked = kept
     if rules.min_rating is not None and ratings is not None:
-        liked = latest[ratings[latest] >= rules.min_rating]
+        liked = kept[ratings[kept] >= rules.min_rating]
         if not len(liked):
             raise DataError(
                 f"{source}: no rating reaches min_rating={rules.min_rating:g};"
-                f" the highest is {ratings[latest].max():g}"
+                f" the highest is {ratings[kept].max():g}"
             )
     return {
         "user_ids": user_ids,
@@ -70,7 +70,7 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         "ratings": None if ratings is None else ratings[liked],
         "timestamps": None if timestamps is None else timestamps[liked],
         "labels": None if labels is None else labels[liked],
-        "report": ReadReport(raw.height, nulls, zeros, duplicates, len(latest) - len(liked)),
+        "report": ReadReport(raw.height, nulls, zeros, duplicates, len(kept) - len(liked)),
     }
 
 

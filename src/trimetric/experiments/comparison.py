@@ -158,7 +158,7 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
 def _main_table(result: Comparison) -> Section:
     first = result.entrants[0].runs[0]["metrics"][result.protocol]
     metrics = list(dict.fromkeys([result.metric, *(name for name in SHOWN if name in first)]))
-    cost = {"group": "cost of a fit", "higher_is_better": False}
+    cost: dict[str, Any] = {"group": "cost of a fit", "higher_is_better": False}
     columns = [
         *(column(name, group=result.protocol, higher_is_better=True) for name in metrics),
         column("seconds", format="{:.1f}", **cost),
@@ -168,8 +168,8 @@ def _main_table(result: Comparison) -> Section:
     for entrant, values in zip(result.entrants, result.rows(), strict=True):
         source = f"this run, {result.protocol}, {len(entrant.runs)} seeds"
         cells = {
-            each["key"]: cell(values.get(each["key"]), source if entrant.runs else entrant.error)
-            for each in columns
+            one["key"]: cell(values.get(one["key"]), source if entrant.runs else entrant.error)
+            for one in columns
         }
         for name in metrics if entrant.runs else ():
             cells[name]["spread"] = values[f"{name} spread"]
@@ -192,7 +192,7 @@ def _difference_table(result: Comparison) -> Section:
     for entrant in result.entrants[1:]:
         difference = result.differences.get(entrant.model)
         values, source = asdict(difference) if difference else {}, entrant.error or "this run"
-        cells = {each["key"]: cell(values.get(each["key"]), source) for each in columns}
+        cells = {one["key"]: cell(values.get(one["key"]), source) for one in columns}
         rows.append(row(entrant.model, cells))
     best = result.entrants[0].model
     caption = (

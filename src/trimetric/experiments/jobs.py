@@ -165,7 +165,7 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
     if model.tuned:
         result["tuned"] = model.tuned
     evaluations = {name: _evaluate(model, split, name, job.part) for name in job.protocols}
-    result["metrics"] = {name: _plain(result_of.metrics) for name, result_of in evaluations.items()}
+    result["metrics"] = {name: _plain(found.metrics) for name, found in evaluations.items()}
     if job.leaked:
         result["metrics"][LEAKED] = _plain(best.values)
         result["evaluations"] = best.evaluations

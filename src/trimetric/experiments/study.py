@@ -92,7 +92,7 @@ def _run(
 ) -> dict[str, Any]:
     study = _Study(plans, Ledger(folder, splits), log)
     context = multiprocessing.get_context("spawn")
-    children = set(multiprocessing.active_children())
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initialize_worker, (dict(splits),)) as pool:
         try:
             for name in plans:
@@ -107,7 +107,7 @@ def _run(
                 f" are kept in {folder}: run the same command again with fewer --threads"
             ) from None
         except (KeyboardInterrupt, Interrupted):
-            workers_left = set(multiprocessing.active_children()) - children
+            workers_left = set(multiprocessing.active_children()) - others
             pool.shutdown(wait=False, cancel_futures=True)
             for process in workers_left:
                 # On SIGTERM training would stop in good order, and the worker then wait for its

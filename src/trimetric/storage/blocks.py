@@ -176,13 +176,13 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _difference(stored: dict[str, Any], requested: dict[str, Any]) -> str:
-    name = next((key for key in requested if stored.get(key) != requested[key]), "format")
+def _difference(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    name = next((key for key in wanted if stored.get(key) != wanted[key]), "format")
     if name in _DIFFERENCES:
         return _DIFFERENCES[name]
     if name in ("model", "allow", "deny"):
         return f"the {name} differs"
-    return f"{name} was {stored.get(name)!r} and is {requested.get(name)!r}"
+    return f"{name} was {stored.get(name)!r} and is {wanted.get(name)!r}"
 
 
 def _kept(folder: Path, batch: Batch) -> str:

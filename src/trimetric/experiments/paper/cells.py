@@ -12,7 +12,7 @@ CAUTION = WARNING.removeprefix("WARNING, a leak: ").capitalize() + "."
 """The warning, where its place already says that it is one."""
 
 
-def cell(results: list[Result], protocol: str, metric: str, origin: str) -> dict[str, Any]:
+def cell(results: list[Result], protocol: str, metric: str, what: str) -> dict[str, Any]:
     """Return the mean and spread of a metric over runs, or why there is none."""
     failed = [result["error"] for result in results if "error" in result]
     if failed or not results:
@@ -22,7 +22,7 @@ def cell(results: list[Result], protocol: str, metric: str, origin: str) -> dict
         return {"value": None, "source": f"{metric} is not defined here"}
     mean, deviation = spread(values)
     seeds = f"{len(values)} seeds" if len(values) > 1 else "1 run, no chance in it"
-    source = f"this run, {origin}, {seeds}"
+    source = f"this run, {what}, {seeds}"
     return {"value": mean, "spread": deviation, "source": source}
 
 
@@ -43,21 +43,21 @@ def columns(
 
 
 def cells(
-    results: list[Result], protocol: str, metrics: tuple[str, ...], prefix: str, origin: str
+    results: list[Result], protocol: str, metrics: tuple[str, ...], prefix: str, what: str
 ) -> dict[str, Any]:
     """Return the cells of `columns` with the same prefix."""
-    return {f"{prefix} {m}": cell(results, protocol, m, origin) for m in metrics}
+    return {f"{prefix} {m}": cell(results, protocol, m, what) for m in metrics}
 
 
 def published(
     values: dict[str, float] | None, metrics: tuple[str, ...], prefix: str, source: str
 ) -> dict[str, Any]:
     """Return the cells of printed values."""
-    printed_values = values or {}
+    printed = values or {}
     return {
         f"{prefix} {m}": {
-            "value": printed_values.get(m),
-            "source": source if m in printed_values else "not printed",
+            "value": printed.get(m),
+            "source": source if m in printed else "not printed",
         }
         for m in metrics
     }
@@ -71,8 +71,8 @@ def per_user(results: list[Result], metric: str) -> np.ndarray:
 
 def value(results: list[Result], protocol: str, metric: str) -> float:
     """Return the mean of a metric over runs, NaN if there is none."""
-    printed_values = cell(results, protocol, metric, "")["value"]
-    return float("nan") if printed_values is None else printed_values
+    mean = cell(results, protocol, metric, "")["value"]
+    return float("nan") if mean is None else mean
 
 
 def ranked(pairs: dict[str, float]) -> str:

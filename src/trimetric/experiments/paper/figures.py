@@ -1,4 +1,4 @@
-"""Figures 4 to 6: λ, γ and the learned margins, as released and honestly."""
+"""Figures 4 to 6: λ, γ and the learned margins, with and without the leak."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import Budget
 
 LAMBDA, GAMMA = 0.01, 10.0
-"""What the paper fixes while the other is varied, on Instant Video."""
+"""The paper's value of each while the other is varied, on Instant Video."""
 
 
 def gamma_of(dataset: str | None) -> float:
@@ -48,8 +48,8 @@ def margin_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
     for gamma in GAMMAS:
         point = {"lam": LAMBDA, "gamma": gamma}
-        statement = replace(leaked("sml", spend, **point), margins=True)
-        plans[f"fig5 leaked {gamma}"] = runs(statement, seeds)
+        leaked_job = replace(leaked("sml", spend, **point), margins=True)
+        plans[f"fig5 leaked {gamma}"] = runs(leaked_job, seeds)
         plain = honest("sml", {**UNIFORM, "lr": 0.05, **point}, margins=True)
         plans[f"fig5 honest {gamma}"] = runs(plain, seeds)
         hard = honest("sml", {**HARD, "gamma": gamma}, margins=True)
@@ -93,13 +93,13 @@ def _sweep(
             outcomes, f"{name} honest", values, sign, "honest, 499 fresh candidates", FRESH, marks
         ),
     ]
-    says = f" The paper: {statement.text} ({statement.source})." if statement else ""
+    quoted = f" The paper: {statement.text} ({statement.source})." if statement else ""
     return {
         "kind": "figure",
         "name": f"figure{number}",
         "title": f"Figure {number}: SML by {sign}",
         "caption": f"The paper's form of SML, {other}; means over seeds, whiskers the standard"
-        f" deviation.{says}",
+        f" deviation.{quoted}",
         "warning": CAUTION,
         "panels": panels,
     }
@@ -184,11 +184,9 @@ def _histogram(
     ]
     marks = []
     if dataset in ("instant-video", "imdb"):
-        statement = published.figure6(dataset)
-        low, high = statement.users if side == "user" else statement.items
-        marks.append(
-            {"from": low, "to": high, "label": "published range", "source": statement.source}
-        )
+        ranges = published.figure6(dataset)
+        low, high = ranges.users if side == "user" else ranges.items
+        marks.append({"from": low, "to": high, "label": "published range", "source": ranges.source})
     return {
         "title": f"{side} margins",
         "plot": "histogram",
@@ -229,7 +227,7 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
     for kind, title in KINDS.items():
         for gamma in GAMMAS:
             results = outcomes[f"fig5 {kind} {gamma}"]
-            row_cells: dict[str, Any] = {}
+            cells: dict[str, Any] = {}
             for side in ("user", "item"):
                 margins = [np.array(r["margins"][f"{side}_margin"]) for r in results]
                 source = f"this run, {title}, {len(results)} seeds"
@@ -239,17 +237,13 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
                     ("full", [(m > 0.99).mean() for m in margins]),
                 ):
                     mean, deviation = spread([float(v) for v in each])
-                    row_cells[f"{side} {key}"] = {
-                        "value": mean,
-                        "spread": deviation,
-                        "source": source,
-                    }
+                    cells[f"{side} {key}"] = {"value": mean, "spread": deviation, "source": source}
             protocol = LEAKED if kind == "leaked" else "full"
             metric = "hr@5" if kind == "leaked" else TUNED_FOR
-            row_cells["quality"] = cell(results, protocol, metric, title)
-            row_cells["measure"] = {"value": f"{metric}, {protocol}", "source": title}
-            rows.append({"label": f"{title}, γ = {gamma:g}", "cells": row_cells})
-            if row_cells["user low"]["value"] > 0.5:
+            cells["quality"] = cell(results, protocol, metric, title)
+            cells["measure"] = {"value": f"{metric}, {protocol}", "source": title}
+            rows.append({"label": f"{title}, γ = {gamma:g}", "cells": cells})
+            if cells["user low"]["value"] > 0.5:
                 fell.append(f"{title} at γ = {gamma:g}")
     columns = [
         {"key": f"{side} {key}", "label": label, "group": f"{side} margins", "format": form}
@@ -275,7 +269,7 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
         "columns": columns,
         "rows": rows,
     }
-    statement = (
+    summary = (
         f"More than half of the users end below a margin of .1 with: {'; '.join(fell)}."
         if fell
         else "In no run did more than half of the users end below a margin of .1."
@@ -283,6 +277,6 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
     text = {
         "kind": "text",
         "title": "Margins, in words",
-        "paragraphs": [statement],
+        "paragraphs": [summary],
     }
     return [table, text]

@@ -1,4 +1,4 @@
-"""What a reader of the reproduction must know, in words."""
+"""Sections of text: how the reproduction was made, and what it lacks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ NO_COUNTERPART = "not one of the paper's data sets: there is nothing published t
 
 
 def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[str, Any]:
-    """Say what the groups of columns are, and how they were made."""
+    """Describe the groups of columns."""
     sizes = {
         name: ", ".join(f"{part} {n:,}" for part, n in split.how["pairs"].items() if n)
         for name, split in (("released", released), ("honest", honest))
@@ -45,9 +45,9 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
 
 
 def missing(name: str) -> dict[str, Any]:
-    """Say what could not be had, and what stands in for it."""
-    ours = published.counterpart(name)
-    stands = f"**{name}**: {ours.note if ours else NO_COUNTERPART}."
+    """List what is not available, and what stands in for it."""
+    counterpart = published.counterpart(name)
+    stands = f"**{name}**: {counterpart.note if counterpart else NO_COUNTERPART}."
     return {
         "kind": "text",
         "title": "What could not be had",

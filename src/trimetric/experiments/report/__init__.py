@@ -183,9 +183,9 @@ def _check_panel(panel: dict, where: str) -> None:
     for series in panel["series"]:
         n = len(series["x"])
         for key in ("y", "spread", "text"):
-            column = series.get(key)
-            if (column or (key == "y" and plot != "histogram")) and len(column or ()) != n:
+            given = series.get(key)
+            if (given or (key == "y" and plot != "histogram")) and len(given or ()) != n:
                 raise ParameterError(
                     f"{where}, series {series['name']}: {key} must be as long as x,"
-                    f" {n}, got {len(column or ())}"
+                    f" {n}, got {len(given or ())}"
                 )
