@@ -47,7 +47,7 @@ def ablated(bench, seeds):
         bench.data, "sml", {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)
     )
     [first] = yield [base]
-    found = {"temperature": first["found"]["temperature"]}
+    found = {"temperature": first["tuned"]["temperature"]}
     jobs = []
     for change in CHANGES.values():
         plain = change.get("negatives", "hardest") != "hardest"

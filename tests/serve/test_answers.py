@@ -56,7 +56,9 @@ class Client:
 
         async def all_of_them() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await asyncio.gather(*(one(client, request) for request in requests))
 
         return asyncio.run(all_of_them())

@@ -101,7 +101,9 @@ def test_what_cannot_be_served_is_told(models: Path, args: list[str], word: str)
 
 def test_what_was_accepted_is_answered_when_told_to_stop(models: Path) -> None:
     body = json.dumps({"users": [1, 2, 3]}).encode()
-    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(
+        body
+    )
     with serving(models / "0") as server:
         links = [server.connect() for _ in range(5)]
         half, late, pipelined, probe, quiet = links

@@ -16,7 +16,9 @@ def serve(
         str | None,
         Option(help="Table of items: item, title, picture (https), and other columns to show."),
     ] = None,
-    host: Annotated[str, Option(help="Address to listen on; one that other machines reach needs a key.")] = "127.0.0.1",
+    host: Annotated[
+        str, Option(help="Address to listen on; one that other machines reach needs a key.")
+    ] = "127.0.0.1",
     port: Annotated[int, Option(help="Port; 0 takes any free one.")] = 8000,
     allowed_host: Annotated[
         list[str] | None,

@@ -49,6 +49,8 @@ API: Sequence[HTTPRouteHandler] = (
     catalogue.summary,
 )
 """Handlers under /v1."""
+
+
 @get("/health", sync_to_thread=False, responses={400: DOOR_ERRORS[400]})
 def health() -> schemas.Status:
     """Tell that the server runs."""
@@ -74,7 +76,8 @@ def metrics(request: Request) -> Response[str]:
     """Return counts and times in Prometheus' format."""
     state = state_of(request)
     models = [
-        (served.name, served.model.name, served.version) for served in state.registry.served.values()
+        (served.name, served.model.name, served.version)
+        for served in state.registry.served.values()
     ]
     text, media_type = state.metrics.text(models, request.headers.get("accept", ""))
     return Response(text.decode(), media_type=media_type)

@@ -99,7 +99,9 @@ def items(
 @get("/v1/models", sync_to_thread=False, responses=DOOR_ERRORS)
 def models(request: Request) -> Response[schemas.Models]:
     """List the served models; the first is the default."""
-    return reply({"models": [card(served) for served in state_of(request).registry.served.values()]})
+    return reply(
+        {"models": [card(served) for served in state_of(request).registry.served.values()]}
+    )
 
 
 @get("/v1/map", sync_to_thread=True, responses=QUERY_ERRORS)

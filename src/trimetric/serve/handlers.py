@@ -52,7 +52,9 @@ async def recommend(
 
 
 @post("/v1/recommend", status_code=200, sync_to_thread=True, responses=ERRORS)
-def recommend_many(request: Request, data: JSONBody[schemas.RecommendBody]) -> Response[schemas.Results]:
+def recommend_many(
+    request: Request, data: JSONBody[schemas.RecommendBody]
+) -> Response[schemas.Results]:
     """Recommend items to many users, with lists of items to allow or to deny."""
     served = model_of(request, data.model)
     if len(data.users) * data.k > schemas.MAX_CELLS:
@@ -142,13 +144,15 @@ def explain(
 ) -> Response[schemas.Explained]:
     """Explain why an item is where it is in the list of length k for a user."""
     served = model_of(request, model)
-    (who, _), (what, _) = one_row(served, "user", user), one_row(served, "item", item)
+    (user_id, _), (item_id, _) = one_row(served, "user", user), one_row(served, "item", item)
     with not_found(served):
-        return _explained(served, served.model.explain(who, what, k=k))
+        return _explained(served, served.model.explain(user_id, item_id, k=k))
 
 
 @post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
-def explain_for(request: Request, data: JSONBody[schemas.ExplainForBody]) -> Response[schemas.Explained]:
+def explain_for(
+    request: Request, data: JSONBody[schemas.ExplainForBody]
+) -> Response[schemas.Explained]:
     """Explain why an item is where it is for a new user who has these items."""
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)
@@ -160,7 +164,7 @@ def explain_for(request: Request, data: JSONBody[schemas.ExplainForBody]) -> Res
 def _parsed(served: ServedModel, *lists: list | None) -> list[list | None]:
     """Return lists of ids in the type of the model's."""
     parse = served.item_lookup.parse
-    return [None if ids is None else [parse(given) for given in ids] for ids in lists]
+    return [None if ids is None else [parse(raw) for raw in ids] for ids in lists]
 
 
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:

@@ -212,8 +212,8 @@ def check_query(known: set[str], query: bytes) -> None:
         detail = f"unknown parameter {name[:100]!r}; there are {', '.join(sorted(known))}"
         raise ClientException(detail, status_code=422)
     if len(names) < len(pairs):
-        given = [name for name, _ in pairs]
-        twice = next(name for name in given if given.count(name) > 1)
+        repeated = [name for name, _ in pairs]
+        twice = next(name for name in repeated if repeated.count(name) > 1)
         raise ClientException(f"{twice[:100]!r} is given twice", status_code=422)
 
 
@@ -257,5 +257,3 @@ def host_name(header: str) -> str:
     if header[:1] != "[":
         name = header.partition(":")[0]
     return name.lower().removesuffix(".")
-
-

@@ -38,9 +38,13 @@ QueryId = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
 QueryK = Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")]
 QueryName = Annotated[
     str | None,
-    QueryParameter(max_length=MAX_CHARS, description="Name of a served model; the first by default."),
+    QueryParameter(
+        max_length=MAX_CHARS, description="Name of a served model; the first by default."
+    ),
 ]
-SearchText = Annotated[str, QueryParameter(max_length=MAX_CHARS, description="Part of an id or title.")]
+SearchText = Annotated[
+    str, QueryParameter(max_length=MAX_CHARS, description="Part of an id or title.")
+]
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Length of the page.")]
 Offset = Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="Matches before the page.")]
 HistoryLimit = Annotated[
@@ -51,9 +55,7 @@ Score = Annotated[
     float | None,
     Meta(description="Higher is better; −d² of metric models. Null for popular items."),
 ]
-Margin = Annotated[
-    float | None, Meta(description="Learned margin; null where margins are fixed.")
-]
+Margin = Annotated[float | None, Meta(description="Learned margin; null where margins are fixed.")]
 Distance = Annotated[
     float | None,
     Meta(description="d², the squared distance; of metric models only."),
