@@ -21,19 +21,14 @@ FORCE_INLINE: dict[str, Any] = {"forceinline": True}
 
 
 def accepted(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that this Numba accepts; it refuses those it does not know."""
+    """Return the options that this Numba knows; others would keep a kernel from compiling."""
 
     def nothing() -> None:
         pass
 
-    def accepts(name: str, value: Any) -> bool:
-        try:
-            njit(**{name: value})(nothing)
-        except (KeyError, TypeError):
-            return False
-        return True
-
-    return {name: value for name, value in options.items() if accepts(name, value)}
+    target = getattr(njit(nothing), "targetdescr", None)
+    known = getattr(target, "options", None)
+    return {name: value for name, value in options.items() if hasattr(known, name)}
 
 
 KERNEL_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"} | accepted(NO_RUNTIME)
