@@ -15,11 +15,11 @@ from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.triplet import (
     TripletConfig,
+    learned_space,
     restored_space,
     space_tensors,
     temperature_in_use,
     triplet_learner,
-    triplet_space,
 )
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
@@ -100,8 +100,7 @@ class CML(EpochTrained):
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        tau = learner.settings.temperature
-        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
+        return learned_space(learner, self.config)
 
     def tensors(self) -> dict[str, Any]:
         """Return the points."""

@@ -47,7 +47,8 @@ from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
 _WEIGHTS_PER_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
-_STREAMS = {"gmf": 5, "mlp": 6}  # of random numbers: the seeds of the parts' own training
+# Streams of random numbers: the seeds of the parts' own training.
+_STREAMS: dict[Literal["gmf", "mlp"], int] = {"gmf": 5, "mlp": 6}
 
 PAPER: dict[str, Any] = {
     "dim": 32,

@@ -15,11 +15,11 @@ from trimetric.models.saved import Stored
 from trimetric.models.triplet import (
     TripletConfig,
     find_temperature,
+    learned_space,
     restored_space,
     space_tensors,
     temperature_in_use,
     triplet_learner,
-    triplet_space,
 )
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
@@ -131,8 +131,7 @@ class SML(EpochTrained):
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        tau = learner.settings.temperature
-        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
+        return learned_space(learner, self.config)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return points, and learned margins."""

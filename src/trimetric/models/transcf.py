@@ -228,7 +228,7 @@ def translation_session(config: TransCFConfig, pairs: Positives, n_items: int) -
         take_means(means, table, pairs, shares)
 
     refresh()
-    state = State(*session.state, means)
+    state = State(**session.state._asdict(), means=means)
     return replace(session, state=state, saved=("table", "weights", "means"), after_epoch=refresh)
 
 

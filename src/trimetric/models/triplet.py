@@ -7,7 +7,7 @@ equation (6). Without the item's side (λ = 0) it is CML (Hsieh et al., WWW 2017
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 
@@ -153,6 +153,12 @@ def triplet_learner(
     settings = engine_settings(config, data.n_items, temperature_in_use(config, tuned))
     pairs = positives(data.users, data.items, data.indptr, pool)
     return triplet_session(settings, pairs, data.n_items)
+
+
+def learned_space(learner: Session, config: TripletConfig) -> MetricSpace:
+    """Return the space that a trainer holds, which changes with it."""
+    tau = cast(TripletSettings, learner.settings).temperature
+    return triplet_space(learner.arrays, learner.n_users, config, tau)
 
 
 def triplet_space(
