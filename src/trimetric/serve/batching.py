@@ -108,16 +108,17 @@ def _rank(batch: list[Query]) -> Answers:
     served, users = batch[0].served, batch[0].served.users
     ids = [users.parse(query.user) for query in batch]
     rows = np.array([served.trained_row(user) for user in ids], dtype=np.int32)
-    known = np.flatnonzero(rows >= 0)
-    items, scores = served.nearest(
-        rows[known], max(query.k for query in batch), batch[0].exclude_seen
-    )
-    answers: Answers = [UnknownIds("user", [user], NOT_TRAINED_ON) for user in ids]
-    for place, at in enumerate(known.tolist()):
-        k = batch[at].k
-        answers[at] = b'{%b,"user":%b,"recommendations":%b}' % (
-            served.named,
-            encode(ids[at]),
-            served.listed(items[place, :k], scores[place, :k]),
+    k = max(query.k for query in batch)
+    items, scores = served.nearest(rows[rows >= 0], k, batch[0].exclude_seen)
+    answers: Answers = []
+    place = 0  # in the lists, which unknown users have no part in
+    for query, user, row in zip(batch, ids, rows.tolist(), strict=True):
+        if row < 0:
+            answers.append(UnknownIds("user", [user], NOT_TRAINED_ON))
+            continue
+        listed = served.listed(items[place, : query.k], scores[place, : query.k])
+        answers.append(
+            b'{%b,"user":%b,"recommendations":%b}' % (served.named, encode(user), listed)
         )
+        place += 1
     return answers

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from trimetric.serve.monitoring import Metrics
 from trimetric.serve.settings import Limits
 
+MAX_AHEAD = 256  # requests that a client may send before it reads responses
 _ANSWER = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 SLOW = _ANSWER % b"408 Request Timeout"
 LARGE = _ANSWER % b"431 Request Header Fields Too Large"
@@ -46,6 +47,9 @@ def limited_connection(limits: Limits, metrics: Metrics) -> type[asyncio.Protoco
 
         def on_headers_complete(self) -> None:
             self.end_head()
+            if len(self.pipeline) >= MAX_AHEAD:
+                metrics.cut_off.labels("sent ahead").inc()
+                raise ValueError("too many requests sent ahead")  # uvicorn answers 400
             super().on_headers_complete()
 
         def pause_writing(self) -> None:

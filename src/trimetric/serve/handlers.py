@@ -6,9 +6,11 @@ All but `recommend` run in a thread.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from litestar import Request, Response, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
+from litestar.response.base import ASGIResponse
 
 from trimetric.errors import UnknownIds
 from trimetric.serve import schemas
@@ -33,20 +35,25 @@ from trimetric.space.filters import ItemFilter
 if TYPE_CHECKING:
     import polars as pl
 
+RECOMMENDATIONS = ResponseSpec(
+    schemas.Recommendations, description="Items, best first.", generate_examples=False
+)
 
-@get("/v1/recommend", responses=QUERY_ERRORS)
+
+@get("/v1/recommend", responses={200: RECOMMENDATIONS, **QUERY_ERRORS})
 async def recommend(
     request: Request,
     user: schemas.QueryId,
     k: schemas.QueryK = 10,
     exclude_seen: FromQuery[bool] = True,
     model: schemas.QueryName = None,
-) -> Response[schemas.Recommendations]:
+) -> ASGIResponse:
     """Recommend items to a user."""
     served = model_of(request, model)
     try:
         batcher = state_of(request).batchers[served.name]
-        return reply(await batcher.submit(served, user, k, exclude_seen))
+        body = await batcher.submit(served, user, k, exclude_seen)
+        return ASGIResponse(body=body, media_type=MediaType.JSON)  # a Response takes longer
     except UnknownIds as error:  # finding similar ids takes longer than knowing one
         raise await sync_to_thread(unknown_ids, served, error) from None
 

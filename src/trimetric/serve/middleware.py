@@ -8,12 +8,12 @@ import hmac
 import ipaddress
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from litestar.exceptions import ClientException, HTTPException, NotAuthorizedException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from trimetric.serve.served_model import encode
 from trimetric.serve.settings import LOCAL, Settings
@@ -24,6 +24,10 @@ CLIENT_GONE = 499  # as nginx counts requests whose client has gone
 WHY_CUT_OFF = {408: "slow body", 413: "body size"}
 PUBLIC = ("/health", "/ready")
 log = logging.getLogger("trimetric.serve")
+Scope = Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 _CLOSE = (b"connection", b"close")
 _SAFE = [
@@ -52,7 +56,11 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, state: AppState, parameters: Mapping[str, set[str]], routes: set[str]
+        self,
+        app: Application,
+        state: AppState,
+        parameters: Mapping[str, set[str]],
+        routes: set[str],
     ) -> None:
         self.app, self.state, self.routes, self.parameters = app, state, routes, parameters
         pictures = b" https:" if state.registry.items.has_pictures else b""
@@ -71,7 +79,7 @@ class Gate:
             return
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
-            scope = {**scope, "method": "GET"}  # type: ignore[misc]
+            scope = {**scope, "method": "GET"}
         try:
             exchange.check()
             await self.app(scope, exchange.receive, exchange.send)
@@ -144,7 +152,7 @@ class Exchange:
             self.size += len(message["body"])
             if self.closing and not self.complete:
                 # Closed at once, the connection would be reset and the response lost.
-                await self._send({**message, "more_body": True})  # type: ignore[typeddict-item]
+                await self._send({**message, "more_body": True})
                 await self._discard()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
@@ -202,17 +210,20 @@ def error_body(error: HTTPException) -> bytes:
 
 def check_query(known: set[str], query: bytes) -> None:
     """Raise 422 where a parameter is unknown or given twice, or the text is not UTF-8."""
-    try:
-        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
-    except (UnicodeDecodeError, ValueError) as error:
-        detail = f"the request cannot be used: {error}"
-        raise ClientException(detail, status_code=422) from None
-    names = {name for name, _ in pairs}
+    if query.isascii() and b"%" not in query and b"+" not in query:  # most are
+        given = [part.partition("=")[0] for part in query.decode().split("&") if part]
+    else:
+        try:
+            pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
+        except (UnicodeDecodeError, ValueError) as error:
+            detail = f"the request cannot be used: {error}"
+            raise ClientException(detail, status_code=422) from None
+        repeated = [name for name, _ in pairs]
+    names = set(given)
     for name in names - known:
         detail = f"unknown parameter {name[:100]!r}; there are {', '.join(sorted(known))}"
         raise ClientException(detail, status_code=422)
-    if len(names) < len(pairs):
-        repeated = [name for name, _ in pairs]
+    if len(names) < len(given):
         twice = next(name for name in repeated if repeated.count(name) > 1)
         raise ClientException(f"{twice[:100]!r} is given twice", status_code=422)
 
@@ -226,34 +237,40 @@ def check_key(key: str, shown: bytes, public: bool) -> None:
         )
 
 
-def allowed_hosts(settings: Settings) -> set[str] | None:
+def allowed_hosts(settings: Settings) -> frozenset[str] | None:
     """Return the names that requests may give as their host; None for any."""
     if "*" in settings.allowed_hosts:
         return None
-    return {name.lower() for name in (*LOCAL, settings.host, *settings.allowed_hosts)}
+    return frozenset(name.lower() for name in (*LOCAL, settings.host, *settings.allowed_hosts))
 
 
-def check_host(allowed: set[str], header: bytes) -> None:
+def check_host(allowed: frozenset[str], header: bytes) -> None:
     """Raise 400 unless the Host header names an allowed host, or an IP address.
 
     A web page can let its own name resolve to this machine and so read a local server (DNS
     rebinding); but then the browser sends that name. An address cannot be rebound.
     """
-    name = host_name(header.decode("latin-1"))
-    if name in allowed:
-        return
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
+    name = host_name(header)
+    if name not in allowed and not is_address(name):
         raise ClientException(
             f"host {name[:100]!r} is not allowed; start the server with --allowed-host NAME to"
             " allow one, or * to allow any"
-        ) from None
+        )
 
 
-def host_name(header: str) -> str:
+@lru_cache(256)
+def host_name(header: bytes) -> str:
     """Return the name of a Host header, without its port."""
-    name = header.partition("]")[0].removeprefix("[") if header[:1] == "[" else header
-    if header[:1] != "[":
-        name = header.partition(":")[0]
-    return name.lower().removesuffix(".")
+    text = header.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].removesuffix(".")
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

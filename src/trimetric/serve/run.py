@@ -26,6 +26,7 @@ from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
 SWITCH_SECONDS = 0.001
+COLLECT_EVERY = 10_000  # objects
 log = logging.getLogger("trimetric.serve")
 
 
@@ -54,9 +55,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
         # Work in threads must not keep the event loop waiting.
         sys.setswitchinterval(SWITCH_SECONDS)
         state = load_state(settings)
-        # What was loaded stays: searched by each full collection, it would delay requests.
-        gc.collect()
-        gc.freeze()
+        _spare_garbage_collection()
         try:
             DrainingServer(state, lambda: announce(url_of(listener))).run([listener])
         finally:
@@ -145,6 +144,13 @@ class DrainingServer(Server):
         if connections:
             log.error("cut off", extra={"connections": len(connections)})
         log.info("stopped", extra={"requests": self.server_state.total_requests})
+
+
+def _spare_garbage_collection() -> None:
+    """Keep what was loaded out of collections, which would delay requests, and have fewer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
 
 
 def bind(host: str, port: int) -> socket.socket:
