@@ -61,18 +61,12 @@ def negatives(options):
     return figures
 
 
-class Positions:
-    """Positions from elsewhere as a model that validation can ask."""
+def space_of(users, items):
+    """Return points from elsewhere as a scorer."""
+    from trimetric.engine.rows import padded_table
+    from trimetric.space.metric import MetricSpace
 
-    def __init__(self, train):
-        import trimetric as tm
-
-        self.model = tm.SML(epochs=0, dim=DIM).fit(train)
-
-    def of(self, users, items):
-        self.model._points[: len(users), :DIM] = users
-        self.model._points[len(users) :, :DIM] = items
-        return self.model
+    return MetricSpace(padded_table(np.concatenate([users, items])), len(users), users.shape[1])
 
 
 def quality(options):
@@ -129,20 +123,18 @@ def ours_until(target, split, measure, threads):
     """Train SML, but for a short schedule and the usual temperature with its defaults."""
     import trimetric as tm
     from trimetric.engine.threads import ThreadTeam
-    from trimetric.models.sml import _Learner
     from trimetric.models.temperature import USUAL
 
     model = tm.SML(epochs=SCHEDULE, temperature=USUAL)
-    learner = _Learner(model._settings(split.train.n_items), split.train)
-    model._know(split.train)
-    model._adopt(learner)
+    learner = model.learner(split.train, None, {})
+    scorer = model.scorer_of(learner)
     seconds, value = 0.0, 0.0
     with ThreadTeam(threads) as team:
         for epoch in range(SCHEDULE):
             began = time.perf_counter()
             learner.run(epoch, 0, team, lambda _: False)
             seconds += time.perf_counter() - began
-            value = measure(model)
+            value = measure(scorer)
             if value >= target:
                 break
     return {"seconds": round(seconds, 3), "epochs": epoch + 1, "ndcg@10": round(value, 5),
@@ -151,7 +143,6 @@ def ours_until(target, split, measure, threads):
 
 def torch_until(target, split, measure, settings, threads):
     train = split.train
-    positions = Positions(train)
     with tempfile.TemporaryDirectory() as folder:
         pairs, out = f"{folder}/pairs.npz", f"{folder}/positions.npz"
         np.savez(
@@ -165,7 +156,7 @@ def torch_until(target, split, measure, settings, threads):
             seconds += peer.ask({"epochs": 1})["seconds"]
             epochs += 1
             with np.load(out) as tables:
-                value = measure(positions.of(tables["users"], tables["items"]))
+                value = measure(space_of(tables["users"], tables["items"]))
         peer.close()
     return {"seconds": round(seconds, 2), "epochs": epochs, "ndcg@10": round(value, 5),
             "reached": value >= target}  # fmt: skip
@@ -306,7 +297,7 @@ def roofline(options):
 
     data = large()
     ours = Ours(data, options.threads, **UNIFORM)
-    points, threads = ours.session.space.points, options.threads
+    points, threads = ours.session.state.points, options.threads
     row, line = points.itemsize * points.shape[1], 64
     block = np.ones(100_000_000, dtype=np.float32)
     rows = np.random.default_rng(0).integers(0, len(points), (threads, 1_000_000))

@@ -33,14 +33,16 @@ RULES = {
 
 
 def session(data, **rules):
-    """Return a trainer of `data` = (users, items, n_users, n_items) with d = 100."""
-    from trimetric.engine.session import Session
-    from trimetric.models.sml import SML
+    """Return a trainer of `data` = (users, items, n_users, n_items), with d = 100 unless given."""
+    from trimetric.engine.negatives import positives
+    from trimetric.engine.triplets import triplet_session
+    from trimetric.models.triplet import TripletConfig, engine_settings
 
     users, items, n_users, n_items = data
-    settings = SML(dim=DIM, **rules)._settings(n_items)
-    indptr = np.searchsorted(users, np.arange(n_users + 1, dtype=users.dtype))
-    return Session(settings, users, items, indptr.astype(np.int64), n_items)
+    config = TripletConfig(**{"dim": DIM, **rules})
+    settings = engine_settings(config, n_items, config.temperature or 0.0)
+    indptr = np.searchsorted(users, np.arange(n_users + 1, dtype=users.dtype)).astype(np.int64)
+    return triplet_session(settings, positives(users, items, indptr), n_items)
 
 
 class Ours:

@@ -8,11 +8,12 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.rows import padded_table
+from trimetric.engine.session import Session
 from trimetric.models.cml import CMLConfig
 from trimetric.models.config import Limits, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
-from trimetric.models.triplet import Triplets, engine_settings
+from trimetric.models.triplet import triplet_learner
 from trimetric.space.metric import MetricSpace
 
 
@@ -32,15 +33,6 @@ def heights(counts: np.ndarray, correction: float) -> np.ndarray:
     return np.sqrt(correction * logarithms / logarithms.max())
 
 
-class Learner(Triplets):
-    """The trainer of CML, which also knows the items' heights."""
-
-    def __init__(self, config: PopCMLConfig, data: Interactions, pool: Csr | None) -> None:
-        super().__init__(engine_settings(config, data.n_items, 0.0), data, pool)
-        counts = np.bincount(data.items, minlength=data.n_items)
-        self.heights = heights(counts, config.correction)
-
-
 class PopCML(EpochTrained):
     """Collaborative metric learning whose distance is d² = ‖α_u − β_v‖² + h_v²."""
 
@@ -49,14 +41,17 @@ class PopCML(EpochTrained):
     capabilities = MetricSpace.capabilities
     config: PopCMLConfig
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Learner:
-        """Return what is trained: the points α and β, as in CML."""
-        return Learner(self.config, data, pool)
+    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+        """Return what trains the points α and β: the trainer of CML."""
+        return triplet_learner(self.config, data, pool, found)
 
-    def scorer_of(self, learner: Learner) -> MetricSpace:
+    def scorer_of(self, learner: Session) -> MetricSpace:
         """Return the space: the points with one more coordinate, 0 for users and h for items."""
         points = learner.arrays["points"][:, : self.config.dim]
-        last = np.concatenate([np.zeros(learner.n_users), learner.heights])
+        n_items = len(points) - learner.n_users
+        counts = np.bincount(learner.positives.items, minlength=n_items)
+        last = np.zeros(len(points))
+        last[learner.n_users :] = heights(counts, self.config.correction)
         table = padded_table(np.column_stack([points, last]))
         return MetricSpace(table, learner.n_users, self.config.dim + 1)
 

@@ -8,14 +8,12 @@ from numba import config, njit
 INTERPRETED = bool(config.DISABLE_JIT)
 """True under NUMBA_DISABLE_JIT=1: kernels run as plain Python, on one thread."""
 
-_PUBLIC: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-
 NO_RUNTIME: dict[str, Any] = {"_nrt": False}
 """Compile without Numba's memory management: kernels allocate nothing.
 
 A kernel that allocated would then not compile, and none counts references to the arrays that it
-slices. The option is not documented by Numba; benchmarks/results/row_arithmetic.json records what
-it is worth.
+slices. Numba does not document the option; benchmarks/results/row_arithmetic.json records what it
+is worth.
 """
 
 FORCE_INLINE: dict[str, Any] = {"forceinline": True}
@@ -23,23 +21,18 @@ FORCE_INLINE: dict[str, Any] = {"forceinline": True}
 
 
 def accepted(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that this Numba accepts: it refuses those it does not know."""
+    """Return the options that this Numba knows; others would keep a kernel from compiling."""
 
     def nothing() -> None:
         pass
 
-    def accepts(name: str, value: Any) -> bool:
-        try:
-            njit(**{name: value})(nothing)
-        except (KeyError, TypeError):
-            return False
-        return True
-
-    return {name: value for name, value in options.items() if accepts(name, value)}
+    target = getattr(njit(nothing), "targetdescr", None)
+    known = getattr(target, "options", None)
+    return {name: value for name, value in options.items() if hasattr(known, name)}
 
 
-_KERNEL = _PUBLIC | accepted(NO_RUNTIME)
-_INLINE = _KERNEL | accepted(FORCE_INLINE)
+KERNEL_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"} | accepted(NO_RUNTIME)
+INLINE_OPTIONS: dict[str, Any] = KERNEL_OPTIONS | accepted(FORCE_INLINE)
 
 
 def kernel(function: Callable) -> Any:
@@ -49,11 +42,11 @@ def kernel(function: Callable) -> Any:
     bits on every machine. Kernels must not divide integers by zero: the result is undefined.
     """
     try:
-        return njit(cache=True, **_KERNEL)(function)
+        return njit(cache=True, **KERNEL_OPTIONS)(function)
     except RuntimeError:  # neither the install nor the home folder can be written
-        return njit(**_KERNEL)(function)
+        return njit(**KERNEL_OPTIONS)(function)
 
 
 def inline(function: Callable) -> Any:
     """Compile a function that only kernels call, into its callers."""
-    return njit(**_INLINE)(function)
+    return njit(**INLINE_OPTIONS)(function)

@@ -57,7 +57,7 @@ class _Rule(NamedTuple):
     sphere: bool
 
 
-class _Room(NamedTuple):
+class _Scratch(NamedTuple):
     """Room for T threads, each with B newcomers side by side."""
 
     weights: np.ndarray  # float32[T, n']: d² to each point, then its weight; n' is a multiple of 64
@@ -95,7 +95,7 @@ def fold_in(
     m, (n, d), threads = len(pull[0]) - 1, points.shape, thread_count()
     space, out = as_table(points), table(m, d)
     shape = threads, SIDE_BY_SIDE
-    room = _Room(
+    scratch = _Scratch(
         np.zeros((threads, -(-max(n, 1) // COUNTED) * COUNTED), dtype=np.float32),
         table(3 * threads * SIDE_BY_SIDE, d),
         np.zeros(shape, dtype=np.float32),
@@ -109,7 +109,7 @@ def fold_in(
     with ThreadTeam(threads) as team:
         team.run(
             lambda me: _place(
-                me, (me * size, min(m, (me + 1) * size)), pulls, space, out, rule, room
+                me, (me * size, min(m, (me + 1) * size)), pulls, space, out, rule, scratch
             )
         )
     return out[:, :d]
@@ -122,35 +122,37 @@ def _fill_exponentials(out):
 
 
 @kernel
-def _place(me, span, pull, points, out, rule, room):
+def _place(me, span, pull, points, out, rule, scratch):
     """Place newcomers span[0] .. span[1] - 1, a few at a time, so that points are read for all."""
     for first in range(span[0], span[1], SIDE_BY_SIDE):
         count = min(SIDE_BY_SIDE, span[1] - first)
         for b in range(count):
-            _begin(me, b, first + b, pull, points, room)
+            _begin(me, b, first + b, pull, points, scratch)
         for step in range(STEPS):
             for b in range(count):
-                scale(room.rows, 3 * (me * SIDE_BY_SIDE + b) + 2, np.float32(0))
-                room.nearest[me, b], room.mass[me, b] = np.inf, 0
-                room.cursor[me, b] = pull.indptr[first + b]
+                scale(scratch.rows, 3 * (me * SIDE_BY_SIDE + b) + 2, np.float32(0))
+                scratch.nearest[me, b], scratch.mass[me, b] = np.inf, 0
+                scratch.cursor[me, b] = pull.indptr[first + b]
             for low in range(0, len(points), _TILE):
                 high = min(low + _TILE, len(points))
                 for b in range(count):
-                    _weigh(me, b, (low, high), pull.indptr[first + b + 1], pull, points, rule, room)
+                    _weigh(
+                        me, b, (low, high), pull.indptr[first + b + 1], pull, points, rule, scratch
+                    )
             for b in range(count):
                 if pull.indptr[first + b] < pull.indptr[first + b + 1]:
-                    _step(me, b, step, rule, room)
+                    _step(me, b, step, rule, scratch)
         for b in range(count):
-            copy(out, first + b, room.rows, 3 * (me * SIDE_BY_SIDE + b), np.float32(1))
+            copy(out, first + b, scratch.rows, 3 * (me * SIDE_BY_SIDE + b), np.float32(1))
 
 
 @inline
-def _begin(me, b, newcomer, pull, points, room):
+def _begin(me, b, user, pull, points, scratch):
     """Find v̄ and start from it."""
-    rows, x = room.rows, 3 * (me * SIDE_BY_SIDE + b)
+    rows, x = scratch.rows, 3 * (me * SIDE_BY_SIDE + b)
     scale(rows, x + 1, np.float32(0))
     total = np.float32(0)
-    for i in range(pull.indptr[newcomer], pull.indptr[newcomer + 1]):
+    for i in range(pull.indptr[user], pull.indptr[user + 1]):
         add_scaled(rows, x + 1, points, pull.rows[i], pull.weights[i])
         total += pull.weights[i]
     if total > 0:
@@ -159,10 +161,10 @@ def _begin(me, b, newcomer, pull, points, room):
 
 
 @inline
-def _weigh(me, b, tile, end, pull, points, rule, room):
+def _weigh(me, b, tile, end, pull, points, rule, scratch):
     """Add the points of a tile to c and the mass, weighted by exp((nearest − d²)/τ)."""
     low, high = tile
-    rows, x, far = room.rows, 3 * (me * SIDE_BY_SIDE + b), room.weights[me]
+    rows, x, far = scratch.rows, 3 * (me * SIDE_BY_SIDE + b), scratch.weights[me]
     whole = low + (high - low) // CONSECUTIVE * CONSECUTIVE
     for j in range(low, whole, CONSECUTIVE):
         consecutive_distances(rows, x, points, j, far, j)
@@ -170,12 +172,12 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
         far[j] = squared_distance(rows, x, points, j)
     for j in range(high, low + -(-(high - low) // COUNTED) * COUNTED):
         far[j] = np.inf
-    own = room.cursor[me, b]
-    while own < end and pull.rows[own] < high:
-        far[pull.rows[own]] = np.inf
-        own += 1
-    room.cursor[me, b] = own
-    nearest = room.nearest[me, b]
+    at = scratch.cursor[me, b]
+    while at < end and pull.rows[at] < high:
+        far[pull.rows[at]] = np.inf
+        at += 1
+    scratch.cursor[me, b] = at
+    nearest = scratch.nearest[me, b]
     for j in range(low, high, COUNTED):
         if count_at_least(far, j, nearest) < COUNTED:
             for k in range(j, j + COUNTED):
@@ -183,15 +185,15 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
     if nearest == np.inf:
         return  # all of them are its own
     last = np.float32(len(rule.exponentials) - 1)
-    if nearest < room.nearest[me, b]:
-        past = min((room.nearest[me, b] - nearest) * rule.rate, last)
+    if nearest < scratch.nearest[me, b]:
+        past = min((scratch.nearest[me, b] - nearest) * rule.rate, last)
         shrink = rule.exponentials[np.int32(past)]
         scale(rows, x + 2, shrink)
-        room.mass[me, b] *= shrink
-        room.nearest[me, b] = nearest
+        scratch.mass[me, b] *= shrink
+        scratch.nearest[me, b] = nearest
     for j in range(low, high):
         far[j] = rule.exponentials[np.int32(min((far[j] - nearest) * rule.rate, last))]
-    mass = room.mass[me, b]
+    mass = scratch.mass[me, b]
     for j in range(low, whole, CONSECUTIVE):
         part = (far[j] + far[j + 4]) + (far[j + 1] + far[j + 5])
         part += (far[j + 2] + far[j + 6]) + (far[j + 3] + far[j + 7])
@@ -201,13 +203,13 @@ def _weigh(me, b, tile, end, pull, points, rule, room):
     for j in range(whole, high):
         mass += far[j]
         add_scaled(rows, x + 2, points, j, far[j])
-    room.mass[me, b] = mass
+    scratch.mass[me, b] = mass
 
 
 @inline
-def _step(me, b, step, rule, room):
+def _step(me, b, step, rule, scratch):
     """Go from c towards v̄, by a length that falls from step to step, and back into the ball."""
-    rows, x, mass = room.rows, 3 * (me * SIDE_BY_SIDE + b), room.mass[me, b]
+    rows, x, mass = scratch.rows, 3 * (me * SIDE_BY_SIDE + b), scratch.mass[me, b]
     if mass == 0:
         return  # nothing else is there
     scale(rows, x + 2, np.float32(-1) / mass)

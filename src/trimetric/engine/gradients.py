@@ -254,5 +254,5 @@ def gradient_session(
         params=params,
         samples=samples,
         cost=cost,
-        kept=("table", "weights"),
+        saved=("table", "weights"),
     )

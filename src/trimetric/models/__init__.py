@@ -54,8 +54,8 @@ class Registry(Mapping[str, tuple[type["Recommender"], dict[str, Any]]]):
 
     def __getitem__(self, name: str) -> tuple[type["Recommender"], dict[str, Any]]:
         if name in OURS:
-            module, kind, given = OURS[name]
-            return getattr(import_module(f"{__name__}.{module}"), kind), given
+            module, kind, arguments = OURS[name]
+            return getattr(import_module(f"{__name__}.{module}"), kind), arguments
         if name in _registered:
             return _registered[name], {}
         return _loaded(name, installed()[name]), {}
@@ -169,8 +169,8 @@ def create(name: str, **settings: Any) -> "Recommender":
     ParameterError
         The name is unknown, or a setting is unknown or out of range.
     """
-    kind, given = model_class(name)
-    return kind(**given, **settings)
+    kind, arguments = model_class(name)
+    return kind(**arguments, **settings)
 
 
 def search_space(name: str) -> dict[str, Any]:
@@ -182,8 +182,8 @@ def search_space(name: str) -> dict[str, Any]:
     from trimetric.models import config
     from trimetric.models.sml import VARIANTS
 
-    kind, given = model_class(name)
-    fixed = VARIANTS[given["variant"]] if "variant" in given else {}
+    kind, arguments = model_class(name)
+    fixed = VARIANTS[arguments["variant"]] if "variant" in arguments else {}
     space = config.search_space(kind.Config)
     return {setting: span for setting, span in space.items() if setting not in fixed}
 

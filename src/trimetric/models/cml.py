@@ -15,11 +15,11 @@ from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.triplet import (
     TripletConfig,
+    learned_space,
     restored_space,
     space_tensors,
     temperature_in_use,
     triplet_learner,
-    triplet_space,
 )
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
@@ -92,16 +92,15 @@ class CML(EpochTrained):
     @property
     def temperature(self) -> float:
         """τ in use: the setting, or what training found; 0 where it was left open and not found."""
-        return temperature_in_use(self.config, self.found)
+        return temperature_in_use(self.config, self.tuned)
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
-        return triplet_learner(self.config, data, pool, found)
+        return triplet_learner(self.config, data, pool, tuned)
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        tau = learner.settings.temperature
-        return triplet_space(learner.arrays, learner.n_users, self.config, tau)
+        return learned_space(learner, self.config)
 
     def tensors(self) -> dict[str, Any]:
         """Return the points."""

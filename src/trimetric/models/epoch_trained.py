@@ -34,7 +34,7 @@ class EpochTrained(Recommender):
     # --- what a model file writes ---------------------------------------------------------------
 
     def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
+        self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]
     ) -> training.Learner:
         """Return what trains on `data`, its negatives drawn from `pool` if there is one.
 
@@ -101,15 +101,15 @@ class EpochTrained(Recommender):
         resume: bool,
         progress: bool | None,
     ) -> Fitted:
-        found = training.notes(checkpoints) if checkpoints and resume else {}
-        if not found:
-            found = self.find_settings(data, valid, monitor is None and pool is None, progress)
-        learner = self.learner(data, pool, found)
+        tuned = training.notes(checkpoints) if checkpoints and resume else {}
+        if not tuned:
+            tuned = self.find_settings(data, valid, monitor is None and pool is None, progress)
+        learner = self.learner(data, pool, tuned)
         if checkpoints:
-            checkpoints = replace(checkpoints, notes=found)
+            checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
-        provenance = {**describe(data, valid), "found": found}
+        provenance = {**describe(data, valid), "tuned": tuned}
         known = Known(data.user_ids, data.item_ids, Csr.of(data))
 
         def current() -> EpochTrained:

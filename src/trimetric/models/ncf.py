@@ -47,7 +47,8 @@ from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
 _WEIGHTS_PER_DISTANCE = 60  # a sample costs about as much as n_weights / 60 distances
-_STREAMS = {"gmf": 5, "mlp": 6}  # of random numbers: the seeds of the parts' own training
+# Streams of random numbers: the seeds of the parts' own training.
+_STREAMS: dict[Literal["gmf", "mlp"], int] = {"gmf": 5, "mlp": 6}
 
 PAPER: dict[str, Any] = {
     "dim": 32,
@@ -154,7 +155,7 @@ class NCF(EpochTrained):
         """Rows [GMF part | MLP part], float32 (n_items, factors + dim), by `item_ids`."""
         return self.tensors()["item_embeddings"]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
         return neural_session(self.config, pairs, data.n_items)

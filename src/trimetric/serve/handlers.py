@@ -151,9 +151,9 @@ def explain(
 ) -> Response[schemas.Explained]:
     """Explain why an item is where it is in the list of length k for a user."""
     served = model_of(request, model)
-    (who, _), (what, _) = one_row(served, "user", user), one_row(served, "item", item)
+    (user_id, _), (item_id, _) = one_row(served, "user", user), one_row(served, "item", item)
     with not_found(served):
-        return _explained(served, served.model.explain(who, what, k=k))
+        return _explained(served, served.model.explain(user_id, item_id, k=k))
 
 
 @post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
@@ -171,7 +171,7 @@ def explain_for(
 def _parsed(served: ServedModel, *lists: list | None) -> list[list | None]:
     """Return lists of ids in the type of the model's."""
     parse = served.item_lookup.parse
-    return [None if ids is None else [parse(given) for given in ids] for ids in lists]
+    return [None if ids is None else [parse(raw) for raw in ids] for ids in lists]
 
 
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:

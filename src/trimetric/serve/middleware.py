@@ -219,13 +219,13 @@ def check_query(known: set[str], query: bytes) -> None:
         except (UnicodeDecodeError, ValueError) as error:
             detail = f"the request cannot be used: {error}"
             raise ClientException(detail, status_code=422) from None
-        given = [name for name, _ in pairs]
+        repeated = [name for name, _ in pairs]
     names = set(given)
     for name in names - known:
         detail = f"unknown parameter {name[:100]!r}; there are {', '.join(sorted(known))}"
         raise ClientException(detail, status_code=422)
     if len(names) < len(given):
-        twice = next(name for name in given if given.count(name) > 1)
+        twice = next(name for name in repeated if repeated.count(name) > 1)
         raise ClientException(f"{twice[:100]!r} is given twice", status_code=422)
 
 

@@ -22,29 +22,32 @@ class Metrics:
     """Counters, gauges and histograms of one server."""
 
     def __init__(self) -> None:
-        self.collectors = own = CollectorRegistry()
+        self.collectors = metrics = CollectorRegistry()
         self.requests = Counter(
-            "trimetric_requests", "Requests answered.", ["route", "status"], registry=own
+            "trimetric_requests", "Requests answered.", ["route", "status"], registry=metrics
         )
         self.seconds = Histogram(
             "trimetric_request_seconds", "Time from the head of a request to its response.",
-            ["route"], buckets=SECONDS, registry=own,
+            ["route"], buckets=SECONDS, registry=metrics,
         )  # fmt: skip
         self.batch_size = Histogram(
             "trimetric_batch_size", "Users ranked together for GET /v1/recommend.",
-            buckets=SIZES, registry=own,
+            buckets=SIZES, registry=metrics,
         )  # fmt: skip
         self.swaps = Counter(
-            "trimetric_swaps", "Newer artifacts, taken or refused.", ["outcome"], registry=own
+            "trimetric_swaps", "Newer artifacts, taken or refused.", ["outcome"], registry=metrics
         )
         self.cut_off = Counter(
-            "trimetric_cut_off", "Connections closed for exceeding a limit.", ["why"], registry=own
+            "trimetric_cut_off",
+            "Connections closed for exceeding a limit.",
+            ["why"],
+            registry=metrics,
         )
-        self.connections = Gauge("trimetric_connections", "Open connections.", registry=own)
+        self.connections = Gauge("trimetric_connections", "Open connections.", registry=metrics)
         self.models = Gauge(
-            "trimetric_model_info", "Models served.", ["name", "kind", "version"], registry=own
+            "trimetric_model_info", "Models served.", ["name", "kind", "version"], registry=metrics
         )
-        ProcessCollector(registry=own)
+        ProcessCollector(registry=metrics)
         for outcome in ("ok", "refused"):
             self.swaps.labels(outcome)
         self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}

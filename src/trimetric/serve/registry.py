@@ -129,7 +129,7 @@ def _file_stamp(path: Path) -> tuple:
 
 
 async def watch(registry: ModelRegistry, poll: bool) -> None:
-    """Swap models as their artifacts change: at `check_now`, and every second if `poll`."""
+    """Swap models whose artifacts change: when `check_now` is set, each second if `poll`."""
     loop = asyncio.get_running_loop()
     loader = ThreadPoolExecutor(1, "load", limit_this_thread, (1,))
     try:

@@ -130,25 +130,25 @@ class Lookup:
         texts = () if self.is_int else vocabulary.values.to_list()
         self._rows = {text: row for row, text in enumerate(texts)}
 
-    def parse(self, given: int | str) -> int | str:
+    def parse(self, raw: int | str) -> int | str:
         """Read an id that may be typed as text, as `Vocabulary.parse` does."""
-        if self.is_int and isinstance(given, str) and len(given) <= 20:
+        if self.is_int and isinstance(raw, str) and len(raw) <= 20:
             try:
-                number = int(given)
+                number = int(raw)
             except ValueError:
-                return given
-            if str(number) == given:
+                return raw
+            if str(number) == raw:
                 return number
-        return given
+        return raw
 
-    def row(self, given: int | str) -> int:
+    def row(self, raw: int | str) -> int:
         """Return the row of an id, -1 if it is unknown."""
         if not self.is_int:
-            return self._rows.get(given, -1) if isinstance(given, str) else -1
-        if not isinstance(given, int) or not INT64_MIN <= given <= INT64_MAX:
+            return self._rows.get(raw, -1) if isinstance(raw, str) else -1
+        if not isinstance(raw, int) or not INT64_MIN <= raw <= INT64_MAX:
             return -1
-        place = int(self._ids.searchsorted(given))
-        return place if place < len(self._ids) and self._ids[place] == given else -1
+        place = int(self._ids.searchsorted(raw))
+        return place if place < len(self._ids) and self._ids[place] == raw else -1
 
     def rows(self, kind: str, ids: Iterable[Any]) -> tuple[list[int | str], np.ndarray]:
         """Return ids in the type of the model's, and their rows, int32.
@@ -158,9 +158,9 @@ class Lookup:
         UnknownIds
             Names the ids that the model does not know.
         """
-        parsed = [self.parse(given) for given in ids]
-        rows = np.array([self.row(given) for given in parsed], dtype=np.int32)
-        unknown = [given for given, row in zip(parsed, rows, strict=True) if row < 0]
+        parsed = [self.parse(raw) for raw in ids]
+        rows = np.array([self.row(raw) for raw in parsed], dtype=np.int32)
+        unknown = [raw for raw, row in zip(parsed, rows, strict=True) if row < 0]
         if unknown:
             raise UnknownIds(kind, unknown, NOT_TRAINED_ON)
         return parsed, rows

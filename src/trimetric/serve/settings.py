@@ -56,17 +56,17 @@ def limits_of(texts: list[str]) -> Limits:
         A name is unknown, or a value is not a number of its kind.
     """
     kinds: dict[str, type] = {limit.name: type(limit.default) for limit in fields(Limits)}
-    given = {}
+    values = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in kinds:
             raise ParameterError(f"unknown limit {name!r}; there are {', '.join(kinds)}")
         try:
-            given[name] = kinds[name](value)
+            values[name] = kinds[name](value)
         except ValueError:
             word = "a whole number" if kinds[name] is int else "a number"
             raise ParameterError(f"limit {name} must be {word}, got {value!r}") from None
-    return Limits(**given)
+    return Limits(**values)
 
 
 @dataclass(frozen=True)

@@ -193,8 +193,8 @@ def check_a_prepared_copy_answers_alike(case: Case) -> None:
         if "similar items" in model.capabilities:
             assert ready.similar_items(items).equals(model.similar_items(items))
         if "fold-in" in model.capabilities:
-            given = items[:2].to_list()
-            assert ready.recommend_for(given).equals(model.recommend_for(given))
+            liked = items[:2].to_list()
+            assert ready.recommend_for(liked).equals(model.recommend_for(liked))
     part = planted(n_users=50)
     again, fresh = copy(ready).fit(part), case.new().fit(part)
     assert again.recommend(users[:1]).equals(fresh.recommend(users[:1]))

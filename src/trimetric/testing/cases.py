@@ -63,8 +63,10 @@ class Case:
             model = model()
         self.kind, self.name = type(model), model.name
         self.label = label or model.name
-        given = model.get_params()
-        self.params = given | {name: SMALL[name] for name in SMALL if name in given}
+        constructor_settings = model.get_params()
+        self.params = constructor_settings | {
+            name: SMALL[name] for name in SMALL if name in constructor_settings
+        }
         with registered(self.kind):
             pass  # raises ParameterError where trimetric has a model of this name
 

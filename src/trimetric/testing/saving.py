@@ -17,11 +17,11 @@ def check_saved_and_loaded(case: Case) -> None:
         model.save(at / "one")
         again = case.load(at / "one")
         again.save(at / "two")
-        one, two = (
+        first, second = (
             {path.name: path.read_bytes() for path in (at / name).iterdir()}
             for name in ("one", "two")
         )
-    assert one == two
+    assert first == second
     assert type(again) is type(model)
     assert again.get_params() == model.get_params()
     assert again.history == model.history

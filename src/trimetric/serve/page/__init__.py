@@ -30,10 +30,10 @@ Files = dict[str, File]
 
 def read() -> Files:
     """Return the page's files: index.html as /, the others as /page/NAME."""
-    found: Files = {}
+    entries: Files = {}
     for entry in files(__name__).iterdir():
         kind = entry.name.rpartition(".")[2]
         if kind in MEDIA:
             path = "/" if entry.name == "index.html" else f"/page/{entry.name}"
-            found[path] = File(entry.read_bytes(), MEDIA[kind])
-    return found
+            entries[path] = File(entry.read_bytes(), MEDIA[kind])
+    return entries
