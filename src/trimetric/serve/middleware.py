@@ -211,22 +211,26 @@ def error_body(error: HTTPException) -> bytes:
 
 def check_query(known: set[str], query: bytes) -> None:
     """Raise 422 where a parameter is unknown or given twice, or the text is not UTF-8."""
-    if query.isascii() and b"%" not in query and b"+" not in query:  # most are
-        given = [part.partition("=")[0] for part in query.decode().split("&") if part]
-    else:
-        try:
-            pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
-        except (UnicodeDecodeError, ValueError) as error:
-            detail = f"the request cannot be used: {error}"
-            raise ClientException(detail, status_code=422) from None
-        repeated = [name for name, _ in pairs]
-    names = set(given)
-    for name in names - known:
+    try:
+        names = query_names(query)
+    except (UnicodeDecodeError, ValueError) as error:
+        detail = f"the request cannot be used: {error}"
+        raise ClientException(detail, status_code=422) from None
+    for name in set(names) - known:
         detail = f"unknown parameter {name[:100]!r}; there are {', '.join(sorted(known))}"
         raise ClientException(detail, status_code=422)
-    if len(names) < len(given):
-        twice = next(name for name in repeated if repeated.count(name) > 1)
-        raise ClientException(f"{twice[:100]!r} is given twice", status_code=422)
+    for name in known:
+        if names.count(name) > 1:
+            raise ClientException(f"{name!r} is given twice", status_code=422)
+
+
+def query_names(query: bytes) -> list[str]:
+    """Return the names of parameters, or raise UnicodeDecodeError."""
+    text = query.decode()
+    if "%" in text or "+" in text:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+        return [name for name, _ in pairs]
+    return [part.partition("=")[0] for part in text.split("&") if part]
 
 
 def check_key(key: str, shown: bytes, public: bool) -> None:
