@@ -470,3 +470,12 @@ def test_a_key_is_read_from_the_environment(models: Path) -> None:
         assert server.ask("/v1/models")[0] == 401
         assert server.ask("/v1/models", **{"X-API-Key": "k3y"})[0] == 200
         assert not any("k3y" in json.dumps(line) for line in server.lines)
+
+
+def test_hosts_are_allowed_on_the_command_line(models: Path) -> None:
+    with serving(models / "0", "--allowed-host", "a.example", "--allowed-host", "b.example") as s:
+        for host in ("localhost", "a.example", "B.example:80"):
+            assert s.ask("/v1/models", host=host)[0] == 200
+        status, answer = s.ask("/v1/models", host="evil.example")
+        assert status == 400
+        assert "--allowed-host" in answer["error"]
