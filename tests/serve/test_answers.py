@@ -460,12 +460,12 @@ def test_other_hosts_are_refused(client: Client, host: str, status: int) -> None
 
 
 def test_hosts_can_be_allowed(room: Path) -> None:
-    for given, allowed, refused in (
+    for options, allowed, refused in (
         ({"allowed_hosts": ("shop.example", "b.example")}, "Shop.Example:80", "c.example"),
         ({"host": "shop.example", "open": True}, "shop.example", "b.example"),
         ({"allowed_hosts": ("*",)}, "any.example", None),
     ):
-        state = load_state(Settings((room / "sml",), **given))
+        state = load_state(Settings((room / "sml",), **options))
         asked = Client(state)
         assert asked.ask("/v1/models", headers={"host": allowed})[0].status_code == 200
         if refused is not None:

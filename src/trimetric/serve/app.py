@@ -17,8 +17,7 @@ from litestar.exceptions import (
 )
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp
+from litestar.openapi.spec import Components, Reference, SecurityScheme
 
 from trimetric import __version__
 from trimetric.errors import TrimetricError
@@ -109,7 +108,7 @@ def page_handler(path: str, file: File) -> HTTPRouteHandler:
     return page
 
 
-def create_app(state: AppState) -> ASGIApp:
+def create_app(state: AppState) -> Gate:
     """Return the ASGI application of a server."""
     pages = [page_handler(path, file) for path, file in state.files.items()]
     app = Litestar(
@@ -136,7 +135,7 @@ def create_app(state: AppState) -> ASGIApp:
 
 
 def _openapi_config(keyed: bool) -> OpenAPIConfig:
-    schemes = {
+    schemes: dict[str, SecurityScheme | Reference] = {
         "bearer": SecurityScheme(type="http", scheme="bearer"),
         "key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
     }

@@ -24,7 +24,8 @@ CLIENT_GONE = 499  # as nginx counts requests whose client has gone
 WHY_CUT_OFF = {408: "slow body", 413: "body size"}
 PUBLIC = ("/health", "/ready")
 log = logging.getLogger("trimetric.serve")
-Scope = Message = dict[str, Any]
+Scope = dict[str, Any]
+Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -120,7 +120,7 @@ class DrainingServer(Server):
         await super().startup(sockets)
         served = self.state.registry.served
         versions = {name: model.version for name, model in served.items()}
-        [listener] = sockets or ()
+        [listener] = sockets or []
         log.info("ready", extra={"url": url_of(listener), "models": versions})
         self.announce()
 
