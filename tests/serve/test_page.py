@@ -336,7 +336,9 @@ def test_margins_training_data(visit: Visit, models: dict[str, Any]) -> None:
     counts = [int(row.split("\t")[2]) for row in users.locator("tbody tr").all_inner_texts()]
     assert 0 < sum(counts) <= 300
     expect(users.locator(".note")).to_contain_text(
-        "All user margins are at their limit" if model.scorer.user_margins.min() > 0.799 else "Learned"
+        "All user margins are at their limit"
+        if model.scorer.user_margins.min() > 0.799
+        else "Learned"
     )
     users.locator(".frame").scroll_into_view_if_needed()
     box = users.locator(".frame").bounding_box()
