@@ -212,20 +212,20 @@ def error_body(error: HTTPException) -> bytes:
 def check_query(known: set[str], query: bytes) -> None:
     """Raise 422 where a parameter is unknown or given twice, or the text is not UTF-8."""
     if query.isascii() and b"%" not in query and b"+" not in query:  # most are
-        given = [part.partition("=")[0] for part in query.decode().split("&") if part]
+        listed = [part.partition("=")[0] for part in query.decode().split("&") if part]
     else:
         try:
             pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict")
         except (UnicodeDecodeError, ValueError) as error:
             detail = f"the request cannot be used: {error}"
             raise ClientException(detail, status_code=422) from None
-        repeated = [name for name, _ in pairs]
-    names = set(given)
+        listed = [name for name, _ in pairs]
+    names = set(listed)
     for name in names - known:
         detail = f"unknown parameter {name[:100]!r}; there are {', '.join(sorted(known))}"
         raise ClientException(detail, status_code=422)
-    if len(names) < len(given):
-        twice = next(name for name in repeated if repeated.count(name) > 1)
+    if len(names) < len(listed):
+        twice = next(name for name in listed if listed.count(name) > 1)
         raise ClientException(f"{twice[:100]!r} is given twice", status_code=422)
 
 
