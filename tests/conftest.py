@@ -26,6 +26,8 @@ def _compiled_folder() -> Path:
 
 os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
 
+pytest.register_assert_rewrite("trimetric.testing")
+
 # The first example of a test may have to compile a kernel.
 settings.register_profile("trimetric", deadline=None)
 settings.load_profile("trimetric")

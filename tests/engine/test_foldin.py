@@ -1,4 +1,4 @@
-"""Where newcomers are placed, against the definition in float64."""
+"""Where new users are placed, against the definition in float64."""
 
 import numpy as np
 import pytest

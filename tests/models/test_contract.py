@@ -2,11 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("trimetric.testing")
-
-import trimetric as tm  # noqa: E402
-from trimetric.models import OURS  # noqa: E402
-from trimetric.testing import CHECKS, Case, Check  # noqa: E402
+import trimetric as tm
+from trimetric.models import OURS
+from trimetric.testing import CHECKS, Case, Check
 
 
 @pytest.fixture(scope="module", params=OURS)

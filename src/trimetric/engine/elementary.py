@@ -1,4 +1,4 @@
-"""exp, σ and ln(1 + exp) from IEEE operations alone: the library's may differ between machines."""
+"""exp, σ and ln(1 + exp) from IEEE operations alone, for the same bits on every machine."""
 
 import math
 
@@ -33,5 +33,8 @@ def sigmoid(x):
 
 @inline
 def softplus(x):
-    """ln(1 + eˣ), float32: −ln σ(−x). Only losses shown to people use it."""
+    """ln(1 + eˣ), float32: −ln σ(−x).
+
+    For losses that are only reported: the library's `log1p` may differ between machines.
+    """
     return np.float32(math.log1p(exp(x)) if x < _LARGEST else x)

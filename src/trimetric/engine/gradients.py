@@ -32,6 +32,7 @@ order of the samples and each weight's in the order of the chunks, so that no su
 number of threads.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -217,10 +218,26 @@ def gradient_session(
     """
     samples = len(positives.users) if samples is None else samples
     n_rows, batch = len(positives.indptr) - 1 + n_items, min(settings.batch_size, samples)
+    state = start_state(settings, n_rows, weights)
+    return Session(
+        kernel=train,
+        settings=settings,
+        positives=positives,
+        state=state,
+        workspace=partial(make_workspace, state, settings.dim, batch, scratch),
+        params=params,
+        samples=samples,
+        cost=cost,
+        saved=("table", "weights"),
+    )
+
+
+def start_state(settings: RunSettings, n_rows: int, weights: np.ndarray | None = None) -> State:
+    """Return the state that training starts from."""
     weights = np.zeros(0, dtype=np.float32) if weights is None else weights.astype(np.float32)
     table = start_table(settings, n_rows)
     first, second = start_moments(settings.optimizer, table)
-    state = State(
+    return State(
         table=table,
         first=first,
         second=second,
@@ -230,29 +247,19 @@ def gradient_session(
         totals=np.zeros(4),
     )
 
-    def workspace(threads: int) -> Workspace:
-        of_thread = row_tables.table(threads * scratch, settings.dim)
-        return Workspace(
-            rows=np.full(3 * batch, -1, dtype=np.int32),
-            gradients=row_tables.table(3 * batch, settings.dim),
-            loss=np.zeros(batch, dtype=np.float32),
-            active=np.zeros(batch, dtype=np.bool_),
-            dense=np.zeros((-(-batch // CHUNK), len(weights)), dtype=np.float32),
-            first_slot=np.full(n_rows, -1, dtype=np.int32),
-            owned_slots=np.zeros((threads, 3 * batch + 1), dtype=np.int32),
-            next_slot=np.zeros(3 * batch, dtype=np.int32),
-            scratch=of_thread.reshape(threads, scratch, -1),
-            barrier=barrier_counts(threads),
-        )
 
-    return Session(
-        kernel=train,
-        settings=settings,
-        positives=positives,
-        state=state,
-        workspace=workspace,
-        params=params,
-        samples=samples,
-        cost=cost,
-        saved=("table", "weights"),
+def make_workspace(state: State, dim: int, batch: int, scratch: int, threads: int) -> Workspace:
+    """Return memory for mini-batches of at most `batch` samples."""
+    chunks, of_thread = -(-batch // CHUNK), row_tables.table(threads * scratch, dim)
+    return Workspace(
+        rows=np.full(3 * batch, -1, dtype=np.int32),
+        gradients=row_tables.table(3 * batch, dim),
+        loss=np.zeros(batch, dtype=np.float32),
+        active=np.zeros(batch, dtype=np.bool_),
+        dense=np.zeros((chunks, len(state.weights)), dtype=np.float32),
+        first_slot=np.full(len(state.table), -1, dtype=np.int32),
+        owned_slots=np.zeros((threads, 3 * batch + 1), dtype=np.int32),
+        next_slot=np.zeros(3 * batch, dtype=np.int32),
+        scratch=of_thread.reshape(threads, scratch, -1),
+        barrier=barrier_counts(threads),
     )

@@ -57,11 +57,11 @@ def order(key: np.uint64, n: int) -> Order:
 
 @inline
 def shuffled(position, order):
-    """Return where `position` goes in the order.
+    """Return the place of `position` in the order.
 
     Odd multiplication, addition and a shifted exclusive or are each a bijection on the smallest
-    2**b >= n; six rounds are composed, and results outside range(n) are sent round again, which
-    keeps it a bijection. No order is stored, and any position can be asked for alone.
+    2**b >= n; six rounds are composed, and results outside range(n) go through them again, which
+    keeps it a bijection. No order is stored, and each place is computed alone.
     """
     x = np.uint64(position)
     while True:
@@ -80,8 +80,8 @@ def fill_normal(table, dim, key, shape):
         for k in range(dim):
             total = np.int64(0)
             for word in range(3):
-                drawn = bits(key, (i * dim + k) * 3 + word)
+                value = bits(key, (i * dim + k) * 3 + word)
                 for _ in range(4):
-                    total += np.int64(drawn & _LOW)
-                    drawn >>= _16
+                    total += np.int64(value & _LOW)
+                    value >>= _16
             table[i, k] = mean + std * ((total * 2 - 12 * 65535) / 131072.0)

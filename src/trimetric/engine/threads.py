@@ -1,4 +1,4 @@
-"""How many threads run, and teams of threads that run one compiled loop together.
+"""The number of threads, and teams of threads that run one compiled loop together.
 
 Every thread of a team runs the same kernel; `barrier` holds it until all have arrived. One kernel
 call thus spans many mini-batches, and a barrier of a few hundred nanoseconds takes the place of a
@@ -63,12 +63,12 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def limit_this_thread(count: int) -> None:
-    """Do as `threads`, for the rest of the life of the calling thread: for workers of a pool."""
+    """Limit the calling thread for as long as it lives: for workers of a pool; see `threads`."""
     _limit.set(_checked("threads", count))
 
 
 def thread_count() -> int:
-    """Return how many threads to run: see `threads`. Interpreted kernels run on one.
+    """Return the number of threads to run: see `threads`. Interpreted kernels run on one.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def thread_count() -> int:
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

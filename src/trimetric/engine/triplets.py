@@ -198,9 +198,7 @@ def evaluate_hinges(me, part, start, positives, state, settings, workspace, para
 
 
 @inline
-def hardest_negative(
-    me, triplet, u, violation_radius, positives, points, settings, workspace, params
-):
+def hardest_negative(me, t, u, violation_radius, positives, points, settings, workspace, params):
     """Return the candidate nearest to the user, its d², and the number of impostors.
 
     CML's approximate ranking (Hsieh et al. 2017, section 3.2.2): S items are drawn uniformly, and
@@ -216,7 +214,7 @@ def hardest_negative(
     start, size = candidate_range(u, positives, n_items)
     count = params.candidates if size > 0 else 0
     for s in range(count):
-        word = bits(settings.draws, triplet * DRAWS_PER_TRIPLET + s)
+        word = bits(settings.draws, t * DRAWS_PER_TRIPLET + s)
         candidates[s] = candidate(word, start, size, positives) + n_users
         noise[s] = gumbel_noise(word, workspace.noise)
         prefetch(points, candidates[s])
@@ -230,7 +228,7 @@ def hardest_negative(
             if d < nearest:
                 best, nearest = np.int64(candidates[s]), d
     if best < 0:
-        item = uniform_negative(settings.draws, triplet, np.int64(u), positives, n_items)
+        item = uniform_negative(settings.draws, t, np.int64(u), positives, n_items)
         if item >= 0:
             best = item + n_users
             nearest = squared_distance(points, u, points, best)
