@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench bench-baselines clean
+.PHONY: help demo test test-long lint docs bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -17,10 +17,13 @@ demo: .venv/.ready  ## train, evaluate and recommend on a small data set
 	$(RUN)/trimetric demo
 
 # The twins run the kernels as plain Python; the closing summary is that of the whole suite.
-test: .venv/.ready-dev  ## run all tests, and check that imports go one way
+test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
-	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -m "twin and not compiled"
-	$(RUN)/python -m pytest
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n auto -m "twin and not compiled and not long"
+	$(RUN)/python -m pytest -n auto --dist worksteal
+
+test-long: .venv/.ready-dev  ## run the campaigns of minutes that `make test` leaves out
+	$(RUN)/python -m pytest -m long
 
 lint: .venv/.ready-dev  ## ruff and mypy
 	$(RUN)/ruff check

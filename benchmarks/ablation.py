@@ -16,24 +16,21 @@ import record
 from quality import BENCHES, RUNS, UNSEEN, say
 
 HINGE = {"temperature": 0.0, "lr": 0.2}
+LEARNED = {"adaptive_users": True, "adaptive_items": True}
 CHANGES = {
     "the recipe": {},
     "no item side (λ = 0)": {"lam": 0.0},
     "item side as strong (λ = 1)": {"lam": 1.0},
-    "margins fixed": {"adaptive_users": False, "adaptive_items": False},
-    "margins so that half of the hinges pull (γ = 256)": {"gamma": 256.0},
-    "margins as the paper's γ = 10 leaves them": {"gamma": 10.0},
-    "margins free up to 2": {"margin": 2.0, "item_margin": 2.0},
+    "margins learned": LEARNED,
+    "margins so that half of the hinges pull (γ = 256)": {**LEARNED, "gamma": 256.0},
+    "margins as the paper's γ = 10 leaves them": {**LEARNED, "gamma": 10.0},
+    "margins learned, up to 2": {**LEARNED, "margin": 2.0, "item_margin": 2.0},
     "10 candidates": {"candidates": 10},
     "on the sphere": {"sphere": True},
     "d = 200": {"dim": 200},
     "bare hinge, hardest of 10": HINGE,
-    "bare hinge, hardest of 10, margins fixed": {
-        **HINGE,
-        "adaptive_users": False,
-        "adaptive_items": False,
-    },
-    "bare hinge, hardest of 10, γ = 256": {**HINGE, "gamma": 256.0},
+    "bare hinge, hardest of 10, margins learned": {**HINGE, **LEARNED},
+    "bare hinge, hardest of 10, γ = 256": {**HINGE, **LEARNED, "gamma": 256.0},
     "bare hinge, hardest of 50": {**HINGE, "candidates": 50},
     "one uniform negative": {"negatives": "uniform", "lr": 0.2},
 }
@@ -47,7 +44,7 @@ def ablated(bench, seeds):
         bench.data, "sml", {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)
     )
     [first] = yield [base]
-    found = {"temperature": first["found"]["temperature"]}
+    found = {"temperature": first["tuned"]["temperature"]}
     jobs = []
     for change in CHANGES.values():
         plain = change.get("negatives", "hardest") != "hardest"

@@ -127,7 +127,7 @@ def defaults(bench, seeds):
         found = yield seeded(job, seeds)
         return found
     [chosen] = yield [replace(job, part="valid")]
-    settings = {**job.settings, "temperature": chosen["found"]["temperature"]}
+    settings = {**job.settings, "temperature": chosen["tuned"]["temperature"]}
     found = yield seeded(replace(job, split=whole(bench), settings=settings), seeds)
     return found
 
@@ -186,7 +186,7 @@ def told(bench, results):
         row["seconds"] = round(statistics.mean(run["seconds"] for run in runs), 1)
         row["seeds"] = len(runs)
         row["settings"] = runs[0].get("settings", {})
-        row |= {key: runs[0][key] for key in ("found",) if key in runs[0]}
+        row |= {key: runs[0][key] for key in ("tuned",) if key in runs[0]}
         figures[name] = row
         cells = "  ".join("{:7.4f} ± {:6.4f}".format(*row[metric]) for metric in bench.shown)
         print(f"{name:<38}{cells}  {row['seconds']:9.1f}")

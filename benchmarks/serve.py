@@ -2,9 +2,9 @@
 
 wrk asks for ten items for random users of ml_1m, over 16 and over 64 connections that stay open,
 on the machine that serves. Nothing is cached: every request is ranked. The peer is implicit's
-`recommend` of factors of the same width, under the same uvicorn with as little around it as will
-do. Servers take turns. Answers are compared with `model.recommend` first. The server's memory is
-looked at before and after 100,000 requests.
+`recommend` of factors of the same width, under the same framework and server with as little around
+it as will do. Servers take turns. Answers are compared with `model.recommend` first. The server's
+memory is measured before and after 100,000 requests.
 
     python benchmarks/serve.py [--rounds 3] [--seconds 10] [--model FOLDER]
 """
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 CONNECTIONS = (16, 64)
 REQUESTS = 100_000
 K = 10
-ASK = f"""
+REQUESTS_OF_WRK = f"""
 math.randomseed(1)
 local users = {{USERS}}
 request = function()
@@ -47,7 +47,7 @@ end
 
 @contextmanager
 def server(command):
-    """Run a server that tells its address on standard error; yields the process and the URL."""
+    """Run a server that logs its URL to standard error; yields the process and the URL."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         for line in process.stderr:
@@ -61,28 +61,28 @@ def server(command):
         process.wait()
 
 
-def asked(url, script, connections, seconds):
-    """Have wrk ask for some seconds; return what it found."""
+def load(url, script, connections, seconds):
+    """Let wrk send requests for some seconds; return rates and times."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, url]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    if found["bad"]:
-        raise RuntimeError(f"{found['bad']} answers of {url} were lost or refused")
+    result = json.loads(done.stdout.splitlines()[-1])
+    if result["bad"]:
+        raise RuntimeError(f"{result['bad']} answers of {url} were lost or refused")
     return {
-        "requests/s": found["requests"] / found["us"] * 1e6,
-        "p50 ms": found["p50"] / 1e3,
-        "p99 ms": found["p99"] / 1e3,
-        "p99.9 ms": found["p999"] / 1e3,
+        "requests/s": result["requests"] / result["us"] * 1e6,
+        "p50 ms": result["p50"] / 1e3,
+        "p99 ms": result["p99"] / 1e3,
+        "p99.9 ms": result["p999"] / 1e3,
     }
 
 
-def compared(url, model, users):
+def check_answers(url, model, users):
     """Raise unless these users get what the model recommends, to the last digit."""
     for user in users:
         with urllib.request.urlopen(f"{url}/v1/recommend?user={user}&k={K}") as reply:
             rows = json.load(reply)["recommendations"]
-        expected = model.recommend([user], K).select("item", "rank", "score").rows()
-        if [(row["item"], row["rank"], row["score"]) for row in rows] != expected:
+        expected = model.recommend([user], K).select("item", "rank", "score", "distance").rows()
+        if [tuple(row.values()) for row in rows] != expected:
             raise RuntimeError(f"user {user} got {rows}, not {expected}")
 
 
@@ -95,7 +95,7 @@ def memory(process, url, script):
     """Return the server's memory in MB before and after so many requests."""
     before, sent = resident(process), 0
     while sent < REQUESTS:
-        sent += round(asked(url, script, 16, 5)["requests/s"] * 5)
+        sent += round(load(url, script, 16, 5)["requests/s"] * 5)
     after = resident(process)
     return {
         "requests": sent,
@@ -104,7 +104,7 @@ def memory(process, url, script):
     }
 
 
-def middle(rows):
+def median(rows):
     return {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
 
 
@@ -113,24 +113,24 @@ def measured(options, folder):
 
     model = tm.load(folder)
     users = model.user_ids.values.filter(model.seen.counts > 0).to_list()
-    script = folder / "ask.lua"
-    script.write_text(ASK.replace("USERS", ",".join(map(str, users))))
+    script = folder / "requests.lua"
+    script.write_text(REQUESTS_OF_WRK.replace("USERS", ",".join(map(str, users))))
     ours = [sys.executable, "-c", "from trimetric.cli import main; main()", "serve", str(folder)]
     peer = [sys.executable, str(HERE / "serve_implicit.py"), str(folder)]
     figures = {"users": len(users), "items": len(model.item_ids), "dim": model.config.dim, "k": K}
     with server([*ours, "--port", "0", "--no-watch"]) as (process, url), server(peer) as theirs:
-        compared(url, model, random.Random(0).sample(users, 200))
+        check_answers(url, model, random.Random(0).sample(users, 200))
         urls = {"trimetric": url, "implicit": theirs[1]}
         for address in urls.values():
-            asked(address, script, 16, 2)  # warms up
+            load(address, script, 16, 2)  # warms up
         for connections in CONNECTIONS:
             rows = {name: [] for name in urls}
             for _ in range(options.rounds):
                 for name, address in urls.items():
-                    rows[name].append(asked(address, script, connections, options.seconds))
-            rates = {n: [row["requests/s"] for row in found] for n, found in rows.items()}
+                    rows[name].append(load(address, script, connections, options.seconds))
+            rates = {n: [row["requests/s"] for row in runs] for n, runs in rows.items()}
             figures[f"{connections} connections"] = {
-                **{name: middle(found) for name, found in rows.items()},
+                **{name: median(runs) for name, runs in rows.items()},
                 "ratio": round(record.ratio(rates["trimetric"], rates["implicit"]), 3),
             }
             print(connections, "connections", figures[f"{connections} connections"], flush=True)
@@ -154,8 +154,8 @@ def main():
     if "ml_1m" not in tm.datasets.available():
         print("ml_1m was not found: set TRIMETRIC_DATA to the folder that holds it")
         return 0
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room) / "ml_1m"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "ml_1m"
         if options.model is not None:
             shutil.copytree(options.model, folder)
         else:

@@ -1,16 +1,15 @@
 """The least server of implicit's `recommend`: what `serve.py` compares with.
 
-The same uvicorn, event loop and JSON as trimetric's. Factors as wide as the model's are learned
-from the model's interactions; items seen are left out.
+The same framework, server, event loop and JSON as trimetric's, and checked parameters. Factors as
+wide as the model's are learned from the model's interactions; items seen are left out.
 
     python benchmarks/serve_implicit.py FOLDER
 """
 
+import gc
 import json
-import logging
 import os
 import sys
-from urllib.parse import parse_qsl
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as implicit asks for
 
@@ -20,6 +19,9 @@ def application(folder):
     import numpy as np
     import scipy.sparse
     from implicit.cpu.als import AlternatingLeastSquares
+    from litestar import Litestar, MediaType, get
+    from litestar.params import FromQuery
+    from litestar.response.base import ASGIResponse
 
     import trimetric as tm
 
@@ -33,22 +35,18 @@ def application(folder):
     items = model.item_ids.values.to_list()
     encode = msgspec.json.Encoder().encode
 
-    async def app(scope, receive, send):
-        asked = dict(parse_qsl(scope["query_string"].decode()))
-        row = rows[asked["user"]]
-        found, scores = solver.recommend(row, liked[row], N=int(asked["k"]))
+    @get("/v1/recommend")
+    async def recommend(user: FromQuery[str], k: FromQuery[int] = 10) -> ASGIResponse:
+        row = rows[user]
+        ids, scores = solver.recommend(row, liked[row], N=k)
         listed = [
             {"item": items[item], "rank": rank, "score": score}
-            for rank, (item, score) in enumerate(
-                zip(found.tolist(), scores.tolist(), strict=True), 1
-            )
+            for rank, (item, score) in enumerate(zip(ids.tolist(), scores.tolist(), strict=True), 1)
         ]
-        body = encode({"user": asked["user"], "recommendations": listed})
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        body = encode({"user": user, "recommendations": listed})
+        return ASGIResponse(body=body, media_type=MediaType.JSON)
 
-    return app
+    return Litestar([recommend], openapi_config=None, logging_config=None)
 
 
 def main():
@@ -56,13 +54,16 @@ def main():
 
     import uvicorn
 
+    from trimetric.serve.run import COLLECT_EVERY
+
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(
         application(sys.argv[1]), loop="uvloop", http="httptools", ws="none", lifespan="off",
         log_config=None, access_log=False,
     )  # fmt: skip
-    logging.getLogger("uvicorn.access").disabled = True
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
     print(json.dumps({"event": "ready", "url": url}), file=sys.stderr, flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 

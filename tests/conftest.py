@@ -17,12 +17,16 @@ def _compiled_folder() -> Path:
     kernel calls, it would still run the kernel as compiled before.
     """
     digest = hashlib.sha256()
-    for source in sorted((_ROOT / "src/trimetric/engine").glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in sorted((_ROOT / "src/trimetric").rglob("*.py")):
+        text = source.read_bytes()
+        if source.parent.name == "engine" or b"trimetric.engine.compile" in text:
+            digest.update(source.name.encode() + b"\0" + text)
     return _ROOT / ".pytest_cache" / f"numba-{digest.hexdigest()[:16]}"
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
+
+pytest.register_assert_rewrite("trimetric.testing")
 
 # The first example of a test may have to compile a kernel.
 settings.register_profile("trimetric", deadline=None)

@@ -1,5 +1,6 @@
-"""Pages that tools write are what the tools would write now."""
+"""Generated pages are up to date, and the architecture page names what exists."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import trimetric as tm
 
 ROOT = Path(__file__).resolve().parents[1]
+MOST_HOPS, MOST_FILES = 5, 3  # from `fit` to the gradient of equation (6)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +31,8 @@ def test_the_page_is_up_to_date(tool: str, sources: list[str], page: str, tmp_pa
 
 def test_the_reference_has_every_public_name(tmp_path: Path) -> None:
     tool = [sys.executable, str(ROOT / "tools/api"), str(tmp_path)]
-    told = subprocess.run(tool, check=True, capture_output=True, text=True)
-    assert not told.stderr
+    done = subprocess.run(tool, check=True, capture_output=True, text=True)
+    assert not done.stderr
     page = (tmp_path / "trimetric.html").read_text()
     for name in tm.__all__:
         if isinstance(getattr(tm, name), ModuleType):
@@ -38,3 +40,24 @@ def test_the_reference_has_every_public_name(tmp_path: Path) -> None:
         elif name != "__version__":
             assert f'id="{name}"' in page, name
     assert not re.search(r'(?:src|href)="(?:https?:)?//(?!pdoc)', page), "it opens offline"
+
+
+def test_the_path_from_fit_to_the_gradient_is_as_listed() -> None:
+    page = ROOT / "docs/architecture.md"
+    hops = re.findall(r"^\d\. `([\w.]+)` in \[[^]]*\]\(([^)]*)\)", page.read_text(), re.MULTILINE)
+    files = [(page.parent / file).resolve() for _, file in hops]
+    names = [name.split(".")[-1] for name, _ in hops]
+    assert len(hops) - 1 <= MOST_HOPS
+    assert len(set(files)) <= MOST_FILES
+    for file, name, following in zip(files, names, [*names[1:], None], strict=True):
+        body = function(file, name)
+        assert following is None or following in named_in(body), f"{name} does not name {following}"
+
+
+def function(file: Path, name: str) -> ast.FunctionDef:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return next(n for n in nodes if isinstance(n, ast.FunctionDef) and n.name == name)
+
+
+def named_in(body: ast.FunctionDef) -> set[str]:
+    return {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}

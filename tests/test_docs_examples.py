@@ -1,4 +1,4 @@
-"""What the documentation says runs as it stands, and what it names is there."""
+"""Examples of the documentation run as they stand, and what it names exists."""
 
 import re
 import shlex
@@ -47,14 +47,14 @@ def test_commands_in_sentences_run(tmp_path: Path) -> None:
 
 def named_commands() -> list[tuple[str, str]]:
     code = {page: "\n".join(block for _, block in blocks(page)) for page in PAGES}
-    found = [
+    commands = [
         (page, " ".join(command.split()))
         for page in PAGES
         for command in re.findall(r"`(trimetric [^`]*)`", text(page))
         + re.findall(r"^trimetric .*$", code[page], re.MULTILINE)
     ]
-    assert len(found) > 20
-    return found
+    assert len(commands) > 20
+    return commands
 
 
 @pytest.mark.parametrize(("page", "command"), named_commands())
@@ -79,13 +79,13 @@ def test_targets_links_and_extras_exist() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     for page in PAGES:
         words = text(page)
-        for target in re.findall(r"`make ([a-z]+)|^    make ([a-z]+)", words, re.MULTILINE):
+        for target in re.findall(r"`make ([a-z-]+)|^    make ([a-z-]+)", words, re.MULTILINE):
             assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), (page, target)
         for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", words):
             if "://" not in link:
                 assert ((ROOT / page).parent / link).exists(), (page, link)
-        named = re.findall(r"'?(?:\.|trimetric)\[([a-z,]+)\]", words)
-        for extra in {one for group in named for one in group.split(",")}:
+        groups = re.findall(r"'?(?:\.|trimetric)\[([a-z,]+)\]", words)
+        for extra in {extra for group in groups for extra in group.split(",")}:
             assert re.search(rf"^{extra} = \[", project, re.MULTILINE), (page, extra)
 
 

@@ -1,6 +1,6 @@
-"""How data, models and results show themselves in a notebook: plain HTML without scripts.
+"""HTML for notebooks, without scripts: how data, models and results are displayed.
 
-Colours are the page's own, so that it reads in the light and in the dark.
+It has no colours of its own, so that it suits light and dark themes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,17 @@ _CELL = "padding:.15em .8em .15em 0;border:0;background:none;vertical-align:top"
 
 
 def card(title: str, facts: Mapping[str, Any], *parts: str) -> str:
-    """Return a titled block: facts by name, then parts that are HTML already."""
+    """Return a titled block: facts by name, then parts, which are HTML."""
     listed = table((), ((name, value) for name, value in facts.items())) if facts else ""
     body = "".join((f"<strong>{escape(title)}</strong>", listed, *parts))
     return f'<div style="max-width:60em">{body}</div>'
 
 
 def table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return a table; its first column is text to the left, numbers are to the right."""
-    head = "".join(_cell("th", one, place) for place, one in enumerate(header))
+    """Return a table; the first column and text are left-aligned, numbers right-aligned."""
+    head = "".join(_cell("th", cell, place) for place, cell in enumerate(header))
     body = "".join(
-        f"<tr>{''.join(_cell('td', one, place) for place, one in enumerate(row))}</tr>"
+        f"<tr>{''.join(_cell('td', cell, place) for place, cell in enumerate(row))}</tr>"
         for row in rows
     )
     return (
@@ -38,7 +38,7 @@ def note(text: str) -> str:
 
 
 def curve(label: str, values: Sequence[float]) -> str:
-    """Draw values over epochs as a small line; nothing for fewer than two finite ones."""
+    """Draw values over epochs as a small line; "" for fewer than two finite values."""
     points = [(at, value) for at, value in enumerate(values) if isfinite(value)]
     if len(points) < 2:
         return ""
@@ -48,12 +48,12 @@ def curve(label: str, values: Sequence[float]) -> str:
         f"{2 + (at - points[0][0]) * across:.1f},{HEIGHT - 2 - (value - low) * up:.1f}"
         for at, value in points
     )
-    told = f"{label}: {_shown(points[0][1])} at first, {_shown(points[-1][1])} at last"
+    caption = f"{label}: {_shown(points[0][1])} at first, {_shown(points[-1][1])} at last"
     return (
         f'<figure style="display:inline-block;margin:.3em 1.5em .3em 0"><svg role="img"'
-        f' aria-label="{escape(told)}" width="{WIDTH}" height="{HEIGHT}"><polyline fill="none"'
+        f' aria-label="{escape(caption)}" width="{WIDTH}" height="{HEIGHT}"><polyline fill="none"'
         f' stroke="currentColor" stroke-width="1.5" points="{drawn}"/></svg>'
-        f'<figcaption style="opacity:.7;font-size:.9em">{escape(told)}</figcaption></figure>'
+        f'<figcaption style="opacity:.7;font-size:.9em">{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -41,7 +41,7 @@ class Learner(Protocol):
         """Live views of all that training changes."""
 
     @property
-    def kept(self) -> tuple[str, ...]:
+    def saved(self) -> tuple[str, ...]:
         """The names of the arrays that make up the model."""
 
     def run(
@@ -208,7 +208,7 @@ def _judge(
 ) -> dict[str, np.ndarray]:
     if run.best_value is None or value > run.best_value:
         run.best_value, run.best_epoch, run.misses = value, run.epoch, 0
-        return {name: learner.arrays[name].copy() for name in learner.kept}
+        return {name: learner.arrays[name].copy() for name in learner.saved}
     run.misses += 1
     if plan.patience and run.misses >= plan.patience:
         run.stopped = f"no better {plan.metric} in the last {run.misses} validations"
@@ -216,8 +216,8 @@ def _judge(
 
 
 def _check_finite(row: dict[str, Any], learner: Learner) -> None:
-    kept = (learner.arrays[name] for name in learner.kept)
-    if np.isfinite(row["loss"]) and all(np.isfinite(array).all() for array in kept):
+    arrays = (learner.arrays[name] for name in learner.saved)
+    if np.isfinite(row["loss"]) and all(np.isfinite(array).all() for array in arrays):
         return
     raise Diverged(
         f"training met NaN or infinity in epoch {row['epoch']}; the likely cause is too large a"
@@ -258,11 +258,11 @@ def _load(learner: Learner, checkpoints: Checkpoints) -> tuple[Run, dict[str, np
 
 
 def _same_identity(saved: Mapping[str, Any], checkpoints: Checkpoints) -> None:
-    wanted = checkpoints.identity
+    run_identity = checkpoints.identity
     differing = [
-        f"{name} was {saved.get(name)!r}, is {wanted.get(name)!r}"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
+        f"{name} was {saved.get(name)!r}, is {run_identity.get(name)!r}"
+        for name in sorted(saved.keys() | run_identity.keys())
+        if saved.get(name) != run_identity.get(name)
     ]
     if differing:
         raise CheckpointMismatch(

@@ -2,29 +2,24 @@
 
 import pytest
 
-pytest.register_assert_rewrite("contract")
-
-from contract import Contract, planted, small  # noqa: E402
-
-import trimetric as tm  # noqa: E402
-from trimetric.models import REGISTRY  # noqa: E402
-from trimetric.models.recommender import Recommender  # noqa: E402
+import trimetric as tm
+from trimetric.models import OURS
+from trimetric.testing import CHECKS, Case, Check
 
 
-@pytest.fixture(scope="module", params=REGISTRY)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+@pytest.fixture(scope="module", params=OURS)
+def case(request: pytest.FixtureRequest) -> Case:
+    """Return a model under test, trained once for all checks."""
+    return Case(tm.create(request.param), request.param)
 
 
-@pytest.fixture(scope="module")
-def data() -> tm.Interactions:
-    return planted()
+@pytest.mark.parametrize("check", CHECKS, ids=str)
+def test_contract(case: Case, check: Check) -> None:
+    check(case)
 
 
-@pytest.fixture(scope="module")
-def model(name: str, data: tm.Interactions) -> Recommender:
-    return small(name).fit(data, progress=False)
-
-
-class TestEveryModel(Contract):
-    pass
+def test_tensors_are_live(case: Case) -> None:
+    model = case.new().fit(case.data)
+    for tensor in model.tensors().values():
+        tensor[...] = 0
+    assert not any(tensor.any() for tensor in model.tensors().values())

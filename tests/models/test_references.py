@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract import learned, planted
 from hypothesis import given
 from hypothesis import strategies as st
 from popularity import Popularity as NaivePopularity
@@ -27,6 +26,7 @@ from trimetric.models.references import ease, spd_inverse
 from trimetric.models.references.cooccurrence import Similarity, nearest_items
 from trimetric.space import function
 from trimetric.storage import artifact
+from trimetric.testing.cases import learned, planted
 
 FROM_HISTORY = ["ease", "itemknn"]
 

@@ -52,13 +52,13 @@ def test_a_parabola_is_found_again() -> None:
 
 def test_it_is_kept_with_the_model(tmp_path: Path) -> None:
     model = tm.SML(**SMALL).fit(SPLIT.train, SPLIT.valid, out=tmp_path / "m")
-    tried = dict(model.found["tried"])
+    tried = dict(model.tuned["tried"])
     assert list(tried) == [0.1, 0.2, 0.4]
-    assert model.temperature == model.found["temperature"] == temperature.best_of([*tried.values()])
+    assert model.temperature == model.tuned["temperature"] == temperature.best_of([*tried.values()])
     assert model.get_params()["temperature"] is None
     again = load(tmp_path / "m")
     assert again.temperature == model.temperature
-    assert again.provenance["found"] == model.found
+    assert again.provenance["tuned"] == model.tuned
 
 
 def test_it_is_what_would_be_set() -> None:
@@ -66,7 +66,7 @@ def test_it_is_what_would_be_set() -> None:
     same = tm.SML(**SMALL, temperature=model.temperature).fit(SPLIT.train, SPLIT.valid, threads=2)
     assert learned(model) == learned(same)
     assert same.temperature == model.temperature
-    assert same.found == {}
+    assert same.tuned == {}
 
 
 def test_trials_are_short_and_judged_by_the_metric(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,20 +85,20 @@ def test_trials_are_short_and_judged_by_the_metric(monkeypatch: pytest.MonkeyPat
 
 def test_without_validation_data_a_tenth_is_held_out_for_the_trials() -> None:
     model = tm.SML(**SMALL).fit(SPLIT.train)
-    assert len(model.found["tried"]) == 3
+    assert len(model.tuned["tried"]) == 3
     assert model.provenance["train"]["fingerprint"] == SPLIT.train.fingerprint
 
 
 @pytest.mark.parametrize("valid", [None, SPLIT.valid.take(np.arange(50))])
 def test_too_little_data_gets_the_usual(valid: Any) -> None:
     model = tm.SML(**SMALL).fit(SPLIT.train.take(np.arange(400)), valid)
-    assert model.found == {"temperature": 0.2, "tried": []}
+    assert model.tuned == {"temperature": 0.2, "tried": []}
 
 
 def test_pools_and_monitors_say_nothing_of_the_aim() -> None:
     for more in ({"pool": DATA}, {"monitor": lambda model: 1.0}):
         model = tm.SML(**SMALL).fit(SPLIT.train, **more)
-        assert model.found == {"temperature": 0.2, "tried": []}
+        assert model.tuned == {"temperature": 0.2, "tried": []}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_interrupted_trials_and_trials_that_are_not_repeated(
     monkeypatch.setattr(temperature, "qualities_of_trials", lambda *_: pytest.fail("tried again"))
     resumed = fit(resume=True)
     assert learned(resumed) == learned(whole)
-    assert resumed.found == whole.found
+    assert resumed.tuned == whole.tuned
 
 
 @pytest.mark.parametrize(

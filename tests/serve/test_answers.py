@@ -21,14 +21,13 @@ from serving import trained
 import trimetric as tm
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.recommender import Recommender
-from trimetric.serve import schemas, snapshot
-from trimetric.serve.app import application
+from trimetric.serve import schemas, served_model
+from trimetric.serve.app import API, create_app
 from trimetric.serve.items import read
-from trimetric.serve.metrics import Histogram
-from trimetric.serve.routing import ROUTES
-from trimetric.serve.run import made
+from trimetric.serve.monitoring import Metrics
+from trimetric.serve.run import load_state
 from trimetric.serve.settings import Limits, Settings, limits_of
-from trimetric.serve.site import Site
+from trimetric.serve.state import AppState
 
 KINDS = ("sml", "ease", "bpr", "popularity")
 TITLES = pl.DataFrame(
@@ -44,8 +43,8 @@ TITLES = pl.DataFrame(
 class Client:
     """Asks an application in this process."""
 
-    def __init__(self, site: Site) -> None:
-        self.site, self.app = site, application(site)
+    def __init__(self, state: AppState) -> None:
+        self.state, self.app = state, create_app(state)
 
     def ask(self, *requests: Any, **more: Any) -> list[httpx.Response]:
         """Send requests at the same time, each a path or (path, body)."""
@@ -57,7 +56,9 @@ class Client:
 
         async def all_of_them() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await asyncio.gather(*(one(client, request) for request in requests))
 
         return asyncio.run(all_of_them())
@@ -74,6 +75,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     for kind in KINDS:
         trained(kind).save(folder / kind)
+    trained("sml", adaptive_users=True, adaptive_items=True).save(folder / "adaptive")
     tm.SML(dim=4, epochs=1, seed=0).fit(texts()).save(folder / "texts")
     TITLES.write_csv(folder / "items.csv")
     return folder
@@ -89,23 +91,24 @@ def texts() -> tm.Interactions:
 
 @pytest.fixture(scope="module")
 def client(room: Path) -> Iterator[Client]:
-    folders = tuple(room / kind for kind in (*KINDS, "texts"))
-    site = made(Settings(folders, items=room / "items.csv"))
-    yield Client(site)
-    site.close()
+    folders = tuple(room / kind for kind in (*KINDS, "texts", "adaptive"))
+    state = load_state(Settings(folders, items=room / "items.csv"))
+    yield Client(state)
+    state.close()
 
 
 @pytest.fixture(scope="module")
 def models(room: Path) -> dict[str, Recommender]:
-    return {kind: tm.load(room / kind) for kind in (*KINDS, "texts")}
+    return {kind: tm.load(room / kind) for kind in (*KINDS, "texts", "adaptive")}
 
 
 def plain(frame: pl.DataFrame, id_name: str = "item") -> list[tuple]:
-    return list(frame.select(id_name, "rank", "score").iter_rows())
+    distance = pl.col("distance") if "distance" in frame.columns else pl.lit(None)
+    return list(frame.select(id_name, "rank", "score", distance).iter_rows())
 
 
 def shown(rows: list[dict], id_name: str = "item") -> list[tuple]:
-    return [(row[id_name], row["rank"], row["score"]) for row in rows]
+    return [(row[id_name], row["rank"], row["score"], row.get("distance")) for row in rows]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,19 +134,21 @@ def test_each_user_gets_what_the_model_recommends(
     assert [one["user"] for one in many] == users
     listed = [row for one in many for row in shown(one["recommendations"])]
     assert listed == plain(model.recommend(users, 7, exclude_seen=exclude))
-    assert sum(client.site.metrics.batches.counts[2:]) > 0  # they were ranked together
+    batches = client.state.metrics.collectors.get_sample_value
+    alone = batches("trimetric_batch_size_bucket", {"le": "1.0"})
+    assert batches("trimetric_batch_size_count") > alone  # they were ranked together
 
 
 def test_slow_models_rank_in_a_thread(
     room: Path, models: dict[str, Recommender], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "QUICK_SECONDS", 0.0)
-    site = made(Settings((room / "sml", room / "bpr")))
+    monkeypatch.setattr(served_model, "QUICK_SECONDS", 0.0)
+    state = load_state(Settings((room / "sml", room / "bpr")))
     paths = [f"/v1/recommend?user={n % 55}&model={KINDS[2 * (n % 2)]}&k=5" for n in range(200)]
-    for n, reply in enumerate(Client(site).ask(*paths)):
+    for n, reply in enumerate(Client(state).ask(*paths)):
         expected = models[KINDS[2 * (n % 2)]].recommend([n % 55], 5)
         assert shown(reply.json()["recommendations"]) == plain(expected)
-    site.close()
+    state.close()
 
 
 def test_ids_of_all_kinds_pass(client: Client, models: dict[str, Recommender]) -> None:
@@ -249,8 +254,13 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     assert found["activity"] == len(liked)
     assert len(found["history"]) == 3
     scores = [one["score"] for one in client.get("/v1/user?user=7")["history"]]
-    assert scores == sorted(model.score([(7, int(item)) for item in liked - 5]).tolist())
-    assert found["margin"] == model.user_margins[12].item()
+    best = sorted(model.score([(7, int(item)) for item in liked - 5]).tolist(), reverse=True)
+    assert scores == best
+    assert [one["distance"] for one in found["history"]] == [-score for score in best[:3]]
+    assert found["margin"] is None  # all margins of this model are the same
+    learned: Any = models["adaptive"].scorer
+    found = client.get("/v1/user?user=7&model=adaptive")
+    assert found["margin"] == learned.user_margins[12].item()
     popularity = np.bincount(model.seen.items, minlength=40)
     found = client.get("/v1/item?item=2")
     assert found["popularity"] == popularity[7]
@@ -263,8 +273,11 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     found = client.get("/v1/users?limit=1000")
     assert [one["activity"] for one in found["users"]] == sorted(model.seen.counts)[::-1]
     assert client.get("/v1/users?search=nobody")["users"] == []
-    found = client.get("/v1/margins")
-    assert found["items"]["margin"] == model.item_margins[popularity > 0].tolist()
+    found = client.get("/v1/margins?model=adaptive")
+    assert found["items"]["margin"] == learned.item_margins[popularity > 0].tolist()
+    assert len(found["users"]["margin"]) == len(model.user_ids)
+    assert not found["sampled"]
+    assert "fixed" in client.get("/v1/margins", status=422)["error"]
     client.get("/v1/margins?model=ease", status=422)
     found = client.get("/v1/training")
     assert found["history"] == model.history
@@ -274,7 +287,7 @@ def test_what_people_look_at(client: Client, models: dict[str, Recommender]) -> 
     assert sum(found["per_user"]["counts"]) == found["users"]
     assert found["per_item"]["maximum"] == popularity.max()
     cards = client.get("/v1/models")["models"]
-    assert [card["name"] for card in cards] == [*KINDS, "texts"]
+    assert [card["name"] for card in cards] == [*KINDS, "texts", "adaptive"]
     assert cards[0]["capabilities"] == sorted(model.capabilities)
 
 
@@ -294,18 +307,23 @@ def test_metrics_tell_what_was_done(client: Client) -> None:
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = reply.text.splitlines()
     assert any('route="/v1/item",status="404"' in line for line in lines)
-    assert any(line.startswith('trimetric_model_info{name="ease"') for line in lines)
+    assert any(line.startswith('trimetric_model_info{kind="ease",name="ease"') for line in lines)
     samples = [line for line in lines if not line.startswith("#")]
     assert len({line.rpartition(" ")[0] for line in samples}) == len(samples)
 
 
 def test_a_histogram_counts_upper_bounds_in() -> None:
-    found = Histogram((1, 2))
-    for value in (0.5, 1, 1.5, 2, 9):
-        found.add(value)
-    assert found.lines("x", 'a="b"') == [
-        'x_bucket{a="b",le="1"} 2', 'x_bucket{a="b",le="2"} 4', 'x_bucket{a="b",le="+Inf"} 5',
-        'x_sum{a="b"} 14', 'x_count{a="b"} 5',
+    metrics = Metrics()
+    for value in (0.0005, 0.001, 0.0015, 0.0025, 9):
+        metrics.answered("b", 200, value)
+    lines = metrics.text([], "")[0].decode().splitlines()
+    lines = [line for line in lines if line.startswith("trimetric_request_seconds_")]
+    start = 'trimetric_request_seconds_bucket{le="'
+    assert [lines[0], lines[1], *lines[-4:]] == [
+        f'{start}0.001",route="b"}} 2.0', f'{start}0.0025",route="b"}} 4.0',
+        f'{start}10.0",route="b"}} 5.0', f'{start}+Inf",route="b"}} 5.0',
+        'trimetric_request_seconds_count{route="b"} 5.0',
+        'trimetric_request_seconds_sum{route="b"} 9.0055',
     ]  # fmt: skip
 
 
@@ -363,7 +381,7 @@ def test_what_cannot_be_used_is_refused(
 def test_bodies_that_are_no_json(client: Client) -> None:
     async def send(content: bytes) -> httpx.Response:
         transport = httpx.ASGITransport(client.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.post("/v1/recommend", content=content)
 
     bad = [b"", b"{", b"\xff", b'{"users":["\xff"]}', b"[" * 100_000, b"null"]
@@ -380,11 +398,13 @@ VALUE = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    tuple(schemas.RecommendQuery.__struct_fields__ + schemas.RecommendBody.__struct_fields__)
-    + tuple(schemas.SearchQuery.__struct_fields__ + schemas.ExplainForBody.__struct_fields__)
+    schemas.RecommendBody.__struct_fields__
+    + schemas.ExplainForBody.__struct_fields__
+    + ("user", "search", "limit", "offset")
 )
-GETS = [route.path for route in ROUTES if route.method == "GET"]
-POSTS = [route.path for route in ROUTES if route.method == "POST"]
+GETS = [path for handler in API for path in handler.paths if "GET" in handler.http_methods]
+GETS += ["/health", "/ready", "/metrics"]
+POSTS = [path for handler in API for path in handler.paths if "POST" in handler.http_methods]
 
 
 @settings(max_examples=150)
@@ -407,8 +427,8 @@ def test_no_body_is_a_fault(client: Client, path: str, body: Any) -> None:
 
 
 def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
-    site = made(Settings((room / "sml",), api_key="secret"))
-    asked = Client(site)
+    state = load_state(Settings((room / "sml",), api_key="secret"))
+    asked = Client(state)
     for path in ("/health", "/ready", "/"):
         assert asked.ask(path)[0].status_code == 200
     for path in ("/v1/models", "/v1/recommend?user=1", "/metrics", "/openapi.json"):
@@ -419,7 +439,40 @@ def test_a_key_is_asked_for_everywhere_but_at_the_door(room: Path) -> None:
             assert asked.ask(path, headers=right)[0].status_code == 200
     described = asked.get("/openapi.json", headers={"x-api-key": "secret"})
     assert "401" in described["paths"]["/v1/models"]["get"]["responses"]
-    site.close()
+    state.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:8000", 200), ("localhost.", 200), ("127.0.0.1:1", 200),
+        ("[::1]:8000", 200), ("192.168.0.7:8000", 200), ("[fe80::1]", 200),
+        ("evil.example", 400), ("evil.example:8000", 400), ("localhost.evil.example", 400),
+        ("127.0.0.1.evil.example", 400), ("evil.example:127.0.0.1", 400), ("", 400),
+        ("[evil.example]", 400), ("localhost@evil.example", 400), ("evil.example/localhost", 400),
+    ],
+)  # fmt: skip
+def test_other_hosts_are_refused(client: Client, host: str, status: int) -> None:
+    for path in ("/", "/health", "/v1/models", "/nothing"):
+        [found] = client.ask(path, headers={"host": host})
+        assert found.status_code == (404 if path == "/nothing" and status == 200 else status)
+        assert status == 200 or "--allowed-host" in found.json()["error"]
+
+
+def test_hosts_can_be_allowed(room: Path) -> None:
+    for options, allowed, refused in (
+        ({"allowed_hosts": ("shop.example", "b.example")}, "Shop.Example:80", "c.example"),
+        ({"host": "shop.example", "open": True}, "shop.example", "b.example"),
+        ({"allowed_hosts": ("*",)}, "any.example", None),
+    ):
+        state = load_state(Settings((room / "sml",), **options))
+        asked = Client(state)
+        assert asked.ask("/v1/models", headers={"host": allowed})[0].status_code == 200
+        if refused is not None:
+            assert asked.ask("/v1/models", headers={"host": refused})[0].status_code == 400
+            two = [("host", "localhost"), ("host", refused)]
+            assert asked.ask("/v1/models", headers=two)[0].status_code == 400
+        state.close()
 
 
 def test_headers_keep_a_browser_safe(client: Client) -> None:
@@ -439,7 +492,7 @@ def test_other_machines_need_a_key_or_a_word(room: Path) -> None:
     for more in ({"api_key": "x"}, {"open": True}):
         assert Settings((room / "sml",), host="0.0.0.0", **more)
     with pytest.raises(ParameterError, match="two models are named 'sml'"):
-        made(Settings((room / "sml", room / ".." / room.name / "sml")))
+        load_state(Settings((room / "sml", room / ".." / room.name / "sml")))
 
 
 def test_limits_are_read_and_checked() -> None:
@@ -509,7 +562,11 @@ def test_columns_that_no_answer_can_show_are_left_out(tmp_path: Path) -> None:
     assert read(tmp_path / "items.parquet").of("a") == {"year": 1984, "size": ["1.0", "2.0"]}
 
 
-def test_every_answer_has_a_schema() -> None:
-    for route in ROUTES:
-        assert route.answer is not None or route.media == "text/plain"
-        assert issubclass(route.query or schemas.Query, schemas.Query)
+def test_every_answer_has_a_schema(client: Client) -> None:
+    for path, item in client.get("/openapi.json")["paths"].items():
+        for operation in item.values():
+            [content] = operation["responses"]["200"]["content"].values()
+            assert "$ref" in content["schema"] or path == "/metrics"
+            assert operation["description"]
+            for parameter in operation.get("parameters", ()):
+                assert parameter["in"] == "query"

@@ -58,7 +58,7 @@ class Crowd:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: int
     ) -> bool:
         """Send one request and judge the answer; return whether the connection stays open."""
-        line = f"GET /v1/recommend?user={user}&k=10 HTTP/1.1\r\nhost: x\r\n\r\n"
+        line = f"GET /v1/recommend?user={user}&k=10 HTTP/1.1\r\nhost: localhost\r\n\r\n"
         writer.write(line.encode())
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head)

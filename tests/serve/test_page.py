@@ -17,7 +17,6 @@ import pytest
 from serving import Server, serving
 
 import trimetric as tm
-from trimetric.space.projection import project
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROME = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
@@ -49,6 +48,7 @@ def models() -> dict[str, Any]:
     """Return models of several kinds, by the names they are served under."""
     data = tm.synthetic.planted(300, 120, dim=4, clusters=6, per_user=20, seed=1).interactions
     settings = {"dim": 8, "epochs": 4, "seed": 0, "temperature": 0.2}
+    settings |= {"adaptive_users": True, "adaptive_items": True}
     split = tm.split_per_user(data, test=0.1, valid=0.1, seed=0)
     return {
         "sml": tm.SML(**settings).fit(split.train, split.valid, progress=False),
@@ -164,7 +164,7 @@ def test_search_a_user_and_see_why(
     expected = model.recommend(["u017"], k=20)
     assert visit.names(".rows.next") == [titles[one] for one in expected["item"]]
     shown = page.locator(".rows.next .figure").all_inner_texts()
-    for text, score in zip(shown, expected["score"], strict=True):
+    for text, score in zip(shown, expected["distance"], strict=True):
         assert float(text.split()[-1]) == pytest.approx(score, abs=6e-4)
     mine = model.seen.items[slice(*model.seen.indptr[17:19])]
     had = model.item_ids.decode(mine).to_list()
@@ -210,7 +210,7 @@ def test_build_a_user(visit: Visit, models: dict[str, Any], titles: dict[str, st
     expect(page.locator(".rows.next .name").first).to_have_text(titles[expected[0]])
     assert visit.names(".rows.next") == [titles[one] for one in expected]
     page.locator(".ask").first.click()
-    expect(page.locator(".sentence")).to_contain_text("this newcomer")
+    expect(page.locator(".sentence")).to_contain_text("this new user")
     page.get_by_role("button", name=f"Remove {titles['i001']}").click()
     expect(page.locator(".chip")).to_have_count(1)
     page.go_back()
@@ -323,7 +323,7 @@ def test_walk_the_map(visit: Visit, models: dict[str, Any], titles: dict[str, st
     expect(page.locator(".near-list h2")).to_have_text(titles[near[0]])
     sky.press("Enter")
     expect(page.locator(".near-list h2")).to_have_text(titles[near[0]])
-    quality = project(model).quality
+    quality = model.project().quality
     shown = page.get_by_label("How true is this map?").locator("dd").all_inner_texts()
     assert shown[:2] == [f"{quality[side] * 100:.0f} %" for side in ("items", "users")]
     assert float(shown[2]) == pytest.approx(quality["trustworthiness"], abs=6e-4)
@@ -336,7 +336,9 @@ def test_margins_training_data(visit: Visit, models: dict[str, Any]) -> None:
     counts = [int(row.split("\t")[2]) for row in users.locator("tbody tr").all_inner_texts()]
     assert 0 < sum(counts) <= 300
     expect(users.locator(".note")).to_contain_text(
-        "All user margins are at their limit" if model.user_margins.min() > 0.799 else "Learned"
+        "All user margins are at their limit"
+        if model.scorer.user_margins.min() > 0.799
+        else "Learned"
     )
     users.locator(".frame").scroll_into_view_if_needed()
     box = users.locator(".frame").bounding_box()

@@ -242,7 +242,7 @@ def test_an_export_that_cannot_take_its_place_leaves_the_old_one(
     rename = os.rename
 
     def fails(source: Path, target: Path) -> None:
-        if source.suffix == ".tmp":
+        if source.suffix == ".new":
             raise OSError(errno.EACCES, "no")
         rename(source, target)
 

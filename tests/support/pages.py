@@ -1,4 +1,4 @@
-"""Run the examples of a page of the documentation in their order, as a reader would."""
+"""Run the examples of a page of the documentation in order, as a reader would."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ("README.md", "docs/tutorial.md", *sorted(
     str(page.relative_to(ROOT)) for page in (ROOT / "docs/howto").glob("*.md")
 ))  # fmt: skip
-"""Pages whose blocks of sh and python are run."""
+"""Pages whose blocks of sh and python run in the tests."""
 
 PAGES = tuple(
     sorted(str(page.relative_to(ROOT)) for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
@@ -29,12 +29,12 @@ def text(page: str) -> str:
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """Return the blocks of code of a page: (language, text)."""
+    """Return the code blocks of a page: (language, text)."""
     return re.findall(r"```(\w+)\n(.*?)```", text(page), re.DOTALL)
 
 
 def run(page: str, folder: Path, env: dict[str, str]) -> dict:
-    """Run all blocks in `folder`; return the names that the Python blocks made.
+    """Run all blocks in `folder`; return the names that the Python blocks defined.
 
     A line of sh is a command of trimetric, a server in the background (it ends in &) or curl.
     """
@@ -69,7 +69,7 @@ def _command(line: str, folder: Path, env: dict[str, str], servers: contextlib.E
 
 @contextlib.contextmanager
 def _served(words: list[str], folder: Path, env: dict[str, str]) -> Iterator[None]:
-    """Have a server while the body runs; it must then end in good order."""
+    """Run a server during the body, and check that it then exits with 0."""
     with started(words, env, folder) as server:
         yield
         assert server.stop() == 0

@@ -52,7 +52,7 @@ def demo(
     seconds = round(time.monotonic() - began, 1)
     if json:
         document = {
-            "data": {"name": data.name, "told": description, "split": split.how},
+            "data": {"name": data.name, "description": description, "split": split.how},
             "model": out if saved else None,
             "epochs": len(model.history),
             "metrics": {name: result.to_dict()["metrics"] for name, result in results.items()},

@@ -48,8 +48,8 @@ def explain(
         [parsed] = trained.user_ids.parse([user])
         why = trained.explain(parsed, target, k=k, reasons=reasons, examine=examine)
     else:
-        given = trained.item_ids.parse(liked or [])
-        why = trained.explain_for(given, target, k=k, reasons=reasons, examine=examine)
+        liked_ids = trained.item_ids.parse(liked or [])
+        why = trained.explain_for(liked_ids, target, k=k, reasons=reasons, examine=examine)
     if json:
         document = why.to_dict() | {"sentence": why.sentence(names)}
         if names:

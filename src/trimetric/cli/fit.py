@@ -98,24 +98,31 @@ def fit(
         checkpoint_seconds=checkpoint_every,
         progress=not quiet,
     )
+    seconds = time.monotonic() - began
     if json:
         emit_json(
             {
                 "out": out,
-                "model": trained.name,
-                "settings": trained.get_params(),
-                "data": counts(whole),
-                "train": counts(parts.train),
-                "valid": counts(parts.valid) if parts.valid else None,
+                **_document(trained, whole, parts),
                 "already_finished": finished is not None,
-                "best_epoch": trained.provenance["best_epoch"],
-                "stopped": trained.provenance["stopped"],
-                "history": trained.history,
-                "seconds": round(time.monotonic() - began, 2),
+                "seconds": round(seconds, 2),
             }
         )
     elif not quiet:
-        emit(_outcome(trained, out, time.monotonic() - began))
+        emit(_outcome(trained, out, seconds))
+
+
+def _document(trained: "Recommender", whole: "Interactions", parts: Parts) -> dict[str, Any]:
+    return {
+        "model": trained.name,
+        "settings": trained.get_params(),
+        "data": counts(whole),
+        "train": counts(parts.train),
+        "valid": counts(parts.valid) if parts.valid else None,
+        "best_epoch": trained.provenance["best_epoch"],
+        "stopped": trained.provenance["stopped"],
+        "history": trained.history,
+    }
 
 
 def _parts(data: "Interactions", valid: str | None, share: float | None, columns: Columns) -> Parts:
@@ -134,9 +141,9 @@ def _parts(data: "Interactions", valid: str | None, share: float | None, columns
     if valid == "none":
         return Parts(train, None, message)
     if valid is not None:
-        given = read_held_out(valid, columns, "valid")
+        held = read_held_out(valid, columns, "valid")
         return Parts(
-            train, given, f"{message}; early stopping on {given.name} ({len(given):,} interactions)"
+            train, held, f"{message}; early stopping on {held.name} ({len(held):,} interactions)"
         )
     shipped = shipped_part(data, "valid") if share is None else None
     if shipped is not None:

@@ -66,17 +66,17 @@ def grouped(command: Callable, threaded: bool = False) -> Callable:
         only = inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter("threads", only, default=None, annotation=Threads))
 
-    def ungrouped(**given: Any) -> None:
+    def ungrouped(**values: Any) -> None:
         for name, kind in groups.items():
-            given[name] = kind(**{item.name: given.pop(item.name) for item in fields(kind)})
-        count = given.pop("threads", None) if threaded else None
+            values[name] = kind(**{item.name: values.pop(item.name) for item in fields(kind)})
+        count = values.pop("threads", None) if threaded else None
         if count is None:
-            command(**given)
+            command(**values)
             return
         from trimetric.engine.threads import threads
 
         with threads(count):
-            command(**given)
+            command(**values)
 
     ungrouped.__name__, ungrouped.__doc__ = command.__name__, command.__doc__
     ungrouped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -14,17 +14,23 @@ def serve(
     models: Annotated[list[str], Argument(metavar="MODEL...", help="Folders of saved models.")],
     items: Annotated[
         str | None,
-        Option(help="A table of items: item, title, picture (https) and whatever else to show."),
+        Option(help="Table of items: item, title, picture (https), and other columns to show."),
     ] = None,
-    host: Annotated[str, Option(help="Where to listen; others need a key.")] = "127.0.0.1",
-    port: Annotated[int, Option(help="0 takes any free one.")] = 8000,
+    host: Annotated[
+        str, Option(help="Address to listen on; one that other machines reach needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Option(help="Port; 0 takes any free one.")] = 8000,
+    allowed_host: Annotated[
+        list[str] | None,
+        Option(help="Host name, repeatable, that requests may be addressed to; * allows any."),
+    ] = None,
     api_key: Annotated[
         str | None,
-        Option(envvar="TRIMETRIC_API_KEY", help="What callers must show.", show_envvar=True),
+        Option(envvar="TRIMETRIC_API_KEY", help="Key that requests must carry.", show_envvar=True),
     ] = None,
     open_: Annotated[bool, Option("--open", help="Serve other machines without a key.")] = False,
     no_watch: Annotated[
-        bool, Option("--no-watch", help="Do not look for newer artifacts; SIGHUP still does.")
+        bool, Option("--no-watch", help="Check for newer artifacts at SIGHUP only.")
     ] = False,
     limit: Annotated[
         list[str] | None,
@@ -35,7 +41,7 @@ def serve(
 ) -> None:
     """Serve models over HTTP, with a page to explore them.
 
-    Until SIGTERM or Ctrl-C; a newer artifact saved into a folder takes over by itself.
+    SIGTERM or Ctrl-C stops the server. A newer artifact saved to a folder replaces the older one.
     """
     try:
         from trimetric.serve import logs
@@ -50,6 +56,7 @@ def serve(
         items=None if items is None else Path(items),
         host=host,
         port=port,
+        allowed_hosts=tuple(allowed_host or ()),
         api_key=api_key or None,
         open=open_,
         watch=not no_watch,

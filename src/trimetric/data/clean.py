@@ -1,4 +1,4 @@
-"""From a table as found to clean columns: what is accepted, dropped, counted or refused."""
+"""Clean the columns of a table: which values are accepted, dropped or refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Rules:
         DataError
             If a column that must exist is missing, or one column has two roles.
         """
-        chosen: dict[str, str] = {}
+        columns: dict[str, str] = {}
         for role in ROLES:
             column = getattr(self, role)
             if column is False or (column is None and role not in existing):
@@ -75,20 +75,20 @@ class Rules:
             column = role if column is None or column is True else column
             if column not in existing:
                 raise DataError(_missing(role, column, existing, source))
-            if column in chosen.values():
+            if column in columns.values():
                 raise DataError(f"{source}: column {column!r} is given two roles; name another one")
-            chosen[role] = column
-        if self.min_rating is not None and "rating" not in chosen:
+            columns[role] = column
+        if self.min_rating is not None and "rating" not in columns:
             raise DataError(
                 f"{source}: min_rating={self.min_rating:g} needs a rating column and there is none;"
                 f" columns: {_listed(existing)}; name it with rating=, or leave min_rating out"
             )
-        return chosen
+        return columns
 
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What became of the rows: `rows_read` is what came in, the others were left out.
+    """How many rows were read, and how many of them were left out and why.
 
     Attributes
     ----------
@@ -114,8 +114,8 @@ class ReadReport:
     below_core: int = 0
 
     def lines(self) -> list[str]:
-        """Return one line for people for each count that is not zero."""
-        told = {
+        """Return a readable line for each count that is not zero."""
+        reasons = {
             "nulls": "without a value, left out",
             "zeros": "explicit zeros, left out",
             "duplicates": "repeated pairs, the latest kept",
@@ -124,7 +124,9 @@ class ReadReport:
         }
         lines = [f"{self.rows_read:,} rows read"]
         return lines + [
-            f"{getattr(self, name):,} {text}" for name, text in told.items() if getattr(self, name)
+            f"{getattr(self, name):,} {text}"
+            for name, text in reasons.items()
+            if getattr(self, name)
         ]
 
 
@@ -226,10 +228,12 @@ def _seconds(series: pl.Series, where: str) -> pl.Series:
     if series.dtype in (pl.Datetime, pl.Date):
         return series.cast(pl.Datetime("us")).dt.epoch("us") // 1_000_000
     if series.dtype.is_numeric() or series.dtype == pl.Null:
-        found = series.fill_nan(None) if series.dtype.is_float() else series
-        seconds = (found.floor() if series.dtype.is_float() else found).cast(pl.Int64, strict=False)
+        numbers = series.fill_nan(None) if series.dtype.is_float() else series
+        seconds = (numbers.floor() if series.dtype.is_float() else numbers).cast(
+            pl.Int64, strict=False
+        )
         remedy = "timestamps are Unix seconds within int64; timestamp=False ignores the column"
-        _refuse(series, seconds.is_null() & found.is_not_null(), where, remedy)
+        _refuse(series, seconds.is_null() & numbers.is_not_null(), where, remedy)
         return seconds
     raise DataError(f"{where} holds {series.dtype}; timestamps are Unix seconds or dates")
 

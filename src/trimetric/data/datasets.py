@@ -31,8 +31,8 @@ def folders() -> list[Path]:
 
 def available() -> dict[str, Path]:
     """Return the known data sets that are on this machine, and where."""
-    found = {name: _find(name) for name in NAMES}
-    return {name: path for name, path in found.items() if path is not None}
+    paths = {name: _find(name) for name in NAMES}
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def has(name: str) -> bool:
@@ -76,9 +76,9 @@ def titles(name: str) -> pl.DataFrame | None:
         path = folder / f"{name}_items.parquet"
         if path.is_file():
             return readers.load(path, lambda _: {"item": "item", "title": "title"})[0]
-        found = published_titles(name, folder / name)
-        if found is not None:
-            return found
+        published = published_titles(name, folder / name)
+        if published is not None:
+            return published
     return None
 
 

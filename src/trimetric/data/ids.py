@@ -83,8 +83,8 @@ class Vocabulary:
                 return series.cast(pl.Int64, strict=False)
             if self.kind == "str" and series.dtype in (pl.String, pl.Categorical, pl.Enum):
                 return series.cast(pl.String)
-        one = _one_int if self.kind == "int" else _one_str
-        return pl.Series([one(i) for i in ids], dtype=self.values.dtype)
+        convert = _to_int if self.kind == "int" else _to_str
+        return pl.Series([convert(i) for i in ids], dtype=self.values.dtype)
 
     def decode(self, rows: Iterable[int]) -> pl.Series:
         """Return the original id of each row; the rows must lie in 0..len-1."""
@@ -124,7 +124,7 @@ class Vocabulary:
         return cls(values)
 
 
-def _one_int(value: Any) -> int | None:
+def _to_int(value: Any) -> int | None:
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, int | np.integer):
@@ -134,7 +134,7 @@ def _one_int(value: Any) -> int | None:
     return None
 
 
-def _one_str(value: Any) -> str | None:
+def _to_str(value: Any) -> str | None:
     return str(value) if isinstance(value, str) else None
 
 

@@ -1,4 +1,4 @@
-"""Tables in memory, of whatever library, as polars columns; none of them is changed."""
+"""Tables in memory, of any library, as Polars columns; the tables are not changed."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
         What to call the table in errors.
     """
     if isinstance(frame, pl.LazyFrame):
-        chosen = pick(frame.collect_schema().names())
-        return frame.select(pl.col(c).alias(role) for role, c in chosen.items()).collect()
+        columns = pick(frame.collect_schema().names())
+        return frame.select(pl.col(c).alias(role) for role, c in columns.items()).collect()
     if isinstance(frame, pl.DataFrame):
         return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
     if isinstance(frame, Mapping) or _is_from(frame, "pandas"):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
         keys = dict(zip(names, frame.keys(), strict=True))
-        chosen = pick(names)
-        return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in chosen.items()})
+        columns = pick(names)
+        return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in columns.items()})
     if hasattr(frame, "__arrow_c_stream__"):
-        found = pl.DataFrame(frame)
+        converted = pl.DataFrame(frame)
     elif hasattr(frame, "__dataframe__"):
-        found = pl.from_dataframe(frame)
+        converted = pl.from_dataframe(frame)
     else:
         raise DataError(
             f"{source}: cannot read a {type(frame).__name__} as a table; give a polars, pandas or"
             " pyarrow table, a scipy sparse matrix, arrays of users and items, or a path"
         )
-    return load(found, pick, source)
+    return load(converted, pick, source)
 
 
 def table(columns: dict[str, pl.Series]) -> pl.DataFrame:
@@ -69,10 +69,10 @@ def column(values: Any, where: str) -> pl.Series:
         return values
     if _is_from(values, "pandas"):
         missing = np.asarray(values.isna())
-        found = values.to_numpy()
-        if found.dtype.kind in "iufbM":
-            return pl.Series(np.ascontiguousarray(found))
-        return _from_objects([None if m else v for v, m in zip(found, missing, strict=True)], where)
+        array = values.to_numpy()
+        if array.dtype.kind in "iufbM":
+            return pl.Series(np.ascontiguousarray(array))
+        return _from_objects([None if m else v for v, m in zip(array, missing, strict=True)], where)
     if _is_from(values, "pyarrow"):
         return pl.Series(values)
     array = values if isinstance(values, np.ndarray) else None

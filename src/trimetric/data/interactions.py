@@ -68,14 +68,14 @@ class Interactions:
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32}
         for name, values in self._arrays().items():
             # A view, so that the flag is set on it and not on an array of the caller's.
-            own = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
-            own.flags.writeable = False
-            object.__setattr__(self, name, own)
+            view = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def _arrays(self) -> dict[str, Any]:
         names = ("users", "items", "ratings", "timestamps", "labels")
-        found = {name: getattr(self, name) for name in names}
-        return {name: values for name, values in found.items() if values is not None}
+        arrays = {name: getattr(self, name) for name in names}
+        return {name: values for name, values in arrays.items() if values is not None}
 
     @property
     def n_users(self) -> int:
@@ -204,12 +204,12 @@ class Interactions:
         if not self.text:
             return self
         changed: dict[str, Any] = {}
-        for side, own, rows, other in (
+        for side, current, rows, other in (
             ("user", self.user_ids, self.users, user_ids),
             ("item", self.item_ids, self.items, item_ids),
         ):
-            if own.kind == "int" and other.kind == "str":
-                texts = own.values.cast(pl.String)
+            if current.kind == "int" and other.kind == "str":
+                texts = current.values.cast(pl.String)
                 ids = changed[f"{side}_ids"] = Vocabulary.from_values(texts)
                 changed[f"{side}s"] = ids.encode(texts)[rows]
         if not changed:
@@ -280,9 +280,9 @@ class Interactions:
             are of mixed types; a value is missing or a rating is not a finite number (unless
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
-        path, asked = Path(path), Rules(**_checked(rules))
-        raw, text = readers.load(path, lambda columns: asked.columns(columns, str(path)))
-        return cls(**assemble(raw, asked, str(path), text), name=path.name, text=text).compact()
+        path, parsed = Path(path), Rules(**_checked(rules))
+        raw, text = readers.load(path, lambda columns: parsed.columns(columns, str(path)))
+        return cls(**assemble(raw, parsed, str(path), text), name=path.name, text=text).compact()
 
     @classmethod
     def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
@@ -291,9 +291,9 @@ class Interactions:
         The ids keep the type they have: text stays text. Floats are accepted as ids only if all
         are whole and within 2^53, the form in which pandas holds ints beside missing values.
         """
-        asked = Rules(**_checked(rules))
-        raw = in_memory.load(frame, lambda columns: asked.columns(columns, name), name)
-        return cls(**assemble(raw, asked, name, text=False), name=name).compact()
+        parsed = Rules(**_checked(rules))
+        raw = in_memory.load(frame, lambda columns: parsed.columns(columns, name), name)
+        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
 
     @classmethod
     def from_arrays(
@@ -311,13 +311,13 @@ class Interactions:
         `rules` are min_rating, nulls and duplicates, as for `read`.
         """
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
-        found = {role: v for role, v in given.items() if v is not None}
+        columns = {role: v for role, v in given.items() if v is not None}
         raw = in_memory.table(
-            {role: in_memory.column(v, f"{name}: {role}") for role, v in found.items()}
+            {role: in_memory.column(v, f"{name}: {role}") for role, v in columns.items()}
         )
-        asked = Rules(**_checked(rules))
-        asked.columns(raw.columns, name)
-        return cls(**assemble(raw, asked, name, text=False), name=name).compact()
+        parsed = Rules(**_checked(rules))
+        parsed.columns(raw.columns, name)
+        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
 
     @classmethod
     def from_scipy(
@@ -350,8 +350,8 @@ class Interactions:
                 "rating": pl.Series(np.asarray(entries.data, dtype=np.float64)),
             }
         )
-        asked = Rules(**_checked(rules), drop_zeros=True)
-        return cls(**assemble(raw, asked, "matrix", text=False), name="matrix").compact()
+        parsed = Rules(**_checked(rules), drop_zeros=True)
+        return cls(**assemble(raw, parsed, "matrix", text=False), name="matrix").compact()
 
 
 def _checked(rules: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from trimetric.errors import DataError
 
 @dataclass(frozen=True)
 class Published:
-    """A data set as published: what to look for, which files to take, how to read them."""
+    """A data set as published: its title, its files, and how to read them."""
 
     title: str
     files: str
@@ -43,7 +43,7 @@ def yelp_core40(folder: Path) -> pl.DataFrame:
 
 
 def amazon_5core(folder: Path) -> pl.DataFrame:
-    """Read reviews_*_5.json.gz: one review a line."""
+    """Read reviews_*_5.json.gz: one review per line."""
     path = _file(folder, "*.json.gz", "*.json")
     names = {
         "user": "reviewerID",
@@ -97,7 +97,7 @@ def tang_2015(folder: Path) -> pl.DataFrame:
 def published_titles(name: str, folder: Path) -> pl.DataFrame | None:
     """Read columns item and title from the official files of MovieLens, None where there are none.
 
-    They are in ISO 8859-1, one film a line: id, title and more, between bars or double colons.
+    They are in ISO 8859-1, one film per line: id, title and more, between bars or double colons.
     """
     kind = {"ml_100k": ("u.item", "|"), "ml_1m": ("movies.dat", "::")}.get(name)
     if kind is None or not (folder / kind[0]).is_file():
@@ -116,9 +116,9 @@ def published_titles(name: str, folder: Path) -> pl.DataFrame | None:
 
 def _file(folder: Path, *patterns: str) -> Path:
     for pattern in patterns:
-        found = sorted(p for p in folder.glob(pattern) if p.is_file())
-        if found:
-            return found[0]
+        paths = sorted(p for p in folder.glob(pattern) if p.is_file())
+        if paths:
+            return paths[0]
     raise DataError(f"{folder} holds no {' or '.join(patterns)}; put the official files there")
 
 

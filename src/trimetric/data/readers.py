@@ -1,4 +1,4 @@
-"""Reading tables from files; whatever is wrong with one is told as a DataError naming it."""
+"""Read tables from files; errors name the file and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAILURES = (
 
 
 def load(path: Path, pick: Pick) -> tuple[pl.DataFrame, bool]:
-    """Read the columns that `pick` chooses, named by their roles.
+    """Read the columns that `pick` selects, named by their roles.
 
     Parameters
     ----------
@@ -104,29 +104,32 @@ def delimited(data: bytes, path: Path, pick: Pick, separator: str) -> pl.DataFra
         frame = pl.read_csv(data, separator=separator, infer_schema=False)
     except FAILURES as error:
         raise DataError(f"{path}: {_why(data, separator, error)}") from None
-    chosen = pick(frame.columns)
+    columns = pick(frame.columns)
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return frame.select(pl.col(name).alias(role) for role, name in chosen.items())
+    return frame.select(pl.col(name).alias(role) for role, name in columns.items())
 
 
 def json_lines(data: bytes, path: Path, pick: Pick) -> pl.DataFrame:
-    """Read one JSON object a line; numbers and text stay apart, as JSON has them."""
+    """Read one JSON object per line; numbers and text keep their types."""
     rows = [_object(line, path, n) for n, line in enumerate(data.splitlines(), 1) if line.strip()]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    chosen = pick(names)
+    columns = pick(names)
     return pl.DataFrame(
-        {role: column([row.get(c) for row in rows], f"{path}: {c!r}") for role, c in chosen.items()}
+        {
+            role: column([row.get(c) for row in rows], f"{path}: {c!r}")
+            for role, c in columns.items()
+        }
     )
 
 
 def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: line {number} is not JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: line {number} must be a JSON object, got {str(found)[:40]!r}")
-    return found
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: line {number} must be a JSON object, got {str(value)[:40]!r}")
+    return value
 
 
 def _parquet(path: Path, pick: Pick) -> pl.DataFrame:
@@ -135,13 +138,13 @@ def _parquet(path: Path, pick: Pick) -> pl.DataFrame:
             existing = list(pl.read_parquet_schema(stream))
     except FAILURES as error:
         raise DataError(_no_parquet(path, error)) from None
-    chosen = pick(existing)
+    columns = pick(existing)
     try:
         with path.open("rb") as stream:
-            frame = pl.read_parquet(stream, columns=list(chosen.values()))
+            frame = pl.read_parquet(stream, columns=list(columns.values()))
     except FAILURES as error:
         raise DataError(_no_parquet(path, error)) from None
-    return frame.select(pl.col(name).alias(role) for role, name in chosen.items())
+    return frame.select(pl.col(name).alias(role) for role, name in columns.items())
 
 
 def _no_parquet(path: Path, error: BaseException) -> str:
@@ -149,7 +152,7 @@ def _no_parquet(path: Path, error: BaseException) -> str:
 
 
 def _why(data: bytes, separator: str, error: BaseException) -> str:
-    """Find what the reader stumbled over and say it with its row."""
+    """Describe what the reader could not read, with its row."""
     try:
         text = data.decode()
     except UnicodeDecodeError as bad:

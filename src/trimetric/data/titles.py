@@ -1,4 +1,4 @@
-"""What items are called, from a table of items."""
+"""Titles of items, from a table of items."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
     """
 
     def pick(columns: list[str]) -> dict[str, str]:
-        found = next((name for name in ID_COLUMNS if name in columns), None)
-        if found is None or "title" not in columns:
-            missing = "item" if found is None else "title"
+        id_column = next((name for name in ID_COLUMNS if name in columns), None)
+        if id_column is None or "title" not in columns:
+            missing = "item" if id_column is None else "title"
             raise DataError(
                 f"{path} must have columns item and title; {missing!r} is not among"
                 f" {', '.join(columns)}"
             )
-        return {"item": found, "title": "title"}
+        return {"item": id_column, "title": "title"}
 
     frame, _ = readers.load(Path(path), pick)
     named = frame.filter(pl.col("title").is_not_null() & pl.col("item").is_not_null())
     items = ids.parse(named["item"].cast(pl.String).to_list())
     rows = ids.encode(items)
-    called = named["title"].cast(pl.String).to_list()
+    texts = named["title"].cast(pl.String).to_list()
     return {
-        one: title for one, row, title in zip(items, rows.tolist(), called, strict=True) if row >= 0
+        item: title
+        for item, row, title in zip(items, rows.tolist(), texts, strict=True)
+        if row >= 0
     }

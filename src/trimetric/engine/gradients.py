@@ -228,7 +228,7 @@ def gradient_session(
         params=params,
         samples=samples,
         cost=cost,
-        kept=("table", "weights"),
+        saved=("table", "weights"),
     )
 
 

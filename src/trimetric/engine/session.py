@@ -134,7 +134,7 @@ class Session:
     params: Any
     samples: int
     cost: float
-    kept: tuple[str, ...]
+    saved: tuple[str, ...]
     before_training: Callable[[ThreadTeam, Pause], bool] | None = None
     after_epoch: Callable[[], None] | None = None
     _tuners: dict[int, ThreadTuner] = field(default_factory=dict)

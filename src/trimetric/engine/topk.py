@@ -317,12 +317,12 @@ def _replace_least(heap, value):
 
 @inline
 def _drop_below(items, scores, filled, threshold):
-    kept = 0
+    count = 0
     for i in range(filled):
         if scores[i] >= threshold:
-            items[kept], scores[kept] = items[i], scores[i]
-            kept += 1
-    return kept
+            items[count], scores[count] = items[i], scores[i]
+            count += 1
+    return count
 
 
 @kernel

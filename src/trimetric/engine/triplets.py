@@ -424,7 +424,7 @@ def triplet_session(settings: TripletSettings, positives: Positives, n_items: in
         params=params,
         samples=len(positives.users),
         cost=s.candidates + 2.0 if s.negatives == "hardest" else 3.0,
-        kept=("points", "margins"),
+        saved=("points", "margins"),
     )
 
 

@@ -122,7 +122,9 @@ def _first_of_each(rows: np.ndarray) -> np.ndarray:
     return marked
 
 
-def rank_together(scorer: Ranker, users: np.ndarray, held: Csr, others: np.ndarray) -> np.ndarray:
+def rank_together(
+    scorer: Ranker, users: np.ndarray, held: Csr, candidates: np.ndarray
+) -> np.ndarray:
     """Rank each user's held-out items among themselves and the candidates of their row.
 
     Parameters
@@ -146,14 +148,14 @@ def rank_together(scorer: Ranker, users: np.ndarray, held: Csr, others: np.ndarr
     """
     row, items = held.users, held.items
     scores = _scores(scorer, users[row], items)
-    table = np.full(others.shape, -np.inf, dtype=np.float32)
-    real = others < scorer.n_items
-    table[real] = _scores(scorer, np.repeat(users, real.sum(axis=1)), others[real])
+    table = np.full(candidates.shape, -np.inf, dtype=np.float32)
+    real = candidates < scorer.n_items
+    table[real] = _scores(scorer, np.repeat(users, real.sum(axis=1)), candidates[real])
     above = np.empty(len(items), dtype=np.int64)
     for start in range(0, len(items), 1024):
         part = slice(start, start + 1024)
         rivals, score = table[row[part]], scores[part, None]
-        tied_before = (rivals == score) & (others[row[part]] < items[part, None])
+        tied_before = (rivals == score) & (candidates[row[part]] < items[part, None])
         above[part] = ((rivals > score) | tied_before).sum(axis=1)
     return above + _place_among_own(held, scores)
 

@@ -130,8 +130,8 @@ class FullRanking:
         if self.at_least_k:
             text += "; metrics at K over users with at least K held-out items"
         if self.min_held_out > 1:
-            others = "others" if self.at_least_k else "users"
-            text += f"; {others} with at least {self.min_held_out}"
+            whom = "others" if self.at_least_k else "users"
+            text += f"; {whom} with at least {self.min_held_out}"
         return text
 
     def notes(self, ranks: Ranks) -> list[str]:
@@ -231,9 +231,9 @@ def rank_among(
         users = task.users[start : start + step]
         ends = indptr[start : start + len(users) + 1]
         held = Csr(ends - ends[0], task.held.items[ends[0] : ends[-1]])
-        others = candidates(users)
-        ranks[ends[0] : ends[-1]] = rank_together(scorer, users, held, others)
-        n_others = (others < scorer.n_items).sum(axis=1)
+        candidate_rows = candidates(users)
+        ranks[ends[0] : ends[-1]] = rank_together(scorer, users, held, candidate_rows)
+        n_others = (candidate_rows < scorer.n_items).sum(axis=1)
         n_candidates[start : start + len(users)] = held.counts + n_others
     return Ranks(ranks, indptr, n_candidates)
 

@@ -117,9 +117,9 @@ class Result:
         return pl.DataFrame(columns)
 
     def _metric(self, name: str) -> Metric:
-        wanted = metric(name)
-        listed = (m for m in self.protocol.metrics if m.name == wanted.name)
-        return next(listed, wanted)
+        definition = metric(name)
+        listed = (m for m in self.protocol.metrics if m.name == definition.name)
+        return next(listed, definition)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the users' own values, ready for JSON; NaN becomes None."""

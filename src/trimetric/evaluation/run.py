@@ -65,12 +65,12 @@ def evaluate(
         if protocol.excludes_valid:
             excluded = excluded.union(valid)
     fresh = ~excluded.contains(held)
-    kept = held.keep(fresh)
-    counts = _counts(kept, aligned, int(len(fresh) - fresh.sum()))
+    evaluated = held.keep(fresh)
+    counts = _counts(evaluated, aligned, int(len(fresh) - fresh.sum()))
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, model, counts))
-    users = np.flatnonzero(kept.counts).astype(np.int32)
-    ranks = protocol.rank(model.scorer, Task(users, kept, excluded, known))
+    users = np.flatnonzero(evaluated.counts).astype(np.int32)
+    ranks = protocol.rank(model.scorer, Task(users, evaluated, excluded, known))
     return Result(
         model=type(model).__name__,
         protocol=protocol,
@@ -125,10 +125,10 @@ def _align(data: "Interactions", model: RankingModel) -> tuple["Interactions", "
     return data.align(model.user_ids, model.item_ids)
 
 
-def _counts(kept: Csr, aligned: "AlignReport", dropped_seen: int) -> Counts:
+def _counts(evaluated: Csr, aligned: "AlignReport", dropped_seen: int) -> Counts:
     return Counts(
-        users=int(np.count_nonzero(kept.counts)),
-        held_out=len(kept.items),
+        users=int(np.count_nonzero(evaluated.counts)),
+        held_out=len(evaluated.items),
         unknown_users=aligned.unknown_users,
         unknown_items=aligned.unknown_items,
         dropped_unknown=aligned.dropped,
@@ -138,12 +138,12 @@ def _counts(kept: Csr, aligned: "AlignReport", dropped_seen: int) -> Counts:
 
 def _nothing_left(data: "Interactions", model: RankingModel, counts: Counts) -> str:
     text = f"{data.name}: none of the {len(data):,} interactions can be evaluated"
-    for ids, known, what in (
+    for ids, known, side in (
         (data.user_ids, model.user_ids, "user"),
         (data.item_ids, model.item_ids, "item"),
     ):
         if ids.kind != known.kind:
-            return f"{text}: its {what} ids are {ids.kind}, the model's are {known.kind}"
+            return f"{text}: its {side} ids are {ids.kind}, the model's are {known.kind}"
     if counts.dropped_unknown:
         text += f"; {counts.dropped_unknown:,} have a user or item that the model does not know"
     if counts.dropped_seen:

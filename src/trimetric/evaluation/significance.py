@@ -217,10 +217,10 @@ def _pairs(
                 f"no user with weight counts for both {name} and {reference};"
                 " compare models that were evaluated on the same users"
             )
-    kept = counted.any(axis=1)
+    used = counted.any(axis=1)
     references = np.where(counted, base[:, None], 0)
     whole = _Pairs(np.where(counted, table, 0), references, weighed, counted)
-    return _Pairs(*(array[kept] for array in whole))
+    return _Pairs(*(array[used] for array in whole))
 
 
 def _intervals(

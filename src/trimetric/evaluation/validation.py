@@ -41,7 +41,7 @@ def validator(
     DataError
         `valid` has no pair that is not in `seen`.
     """
-    wanted = metrics.metric(metric)
+    definition = metrics.metric(metric)
     if max_users is not None and max_users < 1:
         raise ParameterError(f"max_users must be at least 1, got {max_users}")
     held, seen = Csr.of(valid), Csr.of(seen)
@@ -59,7 +59,7 @@ def validator(
 
     def validate(scorer: Ranker) -> float:
         ranks = scorer.ranks(held, seen)
-        return wanted.mean(metrics.Ranks(ranks, indptr, scorer.n_items - n_seen))
+        return definition.mean(metrics.Ranks(ranks, indptr, scorer.n_items - n_seen))
 
     return validate
 
@@ -67,6 +67,6 @@ def validator(
 def _some_users(held: Csr, max_users: int) -> Csr:
     """Keep the items of `max_users` of the users who have any, drawn at random but always alike."""
     users = np.flatnonzero(held.counts)
-    kept = np.zeros(held.n_users, dtype=bool)
-    kept[users[counter.permutation(counter.key(0), len(users))[:max_users]]] = True
-    return held.keep(kept[held.users])
+    sampled = np.zeros(held.n_users, dtype=bool)
+    sampled[users[counter.permutation(counter.key(0), len(users))[:max_users]]] = True
+    return held.keep(sampled[held.users])

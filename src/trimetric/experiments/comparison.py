@@ -158,7 +158,7 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
 def _main_table(result: Comparison) -> Section:
     first = result.entrants[0].runs[0]["metrics"][result.protocol]
     metrics = list(dict.fromkeys([result.metric, *(name for name in SHOWN if name in first)]))
-    cost = {"group": "cost of a fit", "higher_is_better": False}
+    cost: dict[str, Any] = {"group": "cost of a fit", "higher_is_better": False}
     columns = [
         *(column(name, group=result.protocol, higher_is_better=True) for name in metrics),
         column("seconds", format="{:.1f}", **cost),

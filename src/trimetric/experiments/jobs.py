@@ -128,7 +128,7 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
     Returns
     -------
     dict
-        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "found" (the
+        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "tuned" (the
         settings that the model selected by the data, if any), "memory" (peak of the process while
         fitting, in MiB), "per_user" and "margins" if the job keeps them. If the model refuses the
         data or diverges: only "error".
@@ -162,8 +162,8 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
         "epochs": len(model.history),
         "best_epoch": model.provenance["best_epoch"],
     }
-    if model.found:
-        result["found"] = model.found
+    if model.tuned:
+        result["tuned"] = model.tuned
     evaluations = {name: _evaluate(model, split, name, job.part) for name in job.protocols}
     result["metrics"] = {name: _plain(found.metrics) for name, found in evaluations.items()}
     if job.leaked:

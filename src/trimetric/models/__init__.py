@@ -1,10 +1,12 @@
 """The registry of models: a new model is one file and one line here, or an entry point.
 
 A package of its own registers a model by an entry point of the group `trimetric.models`, whose name
-is the model's and whose object is its class.
+is the model's and whose object is its class: see docs/howto/new-model.md.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -52,49 +54,111 @@ class Registry(Mapping[str, tuple[type["Recommender"], dict[str, Any]]]):
 
     def __getitem__(self, name: str) -> tuple[type["Recommender"], dict[str, Any]]:
         if name in OURS:
-            module, kind, given = OURS[name]
-            return getattr(import_module(f"{__name__}.{module}"), kind), given
-        return installed()[name].load(), {}
+            module, kind, arguments = OURS[name]
+            return getattr(import_module(f"{__name__}.{module}"), kind), arguments
+        if name in _registered:
+            return _registered[name], {}
+        return _loaded(name, installed()[name]), {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*OURS, *(name for name in installed() if name not in OURS)])
+        return iter(dict.fromkeys([*OURS, *_registered, *installed()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in OURS or name in installed()
+        return name in OURS or name in _registered or name in installed()
 
 
 REGISTRY = Registry()
+_registered: dict[str, type["Recommender"]] = {}
 
 
 @cache
-def installed() -> dict[str, EntryPoint]:
+def installed() -> dict[str, tuple[EntryPoint, ...]]:
     """Return the entry points of models in other packages, by name."""
-    return {point.name: point for point in entry_points(group=GROUP)}
+    points: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=GROUP):
+        points[point.name] = (*points.get(point.name, ()), point)
+    return points
+
+
+@contextmanager
+def registered(kind: type["Recommender"]) -> Iterator[None]:
+    """Register a model by the name that its class has, while the body runs.
+
+    `create`, `load` and all that takes a model by its name then know it, as if a package with an
+    entry point had been installed. It is for tests and for trying a model out in a notebook.
+
+    Raises
+    ------
+    ParameterError
+        The name belongs to a model of trimetric.
+    """
+    name = kind.name
+    if name in OURS:
+        if REGISTRY[name][0] is not kind:
+            raise ParameterError(f"trimetric has a model named {name!r}; choose another name")
+        yield
+        return
+    before = _registered.get(name)
+    _registered[name] = kind
+    try:
+        yield
+    finally:
+        del _registered[name]
+        if before is not None:
+            _registered[name] = before
 
 
 def model_class(name: str) -> tuple[type["Recommender"], dict[str, Any]]:
     """Return the class of a registered model, and the arguments that make it that model.
 
+    A model of trimetric wins over another package's of the same name, with a warning.
+
     Raises
     ------
     ParameterError
-        The name is unknown, or another package's model cannot be imported.
+        The name is unknown, or another package's model cannot be imported or is no model.
     """
     if name not in REGISTRY:
         raise ParameterError(f"model must be one of {', '.join(REGISTRY)}, got {name!r}")
-    try:
-        return REGISTRY[name]
-    except (ImportError, AttributeError) as error:
-        point = installed().get(name)
-        if point is None:
-            raise
+    if name in OURS and name in installed():
+        warnings.warn(
+            f"{_packages(installed()[name])} registers a model named {name!r}, which is the name of"
+            " a model of trimetric; trimetric's is used",
+            stacklevel=3,
+        )
+    return REGISTRY[name]
+
+
+def _loaded(name: str, points: tuple[EntryPoint, ...]) -> type["Recommender"]:
+    """Return the class that an entry point names; raise ParameterError where it is no model."""
+    from trimetric.models.recommender import Recommender
+
+    if len(points) > 1:
         raise ParameterError(
-            f"model {name!r} cannot be loaded from {point.value}, where its package says it is:"
-            f" {error}"
-        ) from error
+            f"{_packages(points)} all register a model named {name!r}; uninstall all but one"
+        )
+    [point] = points
+    where = f"model {name!r} of {_packages(points)} cannot be loaded from {point.value}"
+    try:
+        kind = point.load()
+    except Exception as error:  # another package's code, which may raise anything
+        raise ParameterError(f"{where}: {type(error).__name__}: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Recommender)):
+        raise ParameterError(f"{where}: {kind!r} is no subclass of Recommender")
+    if kind.name != name:
+        raise ParameterError(
+            f"{where}: the entry point's name is {name!r} and the model's is {kind.name!r}; they"
+            " must be the same"
+        )
+    return kind
+
+
+def _packages(points: tuple[EntryPoint, ...]) -> str:
+    """Name the packages that entry points belong to."""
+    return " and ".join(point.dist.name if point.dist else point.value for point in points)
 
 
 def create(name: str, **settings: Any) -> "Recommender":
@@ -105,8 +169,8 @@ def create(name: str, **settings: Any) -> "Recommender":
     ParameterError
         The name is unknown, or a setting is unknown or out of range.
     """
-    kind, given = model_class(name)
-    return kind(**given, **settings)
+    kind, arguments = model_class(name)
+    return kind(**arguments, **settings)
 
 
 def search_space(name: str) -> dict[str, Any]:
@@ -118,8 +182,8 @@ def search_space(name: str) -> dict[str, Any]:
     from trimetric.models import config
     from trimetric.models.sml import VARIANTS
 
-    kind, given = model_class(name)
-    fixed = VARIANTS[given["variant"]] if "variant" in given else {}
+    kind, arguments = model_class(name)
+    fixed = VARIANTS[arguments["variant"]] if "variant" in arguments else {}
     space = config.search_space(kind.Config)
     return {setting: span for setting, span in space.items() if setting not in fixed}
 

@@ -84,10 +84,10 @@ def recommend_for(
 
     k = check_k(k)
     only = ItemFilter.from_ids(known.item_ids, filters.allow, filters.deny).rows
-    given, counts = weighted_rows("item", known.item_ids, items, weights)
-    hidden = given if filters.exclude_seen else given[:0]
+    user_items, counts = weighted_rows("item", known.item_ids, items, weights)
+    hidden = user_items if filters.exclude_seen else user_items[:0]
     lists = space.nearest_to(
-        space.place((np.array([0, len(given)]), given), counts),
+        space.place((np.array([0, len(user_items)]), user_items), counts),
         k,
         exclude=Csr(np.array([0, len(hidden)], dtype=np.int64), hidden),
         only=only,
@@ -123,7 +123,7 @@ def explain(
     """Explain an item to a user: see `Recommender.explain`."""
     from trimetric.space import explain as explaining
 
-    wanted = explaining.ExplainOptions(check_k(options[0]), *options[1:])
+    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
     known, space = state.known, metric_space(name, state.scorer, "to explain by")
     row = one_row("user", known.user_ids, user)
     items = known.items_of(row)
@@ -132,23 +132,23 @@ def explain(
     weights = np.ones(len(items), dtype=np.float32)
     whom = explaining.ExplainedUser(row, space.users[row], items, weights)
     return explaining.explain(
-        space, known, name, whom, one_row("item", known.item_ids, item), wanted
+        space, known, name, whom, one_row("item", known.item_ids, item), limits
     )
 
 
 def explain_for(
-    name: str, state: Fitted, given: tuple[Any, Any], item: Any, options: tuple[int, int, int]
+    name: str, state: Fitted, user_items: tuple[Any, Any], item: Any, options: tuple[int, int, int]
 ) -> "Explanation":
     """Explain an item to a new user with (items, weights): see `Recommender.explain_for`."""
     from trimetric.space import explain as explaining
 
-    wanted = explaining.ExplainOptions(check_k(options[0]), *options[1:])
+    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
     known, space = state.known, placing_space(name, state.scorer)
-    items, weights = weighted_rows("item", known.item_ids, *given)
+    items, weights = weighted_rows("item", known.item_ids, *user_items)
     [point] = space.place((np.array([0, len(items)]), items), weights)
     whom = explaining.ExplainedUser(None, point, items, weights)
     return explaining.explain(
-        space, known, name, whom, one_row("item", known.item_ids, item), wanted
+        space, known, name, whom, one_row("item", known.item_ids, item), limits
     )
 
 
@@ -231,9 +231,9 @@ def known_rows(kind: str, vocabulary: Vocabulary, ids: list) -> np.ndarray:
     return rows
 
 
-def one_row(kind: str, vocabulary: Vocabulary, given: Any) -> int:
+def one_row(kind: str, vocabulary: Vocabulary, raw: Any) -> int:
     """Return the row of the single id given."""
-    ids = as_ids(given)
+    ids = as_ids(raw)
     if len(ids) != 1:
         raise ParameterError(f"give one {kind}, got {len(ids)}")
     return int(known_rows(kind, vocabulary, ids)[0])
@@ -256,13 +256,13 @@ def weighted_rows(
     return rows[order].astype(np.int32), _weights(weights, len(rows))[order]
 
 
-def as_ids(given: Any) -> list:
+def as_ids(ids: Any) -> list:
     """Return one id or an iterable of ids as a list of plain Python values."""
-    if isinstance(given, (str, bytes, int, np.generic)):
-        given = [given]
-    if not isinstance(given, Iterable):
-        raise ParameterError(f"expected an id or a list of ids, got {given!r}")
-    return [value.item() if isinstance(value, np.generic) else value for value in given]
+    if isinstance(ids, (str, bytes, int, np.generic)):
+        ids = [ids]
+    if not isinstance(ids, Iterable):
+        raise ParameterError(f"expected an id or a list of ids, got {ids!r}")
+    return [value.item() if isinstance(value, np.generic) else value for value in ids]
 
 
 def as_pairs(pairs: Any) -> tuple[list, list]:
@@ -295,14 +295,16 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
         raise UnknownIds("user", users, remedy) from None
 
 
-def _weights(given: Any, n: int) -> np.ndarray:
-    if given is None:
+def _weights(weights: Any, n: int) -> np.ndarray:
+    if weights is None:
         return np.ones(n, dtype=np.float32)
     values = np.zeros(0, dtype=np.float32)
     with suppress(TypeError, ValueError), np.errstate(over="ignore"):
-        values = np.asarray([*given] if isinstance(given, Iterable) else given, dtype=np.float32)
+        values = np.asarray(
+            [*weights] if isinstance(weights, Iterable) else weights, dtype=np.float32
+        )
     if values.shape != (n,):
-        raise ParameterError(f"weights must be one number for each of {n}, got {given!r}")
+        raise ParameterError(f"weights must be one number for each of {n}, got {weights!r}")
     if not (np.isfinite(values).all() and (values > 0).all()):
-        raise ParameterError(f"weights must be above 0 and finite, got {given!r}; 1 is usual")
+        raise ParameterError(f"weights must be above 0 and finite, got {weights!r}; 1 is usual")
     return values

@@ -76,7 +76,7 @@ def recommend_to_file(
     """
     check_k(k)
     ids = model.user_ids.values if users is None else list(users)
-    lists = {name: None if given is None else list(given) for name, given in
+    lists = {name: None if restricted is None else list(restricted) for name, restricted in
              (("allow", allow), ("deny", deny))}  # fmt: skip
     options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
     options["approximate"] = approximate
@@ -90,7 +90,10 @@ def recommend_to_file(
         "users": "all" if users is None else _digest([*ids]),
         "k": k,
         **options,
-        **{name: given if given is None else _digest(given) for name, given in lists.items()},
+        **{
+            name: restricted if restricted is None else _digest(restricted)
+            for name, restricted in lists.items()
+        },
     }
     batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
     with counting("users", len(ids), progress) as counter:

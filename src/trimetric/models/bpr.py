@@ -80,7 +80,7 @@ class BPR(EpochTrained):
         """Factors β, float32 (n_items, dim), in the order of `item_ids`."""
         return cast(InnerProduct, self.scorer).item_factors
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         settings, params = RunSettings.of(self.config), Params(np.float32(self.config.reg))
         pairs = positives(data.users, data.items, data.indptr, pool)

@@ -34,7 +34,7 @@ class EpochTrained(Recommender):
     # --- what a model file writes ---------------------------------------------------------------
 
     def learner(
-        self, data: Interactions, pool: Csr | None, found: dict[str, Any]
+        self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]
     ) -> training.Learner:
         """Return what trains on `data`, its negatives drawn from `pool` if there is one.
 
@@ -43,7 +43,7 @@ class EpochTrained(Recommender):
         raise NotImplementedError
 
     def scorer_of(self, learner: Any) -> Scorer:
-        """Return the scorer of a learner as it stands: live views of what it changes."""
+        """Return the scorer of a learner as it stands, asked anew for each validation."""
         raise NotImplementedError
 
     def find_settings(
@@ -101,22 +101,26 @@ class EpochTrained(Recommender):
         resume: bool,
         progress: bool | None,
     ) -> Fitted:
-        found = training.notes(checkpoints) if checkpoints and resume else {}
-        if not found:
-            found = self.find_settings(data, valid, monitor is None and pool is None, progress)
-        learner = self.learner(data, pool, found)
+        tuned = training.notes(checkpoints) if checkpoints and resume else {}
+        if not tuned:
+            tuned = self.find_settings(data, valid, monitor is None and pool is None, progress)
+        learner = self.learner(data, pool, tuned)
         if checkpoints:
-            checkpoints = replace(checkpoints, notes=found)
+            checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
-        provenance = {**describe(data, valid), "found": found}
+        provenance = {**describe(data, valid), "tuned": tuned}
         known = Known(data.user_ids, data.item_ids, Csr.of(data))
-        live = copy(self)
-        live._fitted = Fitted(known, self.scorer_of(learner), [], provenance)
+
+        def current() -> EpochTrained:
+            model = copy(self)
+            model._fitted = Fitted(known, self.scorer_of(learner), [], provenance)
+            return model
+
         run = training.train(
             learner,
             self._plan(),
-            self._validation(live, data, valid, monitor),
+            self._validation(current, data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
             progress=make_reporter(progress),
@@ -142,15 +146,15 @@ class EpochTrained(Recommender):
 
     def _validation(
         self,
-        live: "EpochTrained",
+        current: Callable[[], "EpochTrained"],
         data: Interactions,
         valid: Interactions | None,
         monitor: Monitor | None,
     ) -> Callable[[], float] | None:
         if monitor is not None:
-            return lambda: monitor(live)
+            return lambda: monitor(current())
         if valid is None:
             return None
         most = self.config.validate_users or None
         measure = validator(valid, data, self.config.metric, max_users=most)
-        return lambda: measure(live.scorer)
+        return lambda: measure(current().scorer)

@@ -100,7 +100,7 @@ class FML(EpochTrained):
     }
     config: FMLConfig
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         config, every = self.config, self.config.cells == "all"
         if every and pool is not None:
@@ -116,7 +116,7 @@ class FML(EpochTrained):
             confidence=np.float32(config.confidence),
             distance=np.float32(config.distance),
             keep=np.uint64(max(round(config.keep * _KEEP_ALL), 1)),
-            kept_factor=np.float32(1 / config.keep),
+            dropout_factor=np.float32(1 / config.keep),
         )
         return gradient_session(
             train,
@@ -151,7 +151,7 @@ class Params(NamedTuple):
     confidence: Any  # float32: α
     distance: Any  # float32: a
     keep: Any  # uint64: a column is kept where 16 random bits are below this
-    kept_factor: Any  # float32: 1/keep
+    dropout_factor: Any  # float32: 1/keep
 
 
 @kernel
@@ -203,8 +203,8 @@ def drop_columns(scratch, k, sample, draws, params):
     for number in range(scratch.shape[1] >> 2):
         word = bits(draws, first + number)
         for part in range(4):
-            kept = (word & _LOW) < params.keep
-            scratch[k, 4 * number + part] = params.kept_factor if kept else np.float32(0)
+            unmasked = (word & _LOW) < params.keep
+            scratch[k, 4 * number + part] = params.dropout_factor if unmasked else np.float32(0)
             word >>= _16
 
 

@@ -112,7 +112,7 @@ class LRML(EpochTrained):
         """Memory M, float32 (slots, dim)."""
         return self._learned.slots[self.config.slots :, : self.config.dim]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         config, width = self.config, padded(self.config.dim)
         slots = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))

@@ -49,7 +49,7 @@ class MLP(EpochTrained):
         """Embeddings q, float32 (n_items, dim), in the order of `item_ids`."""
         return self.tensors()["item_embeddings"]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel of NCF: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
         return neural_session(self.config, pairs, data.n_items)

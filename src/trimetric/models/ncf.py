@@ -155,7 +155,7 @@ class NCF(EpochTrained):
         """Rows [GMF part | MLP part], float32 (n_items, factors + dim), by `item_ids`."""
         return self.tensors()["item_embeddings"]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
         return neural_session(self.config, pairs, data.n_items)

@@ -118,23 +118,23 @@ def partial_fit(
         seed=counter.key(model.config.seed, _REPLAYED, len(updates)) >> 1,
         schedule="linear",
     )
-    given = Interactions.of(new)
-    day = joined(fitted.known, given)
+    new_data = Interactions.of(new)
+    day = joined(fitted.known, new_data)
     if not day.fresh.any():
         return fitted
-    data, found = day.data, fitted.provenance.get("found", {})
+    data, tuned = day.data, fitted.provenance.get("tuned", {})
     mix = _mix(day, plan.replay, config.seed)
-    learner = _learner(model, replace(config, epochs=max(plan.epochs, 1)), data.take(mix), found)
+    learner = _learner(model, replace(config, epochs=max(plan.epochs, 1)), data.take(mix), tuned)
     space = cast(MetricSpace, fitted.scorer)
     _carry_over(space, fitted.known, learner, day)
     if plan.epochs:
         if config.optimizer != "adam":
             still = replace(config, lr=_STILL, epochs=1)
-            probe = _learner(model, still, data.take(mix), found)
+            probe = _learner(model, still, data.take(mix), tuned)
             _carry_accumulators(fitted, learner, probe, day, mix)
         _train(learner, plan.epochs, make_reporter(progress))
     update = {
-        "fingerprint": given.fingerprint,
+        "fingerprint": new_data.fingerprint,
         "pairs": int(day.fresh.sum()),
         "users": data.n_users - len(fitted.known.user_ids),
         "items": data.n_items - len(fitted.known.item_ids),
@@ -148,11 +148,11 @@ def partial_fit(
     )
 
 
-def _learner(model: Any, config: Any, data: Interactions, found: dict[str, Any]) -> Any:
+def _learner(model: Any, config: Any, data: Interactions, tuned: dict[str, Any]) -> Any:
     """Return what trains `data` under other settings than the model's."""
     other = type(model)()
     other.config = config
-    return other.learner(data, None, found)
+    return other.learner(data, None, tuned)
 
 
 def _train(learner: Any, epochs: int, progress: Any = None) -> None:
@@ -195,9 +195,9 @@ def _mix(day: Day, replay: float, seed: int) -> np.ndarray:
     counts = np.diff(data.indptr)
     touched = np.bincount(data.users[day.fresh], minlength=data.n_users) > 0
     order = counter.permutation(counter.key(seed, _REPLAYED), data.n_users)
-    others = order[~touched[order]]
-    room = replay * counts[touched].sum()
-    taken = others[np.cumsum(counts[others]) <= room]
+    untouched = order[~touched[order]]
+    budget = replay * counts[touched].sum()
+    taken = untouched[np.cumsum(counts[untouched]) <= budget]
     touched[taken] = True
     return touched[data.users]
 
@@ -228,13 +228,13 @@ def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> Non
 
     def place(lists: Csr, side: np.ndarray, placed: np.ndarray, among: Any, ready: Any) -> None:
         """Place those not yet placed who have something among the others that are."""
-        wanted = lists.keep(~placed[lists.users] & ready[lists.items])
-        rows = np.flatnonzero(wanted.counts)
+        to_place = lists.keep(~placed[lists.users] & ready[lists.items])
+        rows = np.flatnonzero(to_place.counts)
         if len(rows) == 0:
             return
-        indptr = np.concatenate([[0], np.cumsum(wanted.counts[rows])]).astype(np.int64)
-        weights = np.ones(len(wanted.items), dtype=np.float32)
-        folded_in = merged.place((indptr, wanted.items), weights, among)
+        indptr = np.concatenate([[0], np.cumsum(to_place.counts[rows])]).astype(np.int64)
+        weights = np.ones(len(to_place.items), dtype=np.float32)
+        folded_in = merged.place((indptr, to_place.items), weights, among)
         side[rows, : folded_in.shape[1]] = folded_in
         placed[rows] = True
 

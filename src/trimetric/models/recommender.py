@@ -238,9 +238,9 @@ class Recommender(ABC):
         return {} if self._fitted is None else self._fitted.provenance
 
     @property
-    def found(self) -> dict[str, Any]:
+    def tuned(self) -> dict[str, Any]:
         """What training found of the settings that were left to the data."""
-        return self.provenance.get("found", {})
+        return self.provenance.get("tuned", {})
 
     @property
     def users(self) -> np.ndarray:

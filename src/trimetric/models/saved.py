@@ -86,7 +86,10 @@ def stored(loaded: Loaded, where: str) -> Stored:
     artifact.check(lists, shapes, where)
     seen = Csr(lists["seen_indptr"], lists["seen_items"])
     check_lists(seen, len(item_ids), "seen_indptr and seen_items", where)
-    return Stored(tensors, Known(user_ids, item_ids, seen), loaded.meta["data"], where)
+    provenance = dict(loaded.meta["data"])
+    if "found" in provenance:  # as 0.1 called it
+        provenance["tuned"] = provenance.pop("found")
+    return Stored(tensors, Known(user_ids, item_ids, seen), provenance, where)
 
 
 def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:

@@ -103,7 +103,7 @@ class SML(EpochTrained):
     @property
     def temperature(self) -> float:
         """τ in use: the setting, or what training found; 0 where it was left open and not found."""
-        return temperature_in_use(self.config, self.found)
+        return temperature_in_use(self.config, self.tuned)
 
     @property
     def user_margins(self) -> np.ndarray | None:
@@ -125,9 +125,9 @@ class SML(EpochTrained):
             return temperature.pick_temperature([])
         return find_temperature(self, train, valid, progress)
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
-        return triplet_learner(self.config, data, pool, found)
+        return triplet_learner(self.config, data, pool, tuned)
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""

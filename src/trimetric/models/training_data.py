@@ -22,14 +22,14 @@ def aligned(valid: Any, data: Interactions) -> Interactions | None:
     """
     if valid is None:
         return None
-    kept, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
-    if len(kept) == 0:
+    known_part, report = Interactions.of(valid).align(data.user_ids, data.item_ids)
+    if len(known_part) == 0:
         raise DataError(
             f"no validation interaction has a user and an item of the training data"
             f" ({report.unknown_users} users and {report.unknown_items} items are unknown);"
             " give validation data of the same users and items"
         )
-    return kept
+    return known_part
 
 
 def describe(train: Interactions, valid: Interactions | None) -> dict[str, Any]:

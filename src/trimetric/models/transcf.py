@@ -125,7 +125,7 @@ class TransCF(EpochTrained):
         """Means β̄ of the vectors of each item's training users, float32 (n_items, dim)."""
         return self._learned.means[len(self.user_ids) :, : self.config.dim]
 
-    def learner(self, data: Interactions, pool: Csr | None, found: dict[str, Any]) -> Session:
+    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         pairs = positives(data.users, data.items, data.indptr, pool)
         return translation_session(self.config, pairs, data.n_items)
@@ -229,7 +229,7 @@ def translation_session(config: TransCFConfig, pairs: Positives, n_items: int) -
 
     refresh()
     state = State(**session.state._asdict(), means=means)
-    return replace(session, state=state, kept=("table", "weights", "means"), after_epoch=refresh)
+    return replace(session, state=state, saved=("table", "weights", "means"), after_epoch=refresh)
 
 
 @kernel

@@ -107,10 +107,10 @@ class TripletConfig(TrainingConfig):
             )
 
 
-def temperature_in_use(config: TripletConfig, found: Mapping[str, Any]) -> float:
+def temperature_in_use(config: TripletConfig, tuned: Mapping[str, Any]) -> float:
     """Return τ: the setting, or what training found; 0 where it was left open and not found."""
-    given = config.temperature
-    return found.get("temperature", 0.0) if given is None else given
+    temperature_setting = config.temperature
+    return tuned.get("temperature", 0.0) if temperature_setting is None else temperature_setting
 
 
 def engine_settings(config: TripletConfig, n_items: int, tau: float) -> TripletSettings:
@@ -137,20 +137,20 @@ def find_temperature(
     reporter = make_reporter(progress)
     reporter.log("trying three temperatures (temperature=0.2 skips this)")
     try:
-        found = temperature.pick_temperature(temperature.qualities_of_trials(train, valid, trial))
+        tuned = temperature.pick_temperature(temperature.qualities_of_trials(train, valid, trial))
     except Interrupted:
         raise Interrupted(
             "interrupted while trying temperatures; nothing was saved, since nothing is lost"
         ) from None
-    reporter.log(f"temperature {found['temperature']}")
-    return found
+    reporter.log(f"temperature {tuned['temperature']}")
+    return tuned
 
 
 def triplet_learner(
-    config: TripletConfig, data: Interactions, pool: Csr | None, found: Mapping[str, Any]
+    config: TripletConfig, data: Interactions, pool: Csr | None, tuned: Mapping[str, Any]
 ) -> Session:
     """Return the triplet trainer on some data: see `EpochTrained.learner`."""
-    settings = engine_settings(config, data.n_items, temperature_in_use(config, found))
+    settings = engine_settings(config, data.n_items, temperature_in_use(config, tuned))
     pairs = positives(data.users, data.items, data.indptr, pool)
     return triplet_session(settings, pairs, data.n_items)
 
@@ -202,5 +202,5 @@ def restored_space(stored: Stored, config: TripletConfig) -> MetricSpace:
         for name, n in sizes.items()
     ]
     arrays = {"points": stored.table(("users", "items")), "margins": np.concatenate(margins)}
-    tau = temperature_in_use(config, stored.provenance.get("found", {}))
+    tau = temperature_in_use(config, stored.provenance.get("tuned", {}))
     return triplet_space(arrays, stored.n_users, config, tau)

@@ -1,8 +1,8 @@
-"""Requests for recommendations that come together are ranked together.
+"""Requests for recommendations that arrive together are ranked together.
 
-A request that waits for its ranking lets the event loop go on; by the time the loop comes back, all
-requests that had arrived meanwhile wait as well, and one product ranks them. Under load batches
-grow by themselves, and alone a request waits for nothing.
+A request that waits for its ranking lets the event loop go on. When the loop comes back, all
+requests that arrived in the meantime wait as well, and one matrix product ranks them. Under load
+batches grow by themselves, and a request alone waits for nothing.
 """
 
 import asyncio
@@ -10,109 +10,115 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from prometheus_client import Histogram
 
+from trimetric.engine.threads import limit_this_thread
 from trimetric.errors import UnknownIds
-from trimetric.serve.metrics import Metrics
-from trimetric.serve.snapshot import Snapshot, encode
+from trimetric.serve.served_model import NOT_TRAINED_ON, ServedModel, encode
 
-AT_ONCE = 64
+MAX_BATCH = 64
 
 
-class Asked(NamedTuple):
-    """One request."""
+class Query(NamedTuple):
+    """One request for recommendations, and where its answer goes."""
 
-    snapshot: Snapshot
+    served: ServedModel
     user: str
     k: int
     exclude_seen: bool
     answer: "asyncio.Future[bytes]"
 
 
+Answers = list[bytes | Exception]
+
+
 class Batcher:
-    """Collects requests, and ranks them on the loop, or in a thread where a model is slow."""
+    """Collects queries, and ranks them on the event loop, or in a thread where a model is slow."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._waiting: list[Asked] = []
+    def __init__(self, batch_size: Histogram) -> None:
+        self._batch_size = batch_size
+        self._waiting: list[Query] = []
         self._busy = False
-        self._ranker = ThreadPoolExecutor(1, thread_name_prefix="rank")
+        self._thread = ThreadPoolExecutor(1, "rank", limit_this_thread, (1,))
 
-    def ask(
-        self, snapshot: Snapshot, user: str, k: int, exclude_seen: bool
+    def submit(
+        self, served: ServedModel, user: str, k: int, exclude_seen: bool
     ) -> "asyncio.Future[bytes]":
         """Return a future of the answer's JSON; it fails with UnknownIds."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         if not self._waiting and not self._busy:
             loop.call_soon(self._rank)
-        self._waiting.append(Asked(snapshot, user, k, exclude_seen, answer))
+        self._waiting.append(Query(served, user, k, exclude_seen, answer))
         return answer
 
     def close(self) -> None:
-        """Let the thread go."""
-        self._ranker.shutdown(wait=False, cancel_futures=True)
+        """Stop the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _rank(self) -> None:
-        """Rank those that wait for the same model in the same way as the first."""
+        """Rank the queries that wait for the same model in the same way as the first."""
         first = self._waiting[0]
-        batch: list[Asked] = []
-        later: list[Asked] = []
-        for asked in self._waiting:
-            alike = asked.snapshot is first.snapshot and asked.exclude_seen == first.exclude_seen
-            (batch if alike and len(batch) < AT_ONCE else later).append(asked)
+        batch: list[Query] = []
+        later: list[Query] = []
+        for query in self._waiting:
+            alike = query.served is first.served and query.exclude_seen == first.exclude_seen
+            (batch if alike and len(batch) < MAX_BATCH else later).append(query)
         self._waiting = later
-        self._metrics.batches.add(len(batch))
-        if first.snapshot.quick:
-            self._settle(batch, answers(batch))
-        else:
-            self._busy = True
-            loop = asyncio.get_running_loop()
-            ranked = loop.run_in_executor(self._ranker, answers, batch)
-            ranked.add_done_callback(lambda done: self._ranked(batch, done))
+        self._batch_size.observe(len(batch))
+        loop = asyncio.get_running_loop()
+        if first.served.quick:
+            _deliver(batch, rank(batch))
+            if self._waiting:
+                loop.call_soon(self._rank)
             return
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._rank)
+        self._busy = True
+        ranked = loop.run_in_executor(self._thread, rank, batch)
+        ranked.add_done_callback(lambda done: self._ranked(batch, done))
 
-    def _ranked(self, batch: list[Asked], done: "asyncio.Future[list[bytes | Exception]]") -> None:
+    def _ranked(self, batch: list[Query], done: "asyncio.Future[Answers]") -> None:
         self._busy = False
-        self._settle(batch, done.result())
+        _deliver(batch, done.result())
         if self._waiting:
             self._rank()
 
-    def _settle(self, batch: list[Asked], found: "list[bytes | Exception]") -> None:
-        for asked, answer in zip(batch, found, strict=True):
-            if asked.answer.done():
-                continue  # nobody waits any more
-            if isinstance(answer, Exception):
-                asked.answer.set_exception(answer)
-            else:
-                asked.answer.set_result(answer)
+
+def _deliver(batch: list[Query], answers: Answers) -> None:
+    for query, answer in zip(batch, answers, strict=True):
+        if query.answer.done():
+            continue  # the client has gone
+        if isinstance(answer, Exception):
+            query.answer.set_exception(answer)
+        else:
+            query.answer.set_result(answer)
 
 
-def answers(batch: list[Asked]) -> "list[bytes | Exception]":
-    """Return what each request gets; all are of one snapshot and one way to exclude."""
+def rank(batch: list[Query]) -> Answers:
+    """Return the answer to each query, or the exception that it fails with.
+
+    All are for the same model, and exclude what was seen alike.
+    """
     try:
-        return _answers(batch)
-    except Exception as error:  # a fault of ours: each of them is told
+        return _rank(batch)
+    except Exception as error:  # a defect of ours: each request reports it
         return [error] * len(batch)
 
 
-def _answers(batch: list[Asked]) -> "list[bytes | Exception]":
-    snapshot, users = batch[0].snapshot, batch[0].snapshot.users
-    ids = [users.parse(asked.user) for asked in batch]
-    rows = np.array([snapshot.known_user(one) for one in ids], dtype=np.int32)
-    known = np.flatnonzero(rows >= 0)
-    found, scores = snapshot.nearest(
-        rows[known], max(asked.k for asked in batch), batch[0].exclude_seen
-    )
-    out: list[bytes | Exception] = [
-        UnknownIds("user", [one], "the model was not trained on them") for one in ids
-    ]
-    for place, at in enumerate(known.tolist()):
-        k = batch[at].k
-        out[at] = b'{%b,"user":%b,"recommendations":%b}' % (
-            snapshot.named,
-            encode(ids[at]),
-            snapshot.listed(found[place, :k], scores[place, :k]),
+def _rank(batch: list[Query]) -> Answers:
+    served, users = batch[0].served, batch[0].served.users
+    ids = [users.parse(query.user) for query in batch]
+    rows = np.array([served.trained_row(user) for user in ids], dtype=np.int32)
+    k = max(query.k for query in batch)
+    items, scores = served.nearest(rows[rows >= 0], k, batch[0].exclude_seen)
+    answers: Answers = []
+    place = 0  # in the lists, which unknown users have no part in
+    for query, user, row in zip(batch, ids, rows.tolist(), strict=True):
+        if row < 0:
+            answers.append(UnknownIds("user", [user], NOT_TRAINED_ON))
+            continue
+        listed = served.listed(items[place, : query.k], scores[place, : query.k])
+        answers.append(
+            b'{%b,"user":%b,"recommendations":%b}' % (served.named, encode(user), listed)
         )
-    return out
+        place += 1
+    return answers

@@ -52,7 +52,7 @@ class ItemsTable:
         Of several values, as a list or as `A|B`, an item has the first.
         """
         rows = pl.Series([self._row.get(key) for key in items.cast(pl.String)], dtype=pl.Int64)
-        found = {}
+        groups = {}
         for name in self.columns:
             column = self._shown[name]
             if name in ("title", "picture"):
@@ -64,8 +64,8 @@ class ItemsTable:
             else:
                 continue
             if 2 <= first.n_unique() <= MOST_GROUPS:
-                found[name] = first.gather(rows).to_list()
-        return found
+                groups[name] = first.gather(rows).to_list()
+        return groups
 
 
 NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
@@ -84,15 +84,17 @@ def read(path: Path) -> ItemsTable:
     """
 
     def pick(columns: list[str]) -> dict[str, str]:
-        found = next((name for name in ID_COLUMNS if name in columns), None)
-        if found is None:
+        item_column = next((name for name in ID_COLUMNS if name in columns), None)
+        if item_column is None:
             raise DataError(
                 f"{path} has no column {' or '.join(ID_COLUMNS)}; there are {', '.join(columns)}"
             )
-        taken = next((name for name in columns if name != found and name in (*TAKEN, "item")), None)
+        taken = next(
+            (name for name in columns if name != item_column and name in (*TAKEN, "item")), None
+        )
         if taken:
             raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
-        return {"item": found, **{name: name for name in columns if name != found}}
+        return {"item": item_column, **{name: name for name in columns if name != item_column}}
 
     frame, _ = readers.load(path, pick)
     ids = frame["item"]
@@ -110,7 +112,7 @@ def read(path: Path) -> ItemsTable:
         raise DataError(f"{path}: item {twice!r} is there twice; keep one row an item")
     frame = frame.with_columns(ids.alias("item"))
     plain = [_plain(column) for column in frame]
-    return ItemsTable(_checked(pl.DataFrame([one for one in plain if one is not None]), path))
+    return ItemsTable(_checked(pl.DataFrame([entry for entry in plain if entry is not None]), path))
 
 
 def _plain(column: pl.Series) -> pl.Series | None:

@@ -1,4 +1,4 @@
-"""The map of each snapshot's space: made once, in a thread of its own, when first asked for."""
+"""The map of each served model's space: made once, in a thread of its own, at the first request."""
 
 import logging
 import threading
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trimetric.serve.snapshot import Snapshot, encode
-from trimetric.space.projection import METHOD, project
+from trimetric.engine.threads import limit_this_thread
+from trimetric.serve.served_model import ServedModel, encode
+from trimetric.space.projection import METHOD
 from trimetric.space.tsne import lay_out
 
 log = logging.getLogger("trimetric.serve")
@@ -16,76 +17,77 @@ _lock = threading.Lock()
 
 
 def warm_up() -> None:
-    """Have the kernels compiled that a map needs: see `snapshot.warm_up`."""
+    """Compile the kernels that a map needs: see `served_model.warm_up`."""
     few = np.arange(6, dtype=np.int32)
     lay_out((few[:, None] + 1) % 6, np.zeros((6, 2), dtype=np.float32) + few[:, None])
 
 
-class Map:
-    """A map being made, or made.
+class MapJob:
+    """A map that is made, or being made.
 
     Attributes
     ----------
-    answer : bytes or None
-        Its JSON once it is made.
+    json : bytes or None
+        The answer, once the map is made.
     failed : bool
-        It could not be made; the log says why.
+        Whether it could not be made; the log says why.
     """
 
     def __init__(self) -> None:
-        self.answer: bytes | None = None
+        self.json: bytes | None = None
         self.failed = False
 
 
-def of(snapshot: Snapshot) -> Map:
-    """Return the map of a snapshot, and start to make it if nobody has."""
+def job_of(served: ServedModel) -> MapJob:
+    """Return the map of a model; the first call starts to make it."""
     with _lock:
-        found = snapshot.map
-        if found is None:
-            found = snapshot.map = Map()
-            # A daemon: a server that is told to stop does not wait for a map.
-            threading.Thread(target=_make, args=(snapshot, found), daemon=True).start()
-    return found
+        job = served.map
+        if job is None:
+            job = served.map = MapJob()
+            # A daemon thread: a server that stops does not wait for a map.
+            threading.Thread(target=_run, args=(served, job), daemon=True).start()
+    return job
 
 
-def _make(snapshot: Snapshot, found: Map) -> None:
+def _run(served: ServedModel, job: MapJob) -> None:
+    limit_this_thread(1)
     began = time.monotonic()
     try:
-        found.answer = encode(_drawn(snapshot))
+        job.json = encode(_answer(served))
     except Exception:
-        found.failed = True
-        log.exception("no map", extra={"model": snapshot.name})
+        job.failed = True
+        log.exception("no map", extra={"model": served.name})
         return
     seconds = round(time.monotonic() - began, 3)
-    log.info("mapped", extra={"model": snapshot.name, "seconds": seconds})
+    log.info("mapped", extra={"model": served.name, "seconds": seconds})
 
 
-def _drawn(snapshot: Snapshot) -> dict[str, Any]:
-    model = snapshot.model
-    plane = project(model)
+def _answer(served: ServedModel) -> dict[str, Any]:
+    known, plane = served.known, served.model.project()
     shown = (len(plane.items), len(plane.users))
+    ids = known.item_ids.decode(plane.items)
     items: dict[str, Any] = {
-        "ids": model.item_ids.decode(plane.items).to_list(),
+        "ids": ids.to_list(),
         "x": plane.item_places[:, 0].tolist(),
         "y": plane.item_places[:, 1].tolist(),
-        "popularity": snapshot.popularity[plane.items].tolist(),
+        "popularity": served.popularity[plane.items].tolist(),
     }
-    titles = snapshot.items.titles(model.item_ids.decode(plane.items))
+    titles = served.items.titles(ids)
     if titles is not None:
         items["titles"] = titles.to_list()
-    items["groups"] = snapshot.items.groups(model.item_ids.decode(plane.items))
+    items["groups"] = served.items.groups(ids)
     return {
         "status": "ready",
-        "model": snapshot.name,
-        "version": snapshot.version,
+        "model": served.name,
+        "version": served.version,
         "method": METHOD,
         "quality": plane.quality,
-        "sampled": shown != (len(model.item_ids), len(model.user_ids)),
+        "sampled": shown != (len(known.item_ids), len(known.user_ids)),
         "items": items,
         "users": {
-            "ids": model.user_ids.decode(plane.users).to_list(),
+            "ids": known.user_ids.decode(plane.users).to_list(),
             "x": plane.user_places[:, 0].tolist(),
             "y": plane.user_places[:, 1].tolist(),
-            "activity": snapshot.activity[plane.users].tolist(),
+            "activity": served.activity[plane.users].tolist(),
         },
     }

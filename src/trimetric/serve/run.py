@@ -1,42 +1,43 @@
-"""One process that serves: from the socket to the last answer."""
+"""One process that serves: from the socket to the last response."""
 
 import asyncio
+import gc
 import logging
+import math
+import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from email.utils import formatdate
-from typing import cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from threadpoolctl import threadpool_limits
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from uvicorn import Config, Server
 
+from trimetric.engine.threads import threads
 from trimetric.errors import ParameterError
 from trimetric.serve import items, maps, page
-from trimetric.serve.app import application
-from trimetric.serve.metrics import Metrics
-from trimetric.serve.protocol import Connection, sweep
+from trimetric.serve.app import create_app
+from trimetric.serve.connection import limited_connection
+from trimetric.serve.monitoring import Metrics
+from trimetric.serve.registry import ModelRegistry
 from trimetric.serve.settings import Settings
-from trimetric.serve.shelf import Shelf, watch
-from trimetric.serve.site import Site
+from trimetric.serve.state import AppState
 
-BACKLOG = 2048
 SWITCH_SECONDS = 0.001
+COLLECT_EVERY = 10_000  # objects
 log = logging.getLogger("trimetric.serve")
 
 
 def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT; what was accepted by then is answered.
+    """Serve until SIGTERM or SIGINT; requests accepted by then are answered.
 
     Parameters
     ----------
     settings : Settings
     announce : callable
-        Told the address once requests are answered.
+        Called with the URL once requests are answered.
 
     Raises
     ------
@@ -45,27 +46,114 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
     ParameterError
         The address cannot be listened on.
     """
-    with bound(settings.host, settings.port) as listener, threadpool_limits(1, user_api="blas"):
-        _allow_files(2 * settings.limits.connections + 100)
-        # What threads compute for other answers must not keep the event loop waiting.
+    with (
+        bind(settings.host, settings.port) as listener,
+        threadpool_limits(1, user_api="blas"),
+        threads(1),
+    ):
+        _allow_open_files(2 * settings.limits.connections + 100)
+        # Work in threads must not keep the event loop waiting.
         sys.setswitchinterval(SWITCH_SECONDS)
-        site = made(settings)
+        state = load_state(settings)
+        _spare_garbage_collection()
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(site, listener, announce))
+            DrainingServer(state, lambda: announce(url_of(listener))).run([listener])
         finally:
-            site.close()
+            state.close()
 
 
-def made(settings: Settings) -> Site:
+def load_state(settings: Settings) -> AppState:
     """Load everything that is to be served."""
     table = items.NO_ITEMS if settings.items is None else items.read(settings.items)
     metrics = Metrics()
     maps.warm_up()
-    return Site(settings, Shelf.of(settings.models, table, metrics), metrics, page.read())
+    registry = ModelRegistry.load(settings.models, table, metrics)
+    return AppState(settings, registry, metrics, page.read())
 
 
-def bound(host: str, port: int) -> socket.socket:
+class DrainingServer(Server):
+    """uvicorn's server, which when told to stop first answers everybody who could connect.
+
+    Parameters
+    ----------
+    state : AppState
+    announce : callable
+        Called once requests are answered.
+    """
+
+    def __init__(self, state: AppState, announce: Callable[[], None]) -> None:
+        self.state, self.announce = state, announce
+        limits = state.settings.limits
+        super().__init__(
+            Config(
+                create_app(state),
+                http=limited_connection(limits, state.metrics),
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=limits.connections + 1,
+                timeout_keep_alive=limits.idle_seconds,
+                timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM or SIGINT, at once at a second one; check for newer models at SIGHUP."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, self.state.registry.check_now.set)
+        yield
+
+    def stop(self) -> None:
+        """Begin to stop, or stop at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        served = self.state.registry.served
+        versions = {name: model.version for name, model in served.items()}
+        [listener] = sockets or []
+        log.info("ready", extra={"url": url_of(listener), "models": versions})
+        self.announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer all connections that the system has accepted, then stop.
+
+        Closing a listening socket resets the connections that wait in its queue, so it is closed
+        when none does. Open connections may send a request for another `grace_seconds`.
+        """
+        connections, limits = self.server_state.connections, self.state.settings.limits
+        log.info("draining", extra={"connections": len(connections)})
+        self.state.draining = True
+        while select.select(sockets or (), (), (), 0)[0]:
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        ends = time.monotonic() + limits.grace_seconds
+        while connections and time.monotonic() < ends and not self.force_exit:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+        if connections:
+            log.error("cut off", extra={"connections": len(connections)})
+        log.info("stopped", extra={"requests": self.server_state.total_requests})
+
+
+def _spare_garbage_collection() -> None:
+    """Keep what was loaded out of collections, which would delay requests, and have fewer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
+
+
+def bind(host: str, port: int) -> socket.socket:
     """Return a socket that has the address, and does not listen yet."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -82,111 +170,14 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
     """Return the URL that reaches a socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _serve(site: Site, listener: socket.socket, announce: Callable[[str], None]) -> None:
-    loop, settings = asyncio.get_running_loop(), site.settings
-    stop, hurry, look = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def told() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
-    if hasattr(signal, "SIGHUP"):
-        loop.add_signal_handler(signal.SIGHUP, look.set)
-    config = Config(application(site), loop="none", http="httptools", ws="none", lifespan="off",
-                    log_config=None, access_log=False, proxy_headers=False, server_header=False,
-                    timeout_keep_alive=settings.limits.idle_seconds)  # fmt: skip
-    config.load()
-    state = ServerState()
-    _date(state)
-
-    def connection() -> Connection:
-        return Connection(config, state, settings.limits, site.metrics)
-
-    kept = listener.dup()  # see `_drained`
-    server = await loop.create_server(connection, sock=listener, backlog=BACKLOG)
-    tasks = [
-        asyncio.create_task(one)
-        for one in (
-            sweep(cast("set[Connection]", state.connections)),
-            watch(site.shelf, look, settings.watch),
-            _tick(state),
-        )
-    ]
-    url = address_of(kept)
-    versions = {name: one.version for name, one in site.shelf.snapshots.items()}
-    log.info("ready", extra={"url": url, "models": versions})
-    announce(url)
-    await stop.wait()
-    log.info("draining", extra={"connections": len(state.connections)})
-    site.draining = True
-    server.close()
-    await _drained(kept, connection)
-    await _closed(state, site, hurry)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    log.info("stopped", extra={"requests": state.total_requests})
-
-
-async def _drained(kept: socket.socket, connection: Callable[[], Connection]) -> None:
-    """Take the connections that the system had accepted for us, then let the address go.
-
-    Closing a listening socket resets those. The server's own handle is closed by now; `kept` is the
-    same socket, so nothing was reset yet.
-    """
-    loop = asyncio.get_running_loop()
-    kept.setblocking(False)
-    while True:
-        try:
-            accepted, _ = kept.accept()
-        except (BlockingIOError, InterruptedError):
-            break
-        except OSError:
-            continue
-        accepted.setblocking(False)
-        await loop.connect_accepted_socket(connection, accepted)
-    kept.close()
-
-
-async def _closed(state: ServerState, site: Site, hurry: asyncio.Event) -> None:
-    """Wait until all connections are answered and closed, as long as the limits allow.
-
-    A second signal to stop cuts off what is still open.
-    """
-    limits = site.settings.limits
-    began = time.monotonic()
-    while state.connections or state.tasks:
-        lasted = time.monotonic() - began
-        if lasted > limits.drain_seconds or hurry.is_set():
-            log.error("cut off", extra={"connections": len(state.connections)})
-            for connection in list(state.connections):
-                connection.transport.abort()
-            return
-        if lasted > limits.grace_seconds:
-            for connection in list(state.connections):
-                connection.shutdown()
-        await asyncio.sleep(0.02)
-
-
-async def _tick(state: ServerState) -> None:
-    while True:
-        await asyncio.sleep(1)
-        _date(state)
-
-
-def _date(state: ServerState) -> None:
-    state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-
-
-def _allow_files(n: int) -> None:
-    """Let this process have so many files open, connections included, if the system lets it."""
+def _allow_open_files(n: int) -> None:
+    """Let this process open `n` files, connections included, if the system allows it."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -194,11 +185,3 @@ def _allow_files(n: int) -> None:
         if soft != resource.RLIM_INFINITY and soft < n:
             most = n if hard == resource.RLIM_INFINITY else min(n, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    with suppress(ImportError):
-        import uvloop
-
-        return uvloop.new_event_loop
-    return None

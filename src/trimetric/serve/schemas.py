@@ -1,8 +1,9 @@
-"""What requests may hold and what answers do, limits included; OpenAPI is made from these."""
+"""What requests and responses hold, with limits; OpenAPI is made from these types."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 MAX_K = 1000
@@ -15,12 +16,10 @@ MAX_HISTORY = 10_000
 
 Text = Annotated[str, Meta(max_length=MAX_CHARS)]
 Id = Annotated[int | Text, Meta(description="An id: a whole number or text.")]
-K = Annotated[int, Meta(ge=1, le=MAX_K, description="The length of each list.")]
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
-Offset = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+K = Annotated[int, Meta(ge=1, le=MAX_K, description="Length of each list.")]
 Weight = Annotated[float, Meta(gt=0, le=1e6)]
 Name = Annotated[
-    str, Meta(max_length=MAX_CHARS, description="A served model; the first by default.")
+    str, Meta(max_length=MAX_CHARS, description="Name of a served model; the first by default.")
 ]
 Items = Annotated[
     list[Id],
@@ -34,72 +33,43 @@ Deny = Annotated[
     list[Id], Meta(max_length=MAX_FILTER, description="Recommend none of these items.")
 ]
 
+# Parameters of a query string; ids there are text.
+QueryId = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
+QueryK = Annotated[int, QueryParameter(ge=1, le=MAX_K, description="Length of the list.")]
+QueryName = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=MAX_CHARS, description="Name of a served model; the first by default."
+    ),
+]
+SearchText = Annotated[
+    str, QueryParameter(max_length=MAX_CHARS, description="Part of an id or title.")
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Length of the page.")]
+Offset = Annotated[int, QueryParameter(ge=0, le=2**31 - 1, description="Matches before the page.")]
+HistoryLimit = Annotated[
+    int, QueryParameter(ge=1, le=MAX_HISTORY, description="Most items to list.")
+]
 
-class Query(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of a query string; ids there are text."""
-
-    model: Name | None = None
-
-
-class RecommendQuery(Query):
-    """Whom to recommend to."""
-
-    user: Text
-    k: K = 10
-    exclude_seen: bool = True
-
-
-class SimilarItemsQuery(Query):
-    """Which item to find neighbours of."""
-
-    item: Text
-    k: K = 10
-
-
-class SimilarUsersQuery(Query):
-    """Which user to find neighbours of."""
-
-    user: Text
-    k: K = 10
-
-
-class ExplainQuery(Query):
-    """What to explain to whom, and of which length the list is that is spoken of."""
-
-    user: Text
-    item: Text
-    k: K = 10
-
-
-class UserQuery(Query):
-    """Which user to show."""
-
-    user: Text
-    limit: Annotated[int, Meta(ge=1, le=MAX_HISTORY, description="Items of the history.")] = 1000
-
-
-class ItemQuery(Query):
-    """Which item to show."""
-
-    item: Text
-
-
-class SearchQuery(Query):
-    """What to look for in ids and titles, without regard to case."""
-
-    search: Text = ""
-    limit: Limit = 20
-    offset: Offset = 0
+Score = Annotated[
+    float | None,
+    Meta(description="Higher is better; −d² of metric models. Null for popular items."),
+]
+Margin = Annotated[float | None, Meta(description="Learned margin; null where margins are fixed.")]
+Distance = Annotated[
+    float | None,
+    Meta(description="d², the squared distance; of metric models only."),
+]
 
 
 class Body(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Of a request; an id may be given as text or as a number."""
+    """Body of a request; an id may be text or a number."""
 
     model: Name | None = None
 
 
 class RecommendBody(Body):
-    """Whom to recommend to, many at a time."""
+    """Users to recommend to."""
 
     users: Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
     k: K = 10
@@ -110,7 +80,7 @@ class RecommendBody(Body):
 
 
 class RecommendForBody(Body):
-    """What a new user likes."""
+    """Items of a new user to recommend to."""
 
     items: Items
     weights: Weights | None = None
@@ -121,7 +91,7 @@ class RecommendForBody(Body):
 
 
 class ExplainForBody(Body):
-    """What to explain to a new user, and what they like."""
+    """Items of a new user, and the item to explain to them."""
 
     items: Items
     item: Id
@@ -129,88 +99,91 @@ class ExplainForBody(Body):
     k: K = 10
 
 
-class Ranked(Struct):
-    """One item of a list; further columns of the items table join it."""
+class Ranked(Struct, omit_defaults=True):
+    """One item of a list, with the columns of the items table."""
 
     item: int | str
     rank: int
-    score: Annotated[float | None, Meta(description="d² for metric models: lower is nearer.")]
+    score: Score
+    distance: Distance = None
 
 
-class RankedUser(Struct):
+class RankedUser(Struct, omit_defaults=True):
     """One user of a list."""
 
     user: int | str
     rank: int
-    score: float | None
+    score: Score
+    distance: Distance = None
 
 
 class Answer(Struct, kw_only=True):
-    """Of one version of one model from start to end."""
+    """Answer of one version of one model."""
 
     model: str
     version: str
 
 
 class Recommendations(Answer):
-    """For one user."""
+    """Recommendations for one user."""
 
     user: int | str
     recommendations: list[Ranked]
 
 
-class OneResult(Struct):
-    """For one of many users."""
+class UserResult(Struct):
+    """Recommendations for one of many users."""
 
     user: int | str
     recommendations: list[Ranked]
 
 
 class Results(Answer):
-    """For many users, in the order asked; those skipped are left out."""
+    """Recommendations for many users, in the order of the request, without those skipped."""
 
-    results: list[OneResult]
+    results: list[UserResult]
 
 
-class ForItems(Answer):
-    """For a new user."""
+class NewUserRecommendations(Answer):
+    """Recommendations for a new user."""
 
     recommendations: list[Ranked]
 
 
 class SimilarItems(Answer):
-    """The items nearest to one."""
+    """The items nearest to an item."""
 
     item: int | str
     similar: list[Ranked]
 
 
 class SimilarUsers(Answer):
-    """The users nearest to one."""
+    """The users nearest to a user."""
 
     user: int | str
     similar: list[RankedUser]
 
 
 class Explained(Answer):
-    """Why an item is where it is, with what `Explanation.to_dict` gives."""
+    """Why an item is where it is, with the fields of `Explanation.to_dict`."""
 
 
-class Liked(Struct):
+class HistoryItem(Struct, omit_defaults=True):
     """An item that a user has."""
 
     item: int | str
-    score: float | None
+    score: Score
     popularity: int
+    distance: Distance = None
 
 
 class User(Answer):
-    """A user, and what they have, best scored first."""
+    """A user and their items, best scored first."""
 
     user: int | str
     activity: int
-    margin: float | None
-    history: list[Liked]
+    margin: Margin
+    history: list[HistoryItem]
 
 
 class Item(Answer):
@@ -219,39 +192,39 @@ class Item(Answer):
     item: int | str
     popularity: int
     rank: Annotated[int, Meta(description="1 + how many items are more popular.")]
-    margin: float | None
+    margin: Margin
 
 
-class FoundUser(Struct):
-    """A user found."""
+class UserMatch(Struct):
+    """A user that matches a search."""
 
     user: int | str
     activity: int
 
 
-class FoundItem(Struct):
-    """An item found."""
+class ItemMatch(Struct):
+    """An item that matches a search."""
 
     item: int | str
     popularity: int
 
 
-class FoundUsers(Answer):
+class UserMatches(Answer):
     """A page of users, most active first."""
 
     total: int
-    users: list[FoundUser]
+    users: list[UserMatch]
 
 
-class FoundItems(Answer):
+class ItemMatches(Answer):
     """A page of items, most popular first."""
 
     total: int
-    items: list[FoundItem]
+    items: list[ItemMatch]
 
 
 class ModelCard(Struct):
-    """What is served under a name."""
+    """A served model."""
 
     name: str
     kind: str
@@ -265,7 +238,7 @@ class ModelCard(Struct):
 
 
 class Models(Struct):
-    """All that is served; the first is the default."""
+    """All served models; the first is the default."""
 
     models: list[ModelCard]
 
@@ -287,15 +260,15 @@ class ItemMargins(Struct):
 
 
 class Margins(Answer):
-    """All margins, or evenly spaced ones where there are very many."""
+    """All learned margins, or evenly spaced ones where there are very many."""
 
     sampled: bool
-    users: UserMargins
-    items: ItemMargins
+    users: Annotated[UserMargins | None, Meta(description="Null where they are fixed.")]
+    items: Annotated[ItemMargins | None, Meta(description="Null where they are fixed.")]
 
 
 class Training(Answer):
-    """How the model was trained."""
+    """How a model was trained."""
 
     history: list[dict[str, Any]]
     settings: dict[str, Any]
@@ -314,7 +287,7 @@ class Spread(Struct):
 
 
 class Summary(Answer):
-    """The data that the model was trained on."""
+    """The data that a model was trained on."""
 
     users: int
     items: int
@@ -325,7 +298,7 @@ class Summary(Answer):
 
 
 class Places(Struct, omit_defaults=True):
-    """Where points are on the map; titles are null where an item has none."""
+    """Points on the map; the title of an item that has none is null."""
 
     ids: list[int | str]
     x: list[float]
@@ -335,12 +308,12 @@ class Places(Struct, omit_defaults=True):
     titles: list[str | None] = msgspec.field(default_factory=list)
     groups: Annotated[
         dict[str, list[str | None]],
-        Meta(description="Columns of the items table with few values: that of each item."),
+        Meta(description="Columns of the items table with few values: the value of each item."),
     ] = msgspec.field(default_factory=dict)
 
 
 class Map(Answer, omit_defaults=True):
-    """A map of the space, with what it keeps of it; all but status is left out until it is made."""
+    """A map of the space, and how much it keeps of it; until it is made, the status alone."""
 
     status: Literal["ready", "computing"]
     method: str = ""
@@ -351,7 +324,7 @@ class Map(Answer, omit_defaults=True):
 
 
 class Status(Struct):
-    """How the server is."""
+    """State of the server."""
 
     status: str
 

@@ -57,10 +57,10 @@ class _Side:
             self._texts.append(titles.gather(self._order).str.to_lowercase().fill_null(""))
 
     def page(self, text: str, offset: int, limit: int) -> tuple[int, np.ndarray]:
-        found = self._order
-        if wanted := text.strip().lower():
-            hits = self._texts[0].str.contains(wanted, literal=True)
+        matches = self._order
+        if query := text.strip().lower():
+            hits = self._texts[0].str.contains(query, literal=True)
             for more in self._texts[1:]:
-                hits = hits | more.str.contains(wanted, literal=True)
-            found = found[hits.to_numpy()]
-        return len(found), found[offset : offset + limit]
+                hits = hits | more.str.contains(query, literal=True)
+            matches = matches[hits.to_numpy()]
+        return len(matches), matches[offset : offset + limit]

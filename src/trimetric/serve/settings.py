@@ -1,4 +1,4 @@
-"""What a server is told, and the limits that keep one client from taking it all."""
+"""Settings of a server, and the limits that keep one client from using all of it."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,25 +10,25 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may take.
+    """How much of the server one client may use.
 
     Parameters
     ----------
     connections : int
-        Open at a time; one more is told 503 and closed.
+        Most connections at a time; requests on further ones get 503.
     head_bytes, body_bytes : int
-        Of a request: 431 and 413 above them, and the connection is closed.
+        Largest head and body of a request: 431 and 413 above them, and the connection is closed.
     head_seconds, body_seconds : float
-        From the first byte to the last of each: 408, and the connection is closed. The head's
-        counts from the opening of a connection.
+        Longest time from the first byte of a head or body to its last: 408, and the connection is
+        closed. For a connection's first request, the head's time starts when it is opened.
     send_seconds : float
-        For which an answer may wait for a client that does not read it.
+        How long a response may wait for a client that does not read it.
     idle_seconds : int
-        For which a connection is kept open between requests.
+        How long a connection stays open between requests.
     grace_seconds : float
-        After a signal to stop, how long connections may still send a request.
+        After a signal to stop, how long open connections may still send a request.
     drain_seconds : float
-        After a signal to stop, how long answers may take; what is open then is cut off.
+        After a signal to stop, how long responses may take; what is still open then is cut off.
     """
 
     connections: int = 1024
@@ -53,20 +53,20 @@ def limits_of(texts: list[str]) -> Limits:
     Raises
     ------
     ParameterError
-        A name is unknown, or a value no number of its kind.
+        A name is unknown, or a value is not a number of its kind.
     """
-    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(Limits)}
-    found = {}
+    kinds: dict[str, type] = {limit.name: type(limit.default) for limit in fields(Limits)}
+    values = {}
     for text in texts:
         name, _, value = text.partition("=")
         if name not in kinds:
             raise ParameterError(f"unknown limit {name!r}; there are {', '.join(kinds)}")
         try:
-            found[name] = kinds[name](value)
+            values[name] = kinds[name](value)
         except ValueError:
             word = "a whole number" if kinds[name] is int else "a number"
             raise ParameterError(f"limit {name} must be {word}, got {value!r}") from None
-    return Limits(**found)
+    return Limits(**values)
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,15 @@ class Settings:
         A table of titles, pictures and more: see `items.read`.
     host, port : str, int
         Where to listen; port 0 takes any free one.
+    allowed_hosts : tuple of str
+        Names that requests may give as their host, besides IP addresses, `host` and those of this
+        machine; "*" allows any.
     api_key : str, optional
-        What callers must show.
+        Key that requests must carry.
     open : bool
         Serve other machines without a key.
     watch : bool
-        Look for newer artifacts every second.
+        Check for newer artifacts every second.
     access_log, quiet : bool
         Log each request; log nothing but warnings and errors.
     limits : Limits
@@ -96,6 +99,7 @@ class Settings:
     items: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    allowed_hosts: tuple[str, ...] = ()
     api_key: str | None = field(default=None, repr=False)
     open: bool = False
     watch: bool = True
@@ -113,5 +117,5 @@ class Settings:
         if self.host not in LOCAL and not self.api_key and not self.open:
             raise ParameterError(
                 f"host {self.host!r} lets other machines in; set an API key (--api-key, or"
-                " TRIMETRIC_API_KEY), or say --open to serve anyone"
+                " TRIMETRIC_API_KEY), or give --open to serve anyone"
             )

@@ -41,8 +41,8 @@ def nearest(
     m, n = len(queries), len(points)
     k, missing = min(k, len(rows)), n - len(rows)
     if missing * m <= min(HIDDEN_AT_ONCE, n * m // 2):
-        others = np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
-        hidden = Csr(np.arange(m + 1, dtype=np.int64) * missing, np.tile(others, m))
+        rest_rows = np.setdiff1d(np.arange(n, dtype=np.int32), rows, assume_unique=True)
+        hidden = Csr(np.arange(m + 1, dtype=np.int64) * missing, np.tile(rest_rows, m))
         listed, distances = top_k(queries, points, max(k, 1), excluded.union(hidden))
         return listed[:, :k], distances[:, :k]
     laid_out = points.points[:, : queries.shape[1]] if isinstance(points, Prepared) else points

@@ -165,10 +165,10 @@ def _ranks_without(
     First with all that they have, then without each of `examined` (places in `user.items`).
     """
     n, m = len(user.items), 1 + len(examined)
-    kept = np.ones((m, n), dtype=bool)
-    kept[np.arange(1, m), examined] = False
-    indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int64)
-    places = np.nonzero(kept)[1]
+    remaining = np.ones((m, n), dtype=bool)
+    remaining[np.arange(1, m), examined] = False
+    indptr = np.concatenate([[0], np.cumsum(remaining.sum(axis=1))]).astype(np.int64)
+    places = np.nonzero(remaining)[1]
     points = space.place((indptr, user.items[places]), user.weights[places])
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
     hidden = Csr(np.arange(m + 1, dtype=np.int64) * n, np.tile(user.items, m))

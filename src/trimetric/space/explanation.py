@@ -156,16 +156,16 @@ class Explanation:
     @property
     def items(self) -> list[Id]:
         """All items named in the explanation, each once."""
-        others = [one.item for one in self.reasons]
+        items = [reason.item for reason in self.reasons]
         if self.triple is not None:
-            others.append(self.triple.negative)
+            items.append(self.triple.negative)
         if self.counterfactual is not None and self.counterfactual.item is not None:
-            others.append(self.counterfactual.item)
-        return list(dict.fromkeys([self.item, *others]))
+            items.append(self.counterfactual.item)
+        return list(dict.fromkeys([self.item, *items]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, and the `sentence`."""
-        return {**asdict(self), "reasons": [asdict(one) for one in self.reasons],
+        return {**asdict(self), "reasons": [asdict(reason) for reason in self.reasons],
                 "sentence": self.sentence()}  # fmt: skip
 
     def sentence(self, titles: Titles = None) -> str:
@@ -198,7 +198,7 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
         )
     head += f", at a squared distance of {why.d2:.3f}"
     if why.reasons:
-        near = [f"{name(one.item)} ({one.d2_item:.3f})" for one in why.reasons[:3]]
+        near = [f"{name(reason.item)} ({reason.d2_item:.3f})" for reason in why.reasons[:3]]
         head += f"; closest among what they have: {_listed(near)}"
     sentences = [head + "."]
     crowd = why.popularity
@@ -217,23 +217,26 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
         whole = other.examined == other.liked
         among = "their items" if whole else f"the {other.examined:,} nearest of their items"
         sentences.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
-    return [one[0].upper() + one[1:] for one in sentences]
+    return [sentence[0].upper() + sentence[1:] for sentence in sentences]
 
 
 def _page(why: Explanation) -> str:
     """Return the sentence, with the reasons and the triple as tables."""
     parts = [notebook.note(why.sentence())]
     if why.reasons:
-        rows = [(str(one.item), one.d2_item, one.d2_user, one.rank_without) for one in why.reasons]
+        rows = [
+            (str(reason.item), reason.d2_item, reason.d2_user, reason.rank_without)
+            for reason in why.reasons
+        ]
         head = ("has", "d² to the item", "d² to the user", "rank without it")
         parts.append(notebook.table(head, rows))
     if why.triple is not None:
-        one = why.triple
+        triple = why.triple
         sides = [
-            ("user's", one.d2_uv, one.d2_un, one.user_margin, one.user_hinge),
-            ("item's", one.d2_uv, one.d2_vn, one.item_margin, one.item_hinge),
+            ("user's", triple.d2_uv, triple.d2_un, triple.user_margin, triple.user_hinge),
+            ("item's", triple.d2_uv, triple.d2_vn, triple.item_margin, triple.item_hinge),
         ]
-        behind = f"d² to v⁻ = {one.negative}"
+        behind = f"d² to v⁻ = {triple.negative}"
         parts.append(notebook.table(("hinge", "d²(u,v)", behind, "margin", "value"), sides))
     whom = "a new user" if why.user is None else f"user {why.user}"
     return notebook.card(f"Item {why.item} for {whom}", {}, *parts)

@@ -54,15 +54,15 @@ class ItemFilter:
 def _rows(items: "Vocabulary", name: str, ids: Any) -> np.ndarray:
     if isinstance(ids, str | bytes | int | float) or not isinstance(ids, Iterable):
         raise ParameterError(f"{name} must be a list of item ids, got {ids!r}; give [{ids!r}]")
-    given = [value.item() if isinstance(value, np.generic) else value for value in ids]
-    wanted = str if items.kind == "str" else (int, float)
-    for value in given:
-        if not isinstance(value, wanted) or isinstance(value, bool):
+    plain = [value.item() if isinstance(value, np.generic) else value for value in ids]
+    accepted = str if items.kind == "str" else (int, float)
+    for value in plain:
+        if not isinstance(value, accepted) or isinstance(value, bool):
             raise ParameterError(
                 f"{name} holds {value!r}, and the model's item ids are {items.kind}: give ids of"
                 " that type"
             )
-    rows = items.encode(given)
+    rows = items.encode(plain)
     return rows[rows >= 0]
 
 
@@ -77,8 +77,8 @@ def restrict(lists: Csr, rows: np.ndarray) -> Csr:
     place = np.searchsorted(rows, lists.items).astype(np.int32)
     inside = place < len(rows)
     inside[inside] = rows[place[inside]] == lists.items[inside]
-    kept = lists.keep(inside)
-    return Csr(kept.indptr, place[inside])
+    inside_only = lists.keep(inside)
+    return Csr(inside_only.indptr, place[inside])
 
 
 def unrestrict(listed: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -149,11 +149,13 @@ class Index:
         if allow is None and deny is None:
             return None
         mask = np.full(len(self), allow is None)
-        for given, value in ((allow, True), (deny, False)):
-            if given is not None:
-                rows = np.asarray(given).astype(np.int64)
+        for allowed_rows, value in ((allow, True), (deny, False)):
+            if allowed_rows is not None:
+                rows = np.asarray(allowed_rows).astype(np.int64)
                 if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-                    raise ParameterError(f"rows must lie in 0..{len(self) - 1}, got {given!r}")
+                    raise ParameterError(
+                        f"rows must lie in 0..{len(self) - 1}, got {allowed_rows!r}"
+                    )
                 mask[rows] = value
         return np.flatnonzero(mask).astype(np.int32)
 

@@ -86,14 +86,14 @@ class Cells:
             only = self._selector(rows)
             probes = min(len(self._centres), -(-probes * len(self._space) // len(rows)))
         # Queries with about as many excluded points are searched together: no others pay for them.
-        room = 1 << np.ceil(np.log2(np.maximum(excluded.counts, 1))).astype(np.int64)
-        room[excluded.counts == 0] = 0
-        for width in np.unique(room):
-            alike, wanted = np.flatnonzero(room == width), k + SPARE + int(width)
-            step = max(1, PLACES_AT_ONCE // wanted)
+        width_class = 1 << np.ceil(np.log2(np.maximum(excluded.counts, 1))).astype(np.int64)
+        width_class[excluded.counts == 0] = 0
+        for width in np.unique(width_class):
+            alike, count = np.flatnonzero(width_class == width), k + SPARE + int(width)
+            step = max(1, PLACES_AT_ONCE // count)
             for low in range(0, len(alike), step):
                 block = alike[low : low + step]
-                near = self._scan(queries[block], wanted, probes, only)
+                near = self._scan(queries[block], count, probes, only)
                 if width:
                     near[_hidden(near, block, excluded)] = -1
                 listed[block], distances[block] = nearest_of(queries[block], self._space, near, k)
@@ -138,9 +138,9 @@ def around(points: np.ndarray, cells: int, seed: int) -> np.ndarray:
     for _ in range(ROUNDS):
         home = top_k(sample, centres, 1, None)[0][:, 0]
         by_home = np.argsort(home, kind="stable")
-        kept, first = np.unique(home[by_home], return_index=True)
+        occupied, first = np.unique(home[by_home], return_index=True)
         sums = np.add.reduceat(sample[by_home].astype(np.float64), first, axis=0)
-        centres[kept] = sums / np.diff(np.append(first, len(home)))[:, None]
+        centres[occupied] = sums / np.diff(np.append(first, len(home)))[:, None]
     return centres
 
 

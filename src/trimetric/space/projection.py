@@ -59,8 +59,8 @@ def project(space: MetricSpace, known: Known) -> Projection:
     laid_out = lay_out(nearest[:, : len(core) - 1], principal_plane(core))
     item_places = np.concatenate([laid_out, among(points[LAID_OUT:], core, laid_out)])
     user_places = among(people, points, item_places)
-    kept = quality((points, people), (item_places, user_places))
-    return Projection(items, users, item_places, user_places, kept)
+    measured = quality((points, people), (item_places, user_places))
+    return Projection(items, users, item_places, user_places, measured)
 
 
 def among(queries: np.ndarray, points: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _itself(n: int) -> Csr:
     return Csr(np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32))
 
 
-def _shared(one: np.ndarray, other: np.ndarray) -> float:
+def _shared(first: np.ndarray, second: np.ndarray) -> float:
     """Return the mean share of a row of `one` that is in the same row of `other`."""
-    hits = (one[:, :, None] == other[:, None, :]).any(axis=2)
+    hits = (first[:, :, None] == second[:, None, :]).any(axis=2)
     return float(hits.mean()) if hits.size else 1.0

@@ -418,10 +418,10 @@ def _read_tensors(folder: Path, head: _Manifest) -> dict[str, np.ndarray]:
             word = "truncated" if size < head.size else "too long"
             raise ArtifactError(f"{path} is {word}: {size} bytes of {head.size}; {remedy}")
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != head.sha256:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 != head.sha256:
             raise ArtifactError(
-                f"{path} is damaged: its SHA-256 is {found[:12]}..., "
+                f"{path} is damaged: its SHA-256 is {sha256[:12]}..., "
                 f"expected {head.sha256[:12]}...; {remedy}"
             )
         with safe_open(path, framework="numpy") as tensors:

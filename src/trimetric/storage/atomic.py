@@ -161,12 +161,6 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
                     shutil.rmtree(old, ignore_errors=True)
 
 
-def take_place(made: Path, final: Path) -> None:
-    """Rename a folder to where another may stand."""
-    _swap(made, final, made.with_suffix(".old"))
-    shutil.rmtree(made.with_suffix(".old"), ignore_errors=True)
-
-
 def _swap(fresh: Path, folder: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -53,9 +53,12 @@ def published(
     values: dict[str, float] | None, metrics: tuple[str, ...], prefix: str, source: str
 ) -> dict[str, Any]:
     """Return the cells of printed values."""
-    found = values or {}
+    printed = values or {}
     return {
-        f"{prefix} {m}": {"value": found.get(m), "source": source if m in found else "not printed"}
+        f"{prefix} {m}": {
+            "value": printed.get(m),
+            "source": source if m in printed else "not printed",
+        }
         for m in metrics
     }
 
@@ -68,8 +71,8 @@ def per_user(results: list[Result], metric: str) -> np.ndarray:
 
 def value(results: list[Result], protocol: str, metric: str) -> float:
     """Return the mean of a metric over runs, NaN if there is none."""
-    found = cell(results, protocol, metric, "")["value"]
-    return float("nan") if found is None else found
+    mean = cell(results, protocol, metric, "")["value"]
+    return float("nan") if mean is None else mean
 
 
 def ranked(pairs: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Figures 4 to 6: λ, γ and the learned margins, as released and honestly."""
+"""Figures 4 to 6: λ, γ and the learned margins, with and without the leak."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import Budget
 
 LAMBDA, GAMMA = 0.01, 10.0
-"""What the paper fixes while the other is varied, on Instant Video."""
+"""The paper's value of each while the other is varied, on Instant Video."""
 
 
 def gamma_of(dataset: str | None) -> float:
@@ -48,8 +48,8 @@ def margin_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     plans: dict[str, Plan] = {}
     for gamma in GAMMAS:
         point = {"lam": LAMBDA, "gamma": gamma}
-        told = replace(leaked("sml", spend, **point), margins=True)
-        plans[f"fig5 leaked {gamma}"] = runs(told, seeds)
+        leaked_job = replace(leaked("sml", spend, **point), margins=True)
+        plans[f"fig5 leaked {gamma}"] = runs(leaked_job, seeds)
         plain = honest("sml", {**UNIFORM, "lr": 0.05, **point}, margins=True)
         plans[f"fig5 honest {gamma}"] = runs(plain, seeds)
         hard = honest("sml", {**HARD, "gamma": gamma}, margins=True)
@@ -57,58 +57,66 @@ def margin_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     return plans
 
 
-def figure4(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def figure4(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the section of Figure 4."""
-    return [_sweep(found, dataset, "fig4", LAMBDAS, "λ", published.figure4)]
+    return [_sweep(outcomes, dataset, "fig4", LAMBDAS, "λ", published.figure4)]
 
 
-def figure5(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def figure5(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the section of Figure 5."""
-    return [_sweep(found, dataset, "fig5", GAMMAS, "γ", published.figure5)]
+    return [_sweep(outcomes, dataset, "fig5", GAMMAS, "γ", published.figure5)]
 
 
 def _sweep(
-    found: dict[str, Any], dataset: str | None, name: str, values: Any, sign: str, stated: Any
+    outcomes: dict[str, Any], dataset: str | None, name: str, values: Any, sign: str, stated: Any
 ) -> dict[str, Any]:
     number = name[-1]
     other = f"γ = {gamma_of(dataset):g}" if sign == "λ" else f"λ = {LAMBDA:g}"
     try:
-        told = stated(dataset) if dataset else None
+        statement = stated(dataset) if dataset else None
     except ParameterError:
-        told = None  # the paper has no such figure of this data set
+        statement = None  # the paper has no such figure of this data set
     marks = []
-    if told:
+    if statement:
         marks.append(
             {
-                "from": told.optimum,
-                "to": told.optimum,
-                "label": f"published optimum, {sign} ≈ {told.optimum:g}",
-                "source": told.source,
+                "from": statement.optimum,
+                "to": statement.optimum,
+                "label": f"published optimum, {sign} ≈ {statement.optimum:g}",
+                "source": statement.source,
                 "model": "sml",
             }
         )
     panels = [
-        _lines(found, f"{name} leaked", values, sign, "as-released (leak)", LEAKED, marks),
-        _lines(found, f"{name} honest", values, sign, "honest, 499 fresh candidates", FRESH, marks),
+        _lines(outcomes, f"{name} leaked", values, sign, "as-released (leak)", LEAKED, marks),
+        _lines(
+            outcomes, f"{name} honest", values, sign, "honest, 499 fresh candidates", FRESH, marks
+        ),
     ]
-    says = f" The paper: {told.text} ({told.source})." if told else ""
+    quoted = f" The paper: {statement.text} ({statement.source})." if statement else ""
     return {
         "kind": "figure",
         "name": f"figure{number}",
         "title": f"Figure {number}: SML by {sign}",
         "caption": f"The paper's form of SML, {other}; means over seeds, whiskers the standard"
-        f" deviation.{says}",
+        f" deviation.{quoted}",
         "warning": CAUTION,
         "panels": panels,
     }
 
 
 def _lines(
-    found: dict[str, Any], key: str, values: Any, sign: str, title: str, protocol: str, marks: Any
+    outcomes: dict[str, Any],
+    key: str,
+    values: Any,
+    sign: str,
+    title: str,
+    protocol: str,
+    marks: Any,
 ) -> dict[str, Any]:
     series = []
     for metric in ("hr@5", "hr@10"):
-        points = [cell(found[f"{key} {v}"], protocol, metric, title) for v in values]
+        points = [cell(outcomes[f"{key} {v}"], protocol, metric, title) for v in values]
         series.append(
             {
                 "name": metric,
@@ -139,7 +147,7 @@ KINDS = {
 }
 
 
-def figure6(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def figure6(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the sections of Figure 6: margins against activity, and when they collapse."""
     gamma = gamma_of(dataset)
     how = f"γ = {gamma:g}, λ = {LAMBDA:g} (hard negatives: trimetric's λ), l = 1, first seed"
@@ -149,7 +157,7 @@ def figure6(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
         "title": "Figure 6: the learned margins",
         "caption": f"How many users and items have which margin; {how}.",
         "warning": CAUTION,
-        "panels": [_histogram(found, side, gamma, dataset) for side in ("user", "item")],
+        "panels": [_histogram(outcomes, side, gamma, dataset) for side in ("user", "item")],
     }
     activity = {
         "kind": "figure",
@@ -157,18 +165,18 @@ def figure6(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
         "title": "Margins against activity",
         "caption": f"Each user's and item's margin by its training interactions; {how}.",
         "warning": CAUTION,
-        "panels": [_scatter(found[f"fig5 {k} {gamma}"][0], title) for k, title in KINDS.items()],
+        "panels": [_scatter(outcomes[f"fig5 {k} {gamma}"][0], title) for k, title in KINDS.items()],
     }
-    return [margins, activity, *_collapse(found)]
+    return [margins, activity, *_collapse(outcomes)]
 
 
 def _histogram(
-    found: dict[str, Any], side: str, gamma: float, dataset: str | None
+    outcomes: dict[str, Any], side: str, gamma: float, dataset: str | None
 ) -> dict[str, Any]:
     series = [
         {
             "name": title,
-            "x": found[f"fig5 {kind} {gamma}"][0]["margins"][f"{side}_margin"],
+            "x": outcomes[f"fig5 {kind} {gamma}"][0]["margins"][f"{side}_margin"],
             "y": None,
             "source": f"this run, {title}, seed 0",
         }
@@ -176,9 +184,9 @@ def _histogram(
     ]
     marks = []
     if dataset in ("instant-video", "imdb"):
-        told = published.figure6(dataset)
-        low, high = told.users if side == "user" else told.items
-        marks.append({"from": low, "to": high, "label": "published range", "source": told.source})
+        ranges = published.figure6(dataset)
+        low, high = ranges.users if side == "user" else ranges.items
+        marks.append({"from": low, "to": high, "label": "published range", "source": ranges.source})
     return {
         "title": f"{side} margins",
         "plot": "histogram",
@@ -213,13 +221,13 @@ def _scatter(result: Result, title: str) -> dict[str, Any]:
     }
 
 
-def _collapse(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a table of where margins end, by γ and kind of negatives."""
     rows, fell = [], []
     for kind, title in KINDS.items():
         for gamma in GAMMAS:
-            results = found[f"fig5 {kind} {gamma}"]
-            own: dict[str, Any] = {}
+            results = outcomes[f"fig5 {kind} {gamma}"]
+            cells: dict[str, Any] = {}
             for side in ("user", "item"):
                 margins = [np.array(r["margins"][f"{side}_margin"]) for r in results]
                 source = f"this run, {title}, {len(results)} seeds"
@@ -229,13 +237,13 @@ def _collapse(found: dict[str, Any]) -> list[dict[str, Any]]:
                     ("full", [(m > 0.99).mean() for m in margins]),
                 ):
                     mean, deviation = spread([float(v) for v in each])
-                    own[f"{side} {key}"] = {"value": mean, "spread": deviation, "source": source}
+                    cells[f"{side} {key}"] = {"value": mean, "spread": deviation, "source": source}
             protocol = LEAKED if kind == "leaked" else "full"
             metric = "hr@5" if kind == "leaked" else TUNED_FOR
-            own["quality"] = cell(results, protocol, metric, title)
-            own["measure"] = {"value": f"{metric}, {protocol}", "source": title}
-            rows.append({"label": f"{title}, γ = {gamma:g}", "cells": own})
-            if own["user low"]["value"] > 0.5:
+            cells["quality"] = cell(results, protocol, metric, title)
+            cells["measure"] = {"value": f"{metric}, {protocol}", "source": title}
+            rows.append({"label": f"{title}, γ = {gamma:g}", "cells": cells})
+            if cells["user low"]["value"] > 0.5:
                 fell.append(f"{title} at γ = {gamma:g}")
     columns = [
         {"key": f"{side} {key}", "label": label, "group": f"{side} margins", "format": form}
@@ -261,7 +269,7 @@ def _collapse(found: dict[str, Any]) -> list[dict[str, Any]]:
         "columns": columns,
         "rows": rows,
     }
-    told = (
+    summary = (
         f"More than half of the users end below a margin of .1 with: {'; '.join(fell)}."
         if fell
         else "In no run did more than half of the users end below a margin of .1."
@@ -269,6 +277,6 @@ def _collapse(found: dict[str, Any]) -> list[dict[str, Any]]:
     text = {
         "kind": "text",
         "title": "Margins, in words",
-        "paragraphs": [told],
+        "paragraphs": [summary],
     }
     return [table, text]

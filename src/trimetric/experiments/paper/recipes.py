@@ -1,4 +1,4 @@
-"""What is run for the paper's tables and figures, as released and honestly."""
+"""The jobs of the paper's tables and figures, with and without the leak."""
 
 from dataclasses import replace
 from typing import Any
@@ -44,7 +44,7 @@ SPACES: dict[str, dict[str, tuple]] = {
     "sml": {"lr": (0.02, 0.3, "log"), "lam": (0.001, 0.3, "log"), "gamma": (1.0, 512.0, "log")},
     "cml": {"lr": (0.02, 0.3, "log"), "margin": (0.3, 1.5)},
 }
-"""What is searched of the paper's form; of other models, their own `search`."""
+"""What is tuned of the paper's form; other models have their own ranges."""
 
 
 def released(model: str, spend: Budget) -> dict[str, Any]:
@@ -73,25 +73,25 @@ def honest(model: str, settings: dict[str, Any], **more: Any) -> Job:
 
 
 def runs(job: Job, seeds: int) -> Plan:
-    """Do a job once for each seed; the plan returns their results."""
-    found = yield seeded(job, seeds)
-    return found
+    """Run a job once for each seed; the plan returns the results."""
+    results = yield seeded(job, seeds)
+    return results
 
 
 def searched(job: Job, spend: Budget, seeds: int, space: dict[str, Any] | None = None) -> Plan:
-    """Tune on validation data, then do the job for each seed; returns (settings, log, results)."""
+    """Tune on validation data, then run the job for each seed: (settings, log, results)."""
     settings, log = yield from tuned(job, spend.trials, TUNED_FOR, space=space)
-    found = yield seeded(replace(job, settings=settings), seeds)
-    return settings, log, found
+    results = yield seeded(replace(job, settings=settings), seeds)
+    return settings, log, results
 
 
 def ablated(spend: Budget, seeds: int) -> Plan:
-    """Do the ablations with what tuning chose for the whole of SML; returns {name: results}."""
+    """Run the ablations with the tuned settings of the whole SML; returns {name: results}."""
     job = honest("sml", UNIFORM)
     settings, _ = yield from tuned(job, spend.trials, TUNED_FOR, space=SPACES["sml"])
     jobs = {name: seeded(honest(name, variant(name, settings)), seeds) for name in ABLATIONS}
-    found = yield [one for group in jobs.values() for one in group]
-    return {name: found[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
+    results = yield [one for group in jobs.values() for one in group]
+    return {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
 
 
 def variant(name: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tables 3 and 4: what is published, what the released code would give, and what is honest."""
+"""Tables 3 and 4: published values, those of the released code, and those without its leak."""
 
 from typing import Any
 
@@ -52,37 +52,37 @@ def table3_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
         job = honest(name, FORMS.get(name, {}))
         plans[f"table3 honest {name}"] = searched(job, spend, seeds, SPACES.get(name))
     for name in REFERENCES:
-        untold = Job(RELEASED, name, protocols=(LEAKED, FRESH))
-        plans[f"table3 leaked {name}"] = runs(untold, seeds)
+        job = Job(RELEASED, name, protocols=(LEAKED, FRESH))
+        plans[f"table3 leaked {name}"] = runs(job, seeds)
         plans[f"table3 honest {name}"] = searched(honest(name, {}), spend, seeds)
     for name in ("sml", "cml"):
         plans[f"table3 hard {name}"] = searched(honest(name, {}), spend, seeds)
     return plans
 
 
-def table3(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def table3(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the sections of Table 3."""
     rows = {name: (name, f"table3 honest {name}") for name in (*SYSTEMS, *REFERENCES)}
     rows |= {f"{name}, hardest of S": ("", f"table3 hard {name}") for name in ("cml", "sml")}
-    marks = _behind({label: found[key][2] for label, (_, key) in rows.items()})
+    marks = _behind({label: outcomes[key][2] for label, (_, key) in rows.items()})
     papers = published.table3(dataset) if dataset else {}
     table_rows = []
     for label, (name, key) in rows.items():
-        untold = name in REFERENCES
-        what = "ranked among the pool, but trained without it" if untold else "as-released, leak"
-        leaky = found[f"table3 leaked {name}"] if name else []
-        own = {
+        no_leak = name in REFERENCES
+        what = "ranked among the pool, but trained without it" if no_leak else "as-released, leak"
+        released = outcomes[f"table3 leaked {name}"] if name else []
+        row = {
             **printed(papers.get(name), METRICS, "paper", published.source(3)),
-            **cells(leaky, LEAKED, METRICS, "leak", what),
-            **cells(found[key][2], FRESH, METRICS, "sampled", f"honest {FRESH}"),
-            **cells(found[key][2], "full", FULL, "full", "honest full ranking"),
+            **cells(released, LEAKED, METRICS, "leak", what),
+            **cells(outcomes[key][2], FRESH, METRICS, "sampled", f"honest {FRESH}"),
+            **cells(outcomes[key][2], "full", FULL, "full", "honest full ranking"),
         }
         if label in marks:
-            own[f"full {TUNED_FOR}"]["mark"] = "†"
-        if untold:
+            row[f"full {TUNED_FOR}"]["mark"] = "†"
+        if no_leak:
             for metric in METRICS:
-                own[f"leak {metric}"]["mark"] = "‡"
-        table_rows.append({"label": label, "cells": own})
+                row[f"leak {metric}"]["mark"] = "‡"
+        table_rows.append({"label": label, "cells": row})
     table = {
         "kind": "table",
         "title": "Table 3: the eight systems",
@@ -102,43 +102,48 @@ def table3(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
         ],
         "rows": table_rows,
     }
-    return [table, _commentary(found, papers), _fall(found), _chosen(found, rows)]
+    return [
+        table,
+        _commentary(outcomes, papers),
+        _leak_table(outcomes),
+        _tuned_settings(outcomes, rows),
+    ]
 
 
 def _behind(results: dict[str, list[Result]]) -> set[str]:
     """Return the rows that are behind the best by more than chance among users."""
     values = {
-        label: per_user(one, TUNED_FOR)
-        for label, one in results.items()
-        if one and not any("error" in result for result in one)
+        label: per_user(group, TUNED_FOR)
+        for label, group in results.items()
+        if group and not any("error" in result for result in group)
     }
     best = max(values, key=lambda label: value(results[label], "full", TUNED_FOR))
     tested = differences(values, reference=best)
-    return {one.name for one in tested if one.significant and one.difference < 0}
+    return {test.name for test in tested if test.significant and test.difference < 0}
 
 
-def _commentary(found: dict[str, Any], papers: dict[str, dict[str, float]]) -> dict[str, Any]:
-    leaky = {n: value(found[f"table3 leaked {n}"], LEAKED, "hr@5") for n in SYSTEMS}
-    fair = {n: value(found[f"table3 honest {n}"][2], FRESH, "hr@5") for n in SYSTEMS}
-    full = {n: value(found[f"table3 honest {n}"][2], "full", TUNED_FOR) for n in SYSTEMS}
+def _commentary(outcomes: dict[str, Any], papers: dict[str, dict[str, float]]) -> dict[str, Any]:
+    released = {n: value(outcomes[f"table3 leaked {n}"], LEAKED, "hr@5") for n in SYSTEMS}
+    fair = {n: value(outcomes[f"table3 honest {n}"][2], FRESH, "hr@5") for n in SYSTEMS}
+    full = {n: value(outcomes[f"table3 honest {n}"][2], "full", TUNED_FOR) for n in SYSTEMS}
     paragraphs = []
     if papers:
         printed_hr = {n: papers[n]["hr@5"] for n in SYSTEMS}
-        gap = leaky["sml"] - printed_hr["sml"]
+        gap = released["sml"] - printed_hr["sml"]
         paragraphs += [
-            f"**SML, HR@5**: {printed_hr['sml']:.4f} published, {leaky['sml']:.4f} as released"
+            f"**SML, HR@5**: {printed_hr['sml']:.4f} published, {released['sml']:.4f} as released"
             f" ({gap:+.4f}), {fair['sml']:.4f} honestly trained and ranked among fresh candidates.",
             f"**Order published** (HR@5): {ranked(printed_hr)}.",
-            f"**Order as released**: {ranked(leaky)}; Kendall's τ with the published one"
-            f" {_kendall(printed_hr, leaky):+.2f}.",
+            f"**Order as released**: {ranked(released)}; Kendall's τ with the published one"
+            f" {_kendall(printed_hr, released):+.2f}.",
             f"**Order honest, 499 fresh candidates**: {ranked(fair)}; τ with the published one"
             f" {_kendall(printed_hr, fair):+.2f}.",
         ]
     else:
         paragraphs += [
-            f"**Order as released** (HR@5): {ranked(leaky)}.",
+            f"**Order as released** (HR@5): {ranked(released)}.",
             f"**Order honest, 499 fresh candidates** (HR@5): {ranked(fair)}; τ with the one as"
-            f" released {_kendall(leaky, fair):+.2f}.",
+            f" released {_kendall(released, fair):+.2f}.",
         ]
     paragraphs.append(f"**Order honest, full ranking** ({TUNED_FOR}): {ranked(full)}.")
     return {"kind": "text", "title": "Table 3: the order of the systems", "paragraphs": paragraphs}
@@ -153,15 +158,19 @@ def _kendall(a: dict[str, float], b: dict[str, float]) -> float:
     return float(np.mean(signs)) if signs else float("nan")
 
 
-def _fall(found: dict[str, Any]) -> dict[str, Any]:
+def _leak_table(outcomes: dict[str, Any]) -> dict[str, Any]:
     """Return the leak in one table: the same weights among the pool and among fresh items."""
     shown = ("precision@5", "hr@5", "ndcg@5")
     rows = [
         {
             "label": name,
             "cells": {
-                **cells(found[f"table3 leaked {name}"], LEAKED, shown, "pool", "as-released, leak"),
-                **cells(found[f"table3 leaked {name}"], FRESH, shown, "fresh", f"{FRESH}, leaked"),
+                **cells(
+                    outcomes[f"table3 leaked {name}"], LEAKED, shown, "pool", "as-released, leak"
+                ),
+                **cells(
+                    outcomes[f"table3 leaked {name}"], FRESH, shown, "fresh", f"{FRESH}, leaked"
+                ),
             },
         }
         for name in SYSTEMS
@@ -182,19 +191,19 @@ def _fall(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chosen(found: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _tuned_settings(outcomes: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str, Any]:
     listed = []
     for label, (_, key) in rows.items():
-        settings, log, _ = found[key]
+        settings, log, _ = outcomes[key]
         best = max((t["value"] for t in log if t["value"] is not None), default=None)
         text = ", ".join(f"{k}={v}" for k, v in settings.items()) or "the defaults"
         error = next((str(t["error"]) for t in log if t["error"]), "this run")
-        own = {
+        row = {
             "settings": {"value": text, "source": "this run, validation"},
             "valid": {"value": best, "source": error},
             "trials": {"value": len(log), "source": "this run"},
         }
-        listed.append({"label": label, "cells": own})
+        listed.append({"label": label, "cells": row})
     return {
         "kind": "table",
         "title": "Table 3: what honest tuning chose",
@@ -206,7 +215,7 @@ def _chosen(found: dict[str, Any], rows: dict[str, tuple[str, str]]) -> dict[str
             {"key": "trials", "label": "trials"},
         ],
         "rows": listed,
-        "trials": {label: found[key][1] for label, (_, key) in rows.items()},
+        "trials": {label: outcomes[key][1] for label, (_, key) in rows.items()},
     }
 
 
@@ -222,25 +231,27 @@ def table4_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
     return plans
 
 
-def table4(found: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
+def table4(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
     """Return the section of Table 4."""
     papers = published.table4(dataset) if dataset else {}
-    fair: dict[str, list[Result]] = found["table4 honest"]
-    hard = {name: found[f"table4 hard {name}"] for name in ABLATIONS}
+    fair: dict[str, list[Result]] = outcomes["table4 honest"]
+    hard = {name: outcomes[f"table4 hard {name}"] for name in ABLATIONS}
     marks = {"full": _behind(fair), "hard": _behind(hard)}
     rows = []
     for name in ABLATIONS:
-        own = {
+        row = {
             **printed(papers.get(name), METRICS, "paper", published.source(4)),
-            **cells(found[f"table4 leaked {name}"], LEAKED, METRICS, "leak", "as-released, leak"),
+            **cells(
+                outcomes[f"table4 leaked {name}"], LEAKED, METRICS, "leak", "as-released, leak"
+            ),
             **cells(fair[name], FRESH, METRICS, "sampled", f"honest {FRESH}"),
             **cells(fair[name], "full", FULL, "full", "honest full ranking"),
             **cells(hard[name], "full", FULL, "hard", "honest full ranking, hardest of 10"),
         }
         for group, behind in marks.items():
             if name in behind:
-                own[f"{group} {TUNED_FOR}"]["mark"] = "†"
-        rows.append({"label": "base+s+u+p (all)" if name == "sml" else name, "cells": own})
+                row[f"{group} {TUNED_FOR}"]["mark"] = "†"
+        rows.append({"label": "base+s+u+p (all)" if name == "sml" else name, "cells": row})
     return [
         {
             "kind": "table",

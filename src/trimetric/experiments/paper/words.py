@@ -1,4 +1,4 @@
-"""What a reader of the reproduction must know, in words."""
+"""Sections of text: how the reproduction was made, and what it lacks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ NO_COUNTERPART = "not one of the paper's data sets: there is nothing published t
 
 
 def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[str, Any]:
-    """Say what the groups of columns are, and how they were made."""
+    """Describe the groups of columns."""
     sizes = {
         name: ", ".join(f"{part} {n:,}" for part, n in split.how["pairs"].items() if n)
         for name, split in (("released", released), ("honest", honest))
@@ -45,9 +45,9 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
 
 
 def missing(name: str) -> dict[str, Any]:
-    """Say what could not be had, and what stands in for it."""
-    own = published.counterpart(name)
-    stands = f"**{name}**: {own.note if own else NO_COUNTERPART}."
+    """List what is not available, and what stands in for it."""
+    counterpart = published.counterpart(name)
+    stands = f"**{name}**: {counterpart.note if counterpart else NO_COUNTERPART}."
     return {
         "kind": "text",
         "title": "What could not be had",
@@ -69,16 +69,16 @@ def missing(name: str) -> dict[str, Any]:
 
 def oddities(dataset: str | None) -> dict[str, Any]:
     """List where the published values contradict each other."""
-    found = [one for one in published.oddities() if one.dataset == dataset]
+    listed = [oddity for oddity in published.oddities() if oddity.dataset == dataset]
     rows = [
         {
-            "label": f"{one.model}, {one.metric}",
+            "label": f"{oddity.model}, {oddity.metric}",
             "cells": {
-                "note": {"value": one.note, "source": one.source},
-                "where": {"value": one.source, "source": one.source},
+                "note": {"value": oddity.note, "source": oddity.source},
+                "where": {"value": oddity.source, "source": oddity.source},
             },
         }
-        for one in found
+        for oddity in listed
     ]
     if not rows:
         return {

@@ -88,7 +88,7 @@ def composite(figure: dict, colours: dict[str, int]) -> "go.Figure":
     )
     names: set[str] = set()
     for column, panel in enumerate(panels, 1):
-        place = {"row": 1, "col": column}
+        place: dict[str, Any] = {"row": 1, "col": column}
         _add_panel(whole, panel, colours, **place)
         whole.add_annotation(
             text=f"<b>{literal(panel.get('title') or '')}</b>", showarrow=False,
@@ -272,14 +272,14 @@ def values(panel: dict) -> tuple[list[str], list[list[str]]]:
 
 def notes(figure: dict) -> list[str]:
     """Return what a figure cannot show: the exact place of its marks, what a log axis omits."""
-    found = []
+    lines = []
     for panel in figure["panels"]:
         where = f"{panel['title']}, " if len(figure["panels"]) > 1 and panel.get("title") else ""
         for mark in panel.get("marks") or []:
             low, high = _tick(mark["from"]), _tick(mark["to"])
             source = f" ({mark['source']})" if mark.get("source") else ""
             extent = low if low == high else f"{low} to {high}"
-            found.append(f"{where}{mark['label']}: {extent}{source}")
+            lines.append(f"{where}{mark['label']}: {extent}{source}")
         omitted: dict[str, list[str]] = {}
         for series in panel["series"] if panel["x"].get("log") else ():
             for x, value in zip(series["x"], _values(series), strict=True) if series["y"] else ():
@@ -287,8 +287,8 @@ def notes(figure: dict) -> list[str]:
                     omitted.setdefault(_tick(x), []).append(f"{series['name']} {value}")
         for x, points in omitted.items():
             label = panel["x"].get("label") or "x"
-            found.append(f"{where}not on the log axis, {label} = {x}: {'; '.join(points)}")
-    return [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(found)]
+            lines.append(f"{where}not on the log axis, {label} = {x}: {'; '.join(points)}")
+    return [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(lines)]
 
 
 def is_raw(panel: dict) -> bool:

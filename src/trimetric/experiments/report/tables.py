@@ -109,7 +109,7 @@ def has_spread(report: dict) -> bool:
         series = [s for panel in section.get("panels", ()) for s in panel["series"]]
         if any(cell.get("spread") is not None for cell in cells):
             return True
-        if any(one.get("spread") for one in series):
+        if any(entry.get("spread") for entry in series):
             return True
     return False
 

@@ -75,8 +75,8 @@ def nearest_items(by_user: Csr, n_items: int, k: int, kind: Similarity) -> Spars
     with ThreadTeam(min(thread_count(), max(n_items, 1))) as team:
 
         def work(me: int) -> None:
-            room = np.zeros((2, n_items), dtype=np.int32)
-            _nearest((me, team.threads), (likers, by_user), norms, room, (items, similarities))
+            scratch = np.zeros((2, n_items), dtype=np.int32)
+            _nearest((me, team.threads), (likers, by_user), norms, scratch, (items, similarities))
 
         team.run(work)
     return _turned(items, similarities)
@@ -91,37 +91,37 @@ def _turned(items: np.ndarray, similarities: np.ndarray) -> Sparse:
 
 
 @inline
-def similarity(together, one, other, norms):
+def similarity(together, a, b, norms):
     """|U_i ∩ U_j| / (|U_i|^a |U_j|^(1−a) + shrink), U_i being the users of item i.
 
     The asymmetric cosine of Aiolli, RecSys 2013; the cosine at a = ½. Shrinkage (Bell and Koren,
     ICDM 2007) keeps pairs that a few users happen to share from outranking well-supported ones.
     """
     first, second, shrink = norms
-    return np.float32(together / (first[one] * second[other] + shrink))
+    return np.float32(together / (first[a] * second[b] + shrink))
 
 
 @kernel
-def _nearest(share, lists, norms, room, answer):
+def _nearest(share, lists, norms, scratch, answer):
     """Fill rows me, me + step, .. of the answer; counts of all items wait in `room`, at zero."""
-    (me, step), (likers, liked), (counts, touched) = share, lists, room
+    (me, step), (likers, liked), (counts, touched) = share, lists, scratch
     items, similarities = answer
     k = items.shape[1]
     for item in range(me, len(items), step):
         met = _meet(item, likers, liked, counts, touched)
         nearest, points, size = items[item], similarities[item], 0
         for t in range(met):
-            other = touched[t]
-            near = similarity(counts[other], other, item, norms)
-            counts[other] = 0
-            if other == item:
+            b = touched[t]
+            near = similarity(counts[b], b, item, norms)
+            counts[b] = 0
+            if b == item:
                 continue
             if size < k:
-                nearest[size], points[size] = other, near
+                nearest[size], points[size] = b, near
                 sift_up(nearest, points, size)
                 size += 1
-            elif k > 0 and precedes(near, other, points[0], nearest[0]):
-                nearest[0], points[0] = other, near
+            elif k > 0 and precedes(near, b, points[0], nearest[0]):
+                nearest[0], points[0] = b, near
                 sift_down(nearest, points, size)
 
 
@@ -132,11 +132,11 @@ def _meet(item, likers, liked, counts, touched):
     for p in range(likers.indptr[item], likers.indptr[item + 1]):
         user = likers.items[p]
         for q in range(liked.indptr[user], liked.indptr[user + 1]):
-            other = liked.items[q]
-            if counts[other] == 0:
-                touched[met] = other
+            b = liked.items[q]
+            if counts[b] == 0:
+                touched[met] = b
                 met += 1
-            counts[other] += 1
+            counts[b] += 1
     return met
 
 

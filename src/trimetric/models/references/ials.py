@@ -119,7 +119,7 @@ class IALS(ClosedForm):
         """Return the first factors of the users and of the items, drawn from N(0, 1/dim)."""
         dim, seed = self.config.dim, self.config.seed
         draws = [counter.normal(counter.key(seed, side), (n, dim)) for side, n in enumerate(rows)]
-        return [(one * dim**-0.5).astype(np.float32) for one in draws]
+        return [(draw * dim**-0.5).astype(np.float32) for draw in draws]
 
 
 def _solver() -> tuple[Any, type[Exception]]:

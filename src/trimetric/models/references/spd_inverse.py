@@ -62,9 +62,9 @@ def _sweep(tiles: Tiles, pivot: int, size: int, team: ThreadTeam) -> None:
     """
     inverse = np.linalg.inv(tiles[pivot, pivot])
     inverse = (inverse + inverse.T) / 2
-    others = [row for row in range(size) if row != pivot]
+    below_pivot = [row for row in range(size) if row != pivot]
     before = {
-        row: tiles[row, pivot] if row > pivot else tiles[pivot, row].T.copy() for row in others
+        row: tiles[row, pivot] if row > pivot else tiles[pivot, row].T.copy() for row in below_pivot
     }
     after: dict[int, np.ndarray] = {}
 
@@ -74,9 +74,9 @@ def _sweep(tiles: Tiles, pivot: int, size: int, team: ThreadTeam) -> None:
     def update(place: tuple[int, int]) -> None:
         tiles[place] -= after[place[0]] @ before[place[1]].T
 
-    shared(team, scale, others)
+    shared(team, scale, below_pivot)
     shared(team, update, [place for place in tiles if pivot not in place])
-    for row in others:
+    for row in below_pivot:
         if row > pivot:
             tiles[row, pivot] = after[row]
         else:

@@ -1,19 +1,19 @@
 """The explorer page: a fixed list of files, read once at the start.
 
-No path of a request is ever opened: what is asked for is looked up in the list.
+No path of a request is ever opened: the path is looked up in the list.
 """
 
 from importlib.resources import files
 from typing import NamedTuple
 
 MEDIA = {
-    "html": b"text/html; charset=utf-8",
-    "css": b"text/css; charset=utf-8",
-    "js": b"text/javascript; charset=utf-8",
-    "json": b"application/json",
-    "svg": b"image/svg+xml",
-    "png": b"image/png",
-    "woff2": b"font/woff2",
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "woff2": "font/woff2",
 }
 
 
@@ -21,7 +21,7 @@ class File(NamedTuple):
     """One file of the page."""
 
     body: bytes
-    media: bytes
+    media: str
 
 
 Files = dict[str, File]
@@ -30,10 +30,10 @@ Files = dict[str, File]
 
 def read() -> Files:
     """Return the page's files: index.html as /, the others as /page/NAME."""
-    found: Files = {}
+    entries: Files = {}
     for entry in files(__name__).iterdir():
         kind = entry.name.rpartition(".")[2]
         if kind in MEDIA:
             path = "/" if entry.name == "index.html" else f"/page/{entry.name}"
-            found[path] = File(entry.read_bytes(), MEDIA[kind])
-    return found
+            entries[path] = File(entry.read_bytes(), MEDIA[kind])
+    return entries

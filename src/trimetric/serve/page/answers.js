@@ -4,7 +4,7 @@ import { get, post } from "./api.js";
 
 const MOST = 1000;
 
-/** Recommendations: [{item, rank, score, ...}]. */
+/** Recommendations: [{item, rank, score, distance, ...}], distance with metric models only. */
 export async function recommended(model, someone, k, signal) {
   const about = { k, model: model.name };
   const found = someone.user !== undefined
@@ -24,11 +24,9 @@ export async function history(model, someone, signal) {
     }, signal),
     Promise.all(someone.items.map((item) => get("/v1/item", { item, model: model.name }, signal))),
   ]);
-  const scores = new Map(recommendations.map(({ item, score }) => [String(item), score]));
-  const given = items.map((item) => ({ ...item, score: scores.get(String(item.item)) }));
-  const lower = model.capabilities.includes("metric space");
-  const order = (score) => score ?? (lower ? Infinity : -Infinity);
-  given.sort((a, b) => (lower ? order(a.score) - order(b.score) : order(b.score) - order(a.score)));
+  const ranked = new Map(recommendations.map(({ item, score, distance }) => [String(item), { score, distance }]));
+  const given = items.map((item) => ({ ...item, ...ranked.get(String(item.item)) }));
+  given.sort((a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity));
   return { activity: given.length, margin: null, history: given };
 }
 

@@ -2,7 +2,7 @@
 
 import { el, fixed } from "./dom.js";
 
-const KNOWN = new Set(["item", "title", "picture", "rank", "score", "popularity", "margin", "model", "version"]);
+const KNOWN = new Set(["item", "title", "picture", "rank", "score", "distance", "popularity", "margin", "model", "version"]);
 const TINTS = 8;
 
 /** What an item is called. */
@@ -33,23 +33,25 @@ function hash(text) {
   return h;
 }
 
-/** A scale on which scores of several lists can be compared by eye. */
+/** A scale on which several lists can be compared by eye: by distance, or by score where there are no distances. */
 export function scale(model, ...lists) {
   const metric = model.capabilities.includes("metric space");
-  const scores = lists.flat().map(({ score }) => score).filter((one) => Number.isFinite(one));
-  const most = Math.max(...scores, 1e-9);
-  const least = Math.min(...scores, metric ? 0 : most);
-  return { metric, share: (score) => (most > least ? (score - least) / (most - least) : 1) };
+  const of = (item) => (metric ? item.distance : item.score);
+  const values = lists.flat().map(of).filter((value) => Number.isFinite(value));
+  const most = Math.max(...values, 1e-9);
+  const least = Math.min(...values, metric ? 0 : most);
+  return { metric, of, share: (value) => (most > least ? (value - least) / (most - least) : 1) };
 }
 
-/** A bar as long as the distance, or the score where the model has no distances. */
-export function bar(score, { metric, share }) {
-  if (!Number.isFinite(score)) return el("span", { class: "bar" });
+/** A bar as long as an item's distance, or its score where the model has no distances. */
+export function bar(item, { metric, of, share }) {
+  const value = of(item);
+  if (!Number.isFinite(value)) return el("span", { class: "bar" });
   const what = metric ? "squared distance" : "score";
-  return el("span", { class: "bar", title: `${what} ${fixed(score, 4)}` },
+  return el("span", { class: "bar", title: `${what} ${fixed(value, 4)}` },
     el("span", { class: "track", "aria-hidden": "true" },
-      el("span", { class: "fill", style: { width: `${(Math.max(share(score), 0.012) * 100).toFixed(1)}%` } })),
-    el("span", { class: "figure" }, el("span", { class: "spoken" }, `${what} `), fixed(score)));
+      el("span", { class: "fill", style: { width: `${(Math.max(share(value), 0.012) * 100).toFixed(1)}%` } })),
+    el("span", { class: "figure" }, el("span", { class: "spoken" }, `${what} `), fixed(value)));
 }
 
 /** One line of a list: rank, tile, title, what it is about, bar, buttons. */
@@ -62,7 +64,7 @@ export function row(item, { rank, scores, buttons = [], mark, open }) {
     rank ? el("span", { class: "rank" }, rank) : null,
     tile(item),
     el("span", { class: "words" }, name, words ? el("span", { class: "about" }, words) : null),
-    scores ? bar(item.score, scores) : null,
+    scores ? bar(item, scores) : null,
     mark ?? null,
     buttons.length ? el("span", { class: "acts" }, buttons) : null);
 }

@@ -122,7 +122,7 @@ async function place({ model, signal }, plane, points, index, someone, fly) {
   for (const i of plane.marks.next.keys()) plane.marks.liked.delete(i);
   const mine = index.get(`user ${someone.user}`);
   const near = [...had.history, ...list].filter(({ item, score }) => at(item) !== undefined && Number.isFinite(score))
-    .sort((a, b) => a.score - b.score).slice(0, AMONG).map(({ item }) => points[at(item)]);
+    .sort((a, b) => b.score - a.score).slice(0, AMONG).map(({ item }) => points[at(item)]);
   plane.marks.me = mine !== undefined ? points[mine] : near.length ? centre(near) : null;
   if (plane.marks.me && fly) plane.fly(plane.marks.me.x, plane.marks.me.y, plane.state.least * 1.6);
   plane.redraw();

@@ -15,16 +15,27 @@ export async function margins(context) {
   const wait = skeleton(8);
   root.append(wait);
   const { settings } = await getOnce("/v1/training", { model: model.name }, signal);
-  const found = "item_margin" in settings ? await getOnce("/v1/margins", { model: model.name }, signal) : null;
-  if (!found) {
+  if (!("margin" in settings)) {
     wait.replaceWith(blank("This model has no margins of its own",
-      el("p", {}, `${model.name} (${model.kind}) learns in another way. SML learns a margin for each user and item.`)));
+      el("p", {}, `${model.name} (${model.kind}) learns in another way. SML can learn a margin for each user and item.`)));
     return;
   }
+  if (!settings.adaptive_users && !settings.adaptive_items) {
+    wait.replaceWith(el("p", { class: "note" }, fixedMargins(model, settings)));
+    return;
+  }
+  const answer = await getOnce("/v1/margins", { model: model.name }, signal);
+  const { users, items } = answer;
   wait.replaceWith(el("div", { class: "columns" },
-    side(context, "users", found.users, found.users.activity, settings, "items of the user"),
-    side(context, "items", found.items, found.items.popularity, settings, "users of the item")));
-  if (found.sampled) root.append(el("p", { class: "quiet" }, "There are very many; evenly spaced ones are shown."));
+    users ? side(context, "users", users, users.activity, settings, "items of the user") : null,
+    items ? side(context, "items", items, items.popularity, settings, "users of the item") : null));
+  if (answer.sampled) root.append(el("p", { class: "quiet" }, "There are very many; evenly spaced ones are shown."));
+}
+
+// One line instead of a flat one.
+function fixedMargins(model, settings) {
+  const items = "item_margin" in settings ? ` and ${fixed(settings.item_margin, 2)} for every item` : "";
+  return `The margins of ${model.name} are fixed: ${fixed(settings.margin, 2)} for every user${items}. SML learns them with the settings adaptive_users and adaptive_items.`;
 }
 
 function side(context, kind, { ids, margin }, counts, settings, xLabel) {
@@ -34,7 +45,6 @@ function side(context, kind, { ids, margin }, counts, settings, xLabel) {
   const points = counts.map((n, i) => [n, margin[i]]);
   const middle = running(points);
   const [low, high] = [min(margin), max(margin)];
-  const learned = settings[kind === "users" ? "adaptive_users" : "adaptive_items"];
   const limit = settings[kind === "users" ? "margin" : "item_margin"];
   const tip = el("div", { class: "tip", hidden: true });
   const pad = Math.max((high - low) * 0.08, 0.02);
@@ -69,7 +79,7 @@ function side(context, kind, { ids, margin }, counts, settings, xLabel) {
   box.append(tip);
   return el("section", { class: "card", "aria-label": title },
     el("div", { class: "card-top" }, el("h2", {}, title), el("span", { class: "count" }, many(ids.length, one))),
-    el("p", { class: "note" }, said(one, margin, learned, limit)),
+    el("p", { class: "note" }, summary(one, margin, limit)),
     el("figure", {}, box, el("figcaption", { class: "legend" },
       el("span", { class: "key" }, el("span", { class: `dot ${kind === "users" ? "next" : "liked"}` }), `one ${one}`),
       el("span", { class: "key" }, el("span", { class: "stroke" }), "running median"),
@@ -77,9 +87,8 @@ function side(context, kind, { ids, margin }, counts, settings, xLabel) {
     tableOf([xLabel, "median margin", one === "user" ? "users" : "items"], middle.map(([n, m, size]) => [whole(Math.round(n)), fixed(m), whole(size)]), "The running median as a table"));
 }
 
-function said(one, margin, learned, limit) {
+function summary(one, margin, limit) {
   const held = margin.filter((m) => m >= limit - 1e-6).length;
-  if (!learned) return `Margins of ${one}s are fixed: all are ${fixed(margin[0], 2)}. With the setting adaptive_${one}s they are learned.`;
   if (held === margin.length) return `All ${one} margins are at their limit of ${limit}: the setting gamma holds them up. A smaller gamma lets them differ.`;
   const share = ((100 * held) / margin.length).toFixed(0);
   return `Learned between ${fixed(min(margin))} and ${fixed(max(margin))}; ${share} % are at the limit of ${limit}.`;

@@ -79,12 +79,12 @@ export async function openUser({ model, signal }, user) {
       el("ol", { class: "rows small" }, similar.map((one) => el("li", { class: "row" },
         el("span", { class: "rank" }, one.rank), avatar(one.user),
         el("span", { class: "words" }, el("button", { type: "button", class: "name", onclick: () => visit(one) }, `User ${one.user}`)),
-        userBar(one.score, scores)))));
+        userBar(one, scores)))));
   } catch (error) {
     if (error.name !== "AbortError") opened(title, failure(error));
   }
 }
 
-const userBar = (score, { share }) => el("span", { class: "bar" },
-  el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", style: { width: `${(share(score) * 100).toFixed(1)}%` } })),
-  el("span", { class: "figure" }, fixed(score)));
+const userBar = (user, { of, share }) => el("span", { class: "bar" },
+  el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", style: { width: `${(share(of(user)) * 100).toFixed(1)}%` } })),
+  el("span", { class: "figure" }, fixed(of(user))));

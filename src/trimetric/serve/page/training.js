@@ -28,7 +28,7 @@ export async function training({ root, model, signal }) {
     names.length
       ? el("div", { class: "columns curves" }, names.map((name) => curve(name, epochs, best, signal)))
       : blank("No training curves", el("p", {}, `${model.kind} is computed in one go, without epochs.`)),
-    about("Settings", settings), data?.found ? about("Found by short trials", data.found) : "");
+    about("Settings", settings), data?.tuned ? about("Found by short trials", data.tuned) : "");
 }
 
 function curve(name, epochs, best, signal) {

@@ -61,12 +61,15 @@ function hinges({ triple: t, item }, name) {
     el("td", {}, fixed(margin)),
     el("td", { class: hinge > 0 ? "active" : "" }, hinge === null ? "–" : hinge > 0 ? fixed(hinge) : "0, satisfied"));
   const head = ["Hinge", "d² to it", "d² to the one behind", "Margin", "Value"];
+  const lines = [
+    t.user_margin === null ? null : line("from the user", t.d2_un, t.user_margin, t.user_hinge),
+    t.item_margin === null ? null : line("from the item", t.d2_vn, t.item_margin, t.item_hinge),
+  ];
+  if (!lines.some(Boolean)) return null;
   return el("details", { class: "hinges" },
     el("summary", {}, "Both hinges and margins"),
     el("p", { class: "quiet" }, `Against ${name(t.negative)}, the nearest item ranked behind ${name(item)} that they do not have. Training asks that it be farther away by the margin; the value is what is missing.`),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Hinges and margins" }, el("table", {},
       el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {},
-        line("from the user", t.d2_un, t.user_margin, t.user_hinge),
-        line("from the item", t.d2_vn, t.item_margin, t.item_hinge)))));
+      el("tbody", {}, lines))));
 }

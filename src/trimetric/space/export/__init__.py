@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -15,7 +13,7 @@ from trimetric.errors import OutputError, ParameterError
 from trimetric.space.export.space import Space
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
-from trimetric.storage.atomic import output_errors, sync, take_place
+from trimetric.storage.atomic import output_errors, replacing_folder
 
 FORMAT = "trimetric export"
 KINDS = ("npy", "parquet", "faiss", "pgvector", "qdrant")
@@ -74,15 +72,12 @@ def export(
     ids = known.item_ids, known.user_ids
     space = Space(scorer.items, scorer.users, *ids, known.seen, model)
     more = {"approximate": approximate} if to == "faiss" else {}
-    named, out = Path(out), Path(out).resolve()  # what a link leads to is replaced, not the link
-    with output_errors(named):
-        _refuse_foreign(named)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-        try:
-            shutil.rmtree(made, ignore_errors=True)
-            made.mkdir()
-            (made / "README.md").write_text(write(space, made, **more), encoding="utf-8")
+    out = Path(out)
+    with output_errors(out):
+        _refuse_foreign(out)
+        out.resolve().parent.mkdir(parents=True, exist_ok=True)
+        with replacing_folder(out) as folder:
+            (folder / "README.md").write_text(write(space, folder, **more), encoding="utf-8")
             about = {
                 "format": FORMAT,
                 "trimetric": __version__,
@@ -92,15 +87,9 @@ def export(
                 "items": len(space.items),
                 "users": len(space.users),
                 "distance": "Euclidean; the nearest is the best",
-                "files": {path.name: _described(path) for path in sorted(made.iterdir())},
+                "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
             }
-            (made / "manifest.json").write_text(json.dumps(about, indent=2) + "\n")
-            for path in made.iterdir():
-                sync(path)
-            take_place(made, out)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
+            (folder / "manifest.json").write_text(json.dumps(about, indent=2) + "\n")
     return about
 
 

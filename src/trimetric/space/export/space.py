@@ -14,7 +14,7 @@ CONTRACT = """
 Users and items are points in one Euclidean space of {dim} dimensions. The items nearest to a user,
 by plain L2 distance with the nearest first, are the recommendations in their order: no bias, no
 weights, nothing else to add. Items at equal distance go by their id (numbers by value, text by its
-UTF-8 bytes). Distances here are what `trimetric recommend` shows as its score, once squared.
+UTF-8 bytes). Squared, a distance here is what `trimetric recommend` shows as `distance`.
 
 Nothing is filtered. What each user was trained on is exported beside, so that a server can leave it
 out, as `trimetric recommend` does by default. A user of whom nothing was seen was not trained: that
