@@ -52,7 +52,7 @@ def learned(model: tm.SML) -> bytes:
 class Descent:
     """Steps down x² from 1: with lr above 1 it climbs instead, for ever."""
 
-    kept = ("x",)
+    saved = ("x",)
     n_batches, samples = 10, 100
 
     def __init__(self, lr: float = 0.1) -> None:
@@ -430,7 +430,7 @@ def test_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("form", [progress.Lines, progress.Bar])
 def test_what_is_said_before_training_begins(form: type, capsys: pytest.CaptureFixture) -> None:
-    form().say("trying")
+    form().log("trying")
     assert capsys.readouterr().err == "trying\n"
 
 
@@ -473,4 +473,4 @@ def test_the_form_that_suits(monkeypatch: pytest.MonkeyPatch) -> None:
         (False, False, progress.Silent),
     ):
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
-        assert type(progress.chosen(wanted)) is form
+        assert type(progress.make_reporter(wanted)) is form
