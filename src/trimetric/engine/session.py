@@ -117,7 +117,7 @@ class Session:
         In an epoch.
     cost : float
         Of a sample, in distances computed.
-    kept : tuple of str
+    saved : tuple of str
         Names of the arrays in `state` that make up the model.
     before_training : callable, optional
         (team, pause) -> bool, called before the first mini-batch of the run, which does not start
