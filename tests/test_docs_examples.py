@@ -16,11 +16,19 @@ import trimetric as tm
 from trimetric.cli.app import app
 
 README = text("README.md")
+SLOW = ("docs/howto/choosing-settings.md", "docs/howto/cold-start.md")  # tens of seconds
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 
 
 @needs_curl
-@pytest.mark.parametrize("page", [page for page in EXAMPLES if page != "docs/tutorial.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.long if page in SLOW else ())
+        for page in EXAMPLES
+        if page != "docs/tutorial.md"
+    ],
+)
 def test_examples_run(page: str, tmp_path: Path) -> None:
     names = run(page, tmp_path, environment())
     if page == "README.md":

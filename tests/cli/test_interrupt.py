@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
+import pytest
 from command import COMMAND, document, environment, refused, tensors
 
-KILLS = 20
 FIT = ["fit", "planted", "--set", "epochs=60", "--set", "dim=16", "--set", "patience=0"]
 FIT += ["--checkpoint-every", "0"]
 
@@ -81,12 +81,13 @@ def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
     assert tensors(tmp_path / "m") != whole
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_moments(kills: int, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = finished(tmp_path / "whole")
     chance, folder, inside_training = random.Random(7), tmp_path / "0", 0
     folder.mkdir()
-    for kill in range(KILLS):
+    for kill in range(kills):
 
         def strike(running: "subprocess.Popen[str]", kill: int = kill, to: Path = folder) -> None:
             if kill % 5 == 0:  # anywhere, also while starting
@@ -106,7 +107,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             folder = tmp_path / str(kill + 1)
             folder.mkdir()
     assert finished(folder, "--resume") == whole
-    assert inside_training > KILLS // 2
+    assert inside_training > kills // 2
 
 
 def _stamp(folder: Path) -> int:

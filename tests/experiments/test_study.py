@@ -121,6 +121,7 @@ def test_a_result_belongs_to_its_data(tmp_path: Path) -> None:
     assert Ledger(tmp_path, {"s": SPLIT}).path(job) != Ledger(tmp_path, {"s": SPLIT}).path(changed)
 
 
+@pytest.mark.long
 def test_interrupted_and_killed_comparisons_go_on(tmp_path: Path) -> None:
     """Ctrl-C to the whole group, as a terminal sends it, and kill -9 to the parent alone."""
     runs = tmp_path / "c" / "runs"

@@ -87,6 +87,7 @@ def test_the_installed_package_keeps_the_contract(site: Path, tmp_path: Path) ->
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
 
 
+@pytest.mark.long
 def test_the_commands_of_the_page_run(site: Path, tmp_path: Path) -> None:
     [commands] = [text for language, text in blocks(PAGE) if language == "bash"]
     install, *lines = commands.splitlines()
