@@ -114,10 +114,7 @@ def recommend_for(
 
 @get("/v1/similar-items", sync_to_thread=True, responses=QUERY_ERRORS)
 def similar_items(
-    request: Request,
-    item: schemas.QueryId,
-    k: schemas.QueryK = 10,
-    model: schemas.QueryName = None,
+    request: Request, item: schemas.QueryId, k: schemas.QueryK = 10, model: schemas.QueryName = None
 ) -> Response[schemas.SimilarItems]:
     """Find the items nearest to an item."""
     served = model_of(request, model)
@@ -128,10 +125,7 @@ def similar_items(
 
 @get("/v1/similar-users", sync_to_thread=True, responses=QUERY_ERRORS)
 def similar_users(
-    request: Request,
-    user: schemas.QueryId,
-    k: schemas.QueryK = 10,
-    model: schemas.QueryName = None,
+    request: Request, user: schemas.QueryId, k: schemas.QueryK = 10, model: schemas.QueryName = None
 ) -> Response[schemas.SimilarUsers]:
     """Find the users nearest to a user."""
     served = model_of(request, model)
