@@ -16,11 +16,14 @@ help:  ## show this list
 demo: .venv/.ready  ## train, evaluate and recommend on a small data set
 	$(RUN)/trimetric demo
 
-# The twins run the kernels as plain Python; the closing summary is that of the whole suite.
+# One thread for each process, and a process more than there are cores, since some tests wait. The
+# twins run the kernels as plain Python; the closing summary is that of the whole suite.
+WORKERS := $(shell expr $$(nproc) + 1)
+test: export TRIMETRIC_THREADS := 1
 test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
-	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n auto -m "twin and not compiled and not long"
-	$(RUN)/python -m pytest -n auto --dist worksteal
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long"
+	$(RUN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-long: .venv/.ready-dev  ## run the campaigns of minutes that `make test` leaves out
 	$(RUN)/python -m pytest -m long
