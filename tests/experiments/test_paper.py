@@ -11,6 +11,7 @@ from command import document, refused
 
 import trimetric as tm
 from trimetric.evaluation.released import WARNING
+from trimetric.experiments import report as report_files
 from trimetric.experiments import tune
 from trimetric.experiments.jobs import LEAKED
 from trimetric.experiments.paper import TARGETS, figures, recipes, reproduce, tables
@@ -30,6 +31,7 @@ def rated() -> tm.Interactions:
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Reproduce everything, with fewer systems, points, trials and epochs."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_files, "_images", lambda drawn: ({}, "not drawn"))
         patch.setattr(figures, "GAMMAS", GAMMAS)
         patch.setattr(figures, "LAMBDAS", (0.01, 1.0))
         patch.setitem(tune.BUDGETS, "small", tune.Budget("small", 3, 60))

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from serving import Server, resident, serving, trained
 
 CLIENTS = 200
@@ -119,6 +120,7 @@ def test_200_clients_swaps_and_a_signal_to_stop(tmp_path: Path) -> None:
     print(dict(crowd.seen), server.event("stopped"))
 
 
+@pytest.mark.long
 def test_memory_stays_flat(tmp_path: Path) -> None:
     model = trained()
     model.save(tmp_path / "m")
