@@ -79,8 +79,12 @@ def quality(options):
         return {}
     data = tm.datasets.load("ml_1m", min_rating=4)
     split = tm.split_random(data, test=0.1, valid=0.1, seed=0)
-    measure = on_threads(options.threads, lambda: validator(split.valid, split.train, "ndcg@10"))
-    ease = measure(tm.create("ease").fit(split.train))
+    validate = validator(split.valid, split.train, "ndcg@10")
+
+    def measure(scorer):
+        return on_threads(options.threads, lambda: validate(scorer))
+
+    ease = measure(tm.create("ease").fit(split.train).scorer)
     target = SHARE_OF_EASE * ease
     print(f"  EASE {ease:.4f}; to reach: {target:.4f}")
     figures = {"ease": round(ease, 5), "target": round(target, 5), "ours": [], "torch": {}}

@@ -24,7 +24,7 @@ def ours(model, train, threads):
     from trimetric.engine.topk import top_k
 
     seen = (train.indptr, train.items)
-    return lambda: top_k(model.users, model.items, K, seen, threads)
+    return lambda: record.on_threads(threads, lambda: top_k(model.users, model.items, K, seen))
 
 
 def implicits(model, train, threads):

@@ -92,6 +92,14 @@ def test_blocks_of_another_run_are_not_used(
     assert out.read_bytes() == (tmp_path / "fresh.csv").read_bytes()
 
 
+def test_ids_are_read_as_recommend_reads_them(model: tm.SML, tmp_path: Path) -> None:
+    first = model.user_ids.values[0]
+    assert recommend_to_file(model, tmp_path / "one.parquet", first, 3) == 3
+    for allow in ("i00", 7):
+        with pytest.raises(ParameterError, match="allow must be a list of item ids"):
+            recommend_to_file(model, tmp_path / "no.parquet", allow=allow)
+
+
 def test_refusals(model: tm.SML, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"out must end in .parquet, .csv or .jsonl"):
         recommend_to_file(model, tmp_path / "r.xlsx")

@@ -61,6 +61,12 @@ def test_it_is_kept_with_the_model(tmp_path: Path) -> None:
     assert again.provenance["tuned"] == model.tuned
 
 
+def test_cml_finds_it_where_rank_weights_are_off() -> None:
+    model = tm.CML(**SMALL, rank_weight=False).fit(SPLIT.train, SPLIT.valid)
+    assert [tried for tried, _ in model.tuned["tried"]] == [0.1, 0.2, 0.4]
+    assert model.temperature == model.tuned["temperature"] > 0
+
+
 def test_it_is_what_would_be_set() -> None:
     model = tm.SML(**SMALL).fit(SPLIT.train, SPLIT.valid, threads=1)
     same = tm.SML(**SMALL, temperature=model.temperature).fit(SPLIT.train, SPLIT.valid, threads=2)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
+from trimetric.models.answers import as_ids
 from trimetric.progress import counting
+from trimetric.space.filters import as_list
 from trimetric.space.lists import check_k
 from trimetric.storage.blocks import Batch, write_batch
 
@@ -75,9 +77,11 @@ def recommend_to_file(
         Ctrl-C; finished blocks are kept.
     """
     check_k(k)
-    ids = model.user_ids.values if users is None else list(users)
-    lists = {name: None if restricted is None else list(restricted) for name, restricted in
-             (("allow", allow), ("deny", deny))}  # fmt: skip
+    ids = model.user_ids.values if users is None else as_ids(users)
+    lists = {
+        name: None if restricted is None else as_list(name, restricted)
+        for name, restricted in (("allow", allow), ("deny", deny))
+    }
     options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
     options["approximate"] = approximate
 

@@ -15,6 +15,7 @@ from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.triplet import (
     TripletConfig,
+    find_temperature,
     learned_space,
     restored_space,
     space_tensors,
@@ -93,6 +94,12 @@ class CML(EpochTrained):
     def temperature(self) -> float:
         """τ in use: the setting, or what training found; 0 where it was left open and not found."""
         return temperature_in_use(self.config, self.tuned)
+
+    def find_settings(
+        self, train: Interactions, valid: Interactions | None, trials: bool, progress: bool | None
+    ) -> dict[str, Any]:
+        """Find the temperature by three short trials, if it is left open."""
+        return find_temperature(self, train, valid, trials, progress)
 
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""

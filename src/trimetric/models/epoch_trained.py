@@ -38,7 +38,7 @@ class EpochTrained(Recommender):
     ) -> training.Learner:
         """Return what trains on `data`, its negatives drawn from `pool` if there is one.
 
-        `found` is what `find_settings` returned.
+        `tuned` is what `find_settings` returned.
         """
         raise NotImplementedError
 

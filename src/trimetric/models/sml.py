@@ -8,7 +8,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
-from trimetric.models import partial_fit, temperature
+from trimetric.models import partial_fit
 from trimetric.models.config import TrainingConfig, named
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
@@ -119,11 +119,7 @@ class SML(EpochTrained):
         self, train: Interactions, valid: Interactions | None, trials: bool, progress: bool | None
     ) -> dict[str, Any]:
         """Find the temperature by three short trials, if it is left open."""
-        if self.config.temperature is not None:
-            return {}
-        if not trials or self.config.epochs == 0:
-            return temperature.pick_temperature([])
-        return find_temperature(self, train, valid, progress)
+        return find_temperature(self, train, valid, trials, progress)
 
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""

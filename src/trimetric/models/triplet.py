@@ -123,9 +123,20 @@ def engine_settings(config: TripletConfig, n_items: int, tau: float) -> TripletS
 
 
 def find_temperature(
-    model: EpochTrained, train: Interactions, valid: Interactions | None, progress: bool | None
+    model: EpochTrained,
+    train: Interactions,
+    valid: Interactions | None,
+    trials: bool,
+    progress: bool | None,
 ) -> dict[str, Any]:
-    """Train a model at three temperatures for a third of the epochs, and pick one between."""
+    """Find the temperature, if it is left open: see `EpochTrained.find_settings`.
+
+    Trains at three temperatures for a third of the epochs, and picks one between.
+    """
+    if model.config.temperature is not None:
+        return {}
+    if not trials or model.config.epochs == 0:
+        return temperature.pick_temperature([])
     epochs = -(-model.config.epochs // TRIAL_SHARE)
     short = {**model.get_params(), "epochs": epochs, "validate_every": epochs}
 

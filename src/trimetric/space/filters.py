@@ -51,10 +51,15 @@ class ItemFilter:
         return cls(np.flatnonzero(mask).astype(np.int32))
 
 
-def _rows(items: "Vocabulary", name: str, ids: Any) -> np.ndarray:
+def as_list(name: str, ids: Any) -> list:
+    """Return item ids as a list of plain Python values; one id alone raises ParameterError."""
     if isinstance(ids, str | bytes | int | float) or not isinstance(ids, Iterable):
         raise ParameterError(f"{name} must be a list of item ids, got {ids!r}; give [{ids!r}]")
-    plain = [value.item() if isinstance(value, np.generic) else value for value in ids]
+    return [value.item() if isinstance(value, np.generic) else value for value in ids]
+
+
+def _rows(items: "Vocabulary", name: str, ids: Any) -> np.ndarray:
+    plain = as_list(name, ids)
     accepted = str if items.kind == "str" else (int, float)
     for value in plain:
         if not isinstance(value, accepted) or isinstance(value, bool):
