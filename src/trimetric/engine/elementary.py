@@ -26,6 +26,22 @@ def exp(x):
 
 
 @inline
+def log(x):
+    """ln x as float64 for a normal float64 x > 0, to within 1e-15.
+
+    x = m·2^e with √½ ≤ m < √2, and ln m = 2·artanh s, s = (m − 1)/(m + 1), by its series.
+    """
+    m, e = math.frexp(x)
+    if m < 0.7071067811865476:
+        m, e = m * 2.0, e - 1
+    s = (m - 1.0) / (m + 1.0)
+    square, total = s * s, 0.0
+    for n in range(21, 0, -2):
+        total = total * square + 1.0 / n
+    return e * 0.6931471805599453 + 2.0 * s * total
+
+
+@inline
 def sigmoid(x):
     """σ(x) = 1/(1 + e⁻ˣ), float32."""
     return np.float32(1.0 / (1.0 + exp(-x)))

@@ -13,7 +13,7 @@ from importlib import import_module
 import numpy as np
 
 from trimetric.engine.compile import INTERPRETED
-from trimetric.engine.rows_numpy import CONSECUTIVE, COUNTED, GROUP  # noqa: F401  part of the API
+from trimetric.engine.rows_numpy import CONSECUTIVE, COUNTED, GROUP, TILE  # noqa: F401  exported
 
 LANES = 16
 
@@ -35,6 +35,11 @@ add_consecutive = _forms.add_consecutive
 multiply = _forms.multiply
 count_above = _forms.count_above
 count_at_least = _forms.count_at_least
+product = _forms.product
+add_product = _forms.add_product
+transposed_product = _forms.transposed_product
+largest = _forms.largest
+exp_row = _forms.exp_row
 prefetch = _forms.prefetch
 
 

@@ -13,7 +13,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from trimetric.engine.rows_numpy import CONSECUTIVE, COUNTED, GROUP
+from trimetric.engine.rows_numpy import (
+    CONSECUTIVE,
+    COUNTED,
+    GROUP,
+    SMALLEST_EXPONENT,
+    TILE,
+    _LN2_HIGH,
+    _LN2_LOW,
+    _LOG2E,
+    _TAYLOR,
+)
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), 16)
@@ -162,9 +172,28 @@ class _Rows:
         return self.builder.extract_element(self.lane_sums([total]), _at(0))
 
     def sqrt(self, value: Any) -> Any:
-        kind = ir.FunctionType(_VECTOR, [_VECTOR])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.sqrt.v16f32")
-        return self.builder.call(function, [value])
+        return self._call("llvm.sqrt.v16f32", value)
+
+    def nearest_integer(self, value: Any) -> Any:
+        """Round to the nearest integer, ties to even."""
+        return self._call("llvm.rint.v16f32", value)
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a·b + c, rounded once."""
+        return self._call("llvm.fma.v16f32", a, b, c)
+
+    def _call(self, name: str, *values: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(values))
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, name), values
+        )
+
+    def at(self, position: int, row: Any, column: Any) -> Any:
+        """Point at an element of argument `position`, and return the width of its rows too."""
+        array = self.array(position)
+        width = cgutils.unpack_tuple(self.builder, array.shape)[1]
+        start = self.builder.gep(array.data, [self.builder.mul(row, width)])
+        return self.builder.gep(start, [column]), width
 
 
 def _emit(code: Callable[[_Rows], Any]) -> Callable:
@@ -398,6 +427,108 @@ def adam_step(typing, g, k, a, i, first, p, second, q, rate, correction):  # noq
         return r.sum_of_squares(moved)
 
     return types.float32(g, k, a, i, first, p, second, q, rate, correction), _emit(code)
+
+
+def _product_code(add: bool, transposed: bool) -> Callable[[_Rows], None]:
+    def code(r: _Rows) -> None:
+        b = r.builder
+        out, out_width = r.at(0, r.integer(1), r.integer(2))
+        if transposed:
+            weight, weight_width = r.at(3, r.integer(5), r.integer(4))
+        else:
+            weight, weight_width = r.at(3, r.integer(4), r.integer(5))
+        term, term_width = r.at(6, r.integer(7), r.integer(8))
+        steps = r.integer(9)
+        one = ir.Constant(steps.type, 1)
+        across, along = (one, weight_width) if transposed else (weight_width, one)
+
+        def row_of(start: Any, step: Any, n: int) -> Any:
+            return b.gep(start, [b.mul(step, ir.Constant(step.type, n))])
+
+        targets = [
+            b.bitcast(row_of(out, out_width, n), _VECTOR.as_pointer()) for n in range(TILE)
+        ]
+        weights = [row_of(weight, across, n) for n in range(TILE)]
+        sums = [cgutils.alloca_once(b, _VECTOR) for _ in range(TILE)]
+        for total, target in zip(sums, targets, strict=True):
+            b.store(b.load(target, align=4) if add else _every(0.0), total)
+        with cgutils.for_range(b, steps) as loop:
+            place = b.gep(term, [b.mul(loop.index, term_width)])
+            value = b.load(b.bitcast(place, _VECTOR.as_pointer()), align=4)
+            offset = b.mul(loop.index, along)
+            for total, first in zip(sums, weights, strict=True):
+                factor = r.lanes_of(b.load(b.gep(first, [offset])))
+                b.store(r.fused(factor, value, b.load(total)), total)
+        for total, target in zip(sums, targets, strict=True):
+            b.store(b.load(total), target, align=4)
+
+    return code
+
+
+@intrinsic
+def product(typing, out, i, c, w, wi, wk, t, k, tc, n):  # noqa: D103
+    return types.void(out, i, c, w, wi, wk, t, k, tc, n), _emit(_product_code(False, False))
+
+
+@intrinsic
+def add_product(typing, out, i, c, w, wi, wk, t, k, tc, n):  # noqa: D103
+    return types.void(out, i, c, w, wi, wk, t, k, tc, n), _emit(_product_code(True, False))
+
+
+@intrinsic
+def transposed_product(typing, out, i, c, w, wi, wk, t, k, tc, n):  # noqa: D103
+    return types.void(out, i, c, w, wi, wk, t, k, tc, n), _emit(_product_code(False, True))
+
+
+@intrinsic
+def largest(typing, a, i):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        x, b = r.row(0), r.builder
+        best = cgutils.alloca_once(b, _VECTOR)
+        b.store(_every(-np.inf), best)
+
+        def take(c: Any) -> None:
+            value, before = r.load(x, c), b.load(best)
+            b.store(b.select(b.fcmp_ordered(">", value, before), value, before), best)
+
+        r.each_chunk(take)
+        total = b.load(best)
+        winner = b.extract_element(total, _at(0))
+        for lane in range(1, 16):
+            value = b.extract_element(total, _at(lane))
+            winner = b.select(b.fcmp_ordered(">", value, winner), value, winner)
+        return winner
+
+    return types.float32(a, i), _emit(code)
+
+
+@intrinsic
+def exp_row(typing, a, i, shift):  # noqa: D103
+    def code(r: _Rows) -> Any:
+        row, least, b = r.row(0), r.scalar(2), r.builder
+        lanes = ir.VectorType(_I32, 16)
+
+        def exponential(c: Any) -> Any:
+            x = b.fsub(r.load(row, c), least)
+            low = _every(SMALLEST_EXPONENT)
+            below = b.fcmp_ordered("<", x, low)
+            kept = b.select(below, low, x)
+            n = r.nearest_integer(b.fmul(kept, _every(_LOG2E)))
+            minus = b.fneg(n)
+            rest = r.fused(minus, _every(_LN2_HIGH), kept)
+            rest = r.fused(minus, _every(_LN2_LOW), rest)
+            series = _every(_TAYLOR[0])
+            for term in _TAYLOR[1:]:
+                series = r.fused(series, rest, _every(term))
+            exponent = b.add(b.fptosi(n, lanes), ir.Constant(lanes, [127] * 16))
+            power = b.bitcast(b.shl(exponent, ir.Constant(lanes, [23] * 16)), _VECTOR)
+            value = b.select(below, _every(0.0), b.fmul(series, power))
+            r.store(value, row, c)
+            return value
+
+        return r.sum_over_chunks(exponential)
+
+    return types.float32(a, i, shift), _emit(code)
 
 
 @intrinsic

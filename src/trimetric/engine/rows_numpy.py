@@ -6,6 +6,7 @@ and, after a step, the result.
 
 import numpy as np
 
+TILE = 8  # rows of the result per call of `product` and its variants
 GROUP = 4  # rows per call of `squared_distances`
 CONSECUTIVE = 8  # consecutive rows per call of `consecutive_distances` and `add_consecutive`
 COUNTED = 64  # numbers per call of `count_above` and `count_at_least`
@@ -127,6 +128,76 @@ def adam_step(g, k, a, i, first, p, second, q, rate, correction):
     root = np.sqrt(second[q] * np.float32(correction)) + np.float32(1e-8)
     g[k] = a[i] - np.float32(rate) * first[p] / root
     return squared_norm(g, k)
+
+
+def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a·b + c, float32, rounded once, as one fused multiply-add instruction does.
+
+    The product of two float32 is exact in float64. Their sum is rounded to odd there (Boldo and
+    Melquiond, 2008), which leaves the second rounding what a single one would have given.
+    """
+    product, addend = np.float64(a) * np.float64(b), np.float64(c)
+    total = product + addend
+    with np.errstate(invalid="ignore"):
+        back = total - product
+        error = (product - (total - back)) + (addend - back)
+    even = (np.asarray(total).view(np.int64) & 1) == 0
+    toward = np.where(error > 0, np.inf, -np.inf)
+    inexact = even & (error != 0) & np.isfinite(total)
+    return np.where(inexact, np.nextafter(total, toward), total).astype(np.float32)
+
+
+def product(out, i, c, w, wi, wk, t, k, tc, n):
+    """out[i + r, c + l] = Σ_s w[wi + r, wk + s]·t[k + s, tc + l], r < TILE, l < 16.
+
+    Terms s = 0 .. n − 1 are added in this order, each by a fused multiply-add.
+    """
+    out[i : i + TILE, c : c + 16] = 0
+    add_product(out, i, c, w, wi, wk, t, k, tc, n)
+
+
+def add_product(out, i, c, w, wi, wk, t, k, tc, n):
+    """Add to out what `product` sets it to, going on from what is there."""
+    total = out[i : i + TILE, c : c + 16]
+    for s in range(n):
+        weights, terms = w[wi : wi + TILE, wk + s], t[k + s, tc : tc + 16]
+        total = fused(weights[:, None], terms[None, :], total)
+    out[i : i + TILE, c : c + 16] = total
+
+
+def transposed_product(out, i, c, w, wi, wk, t, k, tc, n):
+    """out[i + r, c + l] = Σ_s w[wk + s, wi + r]·t[k + s, tc + l]: see `product`."""
+    product(out, i, c, w.T, wi, wk, t, k, tc, n)
+
+
+def largest(a: np.ndarray, i: int) -> np.float32:
+    """The largest number of a[i], which holds no NaN."""
+    return a[i].max()
+
+
+_LOG2E, _LN2_HIGH, _LN2_LOW = (
+    np.float32(value) for value in (1.4426950408889634, 0.693145751953125, 1.4286068203094173e-6)
+)
+_TAYLOR = tuple(np.float32(1 / value) for value in (720, 120, 24, 6, 2, 1, 1))
+SMALLEST_EXPONENT = np.float32(-87)  # exp of anything below it is taken as 0
+
+
+def exp_row(a: np.ndarray, i: int, shift: float) -> np.float32:
+    """a[i] = exp(a[i] − shift), which must not be above 0; returns the sum over the lanes.
+
+    x = n·ln 2 + r with |r| ≤ ln 2 / 2; 2ⁿ times the Taylor series of eʳ to the sixth power.
+    """
+    x = a[i] - np.float32(shift)
+    kept = np.maximum(x, SMALLEST_EXPONENT)
+    n = np.rint(kept * _LOG2E)
+    r = fused(-n, _LN2_HIGH, kept)
+    r = fused(-n, _LN2_LOW, r)
+    series = np.full_like(r, _TAYLOR[0])
+    for term in _TAYLOR[1:]:
+        series = fused(series, r, term)
+    power = ((n.astype(np.int32) + 127) << 23).view(np.float32)
+    a[i] = np.where(x < SMALLEST_EXPONENT, np.float32(0), series * power)
+    return _lane_sum(a[i])
 
 
 def prefetch(a: np.ndarray, i: int) -> None:

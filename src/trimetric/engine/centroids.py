@@ -1,0 +1,777 @@
+"""The loop of CentroidML: the softmax objective in closed form, over blocks of whole users.
+
+Items are points y_v on the unit sphere, with a bias b_v and a weight h_v > 0 each. A user is an own
+point p_u on the sphere and the mean of the items that they have:
+
+    x_u = ω·p_u + (1 − ω)·unit(z_u),   z_u = Σ_{i∈N_u} h_i·y_i
+    t_v = unit(y_v + κ·Q_v/(‖Q_v‖ + c)),   Q_v = Σ_{u∈U_v} unit(x_u)/√n_u
+    s(u, v) = 2·x_u·t_v + b_v = −d²(x_u, t_v) + b_v + a number of the user
+    ℓ(u, v) = ln(1 + Σ_{j∈J∖N_u} (S₀/|J|)·exp((s(u, j) − s(u, v) + m)/τ))
+
+ℓ/τ⁻¹ is the expectation of equation (3) of the SML paper with S₀ candidates under the noise of
+`gumbel`, taken exactly over all positives of a user and all candidates J, which a block of users
+shares. A positive is scored by the user without it: v is left out of z_u, and u out of Q_v. Points
+of users in Q are those of the start of the epoch, held still; in the first epoch κ is 0.
+
+With q = 1 − e^{−ℓ}, ∂(τℓ)/∂s(u, v) = −q, and ∂(τℓ)/∂s(u, j) = q times the softmax share of j.
+Every thread runs `train` over the same blocks, each of which has three stages:
+
+    draw_candidates    candidates in parallel: J, and their targets t_j in two layouts
+    evaluate_users     users in parallel: scores, shares, and all gradients of the user
+    update_items       items in parallel: gradient, its terms in a fixed order, and the step
+
+Products are `rows.product` and its variants: each number is a sum in the order of its terms, so
+that no bit depends on how work is divided. Steps are row-wise Adagrad along the sphere.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trimetric import counter
+from trimetric.data.csr import Csr
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.elementary import exp, log, sigmoid, softplus
+from trimetric.engine.negatives import Positives
+from trimetric.engine.rng import Order, bits, fill_normal, shuffled
+from trimetric.engine.rows import (
+    LANES,
+    TILE,
+    add_product,
+    add_scaled,
+    copy,
+    dot,
+    exp_row,
+    largest,
+    product,
+    scale,
+    squared_norm,
+    table,
+    transposed_product,
+)
+from trimetric.engine.session import RunSettings, Session
+from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
+from trimetric.engine.triplets import owner
+
+_START_ITEMS, _START_USERS = 21, 22  # streams of random numbers
+_ACCUMULATOR = 0.1  # Adagrad's sums of squares begin here
+_PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
+_RANGE = 64  # candidates likewise
+LEAST_SQUARE = np.float32(0.05)  # of ‖z_u − h_v·y_v‖²: a positive is scored by no shorter a mean
+LEAST_LENGTH = np.float32(1e-3)  # of z_u
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentroidSettings(RunSettings):
+    """Settings of the objective, in the words of the module.
+
+    Parameters
+    ----------
+    own : float
+        ω, 0..1.
+    kappa, shrink : float
+        κ and c.
+    temperature, margin : float
+        τ and m.
+    candidates : int
+        |J|; 0 for the whole catalogue.
+    own_rate, weight_rate, bias_rate : float
+        Learning rates of p, ln h and b, as multiples of that of y.
+    """
+
+    own: float
+    kappa: float
+    shrink: float
+    temperature: float
+    margin: float
+    candidates: int
+    own_rate: float
+    weight_rate: float
+    bias_rate: float
+
+
+class State(NamedTuple):
+    """What is trained, and the optimiser's sums of squares."""
+
+    items: np.ndarray  # float32[n_items, width]: y_v, and b_v in column `dim`
+    own: np.ndarray  # float32[n_users, width]: p_u; no rows where ω = 0
+    weights: np.ndarray  # float32[n_items]: h_v
+    item_squares: np.ndarray  # float32[n_items]
+    own_squares: np.ndarray  # float32[n_users], or [0]
+    bias_squares: np.ndarray  # float32[n_items]
+    weight_squares: np.ndarray  # float32[n_items]
+    user_terms: np.ndarray  # float32[n_users, width]: unit(x_u)/√n_u; no rows where κ = 0
+    item_sums: np.ndarray  # float32[n_items, width]: Q_v; one row where κ = 0
+    totals: np.ndarray  # float64[4]: see session.Totals
+
+
+class Params(NamedTuple):
+    """Settings of the objective as scalars, and the interactions by item."""
+
+    own: Any  # float32: ω
+    kappa: Any  # float32
+    shrink: Any  # float32: c
+    rate: Any  # float32: 1/τ
+    margin: Any  # float32
+    log_share: Any  # float64: ln(S₀/|J|)
+    own_rate: Any  # float32
+    weight_rate: Any  # float32
+    bias_rate: Any  # float32
+    dim: Any  # int64
+    candidates: Any  # int64: |J|
+    users: np.ndarray  # int32[samples]: the users that are trained on
+    item_indptr: np.ndarray  # int64[n_items + 1]
+    item_users: np.ndarray  # int32[p], ascending within an item
+
+
+class Workspace(NamedTuple):
+    """Memory for a block of B users with P interactions and S candidates on T threads."""
+
+    candidates: np.ndarray  # int32[S]: items
+    place: np.ndarray  # int64[n_items]: stamp of the block + place in J; less than it elsewhere
+    targets: np.ndarray  # float32[S', width]: t_j, and b_j in column `dim`
+    target_norms: np.ndarray  # float32[S]: ‖y_j + κ·Q_j/(..)‖
+    panels: np.ndarray  # float32[S'/16·(dim + 1), 16]: the same, sixteen candidates side by side
+    scores: np.ndarray  # float32[B', S' + padding]: s(u, j)/τ, then shares
+    gradients: np.ndarray  # float32[S', width]: half of the gradient of t_j
+    sums: np.ndarray  # float32[B', width]: z_u
+    lengths: np.ndarray  # float32[B']: ‖z_u‖
+    points: np.ndarray  # float32[B', width]: x_u, and ½ in column `dim`
+    scaled: np.ndarray  # float32[B', width]: 2·x_u/τ, and 1/τ in column `dim`
+    own: np.ndarray  # float32[B', width]: p_u before the step
+    terms: np.ndarray  # float32[B', width]: unit(x_u)/√n_u as in `State`
+    sum_gradients: np.ndarray  # float32[B', width]: of z_u
+    own_gradients: np.ndarray  # float32[B', width]: of p_u
+    pulled: np.ndarray  # float32[B', width]: Σ_j share·t_j
+    loss: np.ndarray  # float32[B']
+    active: np.ndarray  # float32[B']: Σ q
+    first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
+    entry_items: np.ndarray  # int32[P]
+    entry_users: np.ndarray  # int32[P]: place in the block
+    entry: np.ndarray  # float32[P, 6]: see ENTRY
+    first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
+    next_slot: np.ndarray  # int32[P]: the next one, or -1
+    owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
+    scratch: np.ndarray  # float32[T, width]
+    barrier: np.ndarray  # see threads.barrier_counts
+
+
+_SUM, _OWN, _TERM, _ITEM_SUM, _BIAS, _WEIGHT = range(6)
+"""Columns of `entry`, what (u, v) adds to the gradient of v: factors of z_u, p_u, the user's term
+and Q_v in the gradient of y_v; the gradients of b_v and of h_v."""
+
+
+@kernel
+def train(me, threads, span, positives, state, settings, workspace, params):
+    """Run blocks span[0] .. span[1] - 1 as thread `me` of `threads`: see `session`."""
+    for block in range(span[0], span[1]):
+        number = settings.steps_before + block
+        count = min(settings.batch_size, settings.samples - block * settings.batch_size)
+        kappa = params.kappa if settings.steps_before > 0 else np.float32(0)
+        if block == 0 and kappa > 0:
+            add_up_users(me, threads, positives, state, workspace.barrier, params)
+        draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa)
+        if me == 0:
+            list_users(block, count, positives, settings, workspace, params)
+        barrier(workspace.barrier, me, threads)
+        evaluate_users(
+            me, threads, block, count, positives, state, settings, workspace, params, kappa
+        )
+        barrier(workspace.barrier, me, threads)
+        update_items(me, threads, count, number, state, settings, workspace, params, kappa)
+        if me == 0:
+            for r in range(count):
+                state.totals[0] += workspace.loss[r]
+                state.totals[1] += workspace.active[r]
+            state.totals[3] += workspace.first[count]
+        barrier(workspace.barrier, me, threads)
+
+
+# --- users and items as points --------------------------------------------------------------------
+
+
+@inline
+def add_items(out, r, low, high, entries, state, dim):
+    """out[r] = Σ h_i·y_i over the items entries[low .. high − 1]."""
+    scale(out, r, np.float32(0))
+    for k in range(low, high):
+        i = entries[k]
+        add_scaled(out, r, state.items, i, state.weights[i])
+    out[r, dim] = 0
+
+
+@inline
+def compose_user(u, positives, state, params, out, r):
+    """out[r] = x_u."""
+    add_items(out, r, positives.indptr[u], positives.indptr[u + 1], positives.items, state,
+              params.dim)  # fmt: skip
+    length = max(np.sqrt(squared_norm(out, r)), LEAST_LENGTH)
+    scale(out, r, (np.float32(1) - params.own) / length)
+    if params.own > 0:
+        add_scaled(out, r, state.own, u, params.own)
+
+
+@inline
+def compose_item(v, state, params, kappa, out, r):
+    """out[r] = t_v, with b_v in column `dim`; returns ‖y_v + κ·Q_v/(‖Q_v‖ + c)‖."""
+    copy(out, r, state.items, v, np.float32(1))
+    bias, norm = out[r, params.dim], np.float32(1)
+    if kappa > 0:
+        length = np.sqrt(squared_norm(state.item_sums, v))
+        add_scaled(out, r, state.item_sums, v, kappa / (length + params.shrink))
+        out[r, params.dim] = 0
+        norm = max(np.sqrt(squared_norm(out, r)), LEAST_LENGTH)
+        scale(out, r, np.float32(1) / norm)
+        out[r, params.dim] = bias
+    return norm
+
+
+@inline
+def add_up_users(me, threads, positives, state, barrier_counts_, params):
+    """Compute Q_v from the points of users as they are now."""
+    n_users, n_items = len(positives.indptr) - 1, len(state.items)
+    for u in range(n_users * me // threads, n_users * (me + 1) // threads):
+        n = positives.indptr[u + 1] - positives.indptr[u]
+        compose_user(u, positives, state, params, state.user_terms, u)
+        length = np.sqrt(squared_norm(state.user_terms, u)) * np.sqrt(np.float32(max(n, 1)))
+        scale(state.user_terms, u, np.float32(1) / max(length, LEAST_LENGTH))
+    barrier(barrier_counts_, me, threads)
+    for v in range(n_items * me // threads, n_items * (me + 1) // threads):
+        scale(state.item_sums, v, np.float32(0))
+        for k in range(params.item_indptr[v], params.item_indptr[v + 1]):
+            add_scaled(state.item_sums, v, state.user_terms, params.item_users[k], np.float32(1))
+    barrier(barrier_counts_, me, threads)
+
+
+# --- candidates -----------------------------------------------------------------------------------
+
+
+@inline
+def candidate_order(draws, block, n):
+    """Return the random order of the catalogue whose beginning is J."""
+    key, width = bits(draws, block), 1
+    while (np.int64(1) << width) < n:
+        width += 1
+    rounds = (bits(key, 0), bits(key, 1), bits(key, 2), bits(key, 3), bits(key, 4), bits(key, 5))
+    mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
+    return Order(np.uint64(n), mask, np.uint64((width + 1) // 2), rounds)
+
+
+@inline
+def draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa):
+    """Draw J without repeats, and lay its targets out by row and by sixteens."""
+    n, size, dim = len(state.items), params.candidates, params.dim
+    order = candidate_order(settings.draws, block, n)
+    stamp = (number + 1) * size
+    panels = (size + LANES - 1) // LANES
+    for panel in range(panels * me // threads, panels * (me + 1) // threads):
+        for lane in range(LANES):
+            j = panel * LANES + lane
+            if j < size:
+                v = shuffled(j, order) if size < n else np.int64(j)
+                workspace.candidates[j] = v
+                workspace.place[v] = stamp + j
+                workspace.target_norms[j] = compose_item(
+                    v, state, params, kappa, workspace.targets, j
+                )
+            for k in range(dim + 1):
+                workspace.panels[panel * (dim + 1) + k, lane] = workspace.targets[j, k]
+
+
+# --- users ----------------------------------------------------------------------------------------
+
+
+@inline
+def list_users(block, count, positives, settings, workspace, params):
+    """List where the interactions of each user of the block begin among those of the block."""
+    total = np.int64(0)
+    for r in range(count):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        workspace.first[r] = total
+        total += positives.indptr[u + 1] - positives.indptr[u]
+    workspace.first[count] = total
+
+
+@inline
+def evaluate_users(
+    me, threads, block, count, positives, state, settings, workspace, params, kappa
+):
+    """Compute the scores and gradients of this thread's users, whole tiles; step their p_u."""
+    tiles = (count + TILE - 1) // TILE
+    low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
+    last, stamp = min(high, count), (settings.steps_before + block + 1) * params.candidates
+    for r in range(low, last):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        prepare_user(u, r, positives, state, workspace, params)
+        if kappa > 0:
+            copy(workspace.terms, r, state.user_terms, u, np.float32(1))
+    score_candidates(low, high, workspace, params)
+    for r in range(low, last):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        weigh_candidates(u, r, stamp, positives, workspace, params)
+        pull_positives(u, r, positives, state, workspace, params, kappa)
+    pull_candidates(low, high, workspace, params)
+    for r in range(low, last):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        finish_user(r, workspace, params)
+        if params.own > 0:
+            step_own(u, r, state, settings, workspace, params)
+        if params.weight_rate > 0:
+            for e in range(workspace.first[r], workspace.first[r + 1]):
+                v = workspace.entry_items[e]
+                workspace.entry[e, _WEIGHT] += dot(workspace.sum_gradients, r, state.items, v)
+
+
+@inline
+def prepare_user(u, r, positives, state, workspace, params):
+    """Compute z_u, x_u and p_u for place r of the block."""
+    low, high = positives.indptr[u], positives.indptr[u + 1]
+    add_items(workspace.sums, r, low, high, positives.items, state, params.dim)
+    length = max(np.sqrt(squared_norm(workspace.sums, r)), LEAST_LENGTH)
+    workspace.lengths[r] = length
+    copy(workspace.points, r, workspace.sums, r, (np.float32(1) - params.own) / length)
+    if params.own > 0:
+        copy(workspace.own, r, state.own, u, np.float32(1))
+        add_scaled(workspace.points, r, state.own, u, params.own)
+    workspace.points[r, params.dim] = 0.5
+    copy(workspace.scaled, r, workspace.points, r, np.float32(2) * params.rate)
+
+
+@inline
+def score_candidates(low, high, workspace, params):
+    """scores[r, j] = s(u, j)/τ for users low .. high − 1, whole tiles, and all candidates."""
+    depth = params.dim + 1
+    panels = (params.candidates + LANES - 1) // LANES
+    for first in range(0, panels, _PANEL):
+        for r in range(low, high, TILE):
+            for panel in range(first, min(first + _PANEL, panels)):
+                product(workspace.scores, r, panel * LANES, workspace.scaled, r, 0,
+                        workspace.panels, panel * depth, 0, depth)  # fmt: skip
+
+
+@inline
+def weigh_candidates(u, r, stamp, positives, workspace, params):
+    """Turn scores into exp(score − their largest), 0 for the user's own items.
+
+    loss[r] is ln of their sum, and of the share S₀/|J|; active[r] is the sum, 0 if none is left.
+    """
+    scores, place = workspace.scores[r], workspace.place
+    scores[params.candidates :] = -np.inf
+    for k in range(positives.indptr[u], positives.indptr[u + 1]):
+        j = place[positives.items[k]] - stamp
+        if j >= 0:
+            scores[j] = -np.inf
+    if len(positives.pool_indptr) > 0:
+        keep_pool(u, r, stamp, positives, workspace)
+    top = largest(workspace.scores, r)
+    if top == -np.inf:
+        scale_to_zero(scores)
+        workspace.active[r] = 0
+        return
+    total = exp_row(workspace.scores, r, top)
+    workspace.active[r] = total
+    workspace.loss[r] = np.float32(log(np.float64(total)) + params.log_share + top)
+
+
+@inline
+def keep_pool(u, r, stamp, positives, workspace):
+    """Leave out the candidates that are not in the user's pool."""
+    scores, place = workspace.scores[r], workspace.place
+    low, high = positives.pool_indptr[u], positives.pool_indptr[u + 1]
+    k = low
+    for j in range(len(workspace.candidates)):  # candidates ascend: there are pools
+        while k < high and positives.pool_items[k] < workspace.candidates[j]:
+            k += 1
+        if k == high or positives.pool_items[k] != workspace.candidates[j]:
+            scores[j] = -np.inf
+
+
+@inline
+def scale_to_zero(values):
+    for j in range(len(values)):
+        values[j] = 0
+
+
+@inline
+def pull_positives(u, r, positives, state, workspace, params, kappa):
+    """Compute ℓ of each of the user's items, and what follows but for the candidates' part.
+
+    Shares are then scaled to q's sum; gradients of z_u and p_u are begun, and each interaction's
+    factors written to `entry`.
+    """
+    w = workspace
+    total, log_sum = w.active[r], w.loss[r]
+    w.active[r] = w.loss[r] = 0
+    scale(w.sum_gradients, r, np.float32(0))
+    scale(w.own_gradients, r, np.float32(0))
+    square = squared_norm(w.sums, r)
+    term_square = sum_term = own_term = np.float32(0)
+    if kappa > 0:
+        term_square, sum_term = squared_norm(w.terms, r), dot(w.sums, r, w.terms, r)
+        own_term = dot(w.own, r, w.terms, r) if params.own > 0 else np.float32(0)
+    of_sum = of_term_in_sum = of_term_in_own = np.float32(0)
+    two, one, own = np.float32(2), np.float32(1), params.own
+    share = one - own
+    start = positives.indptr[u]
+    for e in range(w.first[r], w.first[r + 1]):
+        v = np.int64(positives.items[start + e - w.first[r]])
+        w.entry_items[e], w.entry_users[e] = v, r
+        for column in range(6):
+            w.entry[e, column] = 0
+        if total <= 0:
+            continue  # no candidate is left
+        h, b = state.weights[v], state.items[v, params.dim]
+        zy = dot(w.sums, r, state.items, v)
+        py = dot(w.own, r, state.items, v) if own > 0 else np.float32(0)
+        # t = (y + c·(Q − term))/n, and its products with z, p and y
+        c = np.float32(0)
+        n, zt, pt, yt = one, zy, py, one
+        if kappa > 0:
+            qq, yq = squared_norm(state.item_sums, v), dot(state.items, v, state.item_sums, v)
+            zq, qx = dot(w.sums, r, state.item_sums, v), dot(w.terms, r, state.item_sums, v)
+            yx = dot(w.terms, r, state.items, v)
+            pq = dot(w.own, r, state.item_sums, v) if own > 0 else np.float32(0)
+            rest = max(qq - two * qx + term_square, np.float32(0))
+            c = kappa / (np.sqrt(rest) + params.shrink)
+            n = np.sqrt(max(one + two * c * (yq - yx) + c * c * rest, LEAST_LENGTH))
+            zt = (zy + c * (zq - sum_term)) / n
+            pt = (py + c * (pq - own_term)) / n
+            yt = (one + c * (yq - yx)) / n
+        # the mean without v: (z − h·y)/length
+        without = square - two * h * zy + h * h
+        held = without < LEAST_SQUARE
+        length = np.sqrt(max(without, LEAST_SQUARE))
+        s = (zt - h * yt) / length
+        score = two * (own * pt + share * s) + b
+        gap = (score - params.margin) * params.rate - log_sum
+        q = sigmoid(-gap)
+        w.loss[r] += softplus(-gap)
+        w.active[r] += q
+        in_mean, in_own = two * q * share, two * q * own
+        turn = np.float32(0) if held else s  # a held length does not turn with z
+        by_length = in_mean / length
+        add_scaled(w.sum_gradients, r, state.items, v, -by_length * (one / n + turn * h / length))
+        of_sum += by_length * turn / length
+        w.entry[e, _SUM] = -by_length / n - h * by_length * turn / length
+        w.entry[e, _OWN] = -in_own / n
+        w.entry[e, _BIAS] = -q
+        w.entry[e, _WEIGHT] = by_length * (yt - turn * (zy - h) / length)
+        if own > 0:
+            add_scaled(w.own_gradients, r, state.items, v, -in_own / n)
+        if kappa > 0:
+            add_scaled(w.sum_gradients, r, state.item_sums, v, -by_length * c / n)
+            of_term_in_sum += by_length * c / n
+            along = (in_mean * s + in_own * pt) * c / (n * n) + h * by_length * c / n
+            w.entry[e, _ITEM_SUM], w.entry[e, _TERM] = along, -along
+            if own > 0:
+                add_scaled(w.own_gradients, r, state.item_sums, v, -in_own * c / n)
+                of_term_in_own += in_own * c / n
+    add_scaled(w.sum_gradients, r, w.sums, r, of_sum)
+    if kappa > 0:
+        add_scaled(w.sum_gradients, r, w.terms, r, of_term_in_sum)
+        if own > 0:
+            add_scaled(w.own_gradients, r, w.terms, r, of_term_in_own)
+    if total > 0:
+        scale(w.scores, r, w.active[r] / total)
+
+
+@inline
+def pull_candidates(low, high, workspace, params):
+    """pulled[r] = Σ_j share·t_j for users low .. high − 1, whole tiles."""
+    w = workspace
+    for r in range(low, high):
+        scale(w.pulled, r, np.float32(0))
+    for first in range(0, params.candidates, _RANGE):
+        steps = min(_RANGE, params.candidates - first)
+        for r in range(low, high, TILE):
+            for c in range(0, w.pulled.shape[1], LANES):
+                add_product(w.pulled, r, c, w.scores, r, first, w.targets, first, c, steps)
+
+
+@inline
+def finish_user(r, workspace, params):
+    """Add the candidates' part to the gradients of z_u and p_u; 2·pulled is that of x_u."""
+    w, two = workspace, np.float32(2)
+    w.pulled[r, params.dim] = 0
+    length = w.lengths[r]
+    factor = two * (np.float32(1) - params.own) / length
+    along = dot(w.pulled, r, w.sums, r) / (length * length)
+    if length <= LEAST_LENGTH:
+        along = np.float32(0)
+    add_scaled(w.sum_gradients, r, w.pulled, r, factor)
+    add_scaled(w.sum_gradients, r, w.sums, r, -factor * along)
+    w.sum_gradients[r, params.dim] = 0
+    if params.own > 0:
+        add_scaled(w.own_gradients, r, w.pulled, r, two * params.own)
+        w.own_gradients[r, params.dim] = 0
+
+
+@inline
+def step_own(u, r, state, settings, workspace, params):
+    """Step p_u along the sphere."""
+    rate = settings.lr * params.own_rate
+    step_on_sphere(workspace.own_gradients, r, state.own, u, state.own_squares, u, rate, params.dim)
+
+
+@inline
+def step_on_sphere(g, k, points, i, squares, p, rate, dim):
+    """Row-wise Adagrad along the tangent of the unit sphere, and back onto it; g[k] is spent."""
+    add_scaled(g, k, points, i, -dot(g, k, points, i))
+    square = squared_norm(g, k)
+    if square > 0:
+        squares[p] += square / np.float32(dim)
+        add_scaled(points, i, g, k, -rate / np.sqrt(squares[p]))
+        scale(points, i, np.float32(1) / np.sqrt(squared_norm(points, i)))
+
+
+# --- items ----------------------------------------------------------------------------------------
+
+
+@inline
+def update_items(me, threads, count, number, state, settings, workspace, params, kappa):
+    """Add up the gradients of this thread's items, and step them."""
+    w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
+    tiles = (size + TILE - 1) // TILE
+    low, high = tiles * me // threads * TILE, tiles * (me + 1) // threads * TILE
+    for j in range(low, high, TILE):
+        for c in range(0, w.gradients.shape[1], LANES):
+            transposed_product(w.gradients, j, c, w.scores, j, 0, w.points, 0, c, count)
+    listed = link_entries(me, threads, low, high, count, stamp, workspace)
+    for j in range(low, min(high, size)):
+        v, g = w.candidates[j], w.gradients
+        scale(g, j, np.float32(2))
+        bias, g[j, params.dim] = g[j, params.dim], 0
+        if kappa > 0:  # along the tangent at t_j, and by its length
+            w.targets[j, params.dim] = 0
+            add_scaled(g, j, w.targets, j, -dot(g, j, w.targets, j))
+            scale(g, j, np.float32(1) / w.target_norms[j])
+        step_item(v, g, j, bias, state, settings, workspace, params, kappa)
+    for e in range(listed):
+        slot = w.owned[me, e]
+        v = w.entry_items[slot]
+        if w.first_slot[v] == slot:
+            scale(w.scratch, me, np.float32(0))
+            step_item(v, w.scratch, me, np.float32(0), state, settings, workspace, params, kappa)
+
+
+@inline
+def link_entries(me, threads, low, high, count, stamp, workspace):
+    """Link the interactions of each of this thread's items in order; return how many they are.
+
+    A candidate belongs to the thread that has its place in J, other items to their `owner`.
+    """
+    w, listed = workspace, 0
+    for e in range(w.first[count]):
+        v = w.entry_items[e]
+        j = w.place[v] - stamp
+        mine = (low <= j < high) if j >= 0 else owner(v, threads) == me
+        w.owned[me, listed] = e
+        listed += mine
+    for i in range(listed - 1, -1, -1):
+        e = w.owned[me, i]
+        v = w.entry_items[e]
+        w.next_slot[e] = w.first_slot[v]
+        w.first_slot[v] = e
+    return listed
+
+
+@inline
+def step_item(v, g, k, bias, state, settings, workspace, params, kappa):
+    """Add the interactions of item v to the gradient g[k], and step y_v, b_v and h_v."""
+    w, one = workspace, np.float32(1)
+    weight = of_item_sum = np.float32(0)
+    slot = w.first_slot[v]
+    while slot >= 0:
+        r = w.entry_users[slot]
+        add_scaled(g, k, w.sums, r, w.entry[slot, _SUM])
+        add_scaled(g, k, w.sum_gradients, r, state.weights[v])
+        if params.own > 0:
+            add_scaled(g, k, w.own, r, w.entry[slot, _OWN])
+        if kappa > 0:
+            add_scaled(g, k, w.terms, r, w.entry[slot, _TERM])
+            of_item_sum += w.entry[slot, _ITEM_SUM]
+        bias += w.entry[slot, _BIAS]
+        weight += w.entry[slot, _WEIGHT]
+        slot = w.next_slot[slot]
+    w.first_slot[v] = -1
+    if kappa > 0:
+        add_scaled(g, k, state.item_sums, v, of_item_sum)
+    value, state.items[v, params.dim] = state.items[v, params.dim], 0
+    step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
+    if bias != 0 and params.bias_rate > 0:
+        state.bias_squares[v] += bias * bias
+        value -= settings.lr * params.bias_rate / np.sqrt(state.bias_squares[v]) * bias
+    state.items[v, params.dim] = value
+    if weight != 0 and params.weight_rate > 0:
+        slope = weight * state.weights[v]  # of ln h
+        state.weight_squares[v] += slope * slope
+        rate = settings.lr * params.weight_rate / np.sqrt(state.weight_squares[v])
+        state.weights[v] *= np.float32(exp(-rate * slope))
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def centroid_session(settings: CentroidSettings, positives: Positives, n_items: int) -> Session:
+    """Return a session that trains a space of centroids.
+
+    Parameters
+    ----------
+    settings : CentroidSettings
+    positives : Positives
+    n_items : int
+    """
+    params = make_params(settings, positives, n_items)
+    state = start_state(settings, len(positives.indptr) - 1, n_items)
+    block = min(settings.batch_size, len(params.users))
+    counts = np.diff(positives.indptr)
+    most = min(len(positives.items), block * int(counts.max(initial=0)))
+    mean = len(positives.items) / max(len(params.users), 1)
+
+    def workspace(threads: int) -> Workspace:
+        return make_workspace(state, settings.dim, block, most, int(params.candidates), threads)
+
+    return Session(
+        kernel=train,
+        settings=settings,
+        positives=positives,
+        state=state,
+        workspace=workspace,
+        params=params,
+        samples=len(params.users),
+        cost=1.5 * int(params.candidates) + 10 * mean,
+        saved=("items", "own", "weights"),
+    )
+
+
+def make_params(settings: CentroidSettings, positives: Positives, n_items: int) -> Params:
+    """Return the settings as a kernel takes them."""
+    counts = np.diff(positives.indptr)
+    least = 1 if settings.own > 0 else 2  # a mean without its only item says nothing
+    by_item = Csr.from_pairs(positives.items, positives.users, n_items)
+    size = min(settings.candidates or n_items, n_items)
+    if len(positives.pool_indptr):
+        size = n_items
+    reference = min(100.0, n_items**0.5)
+    return Params(
+        own=np.float32(settings.own),
+        kappa=np.float32(settings.kappa),
+        shrink=np.float32(settings.shrink),
+        rate=np.float32(1 / settings.temperature),
+        margin=np.float32(settings.margin),
+        log_share=np.float64(log(reference / size)),
+        own_rate=np.float32(settings.own_rate),
+        weight_rate=np.float32(settings.weight_rate),
+        bias_rate=np.float32(settings.bias_rate),
+        dim=np.int64(settings.dim),
+        candidates=np.int64(size),
+        users=np.flatnonzero((counts >= least) & (counts < n_items)).astype(np.int32),
+        item_indptr=by_item.indptr,
+        item_users=by_item.items,
+    )
+
+
+def start_state(settings: CentroidSettings, n_users: int, n_items: int) -> State:
+    """Return the state that training starts from: points at random on the sphere."""
+    own = n_users if settings.own > 0 else 0
+    summed = settings.kappa > 0
+    squares = np.float32(_ACCUMULATOR)
+    return State(
+        items=random_sphere(n_items, settings.dim, counter.key(settings.seed, _START_ITEMS)),
+        own=random_sphere(own, settings.dim, counter.key(settings.seed, _START_USERS)),
+        weights=np.ones(n_items, dtype=np.float32),
+        item_squares=np.full(n_items, squares),
+        own_squares=np.full(own, squares),
+        bias_squares=np.full(n_items, squares),
+        weight_squares=np.full(n_items, squares),
+        user_terms=table(n_users if summed else 0, settings.dim + 1),
+        item_sums=table(n_items if summed else 1, settings.dim + 1),
+        totals=np.zeros(4),
+    )
+
+
+def random_sphere(n: int, dim: int, key: np.uint64) -> np.ndarray:
+    """Return n random points of the unit sphere, float32 (n, padded(dim + 1))."""
+    points = table(n, dim + 1)
+    fill_normal(points, dim, key, (0.0, 1.0))
+    _normalise(points)
+    return points
+
+
+@kernel
+def _normalise(points):
+    for i in range(len(points)):
+        scale(points, i, np.float32(1) / np.sqrt(squared_norm(points, i)))
+
+
+def make_workspace(
+    state: State, dim: int, block: int, entries: int, candidates: int, threads: int
+) -> Workspace:
+    """Return memory for blocks of at most `block` users with `entries` interactions."""
+    rows = -(-block // TILE) * TILE
+    padded_candidates = -(-candidates // LANES) * LANES
+    width = padded_candidates + (LANES if padded_candidates % 256 == 0 else 0)  # spreads cache sets
+    n_items = len(state.items)
+
+    def of_users() -> np.ndarray:
+        return table(rows, dim + 1)
+
+    return Workspace(
+        candidates=np.zeros(candidates, dtype=np.int32),
+        place=np.zeros(n_items, dtype=np.int64),
+        targets=table(padded_candidates, dim + 1),
+        target_norms=np.ones(candidates, dtype=np.float32),
+        panels=table(padded_candidates // LANES * (dim + 1), LANES),
+        scores=table(rows, width),
+        gradients=table(padded_candidates, dim + 1),
+        sums=of_users(),
+        lengths=np.ones(rows, dtype=np.float32),
+        points=of_users(),
+        scaled=of_users(),
+        own=of_users(),
+        terms=of_users(),
+        sum_gradients=of_users(),
+        own_gradients=of_users(),
+        pulled=of_users(),
+        loss=np.zeros(rows, dtype=np.float32),
+        active=np.zeros(rows, dtype=np.float32),
+        first=np.zeros(rows + 1, dtype=np.int64),
+        entry_items=np.zeros(entries, dtype=np.int32),
+        entry_users=np.zeros(entries, dtype=np.int32),
+        entry=np.zeros((entries, 6), dtype=np.float32),
+        first_slot=np.full(n_items, -1, dtype=np.int32),
+        next_slot=np.zeros(entries, dtype=np.int32),
+        owned=np.zeros((threads, entries + 1), dtype=np.int32),
+        scratch=table(threads, dim + 1),
+        barrier=barrier_counts(threads),
+    )
+
+
+# --- what training leaves -------------------------------------------------------------------------
+
+
+def composed(state: State, positives: Positives, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    """Return x_u float32 (n_users, width) and t_v float32 (n_items, width), b_v in column `dim`.
+
+    Sums over users are taken anew, from points as they are now.
+    """
+    n_users, n_items = len(positives.indptr) - 1, len(state.items)
+    users, items = (np.zeros((n, state.items.shape[1]), dtype=np.float32) for n in (n_users, n_items))
+    threads = thread_count()
+    counts = barrier_counts(threads)
+    with ThreadTeam(threads) as team:
+        team.run(
+            lambda me: _compose(me, threads, positives, state, counts, params, users, items)
+        )
+    return users, items
+
+
+@kernel
+def _compose(me, threads, positives, state, counts, params, users, items):
+    if params.kappa > 0:
+        add_up_users(me, threads, positives, state, counts, params)
+    for u in range(len(users) * me // threads, len(users) * (me + 1) // threads):
+        compose_user(u, positives, state, params, users, u)
+    for v in range(len(items) * me // threads, len(items) * (me + 1) // threads):
+        compose_item(v, state, params, params.kappa, items, v)
