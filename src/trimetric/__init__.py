@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
+    from trimetric.models.centroid import CentroidML
     from trimetric.models.cml import CML
     from trimetric.models.fml import FML
     from trimetric.models.lrml import LRML
@@ -63,6 +64,7 @@ _HOMES = {
     "LRML": "models.lrml",
     "MLP": "models.mlp",
     "NCF": "models.ncf",
+    "CentroidML": "models.centroid",
     "SML": "models.sml",
     "TransCF": "models.transcf",
     "create": "models",
@@ -81,6 +83,7 @@ __all__ = [
     "NCF",
     "SML",
     "AsReleased",
+    "CentroidML",
     "FullRanking",
     "Index",
     "Interactions",

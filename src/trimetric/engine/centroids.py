@@ -123,6 +123,8 @@ class Params(NamedTuple):
     users: np.ndarray  # int32[samples]: the users that are trained on
     item_indptr: np.ndarray  # int64[n_items + 1]
     item_users: np.ndarray  # int32[p], ascending within an item
+    counts: np.ndarray  # float32[p]: how much each interaction counts; [0] for 1 each
+    item_counts: np.ndarray  # the same by item
 
 
 class Workspace(NamedTuple):
@@ -149,7 +151,7 @@ class Workspace(NamedTuple):
     first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
     entry_items: np.ndarray  # int32[P]
     entry_users: np.ndarray  # int32[P]: place in the block
-    entry: np.ndarray  # float32[P, 6]: see ENTRY
+    entry: np.ndarray  # float32[P, 7]: see the names of its columns
     first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
     next_slot: np.ndarray  # int32[P]: the next one, or -1
     owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
@@ -157,9 +159,9 @@ class Workspace(NamedTuple):
     barrier: np.ndarray  # see threads.barrier_counts
 
 
-_SUM, _OWN, _TERM, _ITEM_SUM, _BIAS, _WEIGHT = range(6)
+_SUM, _OWN, _TERM, _ITEM_SUM, _BIAS, _WEIGHT, _COUNT = range(7)
 """Columns of `entry`, what (u, v) adds to the gradient of v: factors of z_u, p_u, the user's term
-and Q_v in the gradient of y_v; the gradients of b_v and of h_v."""
+and Q_v in the gradient of y_v; the gradients of b_v and of h_v; and how much (u, v) counts."""
 
 
 @kernel
@@ -176,8 +178,9 @@ def train(me, threads, span, positives, state, settings, workspace, params):
             list_users(block, count, positives, settings, workspace, params)
         barrier(workspace.barrier, me, threads)
         evaluate_users(
-            me, threads, block, count, positives, state, settings, workspace, params, kappa
-        )
+            me, threads, block, count, (number + 1) * params.candidates, settings.lr,
+            positives, state, settings, workspace, params, kappa,
+        )  # fmt: skip
         barrier(workspace.barrier, me, threads)
         update_items(me, threads, count, number, state, settings, workspace, params, kappa)
         if me == 0:
@@ -192,55 +195,64 @@ def train(me, threads, span, positives, state, settings, workspace, params):
 
 
 @inline
-def add_items(out, r, low, high, entries, state, dim):
-    """out[r] = Σ h_i·y_i over the items entries[low .. high − 1]."""
+def count_at(counts, k):
+    """Return how much interaction k counts."""
+    return counts[k] if len(counts) > 0 else np.float32(1)
+
+
+@inline
+def add_items(out, r, u, positives, state, params):
+    """out[r] = z_u; returns how much the interactions of u count together."""
     scale(out, r, np.float32(0))
-    for k in range(low, high):
-        i = entries[k]
-        add_scaled(out, r, state.items, i, state.weights[i])
-    out[r, dim] = 0
+    total = np.float32(0)
+    for k in range(positives.indptr[u], positives.indptr[u + 1]):
+        i, count = positives.items[k], count_at(params.counts, k)
+        add_scaled(out, r, state.items, i, count * state.weights[i])
+        total += count
+    out[r, params.dim] = 0
+    return total
 
 
 @inline
 def compose_user(u, positives, state, params, out, r):
-    """out[r] = x_u."""
-    add_items(out, r, positives.indptr[u], positives.indptr[u + 1], positives.items, state,
-              params.dim)  # fmt: skip
+    """out[r] = x_u; returns n_u."""
+    total = add_items(out, r, u, positives, state, params)
     length = max(np.sqrt(squared_norm(out, r)), LEAST_LENGTH)
     scale(out, r, (np.float32(1) - params.own) / length)
     if params.own > 0:
         add_scaled(out, r, state.own, u, params.own)
+    return total
 
 
 @inline
-def compose_item(v, state, params, kappa, out, r):
+def compose_item(v, items, item_sums, dim, kappa, shrink, out, r):
     """out[r] = t_v, with b_v in column `dim`; returns ‖y_v + κ·Q_v/(‖Q_v‖ + c)‖."""
-    copy(out, r, state.items, v, np.float32(1))
-    bias, norm = out[r, params.dim], np.float32(1)
+    copy(out, r, items, v, np.float32(1))
+    bias, norm = out[r, dim], np.float32(1)
     if kappa > 0:
-        length = np.sqrt(squared_norm(state.item_sums, v))
-        add_scaled(out, r, state.item_sums, v, kappa / (length + params.shrink))
-        out[r, params.dim] = 0
+        length = np.sqrt(squared_norm(item_sums, v))
+        add_scaled(out, r, item_sums, v, kappa / (length + shrink))
+        out[r, dim] = 0
         norm = max(np.sqrt(squared_norm(out, r)), LEAST_LENGTH)
         scale(out, r, np.float32(1) / norm)
-        out[r, params.dim] = bias
+        out[r, dim] = bias
     return norm
 
 
-@inline
+@kernel
 def add_up_users(me, threads, positives, state, barrier_counts_, params):
     """Compute Q_v from the points of users as they are now."""
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
     for u in range(n_users * me // threads, n_users * (me + 1) // threads):
-        n = positives.indptr[u + 1] - positives.indptr[u]
-        compose_user(u, positives, state, params, state.user_terms, u)
-        length = np.sqrt(squared_norm(state.user_terms, u)) * np.sqrt(np.float32(max(n, 1)))
+        n = compose_user(u, positives, state, params, state.user_terms, u)
+        length = np.sqrt(squared_norm(state.user_terms, u)) * np.sqrt(n)
         scale(state.user_terms, u, np.float32(1) / max(length, LEAST_LENGTH))
     barrier(barrier_counts_, me, threads)
     for v in range(n_items * me // threads, n_items * (me + 1) // threads):
         scale(state.item_sums, v, np.float32(0))
         for k in range(params.item_indptr[v], params.item_indptr[v + 1]):
-            add_scaled(state.item_sums, v, state.user_terms, params.item_users[k], np.float32(1))
+            count = count_at(params.item_counts, k)
+            add_scaled(state.item_sums, v, state.user_terms, params.item_users[k], count)
     barrier(barrier_counts_, me, threads)
 
 
@@ -258,7 +270,7 @@ def candidate_order(draws, block, n):
     return Order(np.uint64(n), mask, np.uint64((width + 1) // 2), rounds)
 
 
-@inline
+@kernel
 def draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa):
     """Draw J without repeats, and lay its targets out by row and by sixteens."""
     n, size, dim = len(state.items), params.candidates, params.dim
@@ -273,8 +285,9 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
                 workspace.candidates[j] = v
                 workspace.place[v] = stamp + j
                 workspace.target_norms[j] = compose_item(
-                    v, state, params, kappa, workspace.targets, j
-                )
+                    v, state.items, state.item_sums, dim, kappa, params.shrink,
+                    workspace.targets, j,
+                )  # fmt: skip
             for k in range(dim + 1):
                 workspace.panels[panel * (dim + 1) + k, lane] = workspace.targets[j, k]
 
@@ -293,14 +306,14 @@ def list_users(block, count, positives, settings, workspace, params):
     workspace.first[count] = total
 
 
-@inline
+@kernel
 def evaluate_users(
-    me, threads, block, count, positives, state, settings, workspace, params, kappa
+    me, threads, block, count, stamp, lr, positives, state, settings, workspace, params, kappa
 ):
     """Compute the scores and gradients of this thread's users, whole tiles; step their p_u."""
     tiles = (count + TILE - 1) // TILE
     low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
-    last, stamp = min(high, count), (settings.steps_before + block + 1) * params.candidates
+    last = min(high, count)
     for r in range(low, last):
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
         prepare_user(u, r, positives, state, workspace, params)
@@ -316,18 +329,21 @@ def evaluate_users(
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
         finish_user(r, workspace, params)
         if params.own > 0:
-            step_own(u, r, state, settings, workspace, params)
+            rate = lr * params.own_rate
+            step_on_sphere(
+                workspace.own_gradients, r, state.own, u, state.own_squares, u, rate, params.dim
+            )
         if params.weight_rate > 0:
             for e in range(workspace.first[r], workspace.first[r + 1]):
-                v = workspace.entry_items[e]
-                workspace.entry[e, _WEIGHT] += dot(workspace.sum_gradients, r, state.items, v)
+                v, count = workspace.entry_items[e], workspace.entry[e, _COUNT]
+                along = dot(workspace.sum_gradients, r, state.items, v)
+                workspace.entry[e, _WEIGHT] += count * along
 
 
 @inline
 def prepare_user(u, r, positives, state, workspace, params):
     """Compute z_u, x_u and p_u for place r of the block."""
-    low, high = positives.indptr[u], positives.indptr[u + 1]
-    add_items(workspace.sums, r, low, high, positives.items, state, params.dim)
+    add_items(workspace.sums, r, u, positives, state, params)
     length = max(np.sqrt(squared_norm(workspace.sums, r)), LEAST_LENGTH)
     workspace.lengths[r] = length
     copy(workspace.points, r, workspace.sums, r, (np.float32(1) - params.own) / length)
@@ -338,7 +354,7 @@ def prepare_user(u, r, positives, state, workspace, params):
     copy(workspace.scaled, r, workspace.points, r, np.float32(2) * params.rate)
 
 
-@inline
+@kernel
 def score_candidates(low, high, workspace, params):
     """scores[r, j] = s(u, j)/τ for users low .. high − 1, whole tiles, and all candidates."""
     depth = params.dim + 1
@@ -363,10 +379,11 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
         if j >= 0:
             scores[j] = -np.inf
     if len(positives.pool_indptr) > 0:
-        keep_pool(u, r, stamp, positives, workspace)
+        keep_pool(u, r, positives, workspace)
     top = largest(workspace.scores, r)
     if top == -np.inf:
-        scale_to_zero(scores)
+        for j in range(len(scores)):
+            scores[j] = 0
         workspace.active[r] = 0
         return
     total = exp_row(workspace.scores, r, top)
@@ -375,11 +392,10 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
 
 
 @inline
-def keep_pool(u, r, stamp, positives, workspace):
+def keep_pool(u, r, positives, workspace):
     """Leave out the candidates that are not in the user's pool."""
-    scores, place = workspace.scores[r], workspace.place
-    low, high = positives.pool_indptr[u], positives.pool_indptr[u + 1]
-    k = low
+    scores = workspace.scores[r]
+    k, high = positives.pool_indptr[u], positives.pool_indptr[u + 1]
     for j in range(len(workspace.candidates)):  # candidates ascend: there are pools
         while k < high and positives.pool_items[k] < workspace.candidates[j]:
             k += 1
@@ -387,13 +403,7 @@ def keep_pool(u, r, stamp, positives, workspace):
             scores[j] = -np.inf
 
 
-@inline
-def scale_to_zero(values):
-    for j in range(len(values)):
-        values[j] = 0
-
-
-@inline
+@kernel
 def pull_positives(u, r, positives, state, workspace, params, kappa):
     """Compute ℓ of each of the user's items, and what follows but for the candidates' part.
 
@@ -415,28 +425,31 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
     share = one - own
     start = positives.indptr[u]
     for e in range(w.first[r], w.first[r + 1]):
-        v = np.int64(positives.items[start + e - w.first[r]])
+        k = start + e - w.first[r]
+        v, count = np.int64(positives.items[k]), count_at(params.counts, k)
         w.entry_items[e], w.entry_users[e] = v, r
         for column in range(6):
             w.entry[e, column] = 0
+        w.entry[e, _COUNT] = count
         if total <= 0:
             continue  # no candidate is left
-        h, b = state.weights[v], state.items[v, params.dim]
+        h, b = count * state.weights[v], state.items[v, params.dim]
         zy = dot(w.sums, r, state.items, v)
         py = dot(w.own, r, state.items, v) if own > 0 else np.float32(0)
-        # t = (y + c·(Q − term))/n, and its products with z, p and y
+        # t = (y + c·(Q − count·term))/n, and its products with z, p and y
         c = np.float32(0)
         n, zt, pt, yt = one, zy, py, one
         if kappa > 0:
             qq, yq = squared_norm(state.item_sums, v), dot(state.items, v, state.item_sums, v)
-            zq, qx = dot(w.sums, r, state.item_sums, v), dot(w.terms, r, state.item_sums, v)
-            yx = dot(w.terms, r, state.items, v)
-            pq = dot(w.own, r, state.item_sums, v) if own > 0 else np.float32(0)
-            rest = max(qq - two * qx + term_square, np.float32(0))
+            zq = dot(w.sums, r, state.item_sums, v) - count * sum_term
+            qx = count * dot(w.terms, r, state.item_sums, v)
+            yx = count * dot(w.terms, r, state.items, v)
+            pq = dot(w.own, r, state.item_sums, v) - count * own_term if own > 0 else np.float32(0)
+            rest = max(qq - two * qx + count * count * term_square, np.float32(0))
             c = kappa / (np.sqrt(rest) + params.shrink)
             n = np.sqrt(max(one + two * c * (yq - yx) + c * c * rest, LEAST_LENGTH))
-            zt = (zy + c * (zq - sum_term)) / n
-            pt = (py + c * (pq - own_term)) / n
+            zt = (zy + c * zq) / n
+            pt = (py + c * pq) / n
             yt = (one + c * (yq - yx)) / n
         # the mean without v: (z − h·y)/length
         without = square - two * h * zy + h * h
@@ -446,7 +459,8 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
         score = two * (own * pt + share * s) + b
         gap = (score - params.margin) * params.rate - log_sum
         q = sigmoid(-gap)
-        w.loss[r] += softplus(-gap)
+        w.loss[r] += count * softplus(-gap)
+        q *= count
         w.active[r] += q
         in_mean, in_own = two * q * share, two * q * own
         turn = np.float32(0) if held else s  # a held length does not turn with z
@@ -456,17 +470,17 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
         w.entry[e, _SUM] = -by_length / n - h * by_length * turn / length
         w.entry[e, _OWN] = -in_own / n
         w.entry[e, _BIAS] = -q
-        w.entry[e, _WEIGHT] = by_length * (yt - turn * (zy - h) / length)
+        w.entry[e, _WEIGHT] = count * by_length * (yt - turn * (zy - h) / length)
         if own > 0:
             add_scaled(w.own_gradients, r, state.items, v, -in_own / n)
         if kappa > 0:
             add_scaled(w.sum_gradients, r, state.item_sums, v, -by_length * c / n)
-            of_term_in_sum += by_length * c / n
+            of_term_in_sum += count * by_length * c / n
             along = (in_mean * s + in_own * pt) * c / (n * n) + h * by_length * c / n
-            w.entry[e, _ITEM_SUM], w.entry[e, _TERM] = along, -along
+            w.entry[e, _ITEM_SUM], w.entry[e, _TERM] = along, -count * along
             if own > 0:
                 add_scaled(w.own_gradients, r, state.item_sums, v, -in_own * c / n)
-                of_term_in_own += in_own * c / n
+                of_term_in_own += count * in_own * c / n
     add_scaled(w.sum_gradients, r, w.sums, r, of_sum)
     if kappa > 0:
         add_scaled(w.sum_gradients, r, w.terms, r, of_term_in_sum)
@@ -476,7 +490,7 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
         scale(w.scores, r, w.active[r] / total)
 
 
-@inline
+@kernel
 def pull_candidates(low, high, workspace, params):
     """pulled[r] = Σ_j share·t_j for users low .. high − 1, whole tiles."""
     w = workspace
@@ -508,13 +522,6 @@ def finish_user(r, workspace, params):
 
 
 @inline
-def step_own(u, r, state, settings, workspace, params):
-    """Step p_u along the sphere."""
-    rate = settings.lr * params.own_rate
-    step_on_sphere(workspace.own_gradients, r, state.own, u, state.own_squares, u, rate, params.dim)
-
-
-@inline
 def step_on_sphere(g, k, points, i, squares, p, rate, dim):
     """Row-wise Adagrad along the tangent of the unit sphere, and back onto it; g[k] is spent."""
     add_scaled(g, k, points, i, -dot(g, k, points, i))
@@ -528,7 +535,7 @@ def step_on_sphere(g, k, points, i, squares, p, rate, dim):
 # --- items ----------------------------------------------------------------------------------------
 
 
-@inline
+@kernel
 def update_items(me, threads, count, number, state, settings, workspace, params, kappa):
     """Add up the gradients of this thread's items, and step them."""
     w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
@@ -579,13 +586,13 @@ def link_entries(me, threads, low, high, count, stamp, workspace):
 @inline
 def step_item(v, g, k, bias, state, settings, workspace, params, kappa):
     """Add the interactions of item v to the gradient g[k], and step y_v, b_v and h_v."""
-    w, one = workspace, np.float32(1)
+    w = workspace
     weight = of_item_sum = np.float32(0)
     slot = w.first_slot[v]
     while slot >= 0:
         r = w.entry_users[slot]
         add_scaled(g, k, w.sums, r, w.entry[slot, _SUM])
-        add_scaled(g, k, w.sum_gradients, r, state.weights[v])
+        add_scaled(g, k, w.sum_gradients, r, w.entry[slot, _COUNT] * state.weights[v])
         if params.own > 0:
             add_scaled(g, k, w.own, r, w.entry[slot, _OWN])
         if kappa > 0:
@@ -613,7 +620,12 @@ def step_item(v, g, k, bias, state, settings, workspace, params, kappa):
 # --- sessions -------------------------------------------------------------------------------------
 
 
-def centroid_session(settings: CentroidSettings, positives: Positives, n_items: int) -> Session:
+def centroid_session(
+    settings: CentroidSettings,
+    positives: Positives,
+    n_items: int,
+    counts: np.ndarray | None = None,
+) -> Session:
     """Return a session that trains a space of centroids.
 
     Parameters
@@ -621,8 +633,10 @@ def centroid_session(settings: CentroidSettings, positives: Positives, n_items: 
     settings : CentroidSettings
     positives : Positives
     n_items : int
+    counts : float32 (p,), optional
+        How much each interaction counts, above 0: 2 is as if it were there twice.
     """
-    params = make_params(settings, positives, n_items)
+    params = make_params(settings, positives, n_items, counts)
     state = start_state(settings, len(positives.indptr) - 1, n_items)
     block = min(settings.batch_size, len(params.users))
     counts = np.diff(positives.indptr)
@@ -645,11 +659,18 @@ def centroid_session(settings: CentroidSettings, positives: Positives, n_items: 
     )
 
 
-def make_params(settings: CentroidSettings, positives: Positives, n_items: int) -> Params:
+def make_params(
+    settings: CentroidSettings,
+    positives: Positives,
+    n_items: int,
+    counts: np.ndarray | None = None,
+) -> Params:
     """Return the settings as a kernel takes them."""
-    counts = np.diff(positives.indptr)
+    sizes = np.diff(positives.indptr)
     least = 1 if settings.own > 0 else 2  # a mean without its only item says nothing
     by_item = Csr.from_pairs(positives.items, positives.users, n_items)
+    counts = np.zeros(0, dtype=np.float32) if counts is None else counts
+    order = np.argsort(positives.items, kind="stable")[: len(counts)]
     size = min(settings.candidates or n_items, n_items)
     if len(positives.pool_indptr):
         size = n_items
@@ -666,9 +687,11 @@ def make_params(settings: CentroidSettings, positives: Positives, n_items: int) 
         bias_rate=np.float32(settings.bias_rate),
         dim=np.int64(settings.dim),
         candidates=np.int64(size),
-        users=np.flatnonzero((counts >= least) & (counts < n_items)).astype(np.int32),
+        users=np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32),
         item_indptr=by_item.indptr,
         item_users=by_item.items,
+        counts=counts,
+        item_counts=counts[order],
     )
 
 
@@ -739,7 +762,7 @@ def make_workspace(
         first=np.zeros(rows + 1, dtype=np.int64),
         entry_items=np.zeros(entries, dtype=np.int32),
         entry_users=np.zeros(entries, dtype=np.int32),
-        entry=np.zeros((entries, 6), dtype=np.float32),
+        entry=np.zeros((entries, 7), dtype=np.float32),
         first_slot=np.full(n_items, -1, dtype=np.int32),
         next_slot=np.zeros(entries, dtype=np.int32),
         owned=np.zeros((threads, entries + 1), dtype=np.int32),
@@ -757,13 +780,11 @@ def composed(state: State, positives: Positives, params: Params) -> tuple[np.nda
     Sums over users are taken anew, from points as they are now.
     """
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
-    users, items = (np.zeros((n, state.items.shape[1]), dtype=np.float32) for n in (n_users, n_items))
+    users, items = table(n_users, int(params.dim) + 1), table(n_items, int(params.dim) + 1)
     threads = thread_count()
     counts = barrier_counts(threads)
     with ThreadTeam(threads) as team:
-        team.run(
-            lambda me: _compose(me, threads, positives, state, counts, params, users, items)
-        )
+        team.run(lambda me: _compose(me, threads, positives, state, counts, params, users, items))
     return users, items
 
 
@@ -773,5 +794,20 @@ def _compose(me, threads, positives, state, counts, params, users, items):
         add_up_users(me, threads, positives, state, counts, params)
     for u in range(len(users) * me // threads, len(users) * (me + 1) // threads):
         compose_user(u, positives, state, params, users, u)
-    for v in range(len(items) * me // threads, len(items) * (me + 1) // threads):
-        compose_item(v, state, params, params.kappa, items, v)
+    low, high = len(items) * me // threads, len(items) * (me + 1) // threads
+    _compose_items(low, high, state.items, state.item_sums, params.dim, params.kappa,
+                   params.shrink, items)  # fmt: skip
+
+
+def targets(state: State, dim: int, kappa: float, shrink: float) -> np.ndarray:
+    """Return t_v float32 (n_items, width), b_v in column `dim`, from the sums that `state` has."""
+    out = table(len(state.items), dim + 1)
+    numbers = np.int64(dim), np.float32(kappa), np.float32(shrink)
+    _compose_items(0, len(out), state.items, state.item_sums, *numbers, out)
+    return out
+
+
+@kernel
+def _compose_items(low, high, items, item_sums, dim, kappa, shrink, out):
+    for v in range(low, high):
+        compose_item(v, items, item_sums, dim, kappa, shrink, out, v)

@@ -17,12 +17,12 @@ from trimetric.engine.rows_numpy import (
     CONSECUTIVE,
     COUNTED,
     GROUP,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2E,
     SMALLEST_EXPONENT,
+    TAYLOR,
     TILE,
-    _LN2_HIGH,
-    _LN2_LOW,
-    _LOG2E,
-    _TAYLOR,
 )
 
 _I32 = ir.IntType(32)
@@ -33,7 +33,7 @@ def _at(number: int) -> ir.Constant:
     return ir.Constant(_I32, number)
 
 
-def _every(value: float) -> ir.Constant:
+def _every(value: Any) -> ir.Constant:
     return ir.Constant(_VECTOR, [float(np.float32(value))] * 16)
 
 
@@ -445,9 +445,7 @@ def _product_code(add: bool, transposed: bool) -> Callable[[_Rows], None]:
         def row_of(start: Any, step: Any, n: int) -> Any:
             return b.gep(start, [b.mul(step, ir.Constant(step.type, n))])
 
-        targets = [
-            b.bitcast(row_of(out, out_width, n), _VECTOR.as_pointer()) for n in range(TILE)
-        ]
+        targets = [b.bitcast(row_of(out, out_width, n), _VECTOR.as_pointer()) for n in range(TILE)]
         weights = [row_of(weight, across, n) for n in range(TILE)]
         sums = [cgutils.alloca_once(b, _VECTOR) for _ in range(TILE)]
         for total, target in zip(sums, targets, strict=True):
@@ -513,12 +511,12 @@ def exp_row(typing, a, i, shift):  # noqa: D103
             low = _every(SMALLEST_EXPONENT)
             below = b.fcmp_ordered("<", x, low)
             kept = b.select(below, low, x)
-            n = r.nearest_integer(b.fmul(kept, _every(_LOG2E)))
+            n = r.nearest_integer(b.fmul(kept, _every(LOG2E)))
             minus = b.fneg(n)
-            rest = r.fused(minus, _every(_LN2_HIGH), kept)
-            rest = r.fused(minus, _every(_LN2_LOW), rest)
-            series = _every(_TAYLOR[0])
-            for term in _TAYLOR[1:]:
+            rest = r.fused(minus, _every(LN2_HIGH), kept)
+            rest = r.fused(minus, _every(LN2_LOW), rest)
+            series = _every(TAYLOR[0])
+            for term in TAYLOR[1:]:
                 series = r.fused(series, rest, _every(term))
             exponent = b.add(b.fptosi(n, lanes), ir.Constant(lanes, [127] * 16))
             power = b.bitcast(b.shl(exponent, ir.Constant(lanes, [23] * 16)), _VECTOR)

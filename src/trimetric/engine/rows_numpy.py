@@ -4,6 +4,8 @@ Arguments come in pairs (table, row number) unless they share a table. Row g[k] 
 and, after a step, the result.
 """
 
+from typing import Any
+
 import numpy as np
 
 TILE = 8  # rows of the result per call of `product` and its variants
@@ -130,7 +132,7 @@ def adam_step(g, k, a, i, first, p, second, q, rate, correction):
     return squared_norm(g, k)
 
 
-def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def fused(a: Any, b: Any, c: Any) -> np.ndarray:
     """a·b + c, float32, rounded once, as one fused multiply-add instruction does.
 
     The product of two float32 is exact in float64. Their sum is rounded to odd there (Boldo and
@@ -175,10 +177,10 @@ def largest(a: np.ndarray, i: int) -> np.float32:
     return a[i].max()
 
 
-_LOG2E, _LN2_HIGH, _LN2_LOW = (
+LOG2E, LN2_HIGH, LN2_LOW = (
     np.float32(value) for value in (1.4426950408889634, 0.693145751953125, 1.4286068203094173e-6)
 )
-_TAYLOR = tuple(np.float32(1 / value) for value in (720, 120, 24, 6, 2, 1, 1))
+TAYLOR = tuple(np.float32(1 / value) for value in (720, 120, 24, 6, 2, 1, 1))
 SMALLEST_EXPONENT = np.float32(-87)  # exp of anything below it is taken as 0
 
 
@@ -189,11 +191,11 @@ def exp_row(a: np.ndarray, i: int, shift: float) -> np.float32:
     """
     x = a[i] - np.float32(shift)
     kept = np.maximum(x, SMALLEST_EXPONENT)
-    n = np.rint(kept * _LOG2E)
-    r = fused(-n, _LN2_HIGH, kept)
-    r = fused(-n, _LN2_LOW, r)
-    series = np.full_like(r, _TAYLOR[0])
-    for term in _TAYLOR[1:]:
+    n = np.rint(kept * LOG2E)
+    r = fused(-n, LN2_HIGH, kept)
+    r = fused(-n, LN2_LOW, r)
+    series = np.full_like(r, TAYLOR[0])
+    for term in TAYLOR[1:]:
         series = fused(series, r, term)
     power = ((n.astype(np.int32) + 127) << 23).view(np.float32)
     a[i] = np.where(x < SMALLEST_EXPONENT, np.float32(0), series * power)

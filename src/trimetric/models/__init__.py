@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GROUP = "trimetric.models"
 
 OURS = {
+    "centroid": ("centroid", "CentroidML", {}),
     "sml": ("sml", "SML", {}),
     "cml": ("cml", "CML", {}),
     "base": ("sml", "SML", {"variant": "base"}),

@@ -167,9 +167,8 @@ def mean_of_items(name: str, state: Fitted, items: Any, weights: Any) -> np.ndar
     space = placing_space(name, state.scorer)
     rows, counts = weighted_rows("item", state.known.item_ids, items, weights)
     mean = np.average(space.items[rows].astype(np.float64), axis=0, weights=counts)
-    length, rule = np.linalg.norm(mean), space.fold_in
-    if rule is not None and rule.sphere and length > 0:
-        mean *= rule.radius / length
+    if space.fold_in is not None:
+        [mean] = space.fold_in.on_surface(mean[None])
     return mean.astype(np.float32)
 
 

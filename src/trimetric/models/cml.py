@@ -13,9 +13,9 @@ from trimetric.models.config import Limits, Rate, TrainingConfig, Tune, named
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
+from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
-    find_temperature,
     learned_space,
     restored_space,
     space_tensors,

@@ -12,9 +12,9 @@ from trimetric.models import partial_fit
 from trimetric.models.config import TrainingConfig, named
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
+from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
-    find_temperature,
     learned_space,
     restored_space,
     space_tensors,

@@ -1,4 +1,4 @@
-"""Choosing SML's temperature from the data: three short trials and a parabola.
+"""Choosing the temperature from the data: three short trials and a parabola.
 
 Of all settings τ alone differs much between data sets (0.1 to 0.5 of the squared radius suit those
 we know), and quality as a function of ln τ is close to a parabola with one top.
@@ -9,11 +9,50 @@ from typing import Any
 
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import LEAST_HELD, hold_out
+from trimetric.errors import Interrupted
+from trimetric.models.epoch_trained import EpochTrained
+from trimetric.progress import make_reporter
 
 TRIED = (0.1, 0.2, 0.4)
 USUAL = 0.2
 BEYOND = 1.5  # how far from the middle the parabola is trusted, in steps of TRIED
+TRIAL_SHARE = 3  # a trial has this part of the epochs
 SHARE = 0.1  # held out for the trials where there is no validation data
+
+
+def find_temperature(
+    model: EpochTrained,
+    train: Interactions,
+    valid: Interactions | None,
+    trials: bool,
+    progress: bool | None,
+) -> dict[str, Any]:
+    """Find the temperature, if it is left open: see `EpochTrained.find_settings`.
+
+    Trains at three temperatures for a third of the epochs, and picks one between.
+    """
+    if model.config.temperature is not None:
+        return {}
+    if not trials or model.config.epochs == 0:
+        return pick_temperature([])
+    epochs = -(-model.config.epochs // TRIAL_SHARE)
+    short = {**model.get_params(), "epochs": epochs, "validate_every": epochs}
+
+    def trial(train: Interactions, valid: Interactions, value: float) -> float:
+        tried = type(model)(**{**short, "temperature": value})
+        tried.fit(train, valid, progress=False)
+        return float(tried.history[-1][model.config.metric])
+
+    reporter = make_reporter(progress)
+    reporter.log("trying three temperatures (temperature=0.2 skips this)")
+    try:
+        tuned = pick_temperature(qualities_of_trials(train, valid, trial))
+    except Interrupted:
+        raise Interrupted(
+            "interrupted while trying temperatures; nothing was saved, since nothing is lost"
+        ) from None
+    reporter.log(f"temperature {tuned['temperature']}")
+    return tuned
 
 
 def qualities_of_trials(

@@ -16,16 +16,12 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.negatives import positives
 from trimetric.engine.session import Session
 from trimetric.engine.triplets import TripletSettings, triplet_session
-from trimetric.errors import Interrupted, ParameterError
-from trimetric.models import temperature
+from trimetric.errors import ParameterError
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
-from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
-from trimetric.progress import make_reporter
 from trimetric.space.metric import FoldIn, Margins, MetricSpace
 
 FEW, MOST = 10, 100  # candidates, where the setting leaves them open
-TRIAL_SHARE = 3  # a trial has this part of the epochs
 
 
 @dataclass(frozen=True)
@@ -120,41 +116,6 @@ def engine_settings(config: TripletConfig, n_items: int, tau: float) -> TripletS
         candidates = min(math.isqrt(n_items), MOST) if tau else FEW
     std = config.dim**-0.5 if config.init_std is None else config.init_std
     return TripletSettings.of(config, temperature=tau, candidates=candidates, init_std=std)
-
-
-def find_temperature(
-    model: EpochTrained,
-    train: Interactions,
-    valid: Interactions | None,
-    trials: bool,
-    progress: bool | None,
-) -> dict[str, Any]:
-    """Find the temperature, if it is left open: see `EpochTrained.find_settings`.
-
-    Trains at three temperatures for a third of the epochs, and picks one between.
-    """
-    if model.config.temperature is not None:
-        return {}
-    if not trials or model.config.epochs == 0:
-        return temperature.pick_temperature([])
-    epochs = -(-model.config.epochs // TRIAL_SHARE)
-    short = {**model.get_params(), "epochs": epochs, "validate_every": epochs}
-
-    def trial(train: Interactions, valid: Interactions, value: float) -> float:
-        tried = type(model)(**{**short, "temperature": value})
-        tried.fit(train, valid, progress=False)
-        return float(tried.history[-1][model.config.metric])
-
-    reporter = make_reporter(progress)
-    reporter.log("trying three temperatures (temperature=0.2 skips this)")
-    try:
-        tuned = temperature.pick_temperature(temperature.qualities_of_trials(train, valid, trial))
-    except Interrupted:
-        raise Interrupted(
-            "interrupted while trying temperatures; nothing was saved, since nothing is lost"
-        ) from None
-    reporter.log(f"temperature {tuned['temperature']}")
-    return tuned
 
 
 def triplet_learner(

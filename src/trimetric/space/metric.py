@@ -3,7 +3,7 @@
 import threading
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 
@@ -19,9 +19,28 @@ SAMPLED_ROWS = 1024  # rows that tell whether an index still holds the items as 
 USUAL_TEMPERATURE = 0.2
 
 
+Weighted = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+"""Lists in compressed rows (int64 (m + 1,), int32 (q,), ascending), and weights float32 (q,)."""
+
+
+class Placement(Protocol):
+    """How a space places what it was not trained on: see `MetricSpace.place`."""
+
+    def place(
+        self, space: "MetricSpace", lists: Weighted, among: Literal["item", "user"]
+    ) -> np.ndarray:
+        """Return the points of new users by their items, or of new items by their users."""
+
+    def on_surface(self, points: np.ndarray) -> np.ndarray:
+        """Return means of items, float64 (m, dim), where points of the space may lie."""
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return what each of a user's items adds to the score of `item`, if that is a sum."""
+
+
 @dataclass(frozen=True)
 class FoldIn:
-    """How new users and items are placed: see `engine.foldin`.
+    """Placement by steps on the softmax form of the objective: see `engine.foldin`.
 
     Parameters
     ----------
@@ -36,6 +55,23 @@ class FoldIn:
     temperature: float
     radius: float
     sphere: bool
+
+    def place(
+        self, space: "MetricSpace", lists: Weighted, among: Literal["item", "user"]
+    ) -> np.ndarray:
+        """Place new users or items: see `Placement`."""
+        points = space.points[space.n_users :] if among == "item" else space.points[: space.n_users]
+        temperature = self.temperature or USUAL_TEMPERATURE
+        placed = fold_in((*lists[0], lists[1]), points, temperature, self.radius, self.sphere)
+        return placed[:, : space.dim]
+
+    def on_surface(self, points: np.ndarray) -> np.ndarray:
+        """Return the points, on the sphere if there is one and they have a direction."""
+        lengths = np.linalg.norm(points, axis=1, keepdims=True)
+        return points * (self.radius / lengths) if self.sphere and lengths.all() else points
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> None:
+        """Return None: the score is no sum over the user's items."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +104,7 @@ class MetricSpace(Scorer):
         How many columns count.
     margins : Margins
         What explanations say of margins.
-    fold_in : FoldIn, optional
+    fold_in : Placement, optional
         How new users and items are placed; without it they cannot be.
     """
 
@@ -82,7 +118,7 @@ class MetricSpace(Scorer):
         n_users: int,
         dim: int,
         margins: Margins = Margins(),
-        fold_in: FoldIn | None = None,
+        fold_in: Placement | None = None,
     ) -> None:
         self.n_users, self.n_items, self.dim = n_users, len(points) - n_users, dim
         self.points, self.margins, self.fold_in = points, margins, fold_in
@@ -202,10 +238,7 @@ class MetricSpace(Scorer):
         rule = self.fold_in
         if rule is None:
             raise Unsupported("this space cannot place a new user")
-        points = self.points[self.n_users :] if among == "item" else self.points[: self.n_users]
-        temperature = rule.temperature or USUAL_TEMPERATURE
-        placed = fold_in((*lists, weights), points, temperature, rule.radius, rule.sphere)
-        return placed[:, : self.dim]
+        return rule.place(self, (lists, weights), among)
 
     def prepared(self) -> Self:
         """Return the same space with its tables laid out once: see `Scorer.prepared`."""

@@ -1,0 +1,162 @@
+"""The space of centroids: users are means of their items, so that new ones need no training.
+
+A point has up to three parts side by side, whose squared distances add up: `dim` columns of the
+softmax objective (`engine.centroids`); one column √(max b − b_v) of the items, which turns their
+bias into distance; and the columns of the second objective (`engine.reconstruction`), times √w.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from trimetric.engine.centroid_foldin import place_items, place_users
+from trimetric.engine.centroids import CentroidSettings, State
+from trimetric.engine.rows import table
+from trimetric.space.metric import Margins, MetricSpace, Weighted
+
+
+@dataclass(frozen=True, eq=False)
+class SecondPart:
+    """The points of the second objective.
+
+    Parameters
+    ----------
+    items : float32 (n_items, dim)
+        On the unit sphere.
+    weights : float32 (n_items,)
+        What each counts in the mean of a user.
+    scale : float
+        w: squared distances of this part are multiplied by it.
+    """
+
+    items: np.ndarray
+    weights: np.ndarray
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Centroids:
+    """Placement by the mean of a user's items, or of an item's users.
+
+    Parameters
+    ----------
+    trained : engine.centroids.State
+        Points, weights and sums of the items.
+    settings : CentroidSettings
+    sizes : int64 (n_users,)
+        How many items each user of the space has.
+    second : SecondPart, optional
+    """
+
+    trained: State
+    settings: CentroidSettings
+    sizes: np.ndarray
+    second: SecondPart | None = None
+
+    def place(
+        self, space: MetricSpace, lists: Weighted, among: Literal["item", "user"]
+    ) -> np.ndarray:
+        """Return the points of new users by their items, or of new items by their users.
+
+        A new item gets the mean bias of all items.
+        """
+        (indptr, rows), weights = lists
+        out = np.zeros((len(indptr) - 1, space.dim), dtype=np.float32)
+        dim, filled = self.settings.dim, np.diff(indptr) > 0
+        if among == "item":
+            placed = place_users((indptr, rows), weights, self.trained, self.settings)
+            out[:, :dim] = placed[:, :dim]
+            if self.second is not None:
+                out[:, dim + 1 :] = self._second_users(indptr, rows, weights)
+            return out
+        users = table(space.n_users, dim)
+        users[:, :dim] = space.users[:, :dim]
+        out[:, :dim] = place_items((indptr, rows), weights, users, self.sizes)[:, :dim]
+        biases = self.trained.items[:, dim]
+        out[filled, dim] = np.sqrt(biases.max() - biases.mean(dtype=np.float64))
+        if self.second is not None:
+            others = space.users[rows, dim + 1 :] * weights[:, None]
+            out[:, dim + 1 :] = _unit(_sums(others, indptr), self.second.scale**0.5)
+        return out
+
+    def _second_users(
+        self, indptr: np.ndarray, rows: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        second = self.second
+        assert second is not None
+        weighted = second.items[rows] * (weights * second.weights[rows])[:, None]
+        return _unit(_sums(weighted, indptr), second.scale**0.5)
+
+    def on_surface(self, points: np.ndarray) -> np.ndarray:
+        """Return means of items with each part as long as that of an item; the bias stays."""
+        dim, out = self.settings.dim, points.copy()
+        out[:, :dim] = _unit(points[:, :dim], 1.0)
+        if self.second is not None:
+            out[:, dim + 1 :] = _unit(points[:, dim + 1 :], self.second.scale**0.5)
+        return out
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return what each of a user's items adds to 2·x·t_item, float32 (n,).
+
+        The score −d² is their sum, what the own point adds, the bias, and a number of the user.
+        """
+        settings, trained = self.settings, self.trained
+        dim = settings.dim
+        mean = trained.items[items, :dim] * (weights * trained.weights[items])[:, None]
+        length = max(float(np.linalg.norm(mean.sum(axis=0))), 1e-3)
+        target = self.targets([item])[0]
+        added = 2 * (1 - settings.own) / length * (mean @ target[:dim])
+        if self.second is not None:
+            second = self.second
+            mean = second.items[items] * (weights * second.weights[items])[:, None]
+            length = max(float(np.linalg.norm(mean.sum(axis=0))), 1e-9)
+            added = added + 2 * second.scale / length * (mean @ second.items[item])
+        return added.astype(np.float32)
+
+    def targets(self, items: list[int]) -> np.ndarray:
+        """Return t_v of items, float32 (m, dim)."""
+        dim, kappa = self.settings.dim, self.settings.kappa
+        points = self.trained.items[items, :dim]
+        if kappa > 0:
+            sums = self.trained.item_sums[items, :dim]
+            lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+            points = points + kappa * sums / (lengths + self.settings.shrink)
+        return _unit(points, 1.0)
+
+
+def centroid_space(users: np.ndarray, targets: np.ndarray, placement: Centroids) -> MetricSpace:
+    """Return the space of composed points.
+
+    Parameters
+    ----------
+    users : float32 (n_users, at least dim)
+        x_u.
+    targets : float32 (n_items, at least dim + 1)
+        t_v, and b_v in column `dim`.
+    placement : Centroids
+    """
+    settings, second = placement.settings, placement.second
+    dim, n_users, n_items = settings.dim, len(users), len(targets)
+    more = 0 if second is None else second.items.shape[1]
+    points = table(n_users + n_items, dim + 1 + more)
+    points[:n_users, :dim] = users[:, :dim]
+    points[n_users:, :dim] = targets[:, :dim]
+    biases = targets[:, dim]
+    points[n_users:, dim] = np.sqrt(biases.max(initial=-np.inf) - biases)
+    margins = Margins(user_margin=settings.margin)
+    space = MetricSpace(points, n_users, dim + 1 + more, margins, placement)
+    return space
+
+
+def _sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Return the sums of consecutive rows of values, float64 (m, d), in their order."""
+    sums = np.zeros((len(indptr) - 1, values.shape[1]))
+    np.add.at(sums, np.repeat(np.arange(len(sums)), np.diff(indptr)), values)
+    return sums
+
+
+def _unit(points: np.ndarray, length: float) -> np.ndarray:
+    """Return the points at a distance from the origin; those at the origin stay there."""
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points * (length / np.where(lengths > 0, lengths, 1.0))
