@@ -41,8 +41,8 @@ def place_users(
     counts: np.ndarray,
     trained: State,
     settings: CentroidSettings,
-) -> np.ndarray:
-    """Return the points x of new users.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points x of new users, and their own points p.
 
     Parameters
     ----------
@@ -56,8 +56,10 @@ def place_users(
 
     Returns
     -------
-    float32 (m, width)
+    points : float32 (m, width)
         The origin where a list is empty.
+    own : float32 (m, width)
+        No rows where ω = 0.
     """
     m, n_items = len(lists[0]) - 1, len(trained.items)
     width, owned = settings.dim + 1, settings.own > 0
@@ -79,7 +81,7 @@ def place_users(
         team.run(
             lambda me: _place(me, threads, blocks, positives, state, epoch, workspace, params, out)
         )
-    return out
+    return out, state.own
 
 
 def _positives(indptr: np.ndarray, items: np.ndarray) -> Positives:

@@ -225,13 +225,14 @@ def compose_user(u, positives, state, params, out, r):
 
 
 @inline
-def compose_item(v, items, item_sums, dim, kappa, shrink, out, r):
+def compose_item(v, state, params, kappa, out, r):
     """out[r] = t_v, with b_v in column `dim`; returns ‖y_v + κ·Q_v/(‖Q_v‖ + c)‖."""
-    copy(out, r, items, v, np.float32(1))
+    dim = params.dim
+    copy(out, r, state.items, v, np.float32(1))
     bias, norm = out[r, dim], np.float32(1)
     if kappa > 0:
-        length = np.sqrt(squared_norm(item_sums, v))
-        add_scaled(out, r, item_sums, v, kappa / (length + shrink))
+        length = np.sqrt(squared_norm(state.item_sums, v))
+        add_scaled(out, r, state.item_sums, v, kappa / (length + params.shrink))
         out[r, dim] = 0
         norm = max(np.sqrt(squared_norm(out, r)), LEAST_LENGTH)
         scale(out, r, np.float32(1) / norm)
@@ -285,9 +286,8 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
                 workspace.candidates[j] = v
                 workspace.place[v] = stamp + j
                 workspace.target_norms[j] = compose_item(
-                    v, state.items, state.item_sums, dim, kappa, params.shrink,
-                    workspace.targets, j,
-                )  # fmt: skip
+                    v, state, params, kappa, workspace.targets, j
+                )
             for k in range(dim + 1):
                 workspace.panels[panel * (dim + 1) + k, lane] = workspace.targets[j, k]
 
@@ -714,6 +714,25 @@ def start_state(settings: CentroidSettings, n_users: int, n_items: int) -> State
     )
 
 
+def trained_state(
+    items: np.ndarray, weights: np.ndarray, own: np.ndarray, item_sums: np.ndarray
+) -> State:
+    """Return the state of trained points, without what only training needs."""
+    none = np.zeros(0, dtype=np.float32)
+    return State(
+        items=items,
+        own=own,
+        weights=weights,
+        item_squares=none,
+        own_squares=none,
+        bias_squares=none,
+        weight_squares=none,
+        user_terms=own[:0],
+        item_sums=item_sums,
+        totals=np.zeros(4),
+    )
+
+
 def random_sphere(n: int, dim: int, key: np.uint64) -> np.ndarray:
     """Return n random points of the unit sphere, float32 (n, padded(dim + 1))."""
     points = table(n, dim + 1)
@@ -794,20 +813,5 @@ def _compose(me, threads, positives, state, counts, params, users, items):
         add_up_users(me, threads, positives, state, counts, params)
     for u in range(len(users) * me // threads, len(users) * (me + 1) // threads):
         compose_user(u, positives, state, params, users, u)
-    low, high = len(items) * me // threads, len(items) * (me + 1) // threads
-    _compose_items(low, high, state.items, state.item_sums, params.dim, params.kappa,
-                   params.shrink, items)  # fmt: skip
-
-
-def targets(state: State, dim: int, kappa: float, shrink: float) -> np.ndarray:
-    """Return t_v float32 (n_items, width), b_v in column `dim`, from the sums that `state` has."""
-    out = table(len(state.items), dim + 1)
-    numbers = np.int64(dim), np.float32(kappa), np.float32(shrink)
-    _compose_items(0, len(out), state.items, state.item_sums, *numbers, out)
-    return out
-
-
-@kernel
-def _compose_items(low, high, items, item_sums, dim, kappa, shrink, out):
-    for v in range(low, high):
-        compose_item(v, items, item_sums, dim, kappa, shrink, out, v)
+    for v in range(len(items) * me // threads, len(items) * (me + 1) // threads):
+        compose_item(v, state, params, params.kappa, items, v)

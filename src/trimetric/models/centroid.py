@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.centroids import CentroidSettings, State, centroid_session, composed, targets
+from trimetric.engine.centroids import (
+    CentroidSettings,
+    centroid_session,
+    composed,
+    trained_state,
+)
 from trimetric.engine.negatives import positives
-from trimetric.engine.rows import padded_table
+from trimetric.engine.rows import padded_table, table
 from trimetric.engine.session import Session
+from trimetric.models import partial_fit
+from trimetric.models.centroid_update import take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
 from trimetric.models.temperature import find_temperature
-from trimetric.space.centroid import Centroids, centroid_space
+from trimetric.space.centroid import Centroids, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
@@ -105,17 +112,18 @@ class CentroidML(EpochTrained):
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        users, items = composed(learner.state, learner.positives, learner.params)
         settings = cast(CentroidSettings, learner.settings)
-        sizes = np.diff(learner.positives.indptr)
-        return centroid_space(users, items, Centroids(learner.state, settings, sizes))
+        points = composed(learner.state, learner.positives, learner.params)
+        placement = Centroids(learner.state, settings, np.diff(learner.positives.indptr))
+        return centroid_space(side_by_side(*points, settings.dim, None), learner.n_users, placement)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return users' points, and what items' points are composed of."""
+        """Return the points, and what new ones are made of."""
         space, centroids = cast(MetricSpace, self.scorer), _centroids(self.scorer)
         dim, trained = centroids.settings.dim, centroids.trained
         kept = {
             "users": space.users,
+            "items": space.items,
             "item_points": trained.items[:, : dim + 1],
             "item_weights": trained.weights,
         }
@@ -127,38 +135,38 @@ class CentroidML(EpochTrained):
 
     def restore(self, stored: Stored) -> Scorer:
         """Return the space of saved tensors, after checking them."""
-        config, dim = self.config, self.config.dim
-        n_users, n_items = stored.n_users, stored.n_items
-        shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "users": ((n_users, dim + 1), np.float32),
-            "item_points": ((n_items, dim + 1), np.float32),
-            "item_weights": ((n_items,), np.float32),
+        config, dim, tensors = self.config, self.config.dim, stored.tensors
+        shapes = {
+            "item_points": ((stored.n_items, dim + 1), np.float32),
+            "item_weights": ((stored.n_items,), np.float32),
         }
         if config.own > 0:
-            shapes["own"] = ((n_users, dim), np.float32)
+            shapes["own"] = ((stored.n_users, dim), np.float32)
         if config.kappa > 0:
-            shapes["item_sums"] = ((n_items, dim), np.float32)
-        stored.check(shapes)
-        tensors, none = stored.tensors, np.zeros(0, dtype=np.float32)
-        settings = engine_settings(config, n_items, stored.provenance.get("tuned", {}))
-        blank = np.zeros((1, dim + 1), dtype=np.float32)
-        state = State(
-            items=padded_table(tensors["item_points"]),
-            own=_widened(tensors.get("own"), dim),
-            weights=np.array(tensors["item_weights"]),
-            item_squares=none,
-            own_squares=none,
-            bias_squares=none,
-            weight_squares=none,
-            user_terms=padded_table(blank[:0]),
-            item_sums=padded_table(blank)
-            if config.kappa == 0
-            else _widened(tensors["item_sums"], dim),
-            totals=np.zeros(4),
+            shapes["item_sums"] = ((stored.n_items, dim), np.float32)
+        stored.check_tables(("users", "items"), dim + 1, shapes)
+        settings = engine_settings(config, stored.n_items, stored.provenance.get("tuned", {}))
+        state = trained_state(
+            padded_table(tensors["item_points"]),
+            np.array(tensors["item_weights"]),
+            own=_widened(tensors.get("own"), 0, dim),
+            item_sums=_widened(tensors.get("item_sums"), 1, dim),
         )
-        centroids = Centroids(state, settings, stored.known.seen.counts)
-        items = targets(state, dim, settings.kappa, settings.shrink)
-        return centroid_space(tensors["users"], items, centroids)
+        placement = Centroids(state, settings, stored.known.seen.counts)
+        return centroid_space(stored.table(("users", "items")), stored.n_users, placement)
+
+    def partial_fit(
+        self,
+        new: Any,
+        *,
+        epochs: int = 0,
+        lr: float | None = None,
+        replay: float = partial_fit.REPLAY,
+        progress: bool | None = None,
+    ) -> Self:
+        """Take in new interactions, with new users and items: see `centroid_update.take_in`."""
+        self._fitted = take_in(self, self._state, new, epochs, lr, progress)
+        return self
 
 
 def engine_settings(
@@ -184,8 +192,8 @@ def _centroids(scorer: Scorer) -> Centroids:
     return cast(Centroids, cast(MetricSpace, scorer).fold_in)
 
 
-def _widened(values: np.ndarray | None, dim: int) -> np.ndarray:
-    """Return a table with one more column than `values`."""
+def _widened(values: np.ndarray | None, rows: int, dim: int) -> np.ndarray:
+    """Return a table with one more column than `values`, of so many empty rows without them."""
     if values is None:
-        return padded_table(np.zeros((0, dim + 1), dtype=np.float32))
+        return table(rows, dim + 1)
     return padded_table(np.concatenate([values, np.zeros_like(values[:, :1])], axis=1))

@@ -6,12 +6,12 @@ bias into distance; and the columns of the second objective (`engine.reconstruct
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from trimetric.engine.centroid_foldin import place_items, place_users
-from trimetric.engine.centroids import CentroidSettings, State
+from trimetric.engine.centroids import LEAST_LENGTH, CentroidSettings, State
 from trimetric.engine.rows import table
 from trimetric.space.metric import Margins, MetricSpace, Weighted
 
@@ -65,7 +65,7 @@ class Centroids:
         out = np.zeros((len(indptr) - 1, space.dim), dtype=np.float32)
         dim, filled = self.settings.dim, np.diff(indptr) > 0
         if among == "item":
-            placed = place_users((indptr, rows), weights, self.trained, self.settings)
+            placed, _ = place_users((indptr, rows), weights, self.trained, self.settings)
             out[:, :dim] = placed[:, :dim]
             if self.second is not None:
                 out[:, dim + 1 :] = self._second_users(indptr, rows, weights)
@@ -96,37 +96,29 @@ class Centroids:
             out[:, dim + 1 :] = _unit(points[:, dim + 1 :], self.second.scale**0.5)
         return out
 
-    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return what each of a user's items adds to 2·x·t_item, float32 (n,).
+    def contributions(
+        self, space: MetricSpace, item: int, items: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """Return what each of a user's items adds to the score −d² of `item`, float32 (n,).
 
-        The score −d² is their sum, what the own point adds, the bias, and a number of the user.
+        The score is their sum, what the own point adds, the bias, and a number of the user.
         """
-        settings, trained = self.settings, self.trained
-        dim = settings.dim
-        mean = trained.items[items, :dim] * (weights * trained.weights[items])[:, None]
-        length = max(float(np.linalg.norm(mean.sum(axis=0))), 1e-3)
-        target = self.targets([item])[0]
-        added = 2 * (1 - settings.own) / length * (mean @ target[:dim])
-        if self.second is not None:
-            second = self.second
-            mean = second.items[items] * (weights * second.weights[items])[:, None]
-            length = max(float(np.linalg.norm(mean.sum(axis=0))), 1e-9)
-            added = added + 2 * second.scale / length * (mean @ second.items[item])
+        trained, dim, target = self.trained, self.settings.dim, space.items[item]
+        parts = trained.items[items, :dim] * (weights * trained.weights[items])[:, None]
+        length = max(float(np.linalg.norm(parts.sum(axis=0))), float(LEAST_LENGTH))
+        added = 2 * (1 - self.settings.own) / length * (parts @ target[:dim])
+        second = self.second
+        if second is not None:
+            parts = second.items[items] * (weights * second.weights[items])[:, None]
+            length = max(float(np.linalg.norm(parts.sum(axis=0))), 1e-30)
+            added = added + 2 * second.scale**0.5 / length * (parts @ target[dim + 1 :])
         return added.astype(np.float32)
 
-    def targets(self, items: list[int]) -> np.ndarray:
-        """Return t_v of items, float32 (m, dim)."""
-        dim, kappa = self.settings.dim, self.settings.kappa
-        points = self.trained.items[items, :dim]
-        if kappa > 0:
-            sums = self.trained.item_sums[items, :dim]
-            lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-            points = points + kappa * sums / (lengths + self.settings.shrink)
-        return _unit(points, 1.0)
 
-
-def centroid_space(users: np.ndarray, targets: np.ndarray, placement: Centroids) -> MetricSpace:
-    """Return the space of composed points.
+def side_by_side(
+    users: np.ndarray, targets: np.ndarray, dim: int, second: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
+    """Return the points of a space, the users' rows first.
 
     Parameters
     ----------
@@ -134,19 +126,27 @@ def centroid_space(users: np.ndarray, targets: np.ndarray, placement: Centroids)
         x_u.
     targets : float32 (n_items, at least dim + 1)
         t_v, and b_v in column `dim`.
-    placement : Centroids
+    dim : int
+    second : (float32 (n_users, d), float32 (n_items, d)), optional
+        The points of the second objective, √w long.
     """
-    settings, second = placement.settings, placement.second
-    dim, n_users, n_items = settings.dim, len(users), len(targets)
-    more = 0 if second is None else second.items.shape[1]
-    points = table(n_users + n_items, dim + 1 + more)
+    n_users, more = len(users), 0 if second is None else second[0].shape[1]
+    points = table(n_users + len(targets), dim + 1 + more)
     points[:n_users, :dim] = users[:, :dim]
     points[n_users:, :dim] = targets[:, :dim]
     biases = targets[:, dim]
     points[n_users:, dim] = np.sqrt(biases.max(initial=-np.inf) - biases)
-    margins = Margins(user_margin=settings.margin)
-    space = MetricSpace(points, n_users, dim + 1 + more, margins, placement)
-    return space
+    if second is not None:
+        points[:n_users, dim + 1 : dim + 1 + more] = second[0]
+        points[n_users:, dim + 1 : dim + 1 + more] = second[1]
+    return points
+
+
+def centroid_space(points: np.ndarray, n_users: int, placement: Centroids) -> MetricSpace:
+    """Return the space of such points."""
+    settings, second = placement.settings, placement.second
+    dim = settings.dim + 1 + (0 if second is None else second.items.shape[1])
+    return MetricSpace(points, n_users, dim, Margins(user_margin=settings.margin), placement)
 
 
 def _sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ def _sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _unit(points: np.ndarray, length: float) -> np.ndarray:
+def _unit(points: np.ndarray, length: float) -> Any:
     """Return the points at a distance from the origin; those at the origin stay there."""
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     return points * (length / np.where(lengths > 0, lengths, 1.0))

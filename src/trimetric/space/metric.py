@@ -34,7 +34,9 @@ class Placement(Protocol):
     def on_surface(self, points: np.ndarray) -> np.ndarray:
         """Return means of items, float64 (m, dim), where points of the space may lie."""
 
-    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(
+        self, space: "MetricSpace", item: int, items: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray | None:
         """Return what each of a user's items adds to the score of `item`, if that is a sum."""
 
 
@@ -70,7 +72,9 @@ class FoldIn:
         lengths = np.linalg.norm(points, axis=1, keepdims=True)
         return points * (self.radius / lengths) if self.sphere and lengths.all() else points
 
-    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> None:
+    def contributions(
+        self, space: "MetricSpace", item: int, items: np.ndarray, weights: np.ndarray
+    ) -> None:
         """Return None: the score is no sum over the user's items."""
 
 

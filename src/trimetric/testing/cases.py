@@ -29,7 +29,7 @@ T = TypeVar("T")
 SMALL = {
     "dim": 12,
     "epochs": 3,
-    "batch_size": 64,
+    "batch_size": 16,
     "validate_every": 1,
     "patience": 0,
     "iterations": 3,

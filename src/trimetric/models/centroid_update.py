@@ -1,0 +1,130 @@
+"""A new day's interactions brought into a space of centroids.
+
+Users move by what is added to their mean, and items by what is added to theirs; points y_v and p_u
+that are known stay. New items are placed by their users, new users by their items, in turn, as each
+becomes known. Epochs of training over all interactions can follow, from where that leaves the
+space.
+"""
+
+from typing import Any, cast
+
+import numpy as np
+
+from trimetric import training
+from trimetric.data.csr import Csr
+from trimetric.data.interactions import Interactions
+from trimetric.engine.centroid_foldin import place_items, place_users
+from trimetric.engine.rows import table
+from trimetric.errors import Interrupted
+from trimetric.models.fitted import Fitted
+from trimetric.models.partial_fit import RATE, Day, joined
+from trimetric.progress import make_reporter
+from trimetric.space.centroid import Centroids
+from trimetric.space.known import Known
+from trimetric.space.metric import MetricSpace
+
+ROUNDS = 2  # new items by known users, new users by known items, and once more
+
+
+def take_in(
+    model: Any, fitted: Fitted, new: Any, epochs: int, lr: float | None, progress: bool | None
+) -> Fitted:
+    """Return what is left of a model after new interactions; `model` and `fitted` stay as they are.
+
+    What was there already is ignored, and where nothing is new `fitted` is returned.
+
+    Parameters
+    ----------
+    model : CentroidML
+        Its settings, and how it learns.
+    fitted : Fitted
+    new : Interactions, path, data set name, frame, sparse matrix or (users, items)
+    epochs : int
+        Of training afterwards; 0 for none.
+    lr : float, optional
+        Learning rate to begin with; a quarter of the model's unless given.
+    progress : bool, optional
+        Show progress on standard error; by default only on a terminal.
+
+    Raises
+    ------
+    DataError
+        The ids are of another type than the model's, or the data cannot be read.
+    ParameterError
+        A number is out of range.
+    Diverged, Interrupted
+        See `training.train`.
+    """
+    rate = model.config.lr * RATE if lr is None else lr
+    other = type(model)(**{**model.get_params(), "epochs": epochs, "lr": rate})
+    new_data = Interactions.of(new)
+    day = joined(fitted.known, new_data)
+    if not day.fresh.any():
+        return fitted
+    data = day.data
+    learner = other.learner(data, None, fitted.provenance.get("tuned", {}))
+    _carry_over(cast(MetricSpace, fitted.scorer), fitted.known, learner, day)
+    if epochs:
+        try:
+            training.train(learner, training.Plan(epochs), progress=make_reporter(progress))
+        except Interrupted:
+            raise Interrupted("interrupted; the model is as it was before the new day") from None
+    updates = fitted.provenance.get("updates", [])
+    update = {
+        "fingerprint": new_data.fingerprint,
+        "pairs": int(day.fresh.sum()),
+        "users": data.n_users - len(fitted.known.user_ids),
+        "items": data.n_items - len(fitted.known.item_ids),
+        "epochs": epochs,
+    }
+    return Fitted(
+        Known(data.user_ids, data.item_ids, Csr.of(data)),
+        model.scorer_of(learner),
+        fitted.history,
+        {**fitted.provenance, "updates": [*updates, update]},
+    )
+
+
+def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> None:
+    """Give the learner the old points, and place new users and items."""
+    placement = cast(Centroids, space.fold_in)
+    state, trained, settings = learner.state, placement.trained, placement.settings
+    dim, data = settings.dim, day.data
+    state.items[day.item_rows] = trained.items
+    state.weights[day.item_rows] = trained.weights
+    if settings.own > 0:
+        state.own[day.user_rows] = trained.own
+    if settings.kappa > 0:
+        state.item_sums[day.item_rows] = trained.item_sums
+    by_user = Csr.of(data)
+    by_item = Csr.from_pairs(data.items, data.users, data.n_items)
+    users = table(data.n_users, dim)
+    users[day.user_rows, :dim] = space.users[:, :dim]
+    known_users = np.zeros(data.n_users, dtype=bool)
+    known_users[day.user_rows[known.seen.counts > 0]] = True
+    known_items = np.zeros(data.n_items, dtype=bool)
+    known_items[day.item_rows[known.popularity > 0]] = True
+    bias, weight = trained.items[:, dim].mean(), trained.weights.mean()
+    for _ in range(ROUNDS):
+        rows, lists = _to_place(by_item, known_items, known_users)
+        if len(rows):
+            ones = np.ones(len(lists.items), dtype=np.float32)
+            placed = place_items((lists.indptr, lists.items), ones, users, by_user.counts)
+            state.items[rows, :dim] = placed[:, :dim]
+            state.items[rows, dim], state.weights[rows] = bias, weight
+            known_items[rows] = True
+        rows, lists = _to_place(by_user, known_users, known_items)
+        if len(rows):
+            ones = np.ones(len(lists.items), dtype=np.float32)
+            points, own = place_users((lists.indptr, lists.items), ones, state, settings)
+            users[rows, :dim] = points[:, :dim]
+            if settings.own > 0:
+                state.own[rows] = own
+            known_users[rows] = True
+
+
+def _to_place(lists: Csr, placed: np.ndarray, ready: np.ndarray) -> tuple[np.ndarray, Csr]:
+    """Return the rows not yet placed that have something among what is, and their lists of it."""
+    to_place = lists.keep(~placed[lists.users] & ready[lists.items])
+    rows = np.flatnonzero(to_place.counts)
+    return rows, to_place.take(rows)
