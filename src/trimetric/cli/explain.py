@@ -67,6 +67,7 @@ def _print(why: "Explanation", names: dict) -> None:
         rows = [
             {
                 "has": str(names.get(reason.item, reason.item)),
+                **({} if why.own is None else {"adds": reason.adds}),
                 "d² to the item": reason.d2_item,
                 "d² to the user": reason.d2_user,
                 "rank without it": reason.rank_without,

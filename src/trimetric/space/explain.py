@@ -88,10 +88,18 @@ def explain(
     candidates = int(n - hidden.sum())
     owned = user.items[user.items != item]
     to_item = _distances(points[item], points[owned])
-    nearest = np.argsort(to_item, kind="stable")
+    adds = own = None
+    if space.fold_in is not None:
+        adds = space.fold_in.contributions(space, item, user.items, user.weights)
+    if adds is not None:
+        product = np.dot(user.point.astype(np.float64), points[item].astype(np.float64))
+        own = float(2 * product - adds.sum(dtype=np.float64))
+        adds = adds[user.items != item]
+    order_of_reasons = to_item if adds is None else -adds
+    first = np.argsort(order_of_reasons, kind="stable")
     rank_without, counterfactual = {}, None
     if options.examine and not seen and len(owned) > 1 and space.fold_in is not None:
-        examined = nearest[: options.examine]
+        examined = first[: options.examine]
         ranks = _ranks_without(space, user, item, examined)
         rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
         counterfactual = _counterfactual(ids, owned[examined], ranks, options.k, len(owned))
@@ -111,9 +119,11 @@ def explain(
                 float(to_item[at]),
                 float(to_user[owned[at]]),
                 rank_without.get(at),
+                None if adds is None else float(adds[at]),
             )
-            for at in nearest[: options.reasons].tolist()
+            for at in first[: options.reasons].tolist()
         ),
+        own=own,
         triple=_triple(space, known, user, item, behind, to_user) if len(behind) else None,
         counterfactual=counterfactual,
     )

@@ -41,12 +41,16 @@ class Reason:
     rank_without : int or None
         Where the item explained would stand if the user did not have this one: see
         `Counterfactual`. None where that was not examined.
+    adds : float or None
+        What this item adds to the score of the item explained, where the user's point is a sum over
+        their items; None in other spaces.
     """
 
     item: Id
     d2_item: float
     d2_user: float
     rank_without: int | None
+    adds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,12 +136,15 @@ class Explanation:
     popularity : Popularity
         Of the item.
     reasons : tuple of Reason
-        The items nearest to it among the others that the user has, nearest first.
+        Among the others that the user has, those that add most to its score where that is a sum
+        over them, most first; otherwise those nearest to it, nearest first.
     triple : Triple or None
         None where no item is ranked after it.
     counterfactual : Counterfactual or None
         None where the model cannot place a new user, the user has fewer than two items, or has the
         item already, or none was to be examined.
+    own : float or None
+        What the user's own point adds to the score beside their items, where it is a sum.
     """
 
     model: str
@@ -152,6 +159,7 @@ class Explanation:
     reasons: tuple[Reason, ...]
     triple: Triple | None
     counterfactual: Counterfactual | None
+    own: float | None = None
 
     @property
     def items(self) -> list[Id]:
@@ -197,7 +205,10 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
             f" {why.candidates:,}"
         )
     head += f", at a squared distance of {why.d2:.3f}"
-    if why.reasons:
+    if why.reasons and why.own is not None:
+        adding = [f"{name(reason.item)} ({reason.adds:+.3f})" for reason in why.reasons[:3]]
+        head += f"; of what they have, most is added to its score by {_listed(adding)}"
+    elif why.reasons:
         near = [f"{name(reason.item)} ({reason.d2_item:.3f})" for reason in why.reasons[:3]]
         head += f"; closest among what they have: {_listed(near)}"
     sentences = [head + "."]
@@ -224,11 +235,19 @@ def _page(why: Explanation) -> str:
     """Return the sentence, with the reasons and the triple as tables."""
     parts = [notebook.note(why.sentence())]
     if why.reasons:
-        rows = [
-            (str(reason.item), reason.d2_item, reason.d2_user, reason.rank_without)
+        rows: list[tuple] = [
+            (str(reason.item), reason.adds, reason.d2_item, reason.d2_user, reason.rank_without)
             for reason in why.reasons
         ]
-        head = ("has", "d² to the item", "d² to the user", "rank without it")
+        head: tuple[str, ...] = (
+            "has",
+            "adds",
+            "d² to the item",
+            "d² to the user",
+            "rank without it",
+        )
+        if why.own is None:
+            rows, head = [(row[0], *row[2:]) for row in rows], (head[0], *head[2:])
         parts.append(notebook.table(head, rows))
     if why.triple is not None:
         triple = why.triple

@@ -27,15 +27,17 @@ function drawn(found) {
   ];
 }
 
-function nearest({ reasons, counterfactual: other }, name) {
-  const most = Math.max(...reasons.map((one) => one.d2_item), 1e-9);
-  return el("div", {}, el("h3", {}, "Nearest among what they have"),
+function nearest({ reasons, own, counterfactual: other }, name) {
+  const summed = own !== null && own !== undefined;
+  const value = (one) => (summed ? one.adds : one.d2_item);
+  const most = Math.max(...reasons.map((one) => Math.abs(value(one))), 1e-9);
+  return el("div", {}, el("h3", {}, summed ? "What they have, by what it adds to the score" : "Nearest among what they have"),
     el("ol", { class: "reasons" }, reasons.map((one) => el("li", {},
       el("span", { class: "reason-name" }, name(one.item), other?.item === one.item ? el("span", { class: "tag key" }, "decisive") : null),
       el("span", { class: "bar" },
         el("span", { class: "track liked", "aria-hidden": "true" },
-          el("span", { class: "fill", style: { width: `${(Math.max(one.d2_item / most, 0.02) * 100).toFixed(1)}%` } })),
-        el("span", { class: "figure" }, el("span", { class: "spoken" }, "squared distance "), fixed(one.d2_item))),
+          el("span", { class: "fill", style: { width: `${(Math.max(value(one) / most, 0.02) * 100).toFixed(1)}%` } })),
+        el("span", { class: "figure" }, el("span", { class: "spoken" }, summed ? "adds " : "squared distance "), fixed(value(one)))),
       one.rank_without ? el("span", { class: "quiet" }, `without it: number ${whole(one.rank_without)}`) : null))));
 }
 
