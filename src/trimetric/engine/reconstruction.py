@@ -1,8 +1,7 @@
 """A second loop of CentroidML: the cosine between a user's row and its reconstruction.
 
-Items are points a_v on the unit sphere, with a weight h_v = exp(ρ·g_v) each, where g_v is learned
-and ρ says how fast the weight moves. A user is the weighted sum of the items that they have, and
-what it says of the catalogue is compared with what they have:
+Items are points a_v on the unit sphere, with a weight h_v > 0 each. A user is the weighted sum of
+the items that they have, and what it says of the catalogue is compared with what they have:
 
     z_u = Σ_{i∈N_u} h_i·a_i
     f_uv = max(z_u·a_v − h_v·r_uv, 0),   r_uv = 1 if v ∈ N_u, else 0
@@ -24,9 +23,8 @@ which has three stages:
     update_items       items in parallel: gradient, its terms in a fixed order, and the step
 
 Products are `rows.product` and its variants: each number is a sum in the order of its terms, so
-that no bit depends on how work is divided. Items of J and of the block's users are stepped along
-the tangent of the sphere and back onto it by an optimiser of `optimizers`; of these, Adam is the
-usual dense form where J is the catalogue, and otherwise the lazy one.
+that no bit depends on how work is divided. Steps are row-wise Adagrad, of points along the sphere
+and of ln h.
 """
 
 from dataclasses import dataclass
@@ -34,17 +32,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimetric.engine.centroids import candidate_order, keep_pool, link_entries, list_users
+from trimetric.engine.centroids import (
+    candidate_order,
+    keep_pool,
+    link_entries,
+    list_users,
+    step_on_sphere,
+)
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
 from trimetric.engine.negatives import Positives
-from trimetric.engine.optimizers import (
-    accumulator_start,
-    adam_bias,
-    start_moments,
-    step_row,
-    step_weight,
-)
 from trimetric.engine.rng import shuffled
 from trimetric.engine.rows import (
     LANES,
@@ -62,6 +59,7 @@ from trimetric.engine.rows import (
 from trimetric.engine.session import RunSettings, Session, start_table
 from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
 
+_ACCUMULATOR = 1e-4  # Adagrad's sums of squares begin here; gradients are far below 1
 _PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
 _RANGE = 64  # candidates likewise
 LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖² and ‖z_u‖²: a shorter one has no direction
@@ -76,34 +74,31 @@ class ReconstructionSettings(RunSettings):
     candidates : int
         |J|; 0 for the whole catalogue.
     weight_rate : float
-        ρ: the learning rate of ln h, as a multiple of that of a. 0 keeps all weights 1.
+        Learning rate of ln h, as a multiple of that of a; 0 keeps all weights 1.
     """
 
     candidates: int
     weight_rate: float
-    optimizer: str = "adam"
+    optimizer: str = "rowwise-adagrad"  # there is no other
     radius: float = 1.0
     sphere: bool = True
     init_std: float = 1.0
 
 
 class State(NamedTuple):
-    """What is trained, and the optimiser's moments."""
+    """What is trained, and the optimiser's sums of squares."""
 
     items: np.ndarray  # float32[n_items, width]: a_v
     weights: np.ndarray  # float32[n_items]: h_v
-    exponents: np.ndarray  # float32[n_items]: g_v
-    first: np.ndarray  # of a_v: see optimizers.start_moments
-    second: np.ndarray
-    exponent_first: np.ndarray  # float32[n_items]: of g_v
-    exponent_second: np.ndarray  # float32[n_items]
+    item_squares: np.ndarray  # float32[n_items]
+    weight_squares: np.ndarray  # float32[n_items]
     totals: np.ndarray  # float64[4]: see session.Totals; samples are users
 
 
 class Params(NamedTuple):
     """Settings of the objective as scalars, and the users that are trained on."""
 
-    weight_rate: Any  # float32: ρ
+    weight_rate: Any  # float32
     dim: Any  # int64
     candidates: Any  # int64: |J|
     users: np.ndarray  # int32[samples]
@@ -199,7 +194,7 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
     for r in range(low, last):
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
         share = keep_others(u, r, stamp, positives, state, workspace, params)
-        compare(u, r, count, share, positives, state, workspace)
+        compare(u, r, share, positives, state, workspace)
     pull_candidates(low, high, workspace, params)
 
 
@@ -233,11 +228,8 @@ def keep_others(u, r, stamp, positives, state, workspace, params):
 
 
 @inline
-def compare(u, r, count, share, positives, state, workspace):
-    """Compute ℓ, and its gradient with respect to f_u, as one of the mean over the block.
-
-    The gradient of z_u is begun by the user's own items.
-    """
+def compare(u, r, share, positives, state, workspace):
+    """Compute ℓ and its gradient with respect to f_u; begin that of z_u by the user's own items."""
     w, zero = workspace, np.float32(0)
     start, first = positives.indptr[u], w.first[r]
     along, square = zero, share * squared_norm(w.scores, r)
@@ -256,8 +248,7 @@ def compare(u, r, count, share, positives, state, workspace):
     length, n = np.sqrt(square), np.float32(w.first[r + 1] - first)
     cosine = along / (length * np.sqrt(n))
     w.loss[r] = np.float32(1) - cosine
-    gain = np.float32(1) / (length * np.sqrt(n) * np.float32(count))
-    loss = cosine / (square * np.float32(count))
+    gain, loss = np.float32(1) / (length * np.sqrt(n)), cosine / square
     scale(w.scores, r, loss * share)
     for e in range(first, w.first[r + 1]):
         if w.entry[e] > 0:
@@ -283,7 +274,6 @@ def pull_candidates(low, high, workspace, params):
 def update_items(me, threads, count, number, state, settings, workspace, params):
     """Add up the gradients of this thread's items, and step them."""
     w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
-    bias = adam_bias(number + 1)
     tiles = (size + TILE - 1) // TILE
     low, high = tiles * me // threads * TILE, tiles * (me + 1) // threads * TILE
     for j in range(low, high, TILE):
@@ -291,17 +281,17 @@ def update_items(me, threads, count, number, state, settings, workspace, params)
             transposed_product(w.gradients, j, c, w.scores, j, 0, w.sums, 0, c, count)
     listed = link_entries(me, threads, low, high, count, stamp, workspace)
     for j in range(low, min(high, size)):
-        step_item(w.candidates[j], w.gradients, j, state, settings, workspace, params, bias)
+        step_item(w.candidates[j], w.gradients, j, state, settings, workspace, params)
     for e in range(listed):
         slot = w.owned[me, e]
         v = w.entry_items[slot]
         if w.first_slot[v] == slot:
             scale(w.scratch, me, np.float32(0))
-            step_item(v, w.scratch, me, state, settings, workspace, params, bias)
+            step_item(v, w.scratch, me, state, settings, workspace, params)
 
 
 @inline
-def step_item(v, g, k, state, settings, workspace, params, bias):
+def step_item(v, g, k, state, settings, workspace, params):
     """Add the interactions of item v to the gradient g[k] of a_v, and step a_v and h_v."""
     w, slope, h = workspace, np.float32(0), state.weights[v]
     slot = w.first_slot[v]
@@ -312,14 +302,12 @@ def step_item(v, g, k, state, settings, workspace, params, bias):
         slope += dot(w.sum_gradients, r, state.items, v) - w.entry[slot]
         slot = w.next_slot[slot]
     w.first_slot[v] = -1
-    add_scaled(g, k, state.items, v, -dot(g, k, state.items, v))
-    square = squared_norm(g, k)
-    factor = step_row(g, k, square, state.items, v, state.first, state.second, settings, bias)
-    copy(state.items, v, g, k, factor)
-    if params.weight_rate > 0:
-        step_weight(state.exponents, v, params.weight_rate * h * slope, state.exponent_first,
-                    state.exponent_second, settings, bias)  # fmt: skip
-        state.weights[v] = np.float32(exp(params.weight_rate * state.exponents[v]))
+    step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
+    if slope != 0 and params.weight_rate > 0:
+        slope *= h  # of ln h
+        state.weight_squares[v] += slope * slope
+        rate = settings.lr * params.weight_rate / np.sqrt(state.weight_squares[v])
+        state.weights[v] *= np.float32(exp(-rate * slope))
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -376,17 +364,12 @@ def make_params(settings: ReconstructionSettings, positives: Positives, n_items:
 
 def start_state(settings: ReconstructionSettings, n_items: int) -> State:
     """Return the state that training starts from: points at random on the sphere, weights 1."""
-    items = start_table(settings, n_items)
-    first, second = start_moments(settings.optimizer, items)
-    start = np.float32(accumulator_start(settings.optimizer))
+    squares = np.float32(_ACCUMULATOR)
     return State(
-        items=items,
+        items=start_table(settings, n_items),
         weights=np.ones(n_items, dtype=np.float32),
-        exponents=np.zeros(n_items, dtype=np.float32),
-        first=first,
-        second=second,
-        exponent_first=np.zeros(n_items, dtype=np.float32),
-        exponent_second=np.full(n_items, start),
+        item_squares=np.full(n_items, squares),
+        weight_squares=np.full(n_items, squares),
         totals=np.zeros(4),
     )
 
