@@ -1,0 +1,425 @@
+"""A second loop of CentroidML: the cosine between a user's row and its reconstruction.
+
+Items are points a_v on the unit sphere, with a weight h_v > 0 each. A user is the weighted sum of
+the items that they have, and what it says of the catalogue is compared with what they have:
+
+    z_u = Σ_{i∈N_u} h_i·a_i
+    f_uv = max(z_u·a_v − h_v·r_uv, 0),   r_uv = 1 if v ∈ N_u, else 0
+    ℓ(u) = 1 − cos(f_u, r_u) = 1 − Σ_{i∈N_u} f_ui / (‖f_u‖·√n_u)
+
+An item is left out of its own reconstruction exactly, because ‖a_v‖ = 1: only other items of the
+user speak for it. The idea, without weights and max, is that of ELSA (Vančura et al., RecSys 2022).
+
+A block of users shares candidates J, the whole catalogue or a part drawn without repeats. Items of
+the user always count, those of J∖N_u stand for all that the user does not have:
+
+    ‖f_u‖² = Σ_{i∈N_u} f_ui² + (|V| − n_u)/|J∖N_u|·Σ_{j∈J∖N_u} f_uj²
+
+which is exact where J is the catalogue. Every thread runs `train` over the same blocks, each of
+which has three stages:
+
+    draw_candidates    candidates in parallel: J, and their points in two layouts
+    evaluate_users     users in parallel: reconstructions, and the gradients of f_u and z_u
+    update_items       items in parallel: gradient, its terms in a fixed order, and the step
+
+Products are `rows.product` and its variants: each number is a sum in the order of its terms, so
+that no bit depends on how work is divided. Steps are row-wise Adagrad, of points along the sphere
+and of ln h.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trimetric.engine.centroids import (
+    candidate_order,
+    keep_pool,
+    link_entries,
+    list_users,
+    step_on_sphere,
+)
+from trimetric.engine.compile import inline, kernel
+from trimetric.engine.elementary import exp
+from trimetric.engine.negatives import Positives
+from trimetric.engine.rng import shuffled
+from trimetric.engine.rows import (
+    LANES,
+    TILE,
+    add_product,
+    add_scaled,
+    copy,
+    dot,
+    product,
+    scale,
+    squared_norm,
+    table,
+    transposed_product,
+)
+from trimetric.engine.session import RunSettings, Session, start_table
+from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
+
+_ACCUMULATOR = 1e-4  # Adagrad's sums of squares begin here; gradients are far below 1
+_PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
+_RANGE = 64  # candidates likewise
+LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖² and ‖z_u‖²: a shorter one has no direction
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionSettings(RunSettings):
+    """Settings of the objective, in the words of the module; a batch is a block of users.
+
+    Parameters
+    ----------
+    candidates : int
+        |J|; 0 for the whole catalogue.
+    weight_rate : float
+        Learning rate of ln h, as a multiple of that of a; 0 keeps all weights 1.
+    """
+
+    candidates: int
+    weight_rate: float
+    optimizer: str = "rowwise-adagrad"  # there is no other
+    radius: float = 1.0
+    sphere: bool = True
+    init_std: float = 1.0
+
+
+class State(NamedTuple):
+    """What is trained, and the optimiser's sums of squares."""
+
+    items: np.ndarray  # float32[n_items, width]: a_v
+    weights: np.ndarray  # float32[n_items]: h_v
+    item_squares: np.ndarray  # float32[n_items]
+    weight_squares: np.ndarray  # float32[n_items]
+    totals: np.ndarray  # float64[4]: see session.Totals; samples are users
+
+
+class Params(NamedTuple):
+    """Settings of the objective as scalars, and the users that are trained on."""
+
+    weight_rate: Any  # float32
+    dim: Any  # int64
+    candidates: Any  # int64: |J|
+    users: np.ndarray  # int32[samples]
+
+
+class Workspace(NamedTuple):
+    """Memory for a block of B users with P interactions and S candidates on T threads."""
+
+    candidates: np.ndarray  # int32[S]: items
+    place: np.ndarray  # int64[n_items]: stamp of the block + place in J; less than it elsewhere
+    points: np.ndarray  # float32[S', width]: a_j
+    panels: np.ndarray  # float32[S'/16·dim, 16]: the same, sixteen candidates side by side
+    scores: np.ndarray  # float32[B', S' + padding]: f_uj, 0 of own items, then its gradient
+    gradients: np.ndarray  # float32[S', width]: of a_j
+    sums: np.ndarray  # float32[B', width]: z_u
+    sum_gradients: np.ndarray  # float32[B', width]: of z_u
+    loss: np.ndarray  # float32[B']
+    first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
+    entry_items: np.ndarray  # int32[P]
+    entry_users: np.ndarray  # int32[P]: place in the block
+    entry: np.ndarray  # float32[P]: f_ui, then its gradient
+    first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
+    next_slot: np.ndarray  # int32[P]: the next one, or -1
+    owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
+    scratch: np.ndarray  # float32[T, width]
+    barrier: np.ndarray  # see threads.barrier_counts
+
+
+@kernel
+def train(me, threads, span, positives, state, settings, workspace, params):
+    """Run blocks span[0] .. span[1] - 1 as thread `me` of `threads`: see `session`."""
+    for block in range(span[0], span[1]):
+        number = settings.steps_before + block
+        count = min(settings.batch_size, settings.samples - block * settings.batch_size)
+        draw_candidates(me, threads, block, number, state, settings, workspace, params)
+        if me == 0:
+            list_users(block, count, positives, settings, workspace, params)
+        barrier(workspace.barrier, me, threads)
+        evaluate_users(me, threads, block, count, positives, state, settings, workspace, params)
+        barrier(workspace.barrier, me, threads)
+        update_items(me, threads, count, number, state, settings, workspace, params)
+        if me == 0:
+            for r in range(count):
+                state.totals[0] += workspace.loss[r]
+                state.totals[1] += workspace.loss[r] > 0
+            state.totals[3] += count
+        barrier(workspace.barrier, me, threads)
+
+
+@inline
+def draw_candidates(me, threads, block, number, state, settings, workspace, params):
+    """Draw J without repeats, and lay its points out by row and by sixteens."""
+    n, size, dim = len(state.items), params.candidates, params.dim
+    order = candidate_order(settings.draws, block, n)
+    stamp = (number + 1) * size
+    panels = (size + LANES - 1) // LANES
+    for panel in range(panels * me // threads, panels * (me + 1) // threads):
+        for lane in range(LANES):
+            j = panel * LANES + lane
+            if j < size:
+                v = shuffled(j, order) if size < n else np.int64(j)
+                workspace.candidates[j] = v
+                workspace.place[v] = stamp + j
+                copy(workspace.points, j, state.items, v, np.float32(1))
+            for k in range(dim):
+                workspace.panels[panel * dim + k, lane] = workspace.points[j, k]
+
+
+# --- users ----------------------------------------------------------------------------------------
+
+
+@inline
+def sum_items(u, positives, state, out, r):
+    """out[r] = z_u."""
+    scale(out, r, np.float32(0))
+    for k in range(positives.indptr[u], positives.indptr[u + 1]):
+        i = positives.items[k]
+        add_scaled(out, r, state.items, i, state.weights[i])
+
+
+@inline
+def evaluate_users(me, threads, block, count, positives, state, settings, workspace, params):
+    """Compute the reconstructions and gradients of this thread's users, whole tiles."""
+    tiles = (count + TILE - 1) // TILE
+    low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
+    last, stamp = min(high, count), (settings.steps_before + block + 1) * params.candidates
+    for r in range(low, last):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        sum_items(u, positives, state, workspace.sums, r)
+    score_candidates(low, high, workspace, params)
+    for r in range(low, high):
+        scale(workspace.sum_gradients, r, np.float32(0))
+    for r in range(low, last):
+        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        share = keep_others(u, r, stamp, positives, state, workspace, params)
+        compare(u, r, share, positives, state, workspace)
+    pull_candidates(low, high, workspace, params)
+
+
+@inline
+def score_candidates(low, high, workspace, params):
+    """scores[r, j] = z_u·a_j for users low .. high − 1, whole tiles, and all candidates."""
+    depth = params.dim
+    panels = (params.candidates + LANES - 1) // LANES
+    for first in range(0, panels, _PANEL):
+        for r in range(low, high, TILE):
+            for panel in range(first, min(first + _PANEL, panels)):
+                product(workspace.scores, r, panel * LANES, workspace.sums, r, 0,
+                        workspace.panels, panel * depth, 0, depth)  # fmt: skip
+
+
+@inline
+def keep_others(u, r, stamp, positives, state, workspace, params):
+    """Turn scores into f_uj, 0 for the user's own items; return (|V| − n_u)/|J∖N_u|."""
+    scores, low, high = workspace.scores[r], positives.indptr[u], positives.indptr[u + 1]
+    others = params.candidates
+    for k in range(low, high):
+        j = workspace.place[positives.items[k]] - stamp
+        if j >= 0:
+            scores[j] = 0
+            others -= 1
+    if len(positives.pool_indptr) > 0:
+        keep_pool(u, r, stamp, positives, workspace)
+    for j in range(params.candidates):
+        scores[j] = max(scores[j], np.float32(0))
+    return np.float32(len(state.items) - (high - low)) / np.float32(max(others, 1))
+
+
+@inline
+def compare(u, r, share, positives, state, workspace):
+    """Compute ℓ and its gradient with respect to f_u; begin that of z_u by the user's own items."""
+    w, zero = workspace, np.float32(0)
+    start, first = positives.indptr[u], w.first[r]
+    along, square = zero, share * squared_norm(w.scores, r)
+    for e in range(first, w.first[r + 1]):
+        v = np.int64(positives.items[start + e - first])
+        value = max(dot(w.sums, r, state.items, v) - state.weights[v], zero)
+        w.entry_items[e], w.entry_users[e], w.entry[e] = v, r, value
+        along += value
+        square += value * value
+    if square < LEAST_SQUARE:
+        w.loss[r] = 1
+        scale(w.scores, r, zero)
+        for e in range(first, w.first[r + 1]):
+            w.entry[e] = 0
+        return
+    length, n = np.sqrt(square), np.float32(w.first[r + 1] - first)
+    cosine = along / (length * np.sqrt(n))
+    w.loss[r] = np.float32(1) - cosine
+    gain, loss = np.float32(1) / (length * np.sqrt(n)), cosine / square
+    scale(w.scores, r, loss * share)
+    for e in range(first, w.first[r + 1]):
+        if w.entry[e] > 0:
+            w.entry[e] = loss * w.entry[e] - gain
+            add_scaled(w.sum_gradients, r, state.items, w.entry_items[e], w.entry[e])
+
+
+@inline
+def pull_candidates(low, high, workspace, params):
+    """Add the candidates' part to the gradients of z_u of users low .. high − 1, whole tiles."""
+    w = workspace
+    for first in range(0, params.candidates, _RANGE):
+        steps = min(_RANGE, params.candidates - first)
+        for r in range(low, high, TILE):
+            for c in range(0, w.points.shape[1], LANES):
+                add_product(w.sum_gradients, r, c, w.scores, r, first, w.points, first, c, steps)
+
+
+# --- items ----------------------------------------------------------------------------------------
+
+
+@inline
+def update_items(me, threads, count, number, state, settings, workspace, params):
+    """Add up the gradients of this thread's items, and step them."""
+    w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
+    tiles = (size + TILE - 1) // TILE
+    low, high = tiles * me // threads * TILE, tiles * (me + 1) // threads * TILE
+    for j in range(low, high, TILE):
+        for c in range(0, w.gradients.shape[1], LANES):
+            transposed_product(w.gradients, j, c, w.scores, j, 0, w.sums, 0, c, count)
+    listed = link_entries(me, threads, low, high, count, stamp, workspace)
+    for j in range(low, min(high, size)):
+        step_item(w.candidates[j], w.gradients, j, state, settings, workspace, params)
+    for e in range(listed):
+        slot = w.owned[me, e]
+        v = w.entry_items[slot]
+        if w.first_slot[v] == slot:
+            scale(w.scratch, me, np.float32(0))
+            step_item(v, w.scratch, me, state, settings, workspace, params)
+
+
+@inline
+def step_item(v, g, k, state, settings, workspace, params):
+    """Add the interactions of item v to the gradient g[k] of a_v, and step a_v and h_v."""
+    w, slope, h = workspace, np.float32(0), state.weights[v]
+    slot = w.first_slot[v]
+    while slot >= 0:
+        r = w.entry_users[slot]
+        add_scaled(g, k, w.sums, r, w.entry[slot])
+        add_scaled(g, k, w.sum_gradients, r, h)
+        slope += dot(w.sum_gradients, r, state.items, v) - w.entry[slot]
+        slot = w.next_slot[slot]
+    w.first_slot[v] = -1
+    step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
+    if slope != 0 and params.weight_rate > 0:
+        slope *= h  # of ln h
+        state.weight_squares[v] += slope * slope
+        rate = settings.lr * params.weight_rate / np.sqrt(state.weight_squares[v])
+        state.weights[v] *= np.float32(exp(-rate * slope))
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def reconstruction_session(
+    settings: ReconstructionSettings, positives: Positives, n_items: int
+) -> Session:
+    """Return a session that trains items whose sums reconstruct users.
+
+    Parameters
+    ----------
+    settings : ReconstructionSettings
+    positives : Positives
+    n_items : int
+    """
+    params = make_params(settings, positives, n_items)
+    state = start_state(settings, n_items)
+    block = min(settings.batch_size, len(params.users))
+    counts = np.diff(positives.indptr)
+    most = min(len(positives.items), block * int(counts.max(initial=0)))
+    mean = len(positives.items) / max(len(params.users), 1)
+
+    def workspace(threads: int) -> Workspace:
+        return make_workspace(state, settings.dim, block, most, int(params.candidates), threads)
+
+    return Session(
+        kernel=train,
+        settings=settings,
+        positives=positives,
+        state=state,
+        workspace=workspace,
+        params=params,
+        samples=len(params.users),
+        cost=1.5 * int(params.candidates) + 4 * mean,
+        saved=("items", "weights"),
+    )
+
+
+def make_params(settings: ReconstructionSettings, positives: Positives, n_items: int) -> Params:
+    """Return the settings as a kernel takes them."""
+    counts = np.diff(positives.indptr)
+    size = min(settings.candidates or n_items, n_items)
+    if len(positives.pool_indptr):
+        size = n_items
+    return Params(
+        weight_rate=np.float32(settings.weight_rate),
+        dim=np.int64(settings.dim),
+        candidates=np.int64(size),
+        # the only item of a user has no other that speaks for it
+        users=np.flatnonzero((counts > 1) & (counts < n_items)).astype(np.int32),
+    )
+
+
+def start_state(settings: ReconstructionSettings, n_items: int) -> State:
+    """Return the state that training starts from: points at random on the sphere, weights 1."""
+    squares = np.float32(_ACCUMULATOR)
+    return State(
+        items=start_table(settings, n_items),
+        weights=np.ones(n_items, dtype=np.float32),
+        item_squares=np.full(n_items, squares),
+        weight_squares=np.full(n_items, squares),
+        totals=np.zeros(4),
+    )
+
+
+def make_workspace(
+    state: State, dim: int, block: int, entries: int, candidates: int, threads: int
+) -> Workspace:
+    """Return memory for blocks of at most `block` users with `entries` interactions."""
+    rows = -(-block // TILE) * TILE
+    padded_candidates = -(-candidates // LANES) * LANES
+    width = padded_candidates + (LANES if padded_candidates % 256 == 0 else 0)  # spreads cache sets
+    n_items = len(state.items)
+    return Workspace(
+        candidates=np.zeros(candidates, dtype=np.int32),
+        place=np.zeros(n_items, dtype=np.int64),
+        points=table(padded_candidates, dim),
+        panels=table(padded_candidates // LANES * dim, LANES),
+        scores=table(rows, width),
+        gradients=table(padded_candidates, dim),
+        sums=table(rows, dim),
+        sum_gradients=table(rows, dim),
+        loss=np.zeros(rows, dtype=np.float32),
+        first=np.zeros(rows + 1, dtype=np.int64),
+        entry_items=np.zeros(entries, dtype=np.int32),
+        entry_users=np.zeros(entries, dtype=np.int32),
+        entry=np.zeros(entries, dtype=np.float32),
+        first_slot=np.full(n_items, -1, dtype=np.int32),
+        next_slot=np.zeros(entries, dtype=np.int32),
+        owned=np.zeros((threads, entries + 1), dtype=np.int32),
+        scratch=table(threads, dim),
+        barrier=barrier_counts(threads),
+    )
+
+
+# --- what training leaves -------------------------------------------------------------------------
+
+
+def reconstructed(
+    state: State, positives: Positives, params: Params
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return z_u/‖z_u‖ float32 (n_users, width), 0 without items, and a_v (n_items, width)."""
+    users = table(len(positives.indptr) - 1, int(params.dim))
+    threads = thread_count()
+    with ThreadTeam(threads) as team:
+        team.run(lambda me: _fill_users(me, threads, positives, state, users))
+    return users, state.items.copy()
+
+
+@kernel
+def _fill_users(me, threads, positives, state, users):
+    for u in range(len(users) * me // threads, len(users) * (me + 1) // threads):
+        sum_items(u, positives, state, users, u)
+        scale(users, u, np.float32(1) / np.sqrt(max(squared_norm(users, u), LEAST_SQUARE)))
