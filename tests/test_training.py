@@ -458,7 +458,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_tried(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(temperature, "qualities_of_trials", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr(temperature, "try_out", lambda *_, **__: pytest.fail("tried"))
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         tm.SML().fit(SPLIT.train, SPLIT.valid, out=tmp_path / where)
 

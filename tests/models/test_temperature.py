@@ -134,13 +134,13 @@ def test_interrupted_trials_and_trials_that_are_not_repeated(
             raise Interrupted("by the test")
 
     monkeypatch.setattr(Silent, "epoch", stop)
-    with pytest.raises(Interrupted, match="while trying temperatures; nothing was saved"):
+    with pytest.raises(Interrupted, match="while trying settings; nothing was saved"):
         fit()
     assert not list(tmp_path.iterdir())
     stop_in = 3 * 2 + 4
     with pytest.raises(Interrupted, match="by the test"):
         fit(checkpoint_seconds=0)
-    monkeypatch.setattr(temperature, "qualities_of_trials", lambda *_: pytest.fail("tried again"))
+    monkeypatch.setattr(temperature, "try_out", lambda *_, **__: pytest.fail("tried again"))
     resumed = fit(resume=True)
     assert learned(resumed) == learned(whole)
     assert resumed.tuned == whole.tuned

@@ -221,7 +221,7 @@ def keep_others(u, r, stamp, positives, state, workspace, params):
             scores[j] = 0
             others -= 1
     if len(positives.pool_indptr) > 0:
-        keep_pool(u, r, stamp, positives, workspace)
+        keep_pool(u, r, positives, workspace)
     for j in range(params.candidates):
         scores[j] = max(scores[j], np.float32(0))
     return np.float32(len(state.items) - (high - low)) / np.float32(max(others, 1))

@@ -15,19 +15,25 @@ from trimetric.engine.centroids import (
     trained_state,
 )
 from trimetric.engine.negatives import positives
+from trimetric.engine.reconstruction import (
+    ReconstructionSettings,
+    reconstructed,
+    reconstruction_session,
+)
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.session import Session
-from trimetric.models import partial_fit
+from trimetric.engine.session_pair import SessionPair
+from trimetric.models import centroid_trials, partial_fit
 from trimetric.models.centroid_update import take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
-from trimetric.models.temperature import find_temperature
-from trimetric.space.centroid import Centroids, centroid_space, side_by_side
+from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
 MOST = 4096  # candidates, where the setting leaves them open
+RECONSTRUCTION_WEIGHT_RATE = 1.0  # of the items' weights, as a multiple of reconstruction_lr
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class CentroidConfig(TrainingConfig):
 
     epochs: Annotated[int, Limits(0, 100_000, "20-40 suits most data")] = 30
     """Most passes over the users, 0..100000; with validation data training stops earlier."""
-    batch_size: Annotated[int, Limits(1, 1_000_000, "32-128 suits most data")] = 64
+    batch_size: Annotated[int, Limits(1, 1_000_000, "32-128 suits most data")] = 128
     """Users in a block, 1..1000000, which share their candidates and one step."""
     lr: Annotated[float, Rate, Tune(0.05, 0.4, log=True)] = 0.15
     """Learning rate of the items' points, above 0 up to 10."""
@@ -46,8 +52,8 @@ class CentroidConfig(TrainingConfig):
     """τ of the softmax, above 0; None finds it by short trials."""
     own: Annotated[float, Limits(0, 1, "0.3-0.5 suits most data"), Tune(0, 0.7)] = 0.4
     """ω: the share of a user's own point, 0..1; 0 leaves users without parameters."""
-    kappa: Annotated[float, Limits(0, 1000, "0.5-2 suits most data"), Tune(0, 2)] = 1.0
-    """κ: how much an item is composed of its users, 0..1000; 0 is not at all."""
+    kappa: Annotated[float | None, Limits(0, 1000, "0.5-2 suits most data"), Tune(0, 2)] = None
+    """κ: how much an item is composed of its users, 0..1000; None finds 0 or 1 by short trials."""
     shrink: Annotated[float, Limits(0, 1000, "1-2 suits most data", above=True)] = 1.0
     """c: items with few users are composed of them the less; above 0."""
     margin: Annotated[float, Limits(0, 1000, "1-2 suits most data"), Tune(0.5, 2)] = 1.0
@@ -63,6 +69,17 @@ class CentroidConfig(TrainingConfig):
     """Learning rate of ln h, the items' weights in a mean; 0 keeps all at 1."""
     bias_rate: Annotated[float, Limits(0, 1000, "0.1 suits most data")] = 0.1
     """Learning rate of the items' biases; 0 leaves them out."""
+    reconstruction: Annotated[float | None, Limits(0, 1000, "0.25-1 suits most data")] = None
+    """w: squared distances of the second objective are multiplied by it; 0 leaves it out.
+
+    None finds 0, .25, .5 or 1 by a short trial; see `engine.reconstruction`.
+    """
+    reconstruction_dim: Annotated[int, Limits(1, 4096, "64-256 suits most data")] = 100
+    """Columns of the second objective, 1..4096, beside the `dim` of the first."""
+    reconstruction_epochs: Annotated[int, Limits(1, 100_000, "6-10 suits most data")] = 8
+    """Passes over the users for the second objective, at least 1."""
+    reconstruction_lr: Annotated[float, Rate] = 0.1
+    """Learning rate of the second objective, above 0 up to 10."""
 
 
 class CentroidML(EpochTrained):
@@ -91,7 +108,7 @@ class CentroidML(EpochTrained):
     @property
     def temperature(self) -> float:
         """τ in use: the setting, or what training found."""
-        return _temperature(self.config, self.tuned)
+        return in_use(self.config, self.tuned, "temperature")
 
     @property
     def item_weights(self) -> np.ndarray:
@@ -101,59 +118,88 @@ class CentroidML(EpochTrained):
     def find_settings(
         self, train: Interactions, valid: Interactions | None, trials: bool, progress: bool | None
     ) -> dict[str, Any]:
-        """Find the temperature by three short trials, if it is left open."""
-        return find_temperature(self, train, valid, trials, progress)
+        """Find temperature, kappa and reconstruction by short trials, if they are left open."""
+        return centroid_trials.find_settings(self, train, valid, trials, progress)
 
-    def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
-        """Train by blocks of users: see `engine.centroids`."""
+    def learner(
+        self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]
+    ) -> Session | SessionPair:
+        """Train by blocks of users: see `engine.centroids` and `engine.reconstruction`."""
         settings = engine_settings(self.config, data.n_items, tuned)
         pairs = positives(data.users, data.items, data.indptr, pool)
-        return centroid_session(settings, pairs, data.n_items)
+        session = centroid_session(settings, pairs, data.n_items)
+        weight = in_use(self.config, tuned, "reconstruction")
+        if weight == 0:
+            return session
+        second = reconstruction_session(_second_settings(self.config), pairs, data.n_items)
+        return SessionPair(session, second, weight)
 
-    def scorer_of(self, learner: Session) -> Scorer:
+    def scorer_of(self, learner: Session | SessionPair) -> Scorer:
         """Score by −d²."""
-        settings = cast(CentroidSettings, learner.settings)
-        points = composed(learner.state, learner.positives, learner.params)
-        placement = Centroids(learner.state, settings, np.diff(learner.positives.indptr))
-        return centroid_space(side_by_side(*points, settings.dim, None), learner.n_users, placement)
+        pair = learner if isinstance(learner, SessionPair) else None
+        session = learner.first if isinstance(learner, SessionPair) else learner
+        points, second = None, None
+        if pair is not None:
+            state = pair.second.state
+            users, items = reconstructed(state, pair.second.positives, pair.second.params)
+            dim, length = self.config.reconstruction_dim, np.float32(pair.weight**0.5)
+            points = length * users[:, :dim], length * items[:, :dim]
+            second = SecondPart(state.items[:, :dim], state.weights, pair.weight)
+        settings = cast(CentroidSettings, session.settings)
+        first = composed(session.state, session.positives, session.params)
+        placement = Centroids(session.state, settings, np.diff(session.positives.indptr), second)
+        return centroid_space(
+            side_by_side(*first, settings.dim, points), session.n_users, placement
+        )
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the points, and what new ones are made of."""
         space, centroids = cast(MetricSpace, self.scorer), _centroids(self.scorer)
-        dim, trained = centroids.settings.dim, centroids.trained
+        settings, trained, second = centroids.settings, centroids.trained, centroids.second
         kept = {
             "users": space.users,
             "items": space.items,
-            "item_points": trained.items[:, : dim + 1],
+            "item_points": trained.items[:, : settings.dim + 1],
             "item_weights": trained.weights,
         }
-        if self.config.own > 0:
-            kept["own"] = trained.own[:, :dim]
-        if self.config.kappa > 0:
-            kept["item_sums"] = trained.item_sums[:, :dim]
+        if settings.own > 0:
+            kept["own"] = trained.own[:, : settings.dim]
+        if settings.kappa > 0:
+            kept["item_sums"] = trained.item_sums[:, : settings.dim]
+        if second is not None:
+            kept |= {"second_points": second.items, "second_weights": second.weights}
         return kept
 
     def restore(self, stored: Stored) -> Scorer:
         """Return the space of saved tensors, after checking them."""
-        config, dim, tensors = self.config, self.config.dim, stored.tensors
-        shapes = {
-            "item_points": ((stored.n_items, dim + 1), np.float32),
-            "item_weights": ((stored.n_items,), np.float32),
+        tuned = stored.provenance.get("tuned", {})
+        settings = engine_settings(self.config, stored.n_items, tuned)
+        dim, n_users, n_items = settings.dim, stored.n_users, stored.n_items
+        weight = in_use(self.config, tuned, "reconstruction")
+        more = self.config.reconstruction_dim if weight else 0
+        shapes: dict[str, Any] = {
+            "item_points": ((n_items, dim + 1), np.float32),
+            "item_weights": ((n_items,), np.float32),
         }
-        if config.own > 0:
-            shapes["own"] = ((stored.n_users, dim), np.float32)
-        if config.kappa > 0:
-            shapes["item_sums"] = ((stored.n_items, dim), np.float32)
-        stored.check_tables(("users", "items"), dim + 1, shapes)
-        settings = engine_settings(config, stored.n_items, stored.provenance.get("tuned", {}))
+        if settings.own > 0:
+            shapes["own"] = ((n_users, dim), np.float32)
+        if settings.kappa > 0:
+            shapes["item_sums"] = ((n_items, dim), np.float32)
+        if weight:
+            shapes["second_points"] = ((n_items, more), np.float32)
+            shapes["second_weights"] = ((n_items,), np.float32)
+        stored.check_tables(("users", "items"), dim + 1 + more, shapes)
+        tensors, second = stored.tensors, None
+        if weight:
+            second = SecondPart(tensors["second_points"], tensors["second_weights"], weight)
         state = trained_state(
             padded_table(tensors["item_points"]),
             np.array(tensors["item_weights"]),
             own=_widened(tensors.get("own"), 0, dim),
             item_sums=_widened(tensors.get("item_sums"), 1, dim),
         )
-        placement = Centroids(state, settings, stored.known.seen.counts)
-        return centroid_space(stored.table(("users", "items")), stored.n_users, placement)
+        placement = Centroids(state, settings, stored.known.seen.counts, second)
+        return centroid_space(stored.table(("users", "items")), n_users, placement)
 
     def partial_fit(
         self,
@@ -169,23 +215,34 @@ class CentroidML(EpochTrained):
         return self
 
 
+def in_use(config: CentroidConfig, tuned: Mapping[str, Any], name: str) -> float:
+    """Return a setting that may be left open: as given, as found, or the usual."""
+    value = getattr(config, name)
+    return float(tuned.get(name, centroid_trials.USUAL[name]) if value is None else value)
+
+
 def engine_settings(
     config: CentroidConfig, n_items: int, tuned: Mapping[str, Any]
 ) -> CentroidSettings:
     """Return the settings of the trainer, with what is left open filled in."""
-    candidates = min(n_items, MOST) if config.candidates is None else config.candidates
     return CentroidSettings.of(
         config,
-        temperature=_temperature(config, tuned),
-        candidates=candidates,
+        temperature=in_use(config, tuned, "temperature"),
+        kappa=in_use(config, tuned, "kappa"),
+        candidates=min(n_items, MOST) if config.candidates is None else config.candidates,
         optimizer="rowwise-adagrad",
     )
 
 
-def _temperature(config: CentroidConfig, tuned: Mapping[str, Any]) -> float:
-    if config.temperature is not None:
-        return config.temperature
-    return float(tuned.get("temperature", 0.2))
+def _second_settings(config: CentroidConfig) -> ReconstructionSettings:
+    return ReconstructionSettings.of(
+        config,
+        dim=config.reconstruction_dim,
+        lr=config.reconstruction_lr,
+        epochs=config.reconstruction_epochs,
+        candidates=MOST if config.candidates is None else config.candidates,
+        weight_rate=RECONSTRUCTION_WEIGHT_RATE,
+    )
 
 
 def _centroids(scorer: Scorer) -> Centroids:

@@ -15,6 +15,7 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
 from trimetric.engine.rows import table
+from trimetric.engine.session_pair import SessionPair
 from trimetric.errors import Interrupted
 from trimetric.models.fitted import Fitted
 from trimetric.models.partial_fit import RATE, Day, joined
@@ -55,15 +56,22 @@ def take_in(
     Diverged, Interrupted
         See `training.train`.
     """
-    rate = model.config.lr * RATE if lr is None else lr
-    other = type(model)(**{**model.get_params(), "epochs": epochs, "lr": rate})
+    config = model.config
+    rate = RATE if lr is None else lr / config.lr
+    slower = {"lr": rate * config.lr, "reconstruction_lr": rate * config.reconstruction_lr}
+    other = type(model)(**{**model.get_params(), "epochs": epochs, **slower})
     new_data = Interactions.of(new)
     day = joined(fitted.known, new_data)
     if not day.fresh.any():
         return fitted
     data = day.data
     learner = other.learner(data, None, fitted.provenance.get("tuned", {}))
-    _carry_over(cast(MetricSpace, fitted.scorer), fitted.known, learner, day)
+    space, known = cast(MetricSpace, fitted.scorer), fitted.known
+    if isinstance(learner, SessionPair):
+        _carry_over(space, known, learner.first.state, day)
+        _carry_over_second(space, known, learner.second.state, day)
+    else:
+        _carry_over(space, known, learner.state, day)
     if epochs:
         try:
             training.train(learner, training.Plan(epochs), progress=make_reporter(progress))
@@ -85,10 +93,10 @@ def take_in(
     )
 
 
-def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> None:
-    """Give the learner the old points, and place new users and items."""
+def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
+    """Give a state of `engine.centroids` the old points, and place new users and items."""
     placement = cast(Centroids, space.fold_in)
-    state, trained, settings = learner.state, placement.trained, placement.settings
+    trained, settings = placement.trained, placement.settings
     dim, data = settings.dim, day.data
     state.items[day.item_rows] = trained.items
     state.weights[day.item_rows] = trained.weights
@@ -121,6 +129,32 @@ def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> Non
             if settings.own > 0:
                 state.own[rows] = own
             known_users[rows] = True
+
+
+def _carry_over_second(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
+    """Give a state of `engine.reconstruction` the old points; new items get their users' mean."""
+    placement = cast(Centroids, space.fold_in)
+    second, data = placement.second, day.data
+    assert second is not None
+    dim = second.items.shape[1]
+    state.items[day.item_rows, :dim] = second.items
+    state.weights[day.item_rows] = second.weights
+    old_users = np.full(data.n_users, -1)
+    old_users[day.user_rows] = np.arange(len(day.user_rows))
+    is_old = np.zeros(data.n_items, dtype=bool)
+    is_old[day.item_rows[known.popularity > 0]] = True
+    by_item = Csr.from_pairs(data.items, data.users, data.n_items)
+    had = old_users >= 0
+    had[day.user_rows[known.seen.counts == 0]] = False
+    rows, lists = _to_place(by_item, is_old, had)
+    if len(rows) == 0:
+        return
+    sums = np.zeros((len(rows), dim))
+    points = space.users[old_users[lists.items], placement.settings.dim + 1 :]
+    np.add.at(sums, lists.users, points.astype(np.float64))
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    state.items[rows, :dim] = sums / np.where(lengths > 0, lengths, 1)
+    state.weights[rows] = second.weights.mean()
 
 
 def _to_place(lists: Csr, placed: np.ndarray, ready: np.ndarray) -> tuple[np.ndarray, Csr]:

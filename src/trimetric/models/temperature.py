@@ -4,7 +4,8 @@ Of all settings τ alone differs much between data sets (0.1 to 0.5 of the squar
 we know), and quality as a function of ln τ is close to a parabola with one top.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from trimetric.data.interactions import Interactions
@@ -33,51 +34,54 @@ def find_temperature(
     """
     if model.config.temperature is not None:
         return {}
-    if not trials or model.config.epochs == 0:
+    parts = trial_parts(model, train, valid) if trials else None
+    if parts is None:
         return pick_temperature([])
-    epochs = -(-model.config.epochs // TRIAL_SHARE)
-    short = {**model.get_params(), "epochs": epochs, "validate_every": epochs}
-
-    def trial(train: Interactions, valid: Interactions, value: float) -> float:
-        tried = type(model)(**{**short, "temperature": value})
-        tried.fit(train, valid, progress=False)
-        return float(tried.history[-1][model.config.metric])
-
     reporter = make_reporter(progress)
     reporter.log("trying three temperatures (temperature=0.2 skips this)")
-    try:
-        tuned = pick_temperature(qualities_of_trials(train, valid, trial))
-    except Interrupted:
-        raise Interrupted(
-            "interrupted while trying temperatures; nothing was saved, since nothing is lost"
-        ) from None
+    with interruptible():
+        tuned = pick_temperature([try_out(model, parts, temperature=value)[0] for value in TRIED])
     reporter.log(f"temperature {tuned['temperature']}")
     return tuned
 
 
-def qualities_of_trials(
-    train: Interactions,
-    valid: Interactions | None,
-    trial: Callable[[Interactions, Interactions, float], float],
-) -> list[float]:
-    """Return the quality at each of TRIED, or nothing where there is too little data to tell.
+def trial_parts(
+    model: EpochTrained, train: Interactions, valid: Interactions | None
+) -> tuple[Interactions, Interactions] | None:
+    """Return what trials are trained and judged on; None where there is too little to tell.
 
-    Parameters
-    ----------
-    train : Interactions
-    valid : Interactions or None
-        What trials are judged on; without it a tenth of `train` is held out for them.
-    trial : callable
-        Takes training data, validation data and a temperature; returns the quality.
+    Without validation data a tenth of `train` is held out for them.
     """
+    if model.config.epochs == 0:
+        return None
     if valid is None:
         split = hold_out(train, SHARE)
         if split is None:
-            return []
+            return None
         train, valid = split.train, split.test
-    if len(valid) < LEAST_HELD:
-        return []
-    return [trial(train, valid, temperature) for temperature in TRIED]
+    return None if len(valid) < LEAST_HELD else (train, valid)
+
+
+def try_out(
+    model: EpochTrained, parts: tuple[Interactions, Interactions], **settings: Any
+) -> tuple[float, EpochTrained]:
+    """Train a model with other settings for a third of the epochs; return its quality, and it."""
+    epochs = -(-model.config.epochs // TRIAL_SHARE)
+    short = {**model.get_params(), "epochs": epochs, "validate_every": epochs, **settings}
+    tried = type(model)(**short)
+    tried.fit(*parts, progress=False)
+    return float(tried.history[-1][model.config.metric]), tried
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say of an interruption in the body that it cost nothing."""
+    try:
+        yield
+    except Interrupted:
+        raise Interrupted(
+            "interrupted while trying settings; nothing was saved, since nothing is lost"
+        ) from None
 
 
 def pick_temperature(qualities: list[float]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ softmax objective (`engine.centroids`); one column √(max b − b_v) of the ite
 bias into distance; and the columns of the second objective (`engine.reconstruction`), times √w.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -147,6 +147,20 @@ def centroid_space(points: np.ndarray, n_users: int, placement: Centroids) -> Me
     settings, second = placement.settings, placement.second
     dim = settings.dim + 1 + (0 if second is None else second.items.shape[1])
     return MetricSpace(points, n_users, dim, Margins(user_margin=settings.margin), placement)
+
+
+def reweighted(space: MetricSpace, scale: float) -> MetricSpace:
+    """Return a space of both objectives with another w, above 0 in `space`; 0 drops the second."""
+    placement = cast(Centroids, space.fold_in)
+    second, dim = placement.second, placement.settings.dim
+    assert second is not None
+    kept = None if scale == 0 else replace(second, scale=scale)
+    points = table(len(space.points), space.dim if kept else dim + 1)
+    points[:, : dim + 1] = space.points[:, : dim + 1]
+    if kept is not None:
+        factor = np.float32((scale / second.scale) ** 0.5)
+        points[:, dim + 1 : space.dim] = factor * space.points[:, dim + 1 : space.dim]
+    return centroid_space(points, space.n_users, replace(placement, second=kept))
 
 
 def _sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
