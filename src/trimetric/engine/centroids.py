@@ -366,8 +366,7 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
         keep_pool(u, r, stamp, positives, workspace)
     top = largest(workspace.scores, r)
     if top == -np.inf:
-        scale_to_zero(scores)
-        workspace.active[r] = 0
+        workspace.active[r] = workspace.loss[r] = clear(scores)
         return
     total = exp_row(workspace.scores, r, top)
     workspace.active[r] = total
@@ -388,9 +387,14 @@ def keep_pool(u, r, stamp, positives, workspace):
 
 
 @inline
-def scale_to_zero(values):
+def clear(values):
+    """Set all values to 0; return 0, or NaN if one was NaN, which `largest` passes over."""
+    found = np.float32(0)
     for j in range(len(values)):
+        if np.isnan(values[j]):
+            found = values[j]
         values[j] = 0
+    return found
 
 
 @inline
