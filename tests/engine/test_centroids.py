@@ -122,8 +122,9 @@ def test_the_gradient_where_lengths_are_held():
         session = make_session(replace(settings, own=own, kappa=kappa), has)
         state = session.state
         state.weights[[0, 1]] = 0.15, 0.1  # of user 0: shorter than √.05 without either
-        state.items[3, :4] = -state.items[2, :4]
-        state.weights[[2, 3]] = 1, 1.0005  # of user 1: 5e-4 long
+        state.weights[[2, 3]] = 3e-4, 2e-4  # of user 1: shorter than 0.001 with both
+        lengths = np.linalg.norm((has * state.weights) @ state.items[:, : settings.dim], axis=1)
+        assert lengths[1] < 0.001 < 0.05 < lengths[0] < 0.05**0.5
         assert_gradients(session, Twin(session, has), 1)
 
 
