@@ -104,6 +104,22 @@ def test_steps_follow_the_gradients_of_the_loss(settings):
         assert_gradients(session, Twin(session, HAS, pool))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"temperature": 0.02, "margin": 1.0},
+        {"temperature": 0.02, "margin": -1.5},
+        {"temperature": 30.0, "margin": 0.0},
+        {"kappa": 0.01, "shrink": 1e-3},
+        {"kappa": 4.0, "shrink": 2.0},
+    ],
+    ids=str,
+)
+def test_gradients_at_the_ends_of_settings(given):
+    session = make_session(replace(BASE, **given), HAS)
+    assert_gradients(session, Twin(session, HAS))
+
+
 def test_steps_follow_the_gradients_over_many_tiles_and_panels():
     """Five tiles of users, twelve panels of candidates, two chunks of columns; some rows of it."""
     has = owners(40, 210, 0.08, seed=4)

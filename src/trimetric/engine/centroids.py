@@ -294,9 +294,7 @@ def list_users(block, count, positives, settings, workspace, params):
 
 
 @inline
-def evaluate_users(
-    me, threads, block, count, positives, state, settings, workspace, params, kappa
-):
+def evaluate_users(me, threads, block, count, positives, state, settings, workspace, params, kappa):
     """Compute the scores and gradients of this thread's users, whole tiles; step their p_u."""
     tiles = (count + TILE - 1) // TILE
     low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
@@ -376,7 +374,7 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
 @inline
 def keep_pool(u, r, stamp, positives, workspace):
     """Leave out the candidates that are not in the user's pool."""
-    scores, place = workspace.scores[r], workspace.place
+    scores = workspace.scores[r]
     low, high = positives.pool_indptr[u], positives.pool_indptr[u + 1]
     k = low
     for j in range(len(workspace.candidates)):  # candidates ascend: there are pools
@@ -583,7 +581,7 @@ def link_entries(me, threads, low, high, count, stamp, workspace):
 @inline
 def step_item(v, g, k, bias, state, settings, workspace, params, kappa):
     """Add the interactions of item v to the gradient g[k], and step y_v, b_v and h_v."""
-    w, one = workspace, np.float32(1)
+    w = workspace
     weight = of_item_sum = np.float32(0)
     slot = w.first_slot[v]
     while slot >= 0:
@@ -761,13 +759,13 @@ def composed(state: State, positives: Positives, params: Params) -> tuple[np.nda
     Sums over users are taken anew, from points as they are now.
     """
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
-    users, items = (np.zeros((n, state.items.shape[1]), dtype=np.float32) for n in (n_users, n_items))
+    users, items = (
+        np.zeros((n, state.items.shape[1]), dtype=np.float32) for n in (n_users, n_items)
+    )
     threads = thread_count()
     counts = barrier_counts(threads)
     with ThreadTeam(threads) as team:
-        team.run(
-            lambda me: _compose(me, threads, positives, state, counts, params, users, items)
-        )
+        team.run(lambda me: _compose(me, threads, positives, state, counts, params, users, items))
     return users, items
 
 
