@@ -20,6 +20,7 @@ from centroid_twin import (
 from descents import run_epoch
 from scipy import stats
 
+import trimetric as tm
 from trimetric import counter
 from trimetric.engine.centroids import composed, draw_candidates
 from trimetric.engine.compile import INTERPRETED, kernel
@@ -239,6 +240,20 @@ def test_composed_points_equal_their_formulas(settings):
     assert not items[:, dim + 1 :].any()
     if settings.own == 0:
         assert not users[0].any()  # who has nothing
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.7])
+def test_composing_changes_nothing_within_an_epoch(kappa):
+    session = make_session(replace(BASE, kappa=kappa), HAS)
+    run_epoch(session, 0)
+    run_block(session, 1, 0)
+    before = bits(session)
+    first = composed(session.state, session.positives, session.params)
+    assert bits(session) == before
+    with tm.threads(3):  # which interpreted is one
+        again = composed(session.state, session.positives, session.params)
+    for one, other in zip(first, again, strict=True):
+        assert (one == other).all()
 
 
 # --- candidates ----------------------------------------------------------------------------------

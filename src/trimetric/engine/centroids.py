@@ -756,8 +756,10 @@ def make_workspace(
 def composed(state: State, positives: Positives, params: Params) -> tuple[np.ndarray, np.ndarray]:
     """Return x_u float32 (n_users, width) and t_v float32 (n_items, width), b_v in column `dim`.
 
-    Sums over users are taken anew, from points as they are now.
+    Sums over users are taken anew, from points as they are now; those of training stay.
     """
+    anew = {name: np.zeros_like(getattr(state, name)) for name in ("user_terms", "item_sums")}
+    state = state._replace(**anew)
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
     users, items = (
         np.zeros((n, state.items.shape[1]), dtype=np.float32) for n in (n_users, n_items)
