@@ -1,4 +1,6 @@
-"""exp, σ and softplus: accurate, monotone, clipped."""
+"""exp, ln, σ and softplus: accurate, monotone, clipped."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimetric.engine.compile import kernel
-from trimetric.engine.elementary import exp, sigmoid, softplus
+from trimetric.engine.elementary import exp, log, sigmoid, softplus
 
 pytestmark = pytest.mark.twin
 
@@ -15,6 +17,12 @@ pytestmark = pytest.mark.twin
 def _fill(x, out):
     for i in range(len(x)):
         out[i, 0], out[i, 1], out[i, 2] = exp(x[i]), sigmoid(x[i]), softplus(x[i])
+
+
+@kernel
+def _fill_logs(x, out):
+    for i in range(len(x)):
+        out[i] = log(x[i])
 
 
 def filled(x):
@@ -47,3 +55,31 @@ def test_the_ends():
 def test_none_of_them_ever_falls(values):
     for one in filled(np.sort(np.array(values, dtype=np.float32))):
         assert (np.diff(one) >= 0).all()
+
+
+def logs(x):
+    """ln of each number, and how far off it may be."""
+    x = np.asarray(x, dtype=np.float64)
+    out = np.empty(len(x))
+    _fill_logs(x, out)
+    expected = np.array([math.log(one) for one in x])
+    return out, expected, 1e-15 * np.abs(expected)
+
+
+def test_logs_against_the_library():
+    rng = np.random.default_rng(0)
+    powers = 2.0 ** np.arange(-1022, 1024)
+    around_one = 1 + np.arange(-200, 201) * 2.0**-52
+    breaks = np.sqrt(0.5) * (1 + np.arange(-50, 51) * 2.0**-52)
+    ends = [np.finfo(np.float64).tiny, np.finfo(np.float64).max]
+    spread = np.exp(rng.uniform(-700, 700, 2000))
+    for x in (powers, powers[:-1] * 1.37, around_one, breaks, 2 * breaks, ends, spread):
+        got, expected, slack = logs(x)
+        assert (np.abs(got - expected) <= slack).all()
+    assert logs([1.0])[0] == 0
+
+
+@given(st.floats(2.0**-1022, allow_infinity=False))
+def test_logs_of_any_normal_number(x):
+    got, expected, slack = logs([x])
+    assert abs(got[0] - expected[0]) <= slack[0]

@@ -103,6 +103,31 @@ def run_prefetch(a, i):
     row_ops.prefetch(a, i)
 
 
+@kernel
+def run_product(out, w, t, at, n):
+    row_ops.product(out, at[0], at[1], w, at[2], at[3], t, at[4], at[5], n)
+
+
+@kernel
+def run_add_product(out, w, t, at, n):
+    row_ops.add_product(out, at[0], at[1], w, at[2], at[3], t, at[4], at[5], n)
+
+
+@kernel
+def run_transposed_product(out, w, t, at, n):
+    row_ops.transposed_product(out, at[0], at[1], w, at[2], at[3], t, at[4], at[5], n)
+
+
+@kernel
+def run_largest(a, i):
+    return row_ops.largest(a, i)
+
+
+@kernel
+def run_exp_row(a, i, shift):
+    return row_ops.exp_row(a, i, shift)
+
+
 def same(x, y):
     """Tell whether two float32 arrays or numbers have the same bits."""
     x, y = np.asarray(x, dtype=np.float32), np.asarray(y, dtype=np.float32)
@@ -339,3 +364,208 @@ def test_padding_columns_stay_zero():
     run_add_scaled(g, 1, g, 0, np.float32(3))
     for table in (g, a, first, second):
         assert not table[:, 21:].any()
+
+
+# --- products ------------------------------------------------------------------------------------
+
+PRODUCTS = {
+    "product": (run_product, rows_numpy.product),
+    "add_product": (run_add_product, rows_numpy.add_product),
+    "transposed_product": (run_transposed_product, rows_numpy.transposed_product),
+}
+
+
+@st.composite
+def factors(draw):
+    """Tables `out`, `w` and `t` of mixed magnitudes, where their parts begin, and the terms."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n = draw(st.one_of(st.integers(0, 3), st.integers(0, 40)))
+    at = tuple(draw(st.integers(0, limit)) for limit in (3, 35, 40, 40, 5, 35))
+    sizes = draw(st.sampled_from([(0, 0), (-3, 3), (-15, 15), (-24, -16), (-22, 14), (14, 17)]))
+
+    def values(shape):
+        made = rng.normal(size=shape) * 10.0 ** rng.uniform(*sizes, shape)
+        made[rng.random(shape) < 0.05] = 0
+        return row_ops.padded_table(made.astype(np.float32))
+
+    return (values((12, 51)), values((90, 90)), values((45, 51))), at, n
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@given(factors())
+@settings(max_examples=60)
+def test_products_equal_numpy(name, operand):
+    tables, at, n = operand
+    run, form = PRODUCTS[name]
+    i, c, wi, wk, k, tc = at
+    twice(
+        lambda tables: run(*tables, at, n),
+        lambda tables: form(tables[0], i, c, tables[1], wi, wk, tables[2], k, tc, n),
+        tables,
+    )
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@given(factors())
+@settings(max_examples=40)
+def test_products_are_sums_in_order(name, operand):
+    """Each number to the last bit by exact arithmetic; all else is left alone; near float64."""
+    (out, w, t), at, n = operand
+    i, c, wi, wk, k, tc = at
+    part = w[wk : wk + n, wi : wi + 8].T if "trans" in name else w[wi : wi + 8, wk : wk + n]
+    terms = t[k : k + n, tc : tc + 16]
+    start = out[i : i + 8, c : c + 16] * np.float32(name == "add_product")
+    expected = out.copy()
+    run, _ = PRODUCTS[name]
+    run(out, w, t, at, n)
+    got = out[i : i + 8, c : c + 16]
+    for r, lane in ((0, 0), (7, 15), (3, 9)):
+        total = start[r, lane]
+        for s in range(n):
+            total = reference.fused(part[r, s], terms[s, lane], total)
+        assert got[r, lane] == total
+    wide = start + part.astype(np.float64) @ terms.astype(np.float64)
+    largest = np.abs(start) + np.abs(part.astype(np.float64)) @ np.abs(terms.astype(np.float64))
+    assert (np.abs(got - wide) <= (n + 1) * (2.0**-24 * largest + 2.0**-149)).all()
+    expected[i : i + 8, c : c + 16] = got
+    assert same(out, expected)
+
+
+def assert_fused(a, b, c):
+    """Check all of eight a, sixteen b and (8, 16) c, compiled or interpreted, and in NumPy."""
+    out, w, t = (
+        row_ops.padded_table(c),
+        row_ops.padded_table(a[:, None]),
+        row_ops.padded_table(b[None]),
+    )
+    run_add_product(out, w, t, (0, 0, 0, 0, 0, 0), 1)
+    assert same(rows_numpy.fused(a[:, None], b[None, :], c), out)
+    for r in range(8):
+        for lane in range(16):
+            assert out[r, lane] == reference.fused(a[r], b[lane], c[r, lane])
+
+
+@given(st.integers(0, 2**32), st.sampled_from([(-8, 8), (-75, -60), (-149, 0), (-60, 63)]))
+def test_fused_rounds_once(seed, sizes):
+    """Random numbers whose product and addend are of about the same size."""
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(-(2**24), 2**24, n) * 2.0 ** rng.integers(*sizes, n) for n in (8, 16))
+    a, b = (x.astype(np.float32) for x in (a * 2.0**-24, b * 2.0**-24))
+    near = a[:, None].astype(np.float64) * b[None, :] * 2.0 ** rng.integers(-30, 31, (8, 16))
+    c = np.clip(near * rng.choice([-1, 1, 1.37], (8, 16)), -1e38, 1e38).astype(np.float32)
+    assert_fused(a, b, c)
+
+
+@pytest.mark.parametrize("scale", [0, 20, -100, -124, -125, -126, -130, 100])
+def test_fused_where_two_roundings_would_err(scale):
+    """Products a hair off half a unit of the addend: (1 + x)(1 − x) = 1 − x² lacks 2⁻⁴⁶ or so."""
+    hair = 2.0 ** -np.arange(15.0, 23)
+    b = np.outer([2.0**-24, -(2.0**-24)], np.concatenate([1 - hair[:6], [1, 3]])).ravel()
+    units = np.arange(128).reshape(8, 16) - 60.0
+    for a in (1 + hair, 1 - hair):
+        for base in (1.0, 2 - 2.0**-20):
+            c = (base + units * 2.0**-23) * 2.0**scale
+            assert_fused(*(x.astype(np.float32) for x in (a, b * 2.0**scale, c)))
+
+
+def test_a_double_rounding_is_avoided():
+    """1 + 2⁻²³ and 2⁻²⁴·(1 − 2⁻⁴⁰): float64 rounds the sum to a tie, and a tie to 1 + 2⁻²²."""
+    a = np.full(8, 2.0**-12 * (1 + 2.0**-20), dtype=np.float32)
+    b = np.full(16, 2.0**-12 * (1 - 2.0**-20), dtype=np.float32)
+    c = np.full((8, 16), 1 + 2.0**-23, dtype=np.float32)
+    naive = np.float32(np.float64(a[0]) * np.float64(b[0]) + np.float64(c[0, 0]))
+    assert naive == np.float32(1 + 2.0**-22)
+    assert reference.fused(a[0], b[0], c[0, 0]) == c[0, 0]
+    assert_fused(a, b, c)
+    assert_fused(a, -b, -c)
+
+
+def test_fused_at_the_ends():
+    large = np.finfo(np.float32).max
+    a = np.full(8, large, dtype=np.float32)
+    b = np.array([1, -1, 2, -2, 0, -0.0, 1e-45, -1e-45] * 2, dtype=np.float32)
+    c = np.zeros((8, 16), dtype=np.float32)
+    c[1], c[2], c[3], c[4], c[5] = large, -large, large * 2.0**-24, -0.0, 1e-45
+    a[6:] = 1e-45, 0
+    c[7] = -0.0
+    out, w, t = (
+        row_ops.padded_table(c),
+        row_ops.padded_table(a[:, None]),
+        row_ops.padded_table(b[None]),
+    )
+    with np.errstate(over="ignore"):
+        run_add_product(out, w, t, (0, 0, 0, 0, 0, 0), 1)
+        assert same(rows_numpy.fused(a[:, None], b[None, :], c), out)
+        for r in range(8):
+            for lane in range(16):
+                assert out[r, lane] == reference.fused(a[r], b[lane], c[r, lane])
+    assert np.isinf(out).any()
+    assert np.signbit(out[7, 5]) != np.signbit(out[7, 4])  # −0 − 0, and −0 + 0
+
+
+# --- largest and exp -----------------------------------------------------------------------------
+
+
+@given(operands(), st.integers(0, 200))
+def test_the_largest_equals_numpy(operand, hidden):
+    (a, b, _, _), (i, j, _, _), _ = operand
+    a[a == 0] = 1e-30  # zeros of two signs may each be the largest
+    for table, row in ((a, i), (-np.abs(a) - np.abs(b), j)):
+        table[row, np.random.default_rng(hidden).permutation(table.shape[1])[:hidden]] = -np.inf
+        expected = max(table[row].tolist())
+        assert same(run_largest(table, row), np.float32(expected))
+        assert same(rows_numpy.largest(table, row), np.float32(expected))
+
+
+@pytest.mark.parametrize("place", range(48))
+def test_the_largest_anywhere(place):
+    a = row_ops.table(2, 48)
+    a[1] = -5
+    a[1, place] = -4
+    assert run_largest(a, 1) == -4
+    a[1] = -np.inf
+    assert run_largest(a, 1) == -np.inf
+
+
+@given(operands(), st.sampled_from([0.01, 1.0, 10.0, 60.0, 300.0]))
+def test_exp_of_a_row_equals_numpy_and_the_library(operand, size):
+    (a, _, _, _), (i, _, _, _), _ = operand
+    rng = np.random.default_rng(a.shape[1])
+    a[:] = (rng.normal(size=a.shape) * size).astype(np.float32)
+    a[i, rng.random(a.shape[1]) < 0.1] = -np.inf
+    a[i, 0] = size
+    before, top = a.copy(), a[i].max()
+    twice(lambda t: run_exp_row(t[0], i, top), lambda t: rows_numpy.exp_row(t[0], i, top), (a,))
+    total = run_exp_row(a, i, top)
+    x = before[i] - top
+    expected = np.where(x < -87, 0, np.exp(x.astype(np.float64)))
+    assert (np.abs(a[i] - expected) <= 4e-7 * expected).all()
+    assert (a[i][x == 0] == 1).all()
+    assert same(total, reference.lane_sum(a[i]))
+    others = np.arange(len(a)) != i
+    assert same(a[others], before[others])
+
+
+def test_exp_of_every_size():
+    limit = rows_numpy.SMALLEST_EXPONENT
+    x = np.linspace(-87, 0, 16 * 2500).astype(np.float32)
+    near = (-np.log(2) / 2 * np.arange(1, 252, 2)).astype(np.float32)  # where n changes
+    near = np.concatenate([np.nextafter(near, np.float32(0)), near, np.nextafter(near, limit)])
+    assert near.min() > limit
+    for values in (x, near[: len(near) // 16 * 16]):
+        a = values.reshape(1, -1).copy()
+        run_exp_row(a, 0, np.float32(0))
+        expected = np.exp(values.astype(np.float64))
+        assert (np.abs(a[0] / expected - 1) < 4e-7).all()
+
+
+def test_exp_of_the_ends():
+    limit = rows_numpy.SMALLEST_EXPONENT
+    a = row_ops.table(1, 16)
+    ends = [0, -0.0, limit, np.nextafter(limit, np.float32(-np.inf)), -88, -1e30, -np.inf]
+    a[0, :7] = ends
+    run_exp_row(a, 0, np.float32(0))
+    assert a[0, :2].tolist() == [1, 1]
+    assert a[0, 2] > np.finfo(np.float32).tiny
+    assert a[0, 3:7].tolist() == [0] * 4
+    assert (a[0, 7:] == 1).all()

@@ -5,6 +5,7 @@ Nothing here is shared with the kernels but `trimetric.counter`, which is tested
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -25,6 +26,22 @@ def lane_sum(values):
     for half in (8, 4, 2, 1):
         partial = partial[..., :half] + partial[..., half : 2 * half]
     return partial[..., 0]
+
+
+def nearest_float32(x):
+    """Round a Fraction to float32 once: to nearest, ties to even, subnormals included."""
+    if x == 0:
+        return np.float32(0)
+    exponent = abs(x.numerator).bit_length() - x.denominator.bit_length()
+    exponent -= abs(x) < Fraction(2) ** exponent
+    unit = Fraction(2) ** (max(exponent, -126) - 23)
+    return np.float32(math.copysign(float(abs(round(x / unit) * unit)), x))
+
+
+def fused(a, b, c):
+    """a·b + c of three finite float32 numbers, in exact arithmetic, rounded once."""
+    a, b, c = (Fraction(float(number)) for number in (a, b, c))
+    return nearest_float32(a * b + c)
 
 
 def widened(rows):

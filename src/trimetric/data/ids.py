@@ -71,7 +71,7 @@ class Vocabulary:
             known = (self.values.gather(rows) == filled).to_numpy()
         if holes:
             known = known & wanted.is_not_null().to_numpy()
-        return np.where(known, rows, -1).astype(np.int32)
+        return np.where(known, rows.astype(np.int64), -1).astype(np.int32)
 
     def _typed(self, ids: Iterable[Any]) -> pl.Series:
         """Return `ids` in the dtype of `values`, null where an id cannot be one of them."""

@@ -246,7 +246,8 @@ def add_up_users(me, threads, positives, state, barrier_counts_, params):
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
     for u in range(n_users * me // threads, n_users * (me + 1) // threads):
         n = compose_user(u, positives, state, params, state.user_terms, u)
-        length = np.sqrt(squared_norm(state.user_terms, u)) * np.sqrt(n)
+        root = np.sqrt(n) if n > 0 else np.float32(1)
+        length = np.sqrt(squared_norm(state.user_terms, u)) * root
         scale(state.user_terms, u, np.float32(1) / max(length, LEAST_LENGTH))
     barrier(barrier_counts_, me, threads)
     for v in range(n_items * me // threads, n_items * (me + 1) // threads):
@@ -382,9 +383,7 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
         keep_pool(u, r, positives, workspace)
     top = largest(workspace.scores, r)
     if top == -np.inf:
-        for j in range(len(scores)):
-            scores[j] = 0
-        workspace.active[r] = 0
+        workspace.active[r] = workspace.loss[r] = clear(scores)
         return
     total = exp_row(workspace.scores, r, top)
     workspace.active[r] = total
@@ -401,6 +400,17 @@ def keep_pool(u, r, positives, workspace):
             k += 1
         if k == high or positives.pool_items[k] != workspace.candidates[j]:
             scores[j] = -np.inf
+
+
+@inline
+def clear(values):
+    """Set all values to 0; return 0, or NaN if one was NaN, which `largest` passes over."""
+    found = np.float32(0)
+    for j in range(len(values)):
+        if np.isnan(values[j]):
+            found = values[j]
+        values[j] = 0
+    return found
 
 
 @kernel
@@ -793,18 +803,22 @@ def make_workspace(
 # --- what training leaves -------------------------------------------------------------------------
 
 
-def composed(state: State, positives: Positives, params: Params) -> tuple[np.ndarray, np.ndarray]:
-    """Return x_u float32 (n_users, width) and t_v float32 (n_items, width), b_v in column `dim`.
+def composed(
+    state: State, positives: Positives, params: Params
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x_u, t_v with b_v in column `dim`, and Q_v: float32 tables of users, items and items.
 
-    Sums over users are taken anew, from points as they are now.
+    Sums over users are taken anew, from points as they are now; those of training stay.
     """
+    anew = {name: np.zeros_like(getattr(state, name)) for name in ("user_terms", "item_sums")}
+    state = state._replace(**anew)
     n_users, n_items = len(positives.indptr) - 1, len(state.items)
     users, items = table(n_users, int(params.dim) + 1), table(n_items, int(params.dim) + 1)
     threads = thread_count()
     counts = barrier_counts(threads)
     with ThreadTeam(threads) as team:
         team.run(lambda me: _compose(me, threads, positives, state, counts, params, users, items))
-    return users, items
+    return users, items, state.item_sums
 
 
 @kernel

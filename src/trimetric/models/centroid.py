@@ -32,7 +32,7 @@ from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
-MOST = 4096  # candidates, where the setting leaves them open
+MOST, WHOLE = 4096, 32_768  # candidates where the setting leaves them open: see `candidates`
 RECONSTRUCTION_WEIGHT_RATE = 1.0  # of the items' weights, as a multiple of reconstruction_lr
 
 
@@ -61,7 +61,7 @@ class CentroidConfig(TrainingConfig):
     candidates: Annotated[int | None, Limits(0, 100_000_000, "2048-4096 suits most data")] = None
     """|J|: items that a block contrasts with, drawn anew each time; 0 is the whole catalogue.
 
-    None is the whole catalogue up to 4096 items.
+    None is the whole catalogue up to 32,768 items, and 4096 of a larger one.
     """
     own_rate: Annotated[float, Limits(0, 1000, "1-2 suits most data")] = 2.0
     """Learning rate of users' own points, as a multiple of `lr`."""
@@ -69,10 +69,10 @@ class CentroidConfig(TrainingConfig):
     """Learning rate of ln h, the items' weights in a mean; 0 keeps all at 1."""
     bias_rate: Annotated[float, Limits(0, 1000, "0.1 suits most data")] = 0.1
     """Learning rate of the items' biases; 0 leaves them out."""
-    reconstruction: Annotated[float | None, Limits(0, 1000, "0.25-1 suits most data")] = None
+    reconstruction: Annotated[float | None, Limits(0, 1000, "0.125-0.5 suits most data")] = None
     """w: squared distances of the second objective are multiplied by it; 0 leaves it out.
 
-    None finds 0, .25, .5 or 1 by a short trial; see `engine.reconstruction`.
+    None finds 0, .125, .25 or .5 by a short trial; see `engine.reconstruction`.
     """
     reconstruction_dim: Annotated[int, Limits(1, 4096, "64-256 suits most data")] = 100
     """Columns of the second objective, 1..4096, beside the `dim` of the first."""
@@ -131,7 +131,9 @@ class CentroidML(EpochTrained):
         weight = in_use(self.config, tuned, "reconstruction")
         if weight == 0:
             return session
-        second = reconstruction_session(_second_settings(self.config), pairs, data.n_items)
+        second = reconstruction_session(
+            _second_settings(self.config, data.n_items), pairs, data.n_items
+        )
         return SessionPair(session, second, weight)
 
     def scorer_of(self, learner: Session | SessionPair) -> Scorer:
@@ -140,16 +142,17 @@ class CentroidML(EpochTrained):
         session = learner.first if isinstance(learner, SessionPair) else learner
         points, second = None, None
         if pair is not None:
-            state = pair.second.state
-            users, items = reconstructed(state, pair.second.positives, pair.second.params)
+            other = pair.second
+            found = reconstructed(other.state, other.positives, other.params)
             dim, length = self.config.reconstruction_dim, np.float32(pair.weight**0.5)
-            points = length * users[:, :dim], length * items[:, :dim]
-            second = SecondPart(state.items[:, :dim], state.weights, pair.weight)
+            points = length * found[0][:, :dim], length * found[1][:, :dim]
+            second = SecondPart(other.state.items[:, :dim], other.state.weights, pair.weight)
         settings = cast(CentroidSettings, session.settings)
-        first = composed(session.state, session.positives, session.params)
-        placement = Centroids(session.state, settings, np.diff(session.positives.indptr), second)
+        users, items, item_sums = composed(session.state, session.positives, session.params)
+        state = session.state._replace(item_sums=item_sums)
+        placement = Centroids(state, settings, np.diff(session.positives.indptr), second)
         return centroid_space(
-            side_by_side(*first, settings.dim, points), session.n_users, placement
+            side_by_side(users, items, settings.dim, points), session.n_users, placement
         )
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -229,20 +232,26 @@ def engine_settings(
         config,
         temperature=in_use(config, tuned, "temperature"),
         kappa=in_use(config, tuned, "kappa"),
-        candidates=min(n_items, MOST) if config.candidates is None else config.candidates,
+        candidates=_candidates(config, n_items),
         optimizer="rowwise-adagrad",
     )
 
 
-def _second_settings(config: CentroidConfig) -> ReconstructionSettings:
+def _second_settings(config: CentroidConfig, n_items: int) -> ReconstructionSettings:
     return ReconstructionSettings.of(
         config,
         dim=config.reconstruction_dim,
         lr=config.reconstruction_lr,
         epochs=config.reconstruction_epochs,
-        candidates=MOST if config.candidates is None else config.candidates,
+        candidates=_candidates(config, n_items),
         weight_rate=RECONSTRUCTION_WEIGHT_RATE,
     )
+
+
+def _candidates(config: CentroidConfig, n_items: int) -> int:
+    if config.candidates is None:
+        return 0 if n_items <= WHOLE else MOST
+    return config.candidates
 
 
 def _centroids(scorer: Scorer) -> Centroids:

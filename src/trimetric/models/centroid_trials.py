@@ -21,8 +21,8 @@ from trimetric.progress import make_reporter
 from trimetric.space.centroid import reweighted
 
 KAPPAS = (0.0, 1.0)
-RECONSTRUCTIONS = (0.0, 0.25, 0.5, 1.0)
-USUAL = {"temperature": 0.2, "kappa": 1.0, "reconstruction": 0.5}
+RECONSTRUCTIONS = (0.0, 0.125, 0.25, 0.5)
+USUAL = {"temperature": 0.2, "kappa": 1.0, "reconstruction": 0.25}
 """What is taken for settings that are left open, where data cannot tell."""
 
 
