@@ -72,7 +72,7 @@ def main():
     figures = {"seeds": options.seeds, "sets": {}, "changes": {name: {} for name in CHANGES}}
     for bench in benches:
         plans, splits = {"all": ablated(bench, options.seeds)}, {bench.data: bench.load(tm)}
-        found = study.run(plans, splits, RUNS, workers=options.threads, say=say)
+        found = study.run(plans, splits, RUNS, workers=options.threads, log=say)
         temperature, rows = found["all"]
         metric = bench.shown[0]
         figures["sets"][bench.data] = {"metric": metric, "temperature": temperature}

@@ -1,20 +1,23 @@
-"""Quality of SML as `trimetric fit` gives it without options, beside published figures and peers.
+"""Quality as `trimetric fit` gives it without options, beside published figures and peers.
 
-For each data set: SML with its defaults, SML with as many trials as the peers, and EASE and iALS,
-tuned on the validation part; each trained with several seeds (EASE has no chance in it), and
-evaluated on the test part once. Protocols:
+For each data set: CentroidML with its defaults, and with 256 dimensions where that is asked for;
+SML with its defaults, and with as many trials as the peers; EASE and iALS, tuned on the validation
+part. Each is trained with several seeds (EASE has no chance in it), and evaluated on the test part
+once. Protocols:
 
     dpcml      Bao et al., NeurIPS 2022: ratings of 4 or more, users with 5 or more interactions,
                60/20/20 per user, candidates are all items but the training items, NDCG@5 over
                users with 5 or more test items, MAP over users with 3 or more
     lightgcn   the split of He et al., SIGIR 2020: its train and valid together are what the
-               published figures were trained on; the temperature is found with valid held out
+               published figures were trained on; settings are found with valid held out, which is
+               cut from train where the split ships none
     full       random 80/10/10, all items but those of train and valid are candidates
 
 The last two sets were not looked at until the recipe was settled.
 
-    python benchmarks/quality.py [--seeds 3] [--trials 8] [--sets ml_1m,...] [--threads 2]
+    python benchmarks/quality.py [--seeds 3] [--trials 8] [--sets ml_1m,...] [--rows centroid,...]
 
+With --rows only rows whose name begins so are made; the others stay in the record as they are.
 Results of single fits are kept in benchmarks/runs, so that an interrupted run goes on.
 """
 
@@ -29,6 +32,7 @@ import record
 
 UNSEEN = ("imdb_tang2015_train_partial", "yelp2013_tang2015_train_partial")
 RUNS = Path(__file__).parent / "runs"
+RATIO = "ratio of centroid, defaults, to"
 DPCML = "DPCML, table 2"
 BARS = "BARS leaderboard"
 
@@ -44,6 +48,7 @@ class Bench:
     published: dict = field(default_factory=dict)  # (model, source): values in the order of `shown`
     peers: tuple[str, ...] = ("ease", "ials")
     tuned: bool = True  # whether SML is also tuned, to know what its defaults leave
+    wide: bool = False  # whether CentroidML also has 256 dimensions
 
 
 def random_split(name):
@@ -62,7 +67,22 @@ def per_user_split(name, **rules):
 
 
 def shipped_split(name):
-    return lambda tm: tm.split_column(tm.datasets.load(name))
+    def load(tm):
+        from trimetric.data import Split
+
+        split = tm.split_column(tm.datasets.load(name))
+        if split.valid is not None:
+            return split
+        inner = tm.split_random(split.train, test=0.1, seed=0)
+        sizes = {
+            part: len(pairs)
+            for part, pairs in (
+                ("train", inner.train), ("valid", inner.test), ("test", split.test),
+            )
+        }  # fmt: skip
+        return Split(inner.train, inner.test, split.test, {"method": "column", "pairs": sizes})
+
+    return load
 
 
 BENCHES = (
@@ -101,12 +121,31 @@ BENCHES = (
             ("LightGCN", BARS): (0.1820, 0.1547),
             ("SimpleX", BARS): (0.1872, 0.1557),
             ("BSPM-EM", BARS): (0.1920, 0.1597),
+            ("ChebyCF, not one point a user", "its paper"): (0.1941, 0.1616),
+            ("BSL-MF, one point a user", "its paper"): (0.1882, 0.1584),
         },
         peers=(),
         tuned=False,
+        wide=True,
+    ),
+    Bench(
+        "yelp2018_lightgcn",
+        "lightgcn",
+        ("recall@20", "ndcg@20"),
+        shipped_split("yelp2018_lightgcn"),
+        {
+            ("SimpleX", BARS): (0.0701, 0.0575),
+            ("BSL-MF, one point a user", "its paper"): (0.0725, 0.0599),
+            ("BSL-LightGCN", "its paper"): (0.0744, 0.0617),
+        },
+        peers=(),
+        tuned=False,
+        wide=True,
     ),
     *(
-        Bench(name, "full", ("ndcg@10", "recall@20"), random_split(name))
+        Bench(
+            name, "full", ("ndcg@10", "recall@20"), random_split(name), wide=name == "citeulike_a"
+        )
         for name in (
             "amazon_instant_video_5core",
             "ml_100k",
@@ -118,18 +157,27 @@ BENCHES = (
 )
 
 
-def defaults(bench, seeds):
-    """SML as it comes, with each seed; a plan of `experiments.study`."""
+WIDE = {"dim": 256, "reconstruction_dim": 256}
+
+
+def defaults(bench, model, seeds, wide=False):
+    """A model as it comes, with each seed; a plan of `experiments.study`.
+
+    With `wide` the settings that the model finds are those that it found with its usual dimensions.
+    """
     from trimetric.experiments.jobs import Job, seeded
 
-    job = Job(bench.data, "sml", {"metric": bench.shown[0]}, protocols=(ranking(bench),))
-    if bench.protocol != "lightgcn":
+    settings = {"metric": bench.shown[0]}
+    job = Job(bench.data, model, settings, protocols=(ranking(bench),))
+    if bench.protocol != "lightgcn" and not wide:
         found = yield seeded(job, seeds)
         return found
     [chosen] = yield [replace(job, part="valid")]
-    settings = {**job.settings, "temperature": chosen["tuned"]["temperature"]}
-    found = yield seeded(replace(job, split=whole(bench), settings=settings), seeds)
-    return found
+    found = {name: value for name, value in chosen["tuned"].items() if "tried" not in name}
+    job = replace(job, settings={**settings, **found, **(WIDE if wide else {})})
+    split = whole(bench) if bench.protocol == "lightgcn" else bench.data
+    found = yield seeded(replace(job, split=split), seeds)
+    return [{**run, "settings": job.settings} for run in found]
 
 
 def tuned(bench, model, trials, seeds):
@@ -167,9 +215,10 @@ def mean_and_spread(runs, bench, metric):
     return record.mean_and_spread(values, 5)
 
 
-def told(bench, results):
-    """Return the figures of a data set, and print its table."""
-    figures = {"protocol": bench.protocol, "published": {}}
+def told(bench, results, before):
+    """Return the figures of a data set, and print its table; rows of `before` stay."""
+    kept = {name: row for name, row in before.items() if "ratio" not in name}
+    figures = {**kept, "protocol": bench.protocol, "published": {}}
     head = "  ".join(f"{name:>16}" for name in bench.shown)
     print(f"\n{bench.data}, protocol {bench.protocol}\n{'':<38}{head}    seconds a fit")
     for (model, source), values in bench.published.items():
@@ -185,6 +234,7 @@ def told(bench, results):
         row = {metric: mean_and_spread(runs, bench, metric) for metric in bench.shown}
         row["seconds"] = round(statistics.mean(run["seconds"] for run in runs), 1)
         row["seeds"] = len(runs)
+        row["made"] = record.now()
         row["settings"] = runs[0].get("settings", {})
         row |= {key: runs[0][key] for key in ("tuned",) if key in runs[0]}
         figures[name] = row
@@ -195,20 +245,22 @@ def told(bench, results):
 
 
 def ratios(bench, figures):
-    """Add how SML's defaults stand to each other row, metric by metric."""
-    ours = figures["sml, defaults"]
+    """Add how CentroidML's defaults stand to each other row, metric by metric."""
+    ours = figures.get("centroid, defaults")
+    if ours is None or "error" in ours:
+        return
     others = {**figures["published"]} | {
         name: {metric: row[metric][0] for metric in bench.shown}
         for name, row in figures.items()
         if isinstance(row, dict) and bench.shown[0] in row and row is not ours
     }
-    figures["ratio of sml, defaults, to"] = {
+    figures[RATIO] = {
         name: {metric: round(ours[metric][0] / row[metric], 4) for metric in bench.shown}
         for name, row in others.items()
     }
-    for name, row in figures["ratio of sml, defaults, to"].items():
+    for name, row in figures[RATIO].items():
         cells = "  ".join(f"{row[metric]:15.3f}x" for metric in bench.shown)
-        print(f"{'  sml, defaults / ' + name:<38}{cells}")
+        print(f"{'  centroid, defaults / ' + name:<38}{cells}")
 
 
 def main():
@@ -216,6 +268,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rows", default="", help="beginnings of names of rows; all by default")
     parser.add_argument("--sets", default="", help="names, separated by commas; all by default")
     options = parser.parse_args()
 
@@ -227,19 +280,25 @@ def main():
     if missing:
         print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
         return 2
-    figures = {"seeds": options.seeds, "trials": options.trials, "sets": {}}
+    before = record.read("quality").get("sets", {}) if options.rows or options.sets else {}
+    figures = {"seeds": options.seeds, "trials": options.trials, "sets": {**before}}
     for bench in BENCHES:
         if bench.data not in wanted:
             continue
         split = bench.load(tm)
-        splits, plans = {bench.data: split}, {"sml, defaults": defaults(bench, options.seeds)}
+        splits, plans = {bench.data: split}, {}
+        plans["centroid, defaults"] = defaults(bench, "centroid", options.seeds)
+        if bench.wide:
+            plans["centroid, dim 256"] = defaults(bench, "centroid", options.seeds, wide=True)
+        plans["sml, defaults"] = defaults(bench, "sml", options.seeds)
         if bench.protocol == "lightgcn":
             splits[whole(bench)] = with_valid(tm, bench, split)
         for model in (*(("sml",) if bench.tuned else ()), *bench.peers):
             plans[f"{model}, tuned"] = tuned(bench, model, options.trials, options.seeds)
-        results = study.run(plans, splits, RUNS, workers=options.threads, say=say)
-        figures["sets"][bench.data] = told(bench, results)
-    if not options.sets:
+        beginnings = tuple(options.rows.split(","))
+        plans = {name: plan for name, plan in plans.items() if name.startswith(beginnings)}
+        results = study.run(plans, splits, RUNS, workers=options.threads, log=say)
+        figures["sets"][bench.data] = told(bench, results, before.get(bench.data, {}))
         record.write("quality", figures)
     return 0
 

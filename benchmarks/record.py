@@ -138,11 +138,22 @@ def machine() -> dict:
     }
 
 
+def now() -> str:
+    """Return date and time."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def read(name: str) -> dict:
+    """Return a record, or nothing where there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def write(name: str, figures: dict) -> None:
     """Keep the figures under benchmarks/results, with date, machine and command."""
     RESULTS.mkdir(exist_ok=True)
     record = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": now(),
         "command": " ".join(["python", *sys.argv]),
         "machine": machine(),
         **figures,
