@@ -32,7 +32,8 @@ def compare(
     models: Annotated[
         str,
         Option(
-            "--models", help="all (eight systems, four references) or names, for instance sml,ease."
+            "--models",
+            help="all (centroid, eight systems, four references) or names, such as sml,ease.",
         ),
     ] = "all",
     seeds: Seeds = 3,

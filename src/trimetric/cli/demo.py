@@ -41,10 +41,10 @@ def demo(
         f"split per user: {sizes['train']:,} for training, {sizes['valid']:,} for early stopping,"
         f" {sizes['test']:,} for testing"
     )
-    model = tm.SML(seed=0).fit(split.train, split.valid, progress=True)
+    model = tm.CentroidML(seed=0).fit(split.train, split.valid, progress=True)
     saved = _save(model, out)
     results = {
-        "SML": tm.evaluate(model, split),
+        "CentroidML": tm.evaluate(model, split),
         "popularity": tm.evaluate(tm.Popularity().fit(split.train), split),
     }
     user = _typical_user(split)
@@ -56,7 +56,7 @@ def demo(
             "model": out if saved else None,
             "epochs": len(model.history),
             "metrics": {name: result.to_dict()["metrics"] for name, result in results.items()},
-            "protocol": results["SML"].protocol.describe(),
+            "protocol": results["CentroidML"].protocol.describe(),
             "user": user,
             "recommendations": answer.to_dicts(),
             "seconds": seconds,

@@ -34,7 +34,7 @@ def explain(
     """Explain why an item ranks where it does for a user.
 
     Shows the user's items near it, the terms of the loss, and which items hold it in place. Needs
-    a model with a metric space, such as sml and cml.
+    a model with a metric space, such as centroid, sml and cml.
     """
     from trimetric.data.titles import titles
     from trimetric.models import load

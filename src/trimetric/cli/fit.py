@@ -40,8 +40,8 @@ def fit(
         str | None,
         Option(
             "--model",
-            help="sml, cml, bpr, mlp, ncf, fml, transcf, lrml; an ablation such as base+s;"
-            " popularity, itemknn, ease, ials.",
+            help="centroid (default); sml, cml, bpr, mlp, ncf, fml, transcf, lrml; an ablation such"
+            " as base+s; popularity, itemknn, ease, ials.",
         ),
     ] = None,
     valid: Annotated[
@@ -54,7 +54,12 @@ def fit(
     config: Annotated[
         str | None, Option("--config", help="TOML file of settings, model and preset.")
     ] = None,
-    preset: Annotated[str | None, Option("--preset", help="paper or released.")] = None,
+    preset: Annotated[
+        str | None,
+        Option(
+            "--preset", help="paper or released, of sml and cml; --model is then sml by default."
+        ),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="A setting: epochs, dim, lr, seed, ..."),

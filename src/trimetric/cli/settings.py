@@ -6,6 +6,7 @@ from typing import Any
 
 from trimetric.errors import ParameterError
 
+DEFAULT = "centroid"
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
@@ -13,6 +14,8 @@ def collect(
     model: str | None, config: str | None, preset: str | None, sets: list[str]
 ) -> tuple[str, dict[str, Any]]:
     """Return the name of the model and its settings.
+
+    Presets are of the paper's models: with one and no model, the model is sml.
 
     Raises
     ------
@@ -22,8 +25,8 @@ def collect(
     from trimetric.models import REGISTRY, create, model_class
 
     settings = _toml(Path(config)) if config else {}
-    named = settings.pop("model", "sml")
-    model = model or named
+    named = settings.pop("model", None)
+    model = model or named or ("sml" if preset is not None else DEFAULT)
     if not isinstance(model, str) or model not in REGISTRY:
         raise ParameterError(_unknown("model", str(model), list(REGISTRY)))
     if preset is not None:

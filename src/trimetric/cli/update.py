@@ -21,7 +21,13 @@ def update(
         str, Option("--with", metavar="DATA", help="File of new interactions, read like DATA.")
     ],
     out: Annotated[str, Option("--out", help="Folder to save to; may be the model's own.")],
-    epochs: Annotated[int, Option(help="Epochs; 0 only places new users and items.")] = 10,
+    epochs: Annotated[
+        int | None,
+        Option(
+            help="Epochs; 0 only places new users and items. 10 by default, 0 for centroid.",
+            show_default=False,
+        ),
+    ] = None,
     lr: Annotated[
         float | None,
         Option(help="First learning rate; a quarter of the model's by default."),
@@ -29,7 +35,7 @@ def update(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Add new users, items and interactions to a trained sml or cml.
+    """Add new users, items and interactions to a trained centroid, sml or cml.
 
     Far cheaper than training anew; known users and items move a little. Interactions that the
     model already has are left out.
@@ -47,7 +53,8 @@ def update(
             f"{whole.name}: its split has no train part, so there is nothing to train on"
         )
     before = _sizes(trained)
-    trained.partial_fit(data, epochs=epochs, lr=lr, progress=not quiet)
+    given = {} if epochs is None else {"epochs": epochs}
+    trained.partial_fit(data, **given, lr=lr, progress=not quiet)
     trained.save(out)
     users, items, pairs = (b - a for a, b in zip(before, _sizes(trained), strict=True))
     seconds = time.monotonic() - began

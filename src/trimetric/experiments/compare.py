@@ -54,7 +54,7 @@ def compare(
     split : Split
         With a validation part.
     models : "all" or names
-        "all" are the eight systems of the SML paper and four references.
+        "all" are centroid, the eight systems of the SML paper and four references.
     out : path
         The folder of the report and, in `runs`, of all results.
     seeds : int
@@ -127,7 +127,7 @@ def listed(models: str | Iterable[str]) -> list[str]:
         A name is unknown, or there is none.
     """
     if models == "all":
-        return [*SYSTEMS, *REFERENCES]
+        return ["centroid", *SYSTEMS, *REFERENCES]
     names = models.split(",") if isinstance(models, str) else list(models)
     names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     unknown = [name for name in names if name not in REGISTRY] or ([] if names else ["none"])

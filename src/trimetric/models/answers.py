@@ -187,11 +187,11 @@ def metric_space(name: str, scorer: Scorer, purpose: str = "") -> MetricSpace:
     if purpose == "to explain by":
         raise Unsupported(
             f"{name} cannot say why: its scores are no distances; models with a metric space can,"
-            " such as sml and cml"
+            " such as centroid, sml and cml"
         )
     raise Unsupported(
         f"the score of {name} is no distance between two points, so that there is no space"
-        f" {purpose or 'and no L2 index'}; sml, cml and fml have one"
+        f" {purpose or 'and no L2 index'}; centroid, sml, cml and fml have one"
     )
 
 
@@ -200,7 +200,7 @@ def placing_space(name: str, scorer: Scorer) -> MetricSpace:
     if isinstance(scorer, MetricSpace) and scorer.fold_in is not None:
         return scorer
     raise Unsupported(
-        f"{name} cannot place a new user without being trained again; sml and cml can"
+        f"{name} cannot place a new user without being trained again; centroid, sml and cml can"
     )
 
 

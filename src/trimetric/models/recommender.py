@@ -179,8 +179,8 @@ class Recommender(ABC):
             The model has to be trained again on everything.
         """
         raise Unsupported(
-            f"{self.name} cannot take in new interactions; fit it anew on all of them, or use sml"
-            " or cml"
+            f"{self.name} cannot take in new interactions; fit it anew on all of them, or use"
+            " centroid, sml or cml"
         )
 
     def mark_seen(self, interactions: Any) -> Self:
