@@ -1,9 +1,10 @@
 """What each part of the recipe brings: one change at a time, on validation data alone.
 
-Six data sets as in quality.py, each with its protocol; the recipe finds its temperature once for a
-data set, and every change that keeps a temperature keeps that one.
+Six data sets as in quality.py, each with its protocol; the recipe finds what it leaves to the data
+once for a data set (sml its temperature; centroid also kappa and reconstruction), and every change
+that leaves these alone keeps them.
 
-    python benchmarks/ablation.py [--seeds 2] [--threads 2]
+    python benchmarks/ablation.py [--model centroid] [--seeds 2] [--threads 2]
 
 Results of single fits are kept in benchmarks/runs, so that an interrupted run goes on.
 """
@@ -17,7 +18,29 @@ from quality import BENCHES, RUNS, UNSEEN, say
 
 HINGE = {"temperature": 0.0, "lr": 0.2}
 LEARNED = {"adaptive_users": True, "adaptive_items": True}
-CHANGES = {
+OF_CENTROID = {
+    "the recipe": {},
+    "users are their mean alone (ω = 0)": {"own": 0.0},
+    "ω = .2": {"own": 0.2},
+    "ω = .6": {"own": 0.6},
+    "users are their own point alone (ω = 1)": {"own": 1.0},
+    "items not composed of users (κ = 0)": {"kappa": 0.0},
+    "κ = 1": {"kappa": 1.0},
+    "κ = 2": {"kappa": 2.0},
+    "all items weigh the same (h = 1)": {"weight_rate": 0.0},
+    "no bias": {"bias_rate": 0.0},
+    "no second objective (w = 0)": {"reconstruction": 0.0},
+    "w = .25": {"reconstruction": 0.25},
+    "512 candidates": {"candidates": 512},
+    "2048 candidates": {"candidates": 2048},
+    "10 epochs": {"epochs": 10},
+    "60 epochs": {"epochs": 60},
+    "margin .5": {"margin": 0.5},
+    "margin 2": {"margin": 2.0},
+    "d = 64 + 64": {"dim": 64, "reconstruction_dim": 64},
+    "d = 256 + 256": {"dim": 256, "reconstruction_dim": 256},
+}
+OF_SML = {
     "the recipe": {},
     "no item side (λ = 0)": {"lam": 0.0},
     "item side as strong (λ = 1)": {"lam": 1.0},
@@ -36,27 +59,32 @@ CHANGES = {
 }
 
 
-def ablated(bench, seeds):
+CHANGES = {"centroid": OF_CENTROID, "sml": OF_SML}
+RECORDS = {"centroid": "ablation_centroid", "sml": "ablation"}
+
+
+def ablated(bench, model, seeds):
     """All changes with each seed; a plan of `experiments.study`."""
     from trimetric.experiments.jobs import Job, seeded
 
     base = Job(
-        bench.data, "sml", {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)
+        bench.data, model, {"metric": bench.shown[0]}, part="valid", protocols=(bench.protocol,)
     )
     [first] = yield [base]
-    found = {"temperature": first["tuned"]["temperature"]}
+    found = {name: value for name, value in first["tuned"].items() if "tried" not in name}
     jobs = []
-    for change in CHANGES.values():
+    for change in CHANGES[model].values():
         plain = change.get("negatives", "hardest") != "hardest"
         settings = {**base.settings, **({} if plain else found), **change}
         jobs += seeded(replace(base, settings=settings), seeds)
     results = yield jobs
-    rows = {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(CHANGES)}
-    return found["temperature"], rows
+    rows = {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(CHANGES[model])}
+    return found, rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=list(CHANGES), default="centroid")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -69,19 +97,23 @@ def main():
     if missing:
         print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
         return 2
-    figures = {"seeds": options.seeds, "sets": {}, "changes": {name: {} for name in CHANGES}}
+    names = CHANGES[options.model]
+    figures = {"seeds": options.seeds, "sets": {}, "changes": {name: {} for name in names}}
     for bench in benches:
-        plans, splits = {"all": ablated(bench, options.seeds)}, {bench.data: bench.load(tm)}
+        plans, splits = (
+            {"all": ablated(bench, options.model, options.seeds)},
+            {bench.data: bench.load(tm)},
+        )
         found = study.run(plans, splits, RUNS, workers=options.threads, log=say)
-        temperature, rows = found["all"]
+        tuned, rows = found["all"]
         metric = bench.shown[0]
-        figures["sets"][bench.data] = {"metric": metric, "temperature": temperature}
-        print(f"\n{bench.data}: {metric} of the validation part, temperature {temperature}")
+        figures["sets"][bench.data] = {"metric": metric, **tuned}
+        print(f"\n{bench.data}: {metric} of the validation part, {tuned}")
         for name, runs in rows.items():
             values = [run["metrics"][bench.protocol][metric] for run in runs]
             figures["changes"][name][bench.data] = record.mean_and_spread(values, 5)
             print("  {:<50} {:.4f} ± {:.4f}".format(name, *figures["changes"][name][bench.data]))
-    record.write("ablation", figures)
+    record.write(RECORDS[options.model], figures)
     return 0
 
 

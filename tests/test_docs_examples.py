@@ -32,7 +32,7 @@ needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on thi
 def test_examples_run(page: str, tmp_path: Path) -> None:
     names = run(page, tmp_path, environment())
     if page == "README.md":
-        assert isinstance(names["model"], tm.SML)
+        assert isinstance(names["model"], tm.CentroidML)
         assert tm.evaluate(names["model"], names["split"])["ndcg@10"] > 0.2
         assert len(pl.read_parquet(tmp_path / "recommendations.parquet")) == 2000 * 10
 

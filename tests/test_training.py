@@ -447,10 +447,10 @@ def test_fit_on_a_terminal(tmp_path: Path) -> None:
         with contextlib.suppress(OSError):  # Linux reports the end of a terminal so
             while piece := os.read(ours, 4096):
                 said += piece
-        assert "saved SML" in fitting.stdout.read()
+        assert "saved CentroidML" in fitting.stdout.read()
     os.close(ours)
     assert fitting.returncode == 0, said
-    assert b"trying three temperatures" in said
+    assert b"trying settings" in said
 
 
 @pytest.mark.parametrize("where", ["file", "file/m"])

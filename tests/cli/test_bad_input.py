@@ -85,7 +85,7 @@ def test_missing_data(room: Path) -> None:
         (["--set", "epochs=many"], "epochs must be a whole number, got 'many'"),
         (["--set", "epoch=3"], "unknown setting 'epoch'; did you mean epochs"),
         (["--set", "dim"], "--set takes name=value"),
-        (["--set", "negatives=easy"], "negatives must be one of"),
+        (["--model", "sml", "--set", "negatives=easy"], "negatives must be one of"),
         (["--model", "smll"], "unknown model 'smll'; did you mean sml"),
         (["--model", "base+s", "--set", "variant=base"], "already"),
         (["--preset", "papers"], "preset must be one of"),

@@ -339,7 +339,7 @@ def test_the_demo_works_anywhere(tmp_path: Path) -> None:
     found = document("demo", cwd=tmp_path)
     assert found["data"]["name"] == "planted"
     assert len(found["recommendations"]) == 10
-    assert found["metrics"]["SML"]["ndcg@10"] > 2 * found["metrics"]["popularity"]["ndcg@10"]
+    assert found["metrics"]["CentroidML"]["ndcg@10"] > 2 * found["metrics"]["popularity"]["ndcg@10"]
     assert document("recommend", found["model"], "--user", found["user"], cwd=tmp_path)
 
 

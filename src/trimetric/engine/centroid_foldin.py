@@ -5,6 +5,8 @@ at the mean and takes a few steps on the loss of `centroids`, the items held sti
 candidates for everybody. A new item is placed by its users in the same way: Q_v without y_v.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from trimetric import counter
@@ -61,27 +63,37 @@ def place_users(
     own : float32 (m, width)
         No rows where ω = 0.
     """
-    m, n_items = len(lists[0]) - 1, len(trained.items)
-    width, owned = settings.dim + 1, settings.own > 0
-    positives = _positives(*lists)
+    m, n_items, width = len(lists[0]) - 1, len(trained.items), settings.dim + 1
+    out, positives = table(m, width), _positives(*lists)
+    if settings.own == 0:
+        _fill_means(positives, counts, trained.items, trained.weights, settings.dim, out)
+        return out, table(0, width)
+    settings = replace(settings, candidates=min(settings.candidates or n_items, CANDIDATES))
     params = make_params(settings, positives, n_items, counts)._replace(weight_rate=np.float32(0))
     state = trained._replace(
-        own=table(m if owned else 0, width),
-        own_squares=np.full(m if owned else 0, 0.1, dtype=np.float32),
+        own=table(m, width),
+        own_squares=np.full(m, 0.1, dtype=np.float32),
         user_terms=table(m if settings.kappa > 0 else 0, width),  # new users are in no Q
     )
-    out, threads = table(m, width), thread_count() if m > 1 else 1
-    blocks = -(-len(params.users) // _BLOCK) if owned else 0
-    longest = int(np.diff(lists[0]).max(initial=0))
-    entries = min(len(lists[1]), _BLOCK * longest)
+    threads = thread_count() if m > 1 else 1
+    entries = min(len(lists[1]), _BLOCK * int(np.diff(lists[0]).max(initial=0)))
     size = min(_BLOCK, max(len(params.users), 1))
     workspace = make_workspace(state, settings.dim, size, entries, int(params.candidates), threads)
     epoch = _epoch_settings(settings, params, size)
     with ThreadTeam(threads) as team:
-        team.run(
-            lambda me: _place(me, threads, blocks, positives, state, epoch, workspace, params, out)
-        )
+        team.run(lambda me: _place(me, threads, positives, state, epoch, workspace, params, out))
     return out, state.own
+
+
+@kernel
+def _fill_means(positives, counts, items, weights, dim, out):
+    """Fill out with the unit means of the items of each user."""
+    for u in range(len(out)):
+        for k in range(positives.indptr[u], positives.indptr[u + 1]):
+            i = positives.items[k]
+            add_scaled(out, u, items, i, counts[k] * weights[i])
+        out[u, dim] = 0
+        scale(out, u, np.float32(1) / max(np.sqrt(squared_norm(out, u)), LEAST_LENGTH))
 
 
 def _positives(indptr: np.ndarray, items: np.ndarray) -> Positives:
@@ -109,16 +121,16 @@ def _epoch_settings(settings: CentroidSettings, params: Params, size: int) -> Ep
 
 
 @kernel
-def _place(me, threads, blocks, positives, state, settings, workspace, params, out):
+def _place(me, threads, positives, state, settings, workspace, params, out):
     m = len(positives.indptr) - 1
     low, high = m * me // threads, m * (me + 1) // threads
-    if blocks > 0:
-        for u in range(low, high):
-            add_items(state.own, u, u, positives, state, params)
-            length = np.sqrt(squared_norm(state.own, u))
-            scale(state.own, u, np.float32(1) / max(length, LEAST_LENGTH))
-        draw_candidates(me, threads, 0, 0, state, settings, workspace, params, params.kappa)
-        barrier(workspace.barrier, me, threads)
+    for u in range(low, high):
+        add_items(state.own, u, u, positives, state, params)
+        length = np.sqrt(squared_norm(state.own, u))
+        scale(state.own, u, np.float32(1) / max(length, LEAST_LENGTH))
+    draw_candidates(me, threads, 0, 0, state, settings, workspace, params, params.kappa)
+    barrier(workspace.barrier, me, threads)
+    blocks = (settings.samples + settings.batch_size - 1) // settings.batch_size
     for block in range(blocks):
         count = min(settings.batch_size, settings.samples - block * settings.batch_size)
         if me == 0:
