@@ -56,7 +56,7 @@ class Objective:
     def __init__(self, session: Session, kappa: float, run: range) -> None:
         self.settings, self.kappa, self.run = session.settings, kappa, np.array(run)
         indptr, items = session.positives.indptr, session.positives.items
-        self.histories = [items[a:b] for a, b in zip(indptr, indptr[1:], strict=False)]
+        self.histories = np.split(items, indptr[1:-1])
         self.values = {
             "items": session.state.items[:, :DIM].astype(np.float64),
             "own": session.state.own[:, :DIM].astype(np.float64),
