@@ -48,7 +48,7 @@ from trimetric.engine.rows import (
 class ItemTerm(NamedTuple):
     """Memory for the term: D distinct items in a block of B users, and I candidates."""
 
-    count: np.ndarray  # int64[1]: distinct items in the block
+    listed: np.ndarray  # int64[1]: distinct items in the block
     items: np.ndarray  # int32[D]
     place: np.ndarray  # int64[n_items]: stamp of the block + place in `items`; else less than it
     targets: np.ndarray  # float32[D', width]: t_v, 0 in column `dim`
@@ -77,7 +77,7 @@ def item_term(n_items: int, dim: int, block: int, entries: int, candidates: int)
     rows = -(-items // TILE) * TILE
     width = candidates + (LANES if candidates % 256 == 0 else 0)  # spreads cache sets
     return ItemTerm(
-        count=np.zeros(1, dtype=np.int64),
+        listed=np.zeros(1, dtype=np.int64),
         items=np.zeros(items, dtype=np.int32),
         place=np.zeros(n_items if candidates else 0, dtype=np.int64),
         targets=table(rows, dim + 1),
@@ -113,9 +113,9 @@ def stamp_of(number, term):
 @inline
 def part_of(me, threads, term):
     """Return this thread's places in `items`: whole tiles, and the end of those in use."""
-    tiles = (term.count[0] + TILE - 1) // TILE
+    tiles = (term.listed[0] + TILE - 1) // TILE
     low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
-    return low, high, min(high, term.count[0])
+    return low, high, min(high, term.listed[0])
 
 
 @inline
@@ -130,7 +130,7 @@ def list_items(block, count, number, positives, settings, term, params):
                 term.place[v] = stamp + listed
                 term.items[listed] = v
                 listed += 1
-    term.count[0] = listed
+    term.listed[0] = listed
 
 
 @inline
@@ -218,7 +218,7 @@ def add_pushes(low, high, number, workspace, params):
     for j in range(max(low, begin), min(high, end), TILE):
         for c in range(0, term.gradients.shape[1], LANES):
             transposed_product(term.gradients, j - begin, c, term.scores, j - begin, 0,
-                               term.targets, 0, c, term.count[0])  # fmt: skip
+                               term.targets, 0, c, term.listed[0])  # fmt: skip
         for i in range(j, min(j + TILE, end)):
             add_scaled(w.gradients, i, term.gradients, i - begin, np.float32(1))
 
