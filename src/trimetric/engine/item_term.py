@@ -194,11 +194,9 @@ def push_items(me, threads, count, number, workspace, column, params):
             term.masses[k] += w.entry[e, column]
     for k in range(low, last):
         scale(term.pushes, k, np.float32(0))
-        factor = np.float32(0)
         if term.sums[k] > 0:
-            factor = term.masses[k] / term.sums[k]
-            scale(term.scores, k, factor)
-        else:
+            scale(term.scores, k, term.masses[k] / term.sums[k])
+        else:  # no j is left
             term.scores[k] = 0
     for k in range(low, high, TILE):
         for c in range(0, term.pushes.shape[1], LANES):
