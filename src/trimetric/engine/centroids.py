@@ -108,7 +108,7 @@ class CentroidSettings(RunSettings):
     bias_rate: float
     item_weight: float = 0.0
     item_margin: float = 1.0
-    item_candidates: int = 128
+    item_candidates: int = 64
 
 
 class State(NamedTuple):
