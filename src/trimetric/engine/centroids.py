@@ -20,6 +20,8 @@ Every thread runs `train` over the same blocks, each of which has three stages:
     evaluate_users     users in parallel: scores, shares, and all gradients of the user
     update_items       items in parallel: gradient, its terms in a fixed order, and the step
 
+With λ > 0, `item_term` adds a loss to each positive, and a stage before and after evaluate_users.
+
 Products are `rows.product` and its variants: each number is a sum in the order of its terms, so
 that no bit depends on how work is divided. Steps are row-wise Adagrad along the sphere.
 """
@@ -94,7 +96,7 @@ class CentroidSettings(RunSettings):
     item_weight, item_margin : float
         λ and n of `item_term`; without it where λ = 0.
     item_candidates : int
-        |I| there, rounded up to a multiple of 16.
+        |I| there, 1 or more, rounded up to a multiple of 16.
     """
 
     own: float
