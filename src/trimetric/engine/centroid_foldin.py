@@ -2,8 +2,11 @@
 
 Where ω = 0 the mean is all there is, exactly what training would have given. Otherwise p_u starts
 at the mean and takes a few steps on the loss of `centroids`, the items held still, against the same
-candidates for everybody. A new item is placed by its users in the same way: Q_v without y_v.
+candidates for everybody; `item_term` is left out. A new item is placed by its users in the same
+way: Q_v without y_v.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,7 +67,8 @@ def place_users(
     m, n_items = len(lists[0]) - 1, len(trained.items)
     width, owned = settings.dim + 1, settings.own > 0
     positives = _positives(*lists)
-    params = make_params(settings, positives, n_items, counts)._replace(weight_rate=np.float32(0))
+    settings = replace(settings, weight_rate=0.0, item_weight=0.0)
+    params = make_params(settings, positives, n_items, counts)
     state = trained._replace(
         own=table(m if owned else 0, width),
         own_squares=np.full(m if owned else 0, 0.1, dtype=np.float32),
@@ -75,7 +79,7 @@ def place_users(
     longest = int(np.diff(lists[0]).max(initial=0))
     entries = min(len(lists[1]), _BLOCK * longest)
     size = min(_BLOCK, max(len(params.users), 1))
-    workspace = make_workspace(state, settings.dim, size, entries, int(params.candidates), threads)
+    workspace = make_workspace(state, params, size, entries, threads)
     epoch = _epoch_settings(settings, params, size)
     with ThreadTeam(threads) as team:
         team.run(
@@ -127,7 +131,7 @@ def _place(me, threads, blocks, positives, state, settings, workspace, params, o
         for step in range(STEPS):
             rate = settings.lr * np.float32((STEPS - step) / STEPS)
             evaluate_users(
-                me, threads, block, count, params.candidates, rate,
+                me, threads, block, count, 0, rate,
                 positives, state, settings, workspace, params, params.kappa,
             )  # fmt: skip
         barrier(workspace.barrier, me, threads)
