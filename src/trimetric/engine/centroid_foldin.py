@@ -2,7 +2,8 @@
 
 Where ω = 0 the mean is all there is, exactly what training would have given. Otherwise p_u starts
 at the mean and takes a few steps on the loss of `centroids`, the items held still, against the same
-candidates for everybody. A new item is placed by its users in the same way: Q_v without y_v.
+candidates for everybody; `item_term` is left out. A new item is placed by its users in the same
+way: Q_v without y_v.
 """
 
 from dataclasses import replace
@@ -68,8 +69,9 @@ def place_users(
     if settings.own == 0:
         _fill_means(positives, counts, trained.items, trained.weights, settings.dim, out)
         return out, table(0, width)
-    settings = replace(settings, candidates=min(settings.candidates or n_items, CANDIDATES))
-    params = make_params(settings, positives, n_items, counts)._replace(weight_rate=np.float32(0))
+    few = min(settings.candidates or n_items, CANDIDATES)
+    settings = replace(settings, candidates=few, weight_rate=0.0, item_weight=0.0)
+    params = make_params(settings, positives, n_items, counts)
     state = trained._replace(
         own=table(m, width),
         own_squares=np.full(m, 0.1, dtype=np.float32),
@@ -78,7 +80,7 @@ def place_users(
     threads = thread_count() if m > 1 else 1
     entries = min(len(lists[1]), _BLOCK * int(np.diff(lists[0]).max(initial=0)))
     size = min(_BLOCK, max(len(params.users), 1))
-    workspace = make_workspace(state, settings.dim, size, entries, int(params.candidates), threads)
+    workspace = make_workspace(state, params, size, entries, threads)
     epoch = _epoch_settings(settings, params, size)
     with ThreadTeam(threads) as team:
         team.run(lambda me: _place(me, threads, positives, state, epoch, workspace, params, out))
@@ -139,7 +141,7 @@ def _place(me, threads, positives, state, settings, workspace, params, out):
         for step in range(STEPS):
             rate = settings.lr * np.float32((STEPS - step) / STEPS)
             evaluate_users(
-                me, threads, block, count, params.candidates, rate,
+                me, threads, block, count, 0, rate,
                 positives, state, settings, workspace, params, params.kappa,
             )  # fmt: skip
         barrier(workspace.barrier, me, threads)

@@ -20,6 +20,8 @@ Every thread runs `train` over the same blocks, each of which has three stages:
     evaluate_users     users in parallel: scores, shares, and all gradients of the user
     update_items       items in parallel: gradient, its terms in a fixed order, and the step
 
+With λ > 0, `item_term` adds a loss to each positive, and a stage before and after evaluate_users.
+
 Products are `rows.product` and its variants: each number is a sum in the order of its terms, so
 that no bit depends on how work is divided. Steps are row-wise Adagrad along the sphere.
 """
@@ -33,6 +35,18 @@ from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp, log, sigmoid, softplus
+from trimetric.engine.item_term import (
+    ItemTerm,
+    add_push,
+    add_pushes,
+    begin_user,
+    item_term,
+    list_items,
+    part_of,
+    pull_of_item,
+    push_items,
+    score_items,
+)
 from trimetric.engine.negatives import Positives
 from trimetric.engine.rng import Order, bits, fill_normal, shuffled
 from trimetric.engine.rows import (
@@ -44,6 +58,7 @@ from trimetric.engine.rows import (
     dot,
     exp_row,
     largest,
+    padded,
     product,
     scale,
     squared_norm,
@@ -78,6 +93,10 @@ class CentroidSettings(RunSettings):
         |J|; 0 for the whole catalogue.
     own_rate, weight_rate, bias_rate : float
         Learning rates of p, ln h and b, as multiples of that of y.
+    item_weight, item_margin : float
+        λ and n of `item_term`, which is left out where λ = 0 or users have pools.
+    item_candidates : int
+        |I| there, 1 or more, rounded up to a multiple of 16.
     """
 
     own: float
@@ -89,6 +108,9 @@ class CentroidSettings(RunSettings):
     own_rate: float
     weight_rate: float
     bias_rate: float
+    item_weight: float = 0.0
+    item_margin: float = 1.0
+    item_candidates: int = 64
 
 
 class State(NamedTuple):
@@ -120,6 +142,10 @@ class Params(NamedTuple):
     bias_rate: Any  # float32
     dim: Any  # int64
     candidates: Any  # int64: |J|
+    item_weight: Any  # float32: λ
+    item_margin: Any  # float32: n
+    item_candidates: Any  # int64: |I|, a multiple of 16
+    log_reference: Any  # float64: ln S₀
     users: np.ndarray  # int32[samples]: the users that are trained on
     item_indptr: np.ndarray  # int64[n_items + 1]
     item_users: np.ndarray  # int32[p], ascending within an item
@@ -151,17 +177,19 @@ class Workspace(NamedTuple):
     first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
     entry_items: np.ndarray  # int32[P]
     entry_users: np.ndarray  # int32[P]: place in the block
-    entry: np.ndarray  # float32[P, 7]: see the names of its columns
+    entry: np.ndarray  # float32[P, 8]: see the names of its columns
     first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
     next_slot: np.ndarray  # int32[P]: the next one, or -1
     owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
     scratch: np.ndarray  # float32[T, width]
+    term: ItemTerm
     barrier: np.ndarray  # see threads.barrier_counts
 
 
-_SUM, _OWN, _TERM, _ITEM_SUM, _BIAS, _WEIGHT, _COUNT = range(7)
+_SUM, _OWN, _TERM, _ITEM_SUM, _BIAS, _WEIGHT, _PUSH, _COUNT = range(8)
 """Columns of `entry`, what (u, v) adds to the gradient of v: factors of z_u, p_u, the user's term
-and Q_v in the gradient of y_v; the gradients of b_v and of h_v; and how much (u, v) counts."""
+and Q_v in the gradient of y_v; the gradients of b_v and of h_v; λ·q of `item_term`; and how much
+(u, v) counts."""
 
 
 @kernel
@@ -176,12 +204,22 @@ def train(me, threads, span, positives, state, settings, workspace, params):
         draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa)
         if me == 0:
             list_users(block, count, positives, settings, workspace, params)
+            if params.item_weight > 0:
+                list_items(block, count, number, positives, settings, workspace.term, params)
         barrier(workspace.barrier, me, threads)
+        if params.item_weight > 0:
+            compose_listed(me, threads, state, workspace.term, params, kappa)
+            stamp = (number + 1) * params.candidates
+            score_items(me, threads, number, stamp, workspace, params)
+            barrier(workspace.barrier, me, threads)
         evaluate_users(
-            me, threads, block, count, (number + 1) * params.candidates, settings.lr,
+            me, threads, block, count, number, settings.lr,
             positives, state, settings, workspace, params, kappa,
         )  # fmt: skip
         barrier(workspace.barrier, me, threads)
+        if params.item_weight > 0:
+            push_items(me, threads, count, number, workspace, _PUSH, params)
+            barrier(workspace.barrier, me, threads)
         update_items(me, threads, count, number, state, settings, workspace, params, kappa)
         if me == 0:
             for r in range(count):
@@ -238,6 +276,14 @@ def compose_item(v, state, params, kappa, out, r):
         scale(out, r, np.float32(1) / norm)
         out[r, dim] = bias
     return norm
+
+
+@inline
+def compose_listed(me, threads, state, term, params, kappa):
+    """Compose this thread's part of the items that the block's users have."""
+    low, _, last = part_of(me, threads, term)
+    for k in range(low, last):
+        term.norms[k] = compose_item(term.items[k], state, params, kappa, term.targets, k)
 
 
 @kernel
@@ -309,12 +355,12 @@ def list_users(block, count, positives, settings, workspace, params):
 
 @kernel
 def evaluate_users(
-    me, threads, block, count, stamp, lr, positives, state, settings, workspace, params, kappa
+    me, threads, block, count, number, lr, positives, state, settings, workspace, params, kappa
 ):
     """Compute the scores and gradients of this thread's users, whole tiles; step their p_u."""
     tiles = (count + TILE - 1) // TILE
     low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
-    last = min(high, count)
+    last, stamp = min(high, count), (number + 1) * params.candidates
     for r in range(low, last):
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
         prepare_user(u, r, positives, state, workspace, params)
@@ -324,7 +370,7 @@ def evaluate_users(
     for r in range(low, last):
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
         weigh_candidates(u, r, stamp, positives, workspace, params)
-        pull_positives(u, r, positives, state, workspace, params, kappa)
+        pull_positives(u, r, number, positives, state, workspace, params, kappa)
     pull_candidates(low, high, workspace, params)
     for r in range(low, last):
         u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
@@ -414,7 +460,7 @@ def clear(values):
 
 
 @kernel
-def pull_positives(u, r, positives, state, workspace, params, kappa):
+def pull_positives(u, r, number, positives, state, workspace, params, kappa):
     """Compute ℓ of each of the user's items, and what follows but for the candidates' part.
 
     Shares are then scaled to q's sum; gradients of z_u and p_u are begun, and each interaction's
@@ -433,12 +479,14 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
     of_sum = of_term_in_sum = of_term_in_own = np.float32(0)
     two, one, own = np.float32(2), np.float32(1), params.own
     share = one - own
+    if params.item_weight > 0:
+        begin_user(r, workspace)
     start = positives.indptr[u]
     for e in range(w.first[r], w.first[r + 1]):
         k = start + e - w.first[r]
         v, count = np.int64(positives.items[k]), count_at(params.counts, k)
         w.entry_items[e], w.entry_users[e] = v, r
-        for column in range(6):
+        for column in range(_COUNT):
             w.entry[e, column] = 0
         w.entry[e, _COUNT] = count
         if total <= 0:
@@ -457,7 +505,7 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
             pq = dot(w.own, r, state.item_sums, v) - count * own_term if own > 0 else np.float32(0)
             rest = max(qq - two * qx + count * count * term_square, np.float32(0))
             c = kappa / (np.sqrt(rest) + params.shrink)
-            n = np.sqrt(max(one + two * c * (yq - yx) + c * c * rest, LEAST_LENGTH))
+            n = np.sqrt(max(one + two * c * (yq - yx) + c * c * rest, LEAST_LENGTH * LEAST_LENGTH))
             zt = (zy + c * zq) / n
             pt = (py + c * pq) / n
             yt = (one + c * (yq - yx)) / n
@@ -472,7 +520,11 @@ def pull_positives(u, r, positives, state, workspace, params, kappa):
         w.loss[r] += count * softplus(-gap)
         q *= count
         w.active[r] += q
-        in_mean, in_own = two * q * share, two * q * own
+        pull = q
+        if params.item_weight > 0:
+            w.entry[e, _PUSH] = pull_of_item(v, r, score - b, count, number, workspace, params)
+            pull += w.entry[e, _PUSH]
+        in_mean, in_own = two * pull * share, two * pull * own
         turn = np.float32(0) if held else s  # a held length does not turn with z
         by_length = in_mean / length
         add_scaled(w.sum_gradients, r, state.items, v, -by_length * (one / n + turn * h / length))
@@ -517,6 +569,8 @@ def pull_candidates(low, high, workspace, params):
 def finish_user(r, workspace, params):
     """Add the candidates' part to the gradients of z_u and p_u; 2·pulled is that of x_u."""
     w, two = workspace, np.float32(2)
+    if params.item_weight > 0:
+        add_scaled(w.pulled, r, w.points, r, w.term.pulls[r])
     w.pulled[r, params.dim] = 0
     length = w.lengths[r]
     factor = two * (np.float32(1) - params.own) / length
@@ -554,6 +608,8 @@ def update_items(me, threads, count, number, state, settings, workspace, params,
     for j in range(low, high, TILE):
         for c in range(0, w.gradients.shape[1], LANES):
             transposed_product(w.gradients, j, c, w.scores, j, 0, w.points, 0, c, count)
+    if params.item_weight > 0:
+        add_pushes(low, high, number, workspace, params)
     listed = link_entries(me, threads, low, high, count, stamp, workspace)
     for j in range(low, min(high, size)):
         v, g = w.candidates[j], w.gradients
@@ -563,13 +619,14 @@ def update_items(me, threads, count, number, state, settings, workspace, params,
             w.targets[j, params.dim] = 0
             add_scaled(g, j, w.targets, j, -dot(g, j, w.targets, j))
             scale(g, j, np.float32(1) / w.target_norms[j])
-        step_item(v, g, j, bias, state, settings, workspace, params, kappa)
+        step_item(v, g, j, bias, number, state, settings, workspace, params, kappa)
     for e in range(listed):
         slot = w.owned[me, e]
         v = w.entry_items[slot]
         if w.first_slot[v] == slot:
             scale(w.scratch, me, np.float32(0))
-            step_item(v, w.scratch, me, np.float32(0), state, settings, workspace, params, kappa)
+            zero = np.float32(0)
+            step_item(v, w.scratch, me, zero, number, state, settings, workspace, params, kappa)
 
 
 @inline
@@ -594,11 +651,13 @@ def link_entries(me, threads, low, high, count, stamp, workspace):
 
 
 @inline
-def step_item(v, g, k, bias, state, settings, workspace, params, kappa):
+def step_item(v, g, k, bias, number, state, settings, workspace, params, kappa):
     """Add the interactions of item v to the gradient g[k], and step y_v, b_v and h_v."""
     w = workspace
     weight = of_item_sum = np.float32(0)
     slot = w.first_slot[v]
+    if params.item_weight > 0 and slot >= 0:
+        add_push(g, k, v, number, w.term)
     while slot >= 0:
         r = w.entry_users[slot]
         add_scaled(g, k, w.sums, r, w.entry[slot, _SUM])
@@ -652,9 +711,11 @@ def centroid_session(
     counts = np.diff(positives.indptr)
     most = min(len(positives.items), block * int(counts.max(initial=0)))
     mean = len(positives.items) / max(len(params.users), 1)
+    items = min(mean, n_items / max(block, 1))  # at most, of the block's distinct ones for a user
+    contrasts = int(params.candidates) + items * int(params.item_candidates)
 
     def workspace(threads: int) -> Workspace:
-        return make_workspace(state, settings.dim, block, most, int(params.candidates), threads)
+        return make_workspace(state, params, block, most, threads)
 
     return Session(
         kernel=train,
@@ -664,7 +725,7 @@ def centroid_session(
         workspace=workspace,
         params=params,
         samples=len(params.users),
-        cost=1.5 * int(params.candidates) + 10 * mean,
+        cost=1.5 * contrasts + 10 * mean,
         saved=("items", "own", "weights"),
     )
 
@@ -681,10 +742,11 @@ def make_params(
     by_item = Csr.from_pairs(positives.items, positives.users, n_items)
     counts = np.zeros(0, dtype=np.float32) if counts is None else counts
     order = np.argsort(positives.items, kind="stable")[: len(counts)]
-    size = min(settings.candidates or n_items, n_items)
+    size, item_weight = min(settings.candidates or n_items, n_items), settings.item_weight
     if len(positives.pool_indptr):
-        size = n_items
+        size, item_weight = n_items, 0.0
     reference = min(100.0, n_items**0.5)
+    item_candidates = padded(min(settings.item_candidates, size)) if item_weight > 0 else 0
     return Params(
         own=np.float32(settings.own),
         kappa=np.float32(settings.kappa),
@@ -697,6 +759,10 @@ def make_params(
         bias_rate=np.float32(settings.bias_rate),
         dim=np.int64(settings.dim),
         candidates=np.int64(size),
+        item_weight=np.float32(item_weight),
+        item_margin=np.float32(settings.item_margin),
+        item_candidates=np.int64(item_candidates),
+        log_reference=np.float64(log(reference)),
         users=np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32),
         item_indptr=by_item.indptr,
         item_users=by_item.items,
@@ -758,9 +824,10 @@ def _normalise(points):
 
 
 def make_workspace(
-    state: State, dim: int, block: int, entries: int, candidates: int, threads: int
+    state: State, params: Params, block: int, entries: int, threads: int
 ) -> Workspace:
     """Return memory for blocks of at most `block` users with `entries` interactions."""
+    dim, candidates = int(params.dim), int(params.candidates)
     rows = -(-block // TILE) * TILE
     padded_candidates = -(-candidates // LANES) * LANES
     width = padded_candidates + (LANES if padded_candidates % 256 == 0 else 0)  # spreads cache sets
@@ -791,11 +858,12 @@ def make_workspace(
         first=np.zeros(rows + 1, dtype=np.int64),
         entry_items=np.zeros(entries, dtype=np.int32),
         entry_users=np.zeros(entries, dtype=np.int32),
-        entry=np.zeros((entries, 7), dtype=np.float32),
+        entry=np.zeros((entries, 8), dtype=np.float32),
         first_slot=np.full(n_items, -1, dtype=np.int32),
         next_slot=np.zeros(entries, dtype=np.int32),
         owned=np.zeros((threads, entries + 1), dtype=np.int32),
         scratch=table(threads, dim + 1),
+        term=item_term(n_items, dim, rows, entries, int(params.item_candidates)),
         barrier=barrier_counts(threads),
     )
 

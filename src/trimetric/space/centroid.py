@@ -146,7 +146,9 @@ def centroid_space(points: np.ndarray, n_users: int, placement: Centroids) -> Me
     """Return the space of such points."""
     settings, second = placement.settings, placement.second
     dim = settings.dim + 1 + (0 if second is None else second.items.shape[1])
-    return MetricSpace(points, n_users, dim, Margins(user_margin=settings.margin), placement)
+    item_margin = settings.item_margin if settings.item_weight > 0 else None
+    margins = Margins(user_margin=settings.margin, item_margin=item_margin)
+    return MetricSpace(points, n_users, dim, margins, placement)
 
 
 def reweighted(space: MetricSpace, scale: float) -> MetricSpace:
