@@ -85,6 +85,7 @@ def ablated(bench, model, seeds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=list(CHANGES), default="centroid")
+    parser.add_argument("--sets", default="", help="names, separated by commas; six by default")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
@@ -92,7 +93,12 @@ def main():
     import trimetric as tm
     from trimetric.experiments import study
 
-    benches = [b for b in BENCHES if b.protocol != "lightgcn" and b.data not in UNSEEN]
+    wanted = options.sets.split(",") if options.sets else []
+    benches = [
+        b
+        for b in BENCHES
+        if (b.data in wanted if wanted else b.protocol != "lightgcn" and b.data not in UNSEEN)
+    ]
     missing = [bench.data for bench in benches if not tm.datasets.has(bench.data)]
     if missing:
         print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
