@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,10 @@ def test_every_page_is_listed() -> None:
     for page in (*Path(ROOT / "docs").glob("*.md"), *Path(ROOT / "docs/howto").glob("*.md")):
         name = str(page.relative_to(ROOT / "docs"))
         assert name == "README.md" or f"({name})" in index, name
+
+
+def test_a_person_typed_in_by_titles_gets_reasons() -> None:
+    script = ROOT / "examples" / "by_titles.py"
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("because of") == 5

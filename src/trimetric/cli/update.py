@@ -24,7 +24,7 @@ def update(
     epochs: Annotated[
         int | None,
         Option(
-            help="Epochs; 0 only places new users and items. 10 by default, 0 for centroid.",
+            help="Epochs; 0 only places new users and items. 10 by default, 5 for centroid.",
             show_default=False,
         ),
     ] = None,

@@ -24,7 +24,7 @@ from trimetric.engine.rows import padded_table, table
 from trimetric.engine.session import Session
 from trimetric.engine.session_pair import SessionPair
 from trimetric.models import centroid_trials, partial_fit
-from trimetric.models.centroid_update import take_in
+from trimetric.models.centroid_update import EPOCHS, take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
@@ -222,12 +222,15 @@ class CentroidML(EpochTrained):
         self,
         new: Any,
         *,
-        epochs: int = 0,
+        epochs: int = EPOCHS,
         lr: float | None = None,
         replay: float = partial_fit.REPLAY,
         progress: bool | None = None,
     ) -> Self:
-        """Take in new interactions, with new users and items: see `centroid_update.take_in`."""
+        """Take in new interactions, with new users and items: see `centroid_update.take_in`.
+
+        Epochs go over all interactions, so that `replay` changes nothing; with 0 only means move.
+        """
         self._fitted = take_in(self, self._state, new, epochs, lr, progress)
         return self
 

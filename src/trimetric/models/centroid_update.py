@@ -24,6 +24,7 @@ from trimetric.space.centroid import Centroids
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
 
+EPOCHS = 5  # from which on more bring nothing
 ROUNDS = 2  # new items by known users, new users by known items, and once more
 
 
