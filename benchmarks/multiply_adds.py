@@ -101,7 +101,7 @@ PRODUCTS = {
 
 def products(state, settings, params, rows, size):
     """Return, by name, what runs a product of the loop `n` times on one thread."""
-    workspace = make_workspace(state, settings.dim, rows, 1, size, 1)
+    workspace = make_workspace(state, params, rows, 1, 1)
     rng = np.random.default_rng(0)
     for table in (workspace.targets, workspace.panels, workspace.scaled, workspace.points):
         table[:] = rng.standard_normal(table.shape, dtype=np.float32)
