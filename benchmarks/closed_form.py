@@ -64,6 +64,14 @@ def load(name):
     return train, valid, validator(valid, train, METRIC)
 
 
+def sets():
+    """Yield the sets that are there: name, τ and what `load` returns."""
+    for name, tau in TAU.items():
+        found = load(name)
+        if found is not None:
+            yield name, tau, found
+
+
 def centroid(epochs, **settings):
     """Return CentroidML with given κ and w, so that nothing but the epochs is to be found."""
     import trimetric as tm
@@ -162,10 +170,7 @@ def recipe(options):
     import trimetric as tm
 
     figures = {}
-    for name, tau in TAU.items():
-        found = load(name)
-        if found is None:
-            continue
+    for name, tau, found in sets():
         train, _, measure = found
         sml = tm.SML(temperature=SML_TAU, **({"epochs": 5} if QUICK else {}))
         compiled(sml, train, options.threads)
@@ -262,10 +267,7 @@ class OurEpochs:
 def beside_numpy(options):
     """Seconds an epoch beside NumPy, BLAS and Numba."""
     figures = {}
-    for name, tau in TAU.items():
-        found = load(name)
-        if found is None:
-            continue
+    for name, tau, found in sets():
         train, _, measure = found
         rules = {"temperature": tau, "kappa": 0.0, "candidates": 2048, "batch_size": 64}
         epochs = max(options.rounds, 2)
@@ -692,10 +694,7 @@ def arithmetic(options):
         together = sum(pool.map(lambda _: peak(0.05 if QUICK else 0.3), range(options.threads)))
     figures[f"GFLOP/s of {options.threads} threads at most"] = round(2 * together / 1e9, 1)
     figures["epochs"] = {}
-    for name, tau in TAU.items():
-        found = load(name)
-        if found is None:
-            continue
+    for name, tau, found in sets():
         for kappa in (0.0, 1.0):
             for threads in sorted({1, options.threads}):
                 row = share_of_epoch(found[0], tau, kappa, threads, options.rounds, most)
@@ -747,10 +746,7 @@ def arithmetic_rows(figures):
 def threads(options):
     """Seconds an epoch on one thread and on more."""
     figures = {}
-    for name, tau in TAU.items():
-        found = load(name)
-        if found is None:
-            continue
+    for name, tau, found in sets():
         rounds, counts = options.rounds, sorted({1, options.threads})
         model = centroid(rounds + 1, temperature=tau)
         runs = {str(count): OurEpochs(model, found[0], count) for count in counts}

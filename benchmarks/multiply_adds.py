@@ -8,9 +8,10 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from trimetric.engine.centroids import make_workspace, pull_candidates, score_candidates
+from trimetric.engine.blocks import pull_candidates, push_candidates, score_candidates
+from trimetric.engine.centroids import make_workspace
 from trimetric.engine.compile import kernel
-from trimetric.engine.rows import LANES, TILE, transposed_product
+from trimetric.engine.rows import LANES
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 UNROLLED = 16
@@ -73,23 +74,24 @@ def peak(seconds=0.3):
 
 @kernel
 def scores(times, rows, workspace, params):
+    w = workspace
     for _ in range(times):
-        score_candidates(0, rows, workspace, params)
+        score_candidates(0, rows, w.scaled, w.panels, params.dim + 1, params.candidates, w.scores)
 
 
 @kernel
 def pulls(times, rows, workspace, params):
+    w = workspace
     for _ in range(times):
-        pull_candidates(0, rows, workspace, params)
+        w.pulled[:] = 0
+        pull_candidates(0, rows, w.scores, w.targets, params.candidates, w.pulled)
 
 
 @kernel
 def transposed(times, rows, workspace, params):
     w = workspace
     for _ in range(times):
-        for j in range(0, len(w.gradients), TILE):
-            for c in range(0, w.gradients.shape[1], LANES):
-                transposed_product(w.gradients, j, c, w.scores, j, 0, w.points, 0, c, rows)
+        push_candidates(0, len(w.gradients), w.scores, w.points, rows, w.gradients)
 
 
 PRODUCTS = {

@@ -12,6 +12,7 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.data.csr import Csr
+from trimetric.engine.blocks import list_users
 from trimetric.engine.centroids import (
     LEAST_LENGTH,
     CentroidSettings,
@@ -21,7 +22,6 @@ from trimetric.engine.centroids import (
     compose_user,
     draw_candidates,
     evaluate_users,
-    list_users,
     make_params,
     make_workspace,
 )

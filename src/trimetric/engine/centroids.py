@@ -33,8 +33,27 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.data.csr import Csr
+from trimetric.engine.blocks import (
+    candidate_order,
+    draw_candidate,
+    in_lanes,
+    in_tiles,
+    keep_pool,
+    link_entries,
+    list_users,
+    most_interactions,
+    n_candidates,
+    part_of_tiles,
+    pull_candidates,
+    push_candidates,
+    score_candidates,
+    score_width,
+    step_on_sphere,
+    step_weight,
+    user_at,
+)
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.elementary import exp, log, sigmoid, softplus
+from trimetric.engine.elementary import log, sigmoid, softplus
 from trimetric.engine.item_term import (
     ItemTerm,
     add_push,
@@ -48,31 +67,24 @@ from trimetric.engine.item_term import (
     score_items,
 )
 from trimetric.engine.negatives import Positives
-from trimetric.engine.rng import Order, bits, fill_normal, shuffled
+from trimetric.engine.rng import fill_normal
 from trimetric.engine.rows import (
     LANES,
-    TILE,
-    add_product,
     add_scaled,
     copy,
     dot,
     exp_row,
     largest,
     padded,
-    product,
     scale,
     squared_norm,
     table,
-    transposed_product,
 )
 from trimetric.engine.session import RunSettings, Session
 from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
-from trimetric.engine.triplets import owner
 
 _START_ITEMS, _START_USERS = 21, 22  # streams of random numbers
 _ACCUMULATOR = 0.1  # Adagrad's sums of squares begin here
-_PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
-_RANGE = 64  # candidates likewise
 LEAST_SQUARE = np.float32(0.05)  # of ‖z_u − h_v·y_v‖²: a positive is scored by no shorter a mean
 LEAST_LENGTH = np.float32(1e-3)  # of z_u
 
@@ -307,17 +319,6 @@ def add_up_users(me, threads, positives, state, barrier_counts_, params):
 # --- candidates -----------------------------------------------------------------------------------
 
 
-@inline
-def candidate_order(draws, block, n):
-    """Return the random order of the catalogue whose beginning is J."""
-    key, width = bits(draws, block), 1
-    while (np.int64(1) << width) < n:
-        width += 1
-    rounds = (bits(key, 0), bits(key, 1), bits(key, 2), bits(key, 3), bits(key, 4), bits(key, 5))
-    mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
-    return Order(np.uint64(n), mask, np.uint64((width + 1) // 2), rounds)
-
-
 @kernel
 def draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa):
     """Draw J without repeats, and lay its targets out by row and by sixteens."""
@@ -329,9 +330,7 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
         for lane in range(LANES):
             j = panel * LANES + lane
             if j < size:
-                v = shuffled(j, order) if size < n else np.int64(j)
-                workspace.candidates[j] = v
-                workspace.place[v] = stamp + j
+                v = draw_candidate(j, order, stamp, n, workspace, params)
                 workspace.target_norms[j] = compose_item(
                     v, state, params, kappa, workspace.targets, j
                 )
@@ -342,38 +341,29 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
 # --- users ----------------------------------------------------------------------------------------
 
 
-@inline
-def list_users(block, count, positives, settings, workspace, params):
-    """List where the interactions of each user of the block begin among those of the block."""
-    total = np.int64(0)
-    for r in range(count):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
-        workspace.first[r] = total
-        total += positives.indptr[u + 1] - positives.indptr[u]
-    workspace.first[count] = total
-
-
 @kernel
 def evaluate_users(
     me, threads, block, count, number, lr, positives, state, settings, workspace, params, kappa
 ):
     """Compute the scores and gradients of this thread's users, whole tiles; step their p_u."""
-    tiles = (count + TILE - 1) // TILE
-    low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
+    low, high = part_of_tiles(me, threads, count)
     last, stamp = min(high, count), (number + 1) * params.candidates
     for r in range(low, last):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         prepare_user(u, r, positives, state, workspace, params)
         if kappa > 0:
             copy(workspace.terms, r, state.user_terms, u, np.float32(1))
-    score_candidates(low, high, workspace, params)
+    w = workspace
+    score_candidates(low, high, w.scaled, w.panels, params.dim + 1, params.candidates, w.scores)
     for r in range(low, last):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         weigh_candidates(u, r, stamp, positives, workspace, params)
         pull_positives(u, r, number, positives, state, workspace, params, kappa)
-    pull_candidates(low, high, workspace, params)
+    for r in range(low, high):
+        scale(w.pulled, r, np.float32(0))
+    pull_candidates(low, high, w.scores, w.targets, params.candidates, w.pulled)
     for r in range(low, last):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
         if params.own > 0:
             rate = lr * params.own_rate
@@ -401,18 +391,6 @@ def prepare_user(u, r, positives, state, workspace, params):
     copy(workspace.scaled, r, workspace.points, r, np.float32(2) * params.rate)
 
 
-@kernel
-def score_candidates(low, high, workspace, params):
-    """scores[r, j] = s(u, j)/τ for users low .. high − 1, whole tiles, and all candidates."""
-    depth = params.dim + 1
-    panels = (params.candidates + LANES - 1) // LANES
-    for first in range(0, panels, _PANEL):
-        for r in range(low, high, TILE):
-            for panel in range(first, min(first + _PANEL, panels)):
-                product(workspace.scores, r, panel * LANES, workspace.scaled, r, 0,
-                        workspace.panels, panel * depth, 0, depth)  # fmt: skip
-
-
 @inline
 def weigh_candidates(u, r, stamp, positives, workspace, params):
     """Turn scores into exp(score − their largest), 0 for the user's own items.
@@ -434,18 +412,6 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
     total = exp_row(workspace.scores, r, top)
     workspace.active[r] = total
     workspace.loss[r] = np.float32(log(np.float64(total)) + params.log_share + top)
-
-
-@inline
-def keep_pool(u, r, positives, workspace):
-    """Leave out the candidates that are not in the user's pool."""
-    scores = workspace.scores[r]
-    k, high = positives.pool_indptr[u], positives.pool_indptr[u + 1]
-    for j in range(len(workspace.candidates)):  # candidates ascend: there are pools
-        while k < high and positives.pool_items[k] < workspace.candidates[j]:
-            k += 1
-        if k == high or positives.pool_items[k] != workspace.candidates[j]:
-            scores[j] = -np.inf
 
 
 @inline
@@ -552,19 +518,6 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
         scale(w.scores, r, w.active[r] / total)
 
 
-@kernel
-def pull_candidates(low, high, workspace, params):
-    """pulled[r] = Σ_j share·t_j for users low .. high − 1, whole tiles."""
-    w = workspace
-    for r in range(low, high):
-        scale(w.pulled, r, np.float32(0))
-    for first in range(0, params.candidates, _RANGE):
-        steps = min(_RANGE, params.candidates - first)
-        for r in range(low, high, TILE):
-            for c in range(0, w.pulled.shape[1], LANES):
-                add_product(w.pulled, r, c, w.scores, r, first, w.targets, first, c, steps)
-
-
 @inline
 def finish_user(r, workspace, params):
     """Add the candidates' part to the gradients of z_u and p_u; 2·pulled is that of x_u."""
@@ -585,17 +538,6 @@ def finish_user(r, workspace, params):
         w.own_gradients[r, params.dim] = 0
 
 
-@inline
-def step_on_sphere(g, k, points, i, squares, p, rate, dim):
-    """Row-wise Adagrad along the tangent of the unit sphere, and back onto it; g[k] is spent."""
-    add_scaled(g, k, points, i, -dot(g, k, points, i))
-    square = squared_norm(g, k)
-    if square > 0:
-        squares[p] += square / np.float32(dim)
-        add_scaled(points, i, g, k, -rate / np.sqrt(squares[p]))
-        scale(points, i, np.float32(1) / np.sqrt(squared_norm(points, i)))
-
-
 # --- items ----------------------------------------------------------------------------------------
 
 
@@ -603,11 +545,8 @@ def step_on_sphere(g, k, points, i, squares, p, rate, dim):
 def update_items(me, threads, count, number, state, settings, workspace, params, kappa):
     """Add up the gradients of this thread's items, and step them."""
     w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
-    tiles = (size + TILE - 1) // TILE
-    low, high = tiles * me // threads * TILE, tiles * (me + 1) // threads * TILE
-    for j in range(low, high, TILE):
-        for c in range(0, w.gradients.shape[1], LANES):
-            transposed_product(w.gradients, j, c, w.scores, j, 0, w.points, 0, c, count)
+    low, high = part_of_tiles(me, threads, size)
+    push_candidates(low, high, w.scores, w.points, count, w.gradients)
     if params.item_weight > 0:
         add_pushes(low, high, number, workspace, params)
     listed = link_entries(me, threads, low, high, count, stamp, workspace)
@@ -627,27 +566,6 @@ def update_items(me, threads, count, number, state, settings, workspace, params,
             scale(w.scratch, me, np.float32(0))
             zero = np.float32(0)
             step_item(v, w.scratch, me, zero, number, state, settings, workspace, params, kappa)
-
-
-@inline
-def link_entries(me, threads, low, high, count, stamp, workspace):
-    """Link the interactions of each of this thread's items in order; return how many they are.
-
-    A candidate belongs to the thread that has its place in J, other items to their `owner`.
-    """
-    w, listed = workspace, 0
-    for e in range(w.first[count]):
-        v = w.entry_items[e]
-        j = w.place[v] - stamp
-        mine = (low <= j < high) if j >= 0 else owner(v, threads) == me
-        w.owned[me, listed] = e
-        listed += mine
-    for i in range(listed - 1, -1, -1):
-        e = w.owned[me, i]
-        v = w.entry_items[e]
-        w.next_slot[e] = w.first_slot[v]
-        w.first_slot[v] = e
-    return listed
 
 
 @inline
@@ -679,11 +597,7 @@ def step_item(v, g, k, bias, number, state, settings, workspace, params, kappa):
         state.bias_squares[v] += bias * bias
         value -= settings.lr * params.bias_rate / np.sqrt(state.bias_squares[v]) * bias
     state.items[v, params.dim] = value
-    if weight != 0 and params.weight_rate > 0:
-        slope = weight * state.weights[v]  # of ln h
-        state.weight_squares[v] += slope * slope
-        rate = settings.lr * params.weight_rate / np.sqrt(state.weight_squares[v])
-        state.weights[v] *= np.float32(exp(-rate * slope))
+    step_weight(v, weight, settings.lr, params.weight_rate, state)
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -708,8 +622,7 @@ def centroid_session(
     params = make_params(settings, positives, n_items, counts)
     state = start_state(settings, len(positives.indptr) - 1, n_items)
     block = min(settings.batch_size, len(params.users))
-    counts = np.diff(positives.indptr)
-    most = min(len(positives.items), block * int(counts.max(initial=0)))
+    most = most_interactions(positives, block)
     mean = len(positives.items) / max(len(params.users), 1)
     items = min(mean, n_items / max(block, 1))  # at most, of the block's distinct ones for a user
     contrasts = int(params.candidates) + items * int(params.item_candidates)
@@ -742,9 +655,8 @@ def make_params(
     by_item = Csr.from_pairs(positives.items, positives.users, n_items)
     counts = np.zeros(0, dtype=np.float32) if counts is None else counts
     order = np.argsort(positives.items, kind="stable")[: len(counts)]
-    size, item_weight = min(settings.candidates or n_items, n_items), settings.item_weight
-    if len(positives.pool_indptr):
-        size, item_weight = n_items, 0.0
+    size = n_candidates(settings.candidates, positives, n_items)
+    item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
     reference = min(100.0, n_items**0.5)
     item_candidates = padded(min(settings.item_candidates, size)) if item_weight > 0 else 0
     return Params(
@@ -828,9 +740,7 @@ def make_workspace(
 ) -> Workspace:
     """Return memory for blocks of at most `block` users with `entries` interactions."""
     dim, candidates = int(params.dim), int(params.candidates)
-    rows = -(-block // TILE) * TILE
-    padded_candidates = -(-candidates // LANES) * LANES
-    width = padded_candidates + (LANES if padded_candidates % 256 == 0 else 0)  # spreads cache sets
+    rows, padded_candidates = in_tiles(block), in_lanes(candidates)
     n_items = len(state.items)
 
     def of_users() -> np.ndarray:
@@ -842,7 +752,7 @@ def make_workspace(
         targets=table(padded_candidates, dim + 1),
         target_norms=np.ones(candidates, dtype=np.float32),
         panels=table(padded_candidates // LANES * (dim + 1), LANES),
-        scores=table(rows, width),
+        scores=table(rows, score_width(candidates)),
         gradients=table(padded_candidates, dim + 1),
         sums=of_users(),
         lengths=np.ones(rows, dtype=np.float32),

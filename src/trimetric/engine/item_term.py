@@ -30,9 +30,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trimetric.engine.blocks import (
+    in_tiles,
+    part_of_tiles,
+    score_width,
+    user_at,
+)
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import log, sigmoid, softplus
-from trimetric.engine.rng import shuffled
 from trimetric.engine.rows import (
     LANES,
     TILE,
@@ -79,8 +84,7 @@ def item_term(n_items: int, dim: int, block: int, entries: int, candidates: int)
         |I|, a multiple of 16.
     """
     items = min(n_items, entries) if candidates else 0
-    rows = -(-items // TILE) * TILE
-    width = candidates + (LANES if candidates % 256 == 0 else 0)  # spreads cache sets
+    rows = in_tiles(items)
     return ItemTerm(
         listed=np.zeros(1, dtype=np.int64),
         items=np.zeros(items, dtype=np.int32),
@@ -88,7 +92,7 @@ def item_term(n_items: int, dim: int, block: int, entries: int, candidates: int)
         targets=table(rows, dim + 1),
         norms=np.ones(rows, dtype=np.float32),
         scaled=table(rows, dim + 1),
-        scores=table(rows, width),
+        scores=table(rows, score_width(candidates)),
         sums=np.zeros(items, dtype=np.float32),
         logs=np.zeros(items, dtype=np.float32),
         masses=np.zeros(items, dtype=np.float32),
@@ -118,8 +122,7 @@ def stamp_of(number, term):
 @inline
 def part_of(me, threads, term):
     """Return this thread's places in `items`: whole tiles, and the end of those in use."""
-    tiles = (term.listed[0] + TILE - 1) // TILE
-    low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
+    low, high = part_of_tiles(me, threads, term.listed[0])
     return low, high, min(high, term.listed[0])
 
 
@@ -128,7 +131,7 @@ def list_items(block, count, number, positives, settings, term, params):
     """List the items that users of the block have, in the order in which they are met."""
     stamp, listed = stamp_of(number, term), 0
     for r in range(count):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         for k in range(positives.indptr[u], positives.indptr[u + 1]):
             v = positives.items[k]
             if term.place[v] < stamp:

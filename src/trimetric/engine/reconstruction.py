@@ -32,36 +32,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimetric.engine.centroids import (
+from trimetric.engine.blocks import (
     candidate_order,
+    draw_candidate,
+    in_lanes,
+    in_tiles,
     keep_pool,
     link_entries,
     list_users,
+    most_interactions,
+    n_candidates,
+    part_of_tiles,
+    pull_candidates,
+    push_candidates,
+    score_candidates,
+    score_width,
     step_on_sphere,
+    step_weight,
+    user_at,
 )
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.elementary import exp
 from trimetric.engine.negatives import Positives
-from trimetric.engine.rng import shuffled
 from trimetric.engine.rows import (
     LANES,
-    TILE,
-    add_product,
     add_scaled,
     copy,
     dot,
-    product,
     scale,
     squared_norm,
     table,
-    transposed_product,
 )
 from trimetric.engine.session import RunSettings, Session, start_table
 from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
 
 _ACCUMULATOR = 1e-4  # Adagrad's sums of squares begin here; gradients are far below 1
-_PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
-_RANGE = 64  # candidates likewise
 LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖² and ‖z_u‖²: a shorter one has no direction
 
 
@@ -159,9 +163,7 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
         for lane in range(LANES):
             j = panel * LANES + lane
             if j < size:
-                v = shuffled(j, order) if size < n else np.int64(j)
-                workspace.candidates[j] = v
-                workspace.place[v] = stamp + j
+                v = draw_candidate(j, order, stamp, n, workspace, params)
                 copy(workspace.points, j, state.items, v, np.float32(1))
             for k in range(dim):
                 workspace.panels[panel * dim + k, lane] = workspace.points[j, k]
@@ -182,32 +184,20 @@ def sum_items(u, positives, state, out, r):
 @inline
 def evaluate_users(me, threads, block, count, positives, state, settings, workspace, params):
     """Compute the reconstructions and gradients of this thread's users, whole tiles."""
-    tiles = (count + TILE - 1) // TILE
-    low, high = TILE * (tiles * me // threads), TILE * (tiles * (me + 1) // threads)
+    low, high = part_of_tiles(me, threads, count)
     last, stamp = min(high, count), (settings.steps_before + block + 1) * params.candidates
     for r in range(low, last):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         sum_items(u, positives, state, workspace.sums, r)
-    score_candidates(low, high, workspace, params)
+    w = workspace
+    score_candidates(low, high, w.sums, w.panels, params.dim, params.candidates, w.scores)
     for r in range(low, high):
         scale(workspace.sum_gradients, r, np.float32(0))
     for r in range(low, last):
-        u = params.users[shuffled(block * settings.batch_size + r, settings.order)]
+        u = user_at(block, r, settings, params)
         share = keep_others(u, r, stamp, positives, state, workspace, params)
         compare(u, r, share, positives, state, workspace)
-    pull_candidates(low, high, workspace, params)
-
-
-@inline
-def score_candidates(low, high, workspace, params):
-    """scores[r, j] = z_u·a_j for users low .. high − 1, whole tiles, and all candidates."""
-    depth = params.dim
-    panels = (params.candidates + LANES - 1) // LANES
-    for first in range(0, panels, _PANEL):
-        for r in range(low, high, TILE):
-            for panel in range(first, min(first + _PANEL, panels)):
-                product(workspace.scores, r, panel * LANES, workspace.sums, r, 0,
-                        workspace.panels, panel * depth, 0, depth)  # fmt: skip
+    pull_candidates(low, high, w.scores, w.points, params.candidates, w.sum_gradients)
 
 
 @inline
@@ -256,17 +246,6 @@ def compare(u, r, share, positives, state, workspace):
             add_scaled(w.sum_gradients, r, state.items, w.entry_items[e], w.entry[e])
 
 
-@inline
-def pull_candidates(low, high, workspace, params):
-    """Add the candidates' part to the gradients of z_u of users low .. high − 1, whole tiles."""
-    w = workspace
-    for first in range(0, params.candidates, _RANGE):
-        steps = min(_RANGE, params.candidates - first)
-        for r in range(low, high, TILE):
-            for c in range(0, w.points.shape[1], LANES):
-                add_product(w.sum_gradients, r, c, w.scores, r, first, w.points, first, c, steps)
-
-
 # --- items ----------------------------------------------------------------------------------------
 
 
@@ -274,11 +253,8 @@ def pull_candidates(low, high, workspace, params):
 def update_items(me, threads, count, number, state, settings, workspace, params):
     """Add up the gradients of this thread's items, and step them."""
     w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates
-    tiles = (size + TILE - 1) // TILE
-    low, high = tiles * me // threads * TILE, tiles * (me + 1) // threads * TILE
-    for j in range(low, high, TILE):
-        for c in range(0, w.gradients.shape[1], LANES):
-            transposed_product(w.gradients, j, c, w.scores, j, 0, w.sums, 0, c, count)
+    low, high = part_of_tiles(me, threads, size)
+    push_candidates(low, high, w.scores, w.sums, count, w.gradients)
     listed = link_entries(me, threads, low, high, count, stamp, workspace)
     for j in range(low, min(high, size)):
         step_item(w.candidates[j], w.gradients, j, state, settings, workspace, params)
@@ -303,11 +279,7 @@ def step_item(v, g, k, state, settings, workspace, params):
         slot = w.next_slot[slot]
     w.first_slot[v] = -1
     step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
-    if slope != 0 and params.weight_rate > 0:
-        slope *= h  # of ln h
-        state.weight_squares[v] += slope * slope
-        rate = settings.lr * params.weight_rate / np.sqrt(state.weight_squares[v])
-        state.weights[v] *= np.float32(exp(-rate * slope))
+    step_weight(v, slope, settings.lr, params.weight_rate, state)
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -327,8 +299,7 @@ def reconstruction_session(
     params = make_params(settings, positives, n_items)
     state = start_state(settings, n_items)
     block = min(settings.batch_size, len(params.users))
-    counts = np.diff(positives.indptr)
-    most = min(len(positives.items), block * int(counts.max(initial=0)))
+    most = most_interactions(positives, block)
     mean = len(positives.items) / max(len(params.users), 1)
 
     def workspace(threads: int) -> Workspace:
@@ -350,9 +321,7 @@ def reconstruction_session(
 def make_params(settings: ReconstructionSettings, positives: Positives, n_items: int) -> Params:
     """Return the settings as a kernel takes them."""
     counts = np.diff(positives.indptr)
-    size = min(settings.candidates or n_items, n_items)
-    if len(positives.pool_indptr):
-        size = n_items
+    size = n_candidates(settings.candidates, positives, n_items)
     return Params(
         weight_rate=np.float32(settings.weight_rate),
         dim=np.int64(settings.dim),
@@ -378,16 +347,14 @@ def make_workspace(
     state: State, dim: int, block: int, entries: int, candidates: int, threads: int
 ) -> Workspace:
     """Return memory for blocks of at most `block` users with `entries` interactions."""
-    rows = -(-block // TILE) * TILE
-    padded_candidates = -(-candidates // LANES) * LANES
-    width = padded_candidates + (LANES if padded_candidates % 256 == 0 else 0)  # spreads cache sets
+    rows, padded_candidates = in_tiles(block), in_lanes(candidates)
     n_items = len(state.items)
     return Workspace(
         candidates=np.zeros(candidates, dtype=np.int32),
         place=np.zeros(n_items, dtype=np.int64),
         points=table(padded_candidates, dim),
         panels=table(padded_candidates // LANES * dim, LANES),
-        scores=table(rows, width),
+        scores=table(rows, score_width(candidates)),
         gradients=table(padded_candidates, dim),
         sums=table(rows, dim),
         sum_gradients=table(rows, dim),

@@ -152,15 +152,15 @@ class CentroidML(EpochTrained):
 
     def scorer_of(self, learner: Session | SessionPair) -> Scorer:
         """Score by −d²."""
-        pair = learner if isinstance(learner, SessionPair) else None
-        session = learner.first if isinstance(learner, SessionPair) else learner
         points, second = None, None
-        if pair is not None:
-            other = pair.second
+        if isinstance(learner, SessionPair):
+            session, other, weight = learner.first, learner.second, learner.weight
             found = reconstructed(other.state, other.positives, other.params)
-            dim, length = self.config.reconstruction_dim, np.float32(pair.weight**0.5)
+            dim, length = self.config.reconstruction_dim, np.float32(weight**0.5)
             points = length * found[0][:, :dim], length * found[1][:, :dim]
-            second = SecondPart(other.state.items[:, :dim], other.state.weights, pair.weight)
+            second = SecondPart(other.state.items[:, :dim], other.state.weights, weight)
+        else:
+            session = learner
         settings = cast(CentroidSettings, session.settings)
         users, items, item_sums = composed(session.state, session.positives, session.params)
         state = session.state._replace(item_sums=item_sums)

@@ -2,7 +2,7 @@
 
 Three trials find the temperature (see `temperature`). At that one, two more decide whether items
 are composed of their users, and how much the second objective weighs: since squared distances of
-the two objectives add up, one trial serves for all weights.
+the two objectives add up, a trial of both serves for all weights, 0 among them.
 """
 
 from typing import Any
@@ -70,30 +70,31 @@ def _find(
             [try_out(model, parts, temperature=tau, **alone)[0] for tau in TRIED]
         )
         chosen["temperature"] = tried["temperature"]
-    best = None
+    kappas = KAPPAS if "kappa" in left_open else (chosen["kappa"],)
+    both = "reconstruction" in left_open
+    if len(kappas) == 1 and not both:
+        return tried
+    chosen["reconstruction"] = 1.0 if both else 0.0
+    trained = [try_out(model, parts, **{**chosen, "kappa": kappa}) for kappa in kappas]
+    train, valid = parts
+    measure = validator(valid, train, params["metric"], max_users=params["validate_users"] or None)
+
+    def quality(space: Any, weight: float) -> float:
+        return measure(reweighted(space, weight))
+
+    first_only = [quality(m.scorer, 0.0) if both else ended for ended, m in trained]
+    best = first_only.index(max(first_only))
     if "kappa" in left_open:
-        qualities = []
-        for kappa in KAPPAS:
-            settings = {**chosen, "kappa": kappa, "reconstruction": 0.0}
-            qualities.append(try_out(model, parts, **settings)[0])
-        best = KAPPAS[qualities.index(max(qualities))]
-        tried |= {"kappa": best, "tried_kappa": _pairs(KAPPAS, qualities)}
-        chosen["kappa"] = best
-    if "reconstruction" in left_open:
-        _, trained = try_out(model, parts, **{**chosen, "reconstruction": 1.0})
-        train, valid = parts
-        measure = validator(
-            valid, train, params["metric"], max_users=params["validate_users"] or None
-        )
-        space: Any = trained.scorer
-        qualities = [measure(reweighted(space, weight)) for weight in RECONSTRUCTIONS]
-        weight = RECONSTRUCTIONS[qualities.index(max(qualities))]
+        tried |= {"kappa": kappas[best], "tried_kappa": _pairs(kappas, first_only)}
+    if both:
+        space = trained[best][1].scorer
+        by_weight = [quality(space, weight) for weight in RECONSTRUCTIONS]
         tried |= {
-            "reconstruction": weight,
-            "tried_reconstruction": _pairs(RECONSTRUCTIONS, qualities),
+            "reconstruction": RECONSTRUCTIONS[by_weight.index(max(by_weight))],
+            "tried_reconstruction": _pairs(RECONSTRUCTIONS, by_weight),
         }
     return tried
 
 
-def _pairs(values: tuple[float, ...], qualities: list[float]) -> list[list[float]]:
+def _pairs(values: tuple[Any, ...], qualities: list[float]) -> list[list[float]]:
     return [list(pair) for pair in zip(values, qualities, strict=True)]

@@ -10,17 +10,22 @@ from typing import Any, cast
 
 import numpy as np
 
-from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
 from trimetric.engine.rows import table
 from trimetric.engine.session_pair import SessionPair
-from trimetric.errors import Interrupted
 from trimetric.models.fitted import Fitted
-from trimetric.models.partial_fit import RATE, Day, joined
+from trimetric.models.partial_fit import (
+    RATE,
+    Day,
+    joined,
+    lists_to_place,
+    train_on_day,
+    updated,
+)
 from trimetric.progress import make_reporter
-from trimetric.space.centroid import Centroids
+from trimetric.space.centroid import Centroids, unit_sums
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
 
@@ -65,8 +70,7 @@ def take_in(
     day = joined(fitted.known, new_data)
     if not day.fresh.any():
         return fitted
-    data = day.data
-    learner = other.learner(data, None, fitted.provenance.get("tuned", {}))
+    learner = other.learner(day.data, None, fitted.provenance.get("tuned", {}))
     space, known = cast(MetricSpace, fitted.scorer), fitted.known
     if isinstance(learner, SessionPair):
         _carry_over(space, known, learner.first.state, day)
@@ -74,24 +78,8 @@ def take_in(
     else:
         _carry_over(space, known, learner.state, day)
     if epochs:
-        try:
-            training.train(learner, training.Plan(epochs), progress=make_reporter(progress))
-        except Interrupted:
-            raise Interrupted("interrupted; the model is as it was before the new day") from None
-    updates = fitted.provenance.get("updates", [])
-    update = {
-        "fingerprint": new_data.fingerprint,
-        "pairs": int(day.fresh.sum()),
-        "users": data.n_users - len(fitted.known.user_ids),
-        "items": data.n_items - len(fitted.known.item_ids),
-        "epochs": epochs,
-    }
-    return Fitted(
-        Known(data.user_ids, data.item_ids, Csr.of(data)),
-        model.scorer_of(learner),
-        fitted.history,
-        {**fitted.provenance, "updates": [*updates, update]},
-    )
+        train_on_day(learner, epochs, make_reporter(progress))
+    return updated(model, fitted, learner, day, new_data, epochs)
 
 
 def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
@@ -115,14 +103,14 @@ def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
     known_items[day.item_rows[known.popularity > 0]] = True
     bias, weight = trained.items[:, dim].mean(), trained.weights.mean()
     for _ in range(ROUNDS):
-        rows, lists = _to_place(by_item, known_items, known_users)
+        rows, lists = lists_to_place(by_item, known_items, known_users)
         if len(rows):
             ones = np.ones(len(lists.items), dtype=np.float32)
             placed = place_items((lists.indptr, lists.items), ones, users, by_user.counts)
             state.items[rows, :dim] = placed[:, :dim]
             state.items[rows, dim], state.weights[rows] = bias, weight
             known_items[rows] = True
-        rows, lists = _to_place(by_user, known_users, known_items)
+        rows, lists = lists_to_place(by_user, known_users, known_items)
         if len(rows):
             ones = np.ones(len(lists.items), dtype=np.float32)
             points, own = place_users((lists.indptr, lists.items), ones, state, settings)
@@ -147,19 +135,9 @@ def _carry_over_second(space: MetricSpace, known: Known, state: Any, day: Day) -
     by_item = Csr.from_pairs(data.items, data.users, data.n_items)
     had = old_users >= 0
     had[day.user_rows[known.seen.counts == 0]] = False
-    rows, lists = _to_place(by_item, is_old, had)
+    rows, lists = lists_to_place(by_item, is_old, had)
     if len(rows) == 0:
         return
-    sums = np.zeros((len(rows), dim))
     points = space.users[old_users[lists.items], placement.settings.dim + 1 :]
-    np.add.at(sums, lists.users, points.astype(np.float64))
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    state.items[rows, :dim] = sums / np.where(lengths > 0, lengths, 1)
+    state.items[rows, :dim] = unit_sums(points, lists.indptr)
     state.weights[rows] = second.weights.mean()
-
-
-def _to_place(lists: Csr, placed: np.ndarray, ready: np.ndarray) -> tuple[np.ndarray, Csr]:
-    """Return the rows not yet placed that have something among what is, and their lists of it."""
-    to_place = lists.keep(~placed[lists.users] & ready[lists.items])
-    rows = np.flatnonzero(to_place.counts)
-    return rows, to_place.take(rows)

@@ -132,19 +132,30 @@ def partial_fit(
             still = replace(config, lr=_STILL, epochs=1)
             probe = _learner(model, still, data.take(mix), tuned)
             _carry_accumulators(fitted, learner, probe, day, mix)
-        _train(learner, plan.epochs, make_reporter(progress))
+        train_on_day(learner, plan.epochs, make_reporter(progress))
+    return updated(model, fitted, learner, day, new_data, plan.epochs)
+
+
+def updated(
+    model: Any, fitted: Fitted, learner: Any, day: Day, new: Interactions, epochs: int
+) -> Fitted:
+    """Return what is left of a model after a day, which its provenance then names."""
+    data = day.data
     update = {
-        "fingerprint": new_data.fingerprint,
+        "fingerprint": new.fingerprint,
         "pairs": int(day.fresh.sum()),
         "users": data.n_users - len(fitted.known.user_ids),
         "items": data.n_items - len(fitted.known.item_ids),
-        "epochs": plan.epochs,
+        "epochs": epochs,
     }
     return Fitted(
         Known(data.user_ids, data.item_ids, Csr.of(data)),
         model.scorer_of(learner),
         fitted.history,
-        {**fitted.provenance, "updates": [*updates, update]},
+        {
+            **fitted.provenance,
+            "updates": [*fitted.provenance.get("updates", []), update],
+        },
     )
 
 
@@ -155,7 +166,8 @@ def _learner(model: Any, config: Any, data: Interactions, tuned: dict[str, Any])
     return other.learner(data, None, tuned)
 
 
-def _train(learner: Any, epochs: int, progress: Any = None) -> None:
+def train_on_day(learner: Any, epochs: int, progress: Any = None) -> None:
+    """Train a learner that holds a model and a day; say that an interruption loses only the day."""
     try:
         training.train(learner, training.Plan(epochs), progress=progress)
     except Interrupted:
@@ -227,20 +239,24 @@ def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> Non
     merged = MetricSpace(points, n_users, space.dim, fold_in=space.fold_in)
 
     def place(lists: Csr, side: np.ndarray, placed: np.ndarray, among: Any, ready: Any) -> None:
-        """Place those not yet placed who have something among the others that are."""
-        to_place = lists.keep(~placed[lists.users] & ready[lists.items])
-        rows = np.flatnonzero(to_place.counts)
+        rows, to_place = lists_to_place(lists, placed, ready)
         if len(rows) == 0:
             return
-        indptr = np.concatenate([[0], np.cumsum(to_place.counts[rows])]).astype(np.int64)
         weights = np.ones(len(to_place.items), dtype=np.float32)
-        folded_in = merged.place((indptr, to_place.items), weights, among)
+        folded_in = merged.place(to_place, weights, among)
         side[rows, : folded_in.shape[1]] = folded_in
         placed[rows] = True
 
     place(by_user, users, user_placed, "item", item_placed)
     place(by_item, items, item_placed, "user", user_placed)
     place(by_user, users, user_placed, "item", item_placed)
+
+
+def lists_to_place(lists: Csr, placed: np.ndarray, ready: np.ndarray) -> tuple[np.ndarray, Csr]:
+    """Return the rows not yet placed that have something among what is, and their lists of it."""
+    to_place = lists.keep(~placed[lists.users] & ready[lists.items])
+    rows = np.flatnonzero(to_place.counts)
+    return rows, to_place.take(rows)
 
 
 def _carry_accumulators(
@@ -251,7 +267,7 @@ def _carry_accumulators(
     start = {name: probe.arrays[name].copy() for name in ("second", "margin_moments")}
     for name in ("points", "margins"):
         probe.arrays[name][...] = learner.arrays[name]
-    _train(probe, 1)
+    train_on_day(probe, 1)
     n_users, past = day.data.n_users, len(fitted.history)
     visits = (
         np.bincount(data.users, minlength=n_users),

@@ -6,7 +6,7 @@ bias into distance; and the columns of the second objective (`engine.reconstruct
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -68,7 +68,9 @@ class Centroids:
             placed, _ = place_users((indptr, rows), weights, self.trained, self.settings)
             out[:, :dim] = placed[:, :dim]
             if self.second is not None:
-                out[:, dim + 1 :] = self._second_users(indptr, rows, weights)
+                second = self.second
+                weighted = second.items[rows] * (weights * second.weights[rows])[:, None]
+                out[:, dim + 1 :] = unit_sums(weighted, indptr, second.scale**0.5)
             return out
         users = table(space.n_users, dim)
         users[:, :dim] = space.users[:, :dim]
@@ -77,16 +79,8 @@ class Centroids:
         out[filled, dim] = np.sqrt(biases.max() - biases.mean(dtype=np.float64))
         if self.second is not None:
             others = space.users[rows, dim + 1 :] * weights[:, None]
-            out[:, dim + 1 :] = _unit(_sums(others, indptr), self.second.scale**0.5)
+            out[:, dim + 1 :] = unit_sums(others, indptr, self.second.scale**0.5)
         return out
-
-    def _second_users(
-        self, indptr: np.ndarray, rows: np.ndarray, weights: np.ndarray
-    ) -> np.ndarray:
-        second = self.second
-        assert second is not None
-        weighted = second.items[rows] * (weights * second.weights[rows])[:, None]
-        return _unit(_sums(weighted, indptr), second.scale**0.5)
 
     def on_surface(self, points: np.ndarray) -> np.ndarray:
         """Return means of items with each part as long as that of an item; the bias stays."""
@@ -165,14 +159,14 @@ def reweighted(space: MetricSpace, scale: float) -> MetricSpace:
     return centroid_space(points, space.n_users, replace(placement, second=kept))
 
 
-def _sums(values: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """Return the sums of consecutive rows of values, float64 (m, d), in their order."""
+def unit_sums(values: np.ndarray, indptr: np.ndarray, length: float = 1.0) -> np.ndarray:
+    """Return sums of consecutive rows of values as directions, float64 (m, d), `length` long."""
     sums = np.zeros((len(indptr) - 1, values.shape[1]))
     np.add.at(sums, np.repeat(np.arange(len(sums)), np.diff(indptr)), values)
-    return sums
+    return _unit(sums, length)
 
 
-def _unit(points: np.ndarray, length: float) -> Any:
+def _unit(points: np.ndarray, length: float) -> np.ndarray:
     """Return the points at a distance from the origin; those at the origin stay there."""
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     return points * (length / np.where(lengths > 0, lengths, 1.0))
