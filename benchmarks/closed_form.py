@@ -32,7 +32,7 @@ from speed import torch_until as hard_cml_until
 from train import DIM, matrix, tiny
 
 METRIC = "ndcg@10"
-SCHEDULES = (3, 5, 8, 12, 20)  # epochs over which the learning rate falls to zero
+SCHEDULES = (1, 2, 3, 5, 8, 12, 20)  # epochs over which the learning rate falls to zero
 TAU = {"ml_1m": 0.3, "gowalla_lightgcn": 0.2}
 FOUND = {"ml_1m": {"kappa": 0.0, "reconstruction": 0.25}}
 """What the trials find beside τ where it is not the usual κ = 1 and w = 0."""
@@ -215,7 +215,7 @@ def recipe_rows(figures):
     for name, row in figures.items():
         yield (
             f"{name}: processor seconds to NDCG@10 {row['target']:.4f} (validation), the best of"
-            f" SML's recipe; epochs {row['ours']['epochs']} and {row['sml']['epochs']}",
+            f" SML's recipe; epochs {row['ours']['epochs']} and {row['sml']['epochs']}{where(row)}",
             f"{row['ours']['processor seconds']['median']:.2f}",
             f"SML, {row['sml']['processor seconds']['median']:.2f}",
             f"{row['ratio']:.1f}x" if row["ours"]["reached"] else "not reached",
@@ -793,6 +793,11 @@ def about(options):
     )
 
 
+def where(part):
+    """Say where a part or a row was measured, if on another machine than the record's."""
+    return f" ({part['machine']})" if "machine" in part else ""
+
+
 def main():
     global QUICK
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -812,10 +817,12 @@ def main():
         print(f"{name}: {measure.__doc__.splitlines()[0]} Load {load_before}.", flush=True)
         figures[name] = {"load": load_before, "figures": measure(options)}
     rows = [
-        dict(zip(("what", "ours", "peer", "ratio"), row, strict=True))
+        dict(
+            zip(("what", "ours", "peer", "ratio"), (what + where(figures[name]), *row), strict=True)
+        )
         for name, (_, tell) in PARTS.items()
         if name in figures
-        for row in tell(figures[name]["figures"])
+        for what, *row in tell(figures[name]["figures"])
     ]
     for row in rows:
         print(f"{row['what']}: {row['ours']}; {row['peer']}: {row['ratio']}")
