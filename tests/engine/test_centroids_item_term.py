@@ -64,8 +64,8 @@ class Objective:
         indptr, items = session.positives.indptr, session.positives.items
         self.histories = np.split(items, indptr[1:-1])
         self.counts = np.ones((N_USERS, N_ITEMS))
-        if len(session.params.counts):
-            self.counts[session.positives.users, items] = session.params.counts
+        if len(session.positives.weights):
+            self.counts[session.positives.users, items] = session.positives.weights
         self.values = {
             "items": session.state.items[:, :DIM].astype(np.float64),
             "own": session.state.own[:, :DIM].astype(np.float64),
@@ -149,7 +149,9 @@ def stepped(request) -> tuple[Objective, dict[str, np.ndarray], float]:
     """Return the objective before a block, and the gradients and mean loss of the block."""
     (epoch, counted), pairs = request.param, some_positives(N_USERS, N_ITEMS)
     counts = np.random.default_rng(4).choice([0.5, 1, 2], len(pairs.items)).astype(np.float32)
-    session = centroid_session(settings(), pairs, N_ITEMS, counts if counted else None)
+    if counted:
+        pairs = pairs._replace(weights=counts)
+    session = centroid_session(settings(), pairs, N_ITEMS)
     run_epochs(session, range(epoch))
     before = {name: values.copy() for name, values in session.arrays.items()}
     objective = Objective(session, kappa=0.6 if epoch else 0.0, run=RUNS[epoch])

@@ -38,11 +38,17 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def make(data: Csr = DATA, pool: Csr | None = None, n_items: int = 0, **changes: Any) -> Session:
+def make(
+    data: Csr = DATA,
+    pool: Csr | None = None,
+    n_items: int = 0,
+    weights: np.ndarray | None = None,
+    **changes: Any,
+) -> Session:
     """Return a session; the catalogue ends with the last item that somebody has, or at n_items."""
     chosen = ReconstructionSettings(**SETTINGS | changes)
     users = np.repeat(np.arange(len(data.counts), dtype=np.int32), data.counts)
-    pairs = positives(users, data.items, data.indptr, pool)
+    pairs = positives(users, data.items, data.indptr, pool, weights)
     return reconstruction_session(chosen, pairs, n_items or int(data.items.max()) + 1)
 
 
@@ -63,6 +69,9 @@ class Twin:
         self.session, self.settings = session, session.settings
         indptr, items = session.positives.indptr, session.positives.items
         self.owned = [set(items[a:b].tolist()) for a, b in pairwise(indptr)]
+        given = session.positives.weights
+        counts = given.astype(np.float64) if len(given) else np.ones(len(items))
+        self.counts = [counts[a:b] for a, b in pairwise(indptr)]
         self.items = session.state.items[:, : self.settings.dim].astype(np.float64)
         self.logarithms = np.zeros(len(self.items))  # ln h
         self.squares, self.of_weights = (np.full((len(self.items), 1), 1e-4) for _ in range(2))
@@ -81,17 +90,18 @@ class Twin:
 
     def loss_of(self, user: int, candidates: list[int]) -> float:
         """1 − cos(f_u, r_u); of the negatives, `candidates` stand for all."""
-        a, h, own = self.items, self.weights, sorted(self.owned[user])
-        z = h[own] @ a[own]
+        a, own, r = self.items, sorted(self.owned[user]), self.counts[user]
+        h = r * self.weights[own]
+        z = h @ a[own]
         # ‖a‖ is 1 where it stands, not on the way there: the item itself is left out in words
-        mine = np.array([max((z - h[v] * a[v]) @ a[v], 0) for v in own])
+        mine = np.array([max((z - h[k] * a[v]) @ a[v], 0) for k, v in enumerate(own)])
         others = self.negatives(user)
         drawn = [v for v in others if v in candidates]
         scores = np.maximum(a[drawn] @ z, 0)
         total = len(self.items) - len(own)  # of which `outside` are candidates
         outside = len([v for v in candidates if v not in self.owned[user]])
         square = (mine**2).sum() + total / max(outside, 1) * (scores**2).sum()
-        return 1.0 if square == 0 else 1 - mine.sum() / np.sqrt(square * len(own))
+        return 1.0 if square == 0 else 1 - mine @ r / np.sqrt(square * (r @ r))
 
     def epoch(self, number: int) -> None:
         s, self.loss = self.settings, 0.0
@@ -164,6 +174,20 @@ def test_wide_rows_and_blocks_of_several_tiles() -> None:
     """Rows of two vectors, blocks of two tiles of users, three panels of items."""
     data = Csr.of(interactions(24, 40))
     assert_equal_runs(make(data, dim=20, batch_size=13), epochs=1)
+
+
+@pytest.mark.parametrize("candidates", [0, 5])
+def test_interactions_with_weights_equal_the_twin(candidates: int) -> None:
+    weights = np.random.default_rng(5).choice([0.5, 1, 3], len(DATA.items)).astype(np.float32)
+    assert_equal_runs(make(candidates=candidates, weights=weights), epochs=2)
+
+
+def test_equal_weights_change_nothing() -> None:
+    plain, weighted = make(), make(weights=np.ones(len(DATA.items), dtype=np.float32))
+    for session in (plain, weighted):
+        run_epoch(session)
+    for name, array in plain.arrays.items():
+        assert np.array_equal(array, weighted.arrays[name])
 
 
 def test_weights_that_do_not_move() -> None:

@@ -1,6 +1,8 @@
 """The reference models against naive twins, and against what their papers say of them."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from trimetric.errors import (
 from trimetric.models import REFERENCES
 from trimetric.models.recommender import Recommender
 from trimetric.models.references import ease, spd_inverse
-from trimetric.models.references.cooccurrence import Similarity, nearest_items
+from trimetric.models.references.cooccurrence import Counted, Similarity, nearest_items
 from trimetric.space import function
 from trimetric.storage import artifact
 from trimetric.testing.cases import learned, planted
@@ -38,14 +40,22 @@ def likes(n_users: int = 70, n_items: int = 40, share: float = 0.1, seed: int = 
     return liked
 
 
-def csr(liked: np.ndarray) -> Csr:
-    return Csr.from_pairs(*np.nonzero(liked), len(liked))
+def counted(liked: np.ndarray) -> Counted:
+    """Return the lists of a matrix, with its entries as weights unless they are bools."""
+    lists = Csr.from_pairs(*np.nonzero(liked), len(liked))
+    return Counted.of(lists, None if liked.dtype == bool else liked[liked > 0].astype(np.float32))
 
 
 def dense(data: tm.Interactions) -> np.ndarray:
     liked = np.zeros((data.n_users, data.n_items))
-    liked[data.users, data.items] = 1
+    liked[data.users, data.items] = 1 if data.weights is None else data.weights
     return liked
+
+
+def weighted(data: tm.Interactions, seed: int = 3) -> tm.Interactions:
+    """Return interactions with weights of 1, 2 and 4."""
+    drawn = np.random.default_rng(seed).choice([1, 2, 4], len(data)).astype(np.float32)
+    return replace(data, weights=drawn)
 
 
 def table(model: Recommender) -> np.ndarray:
@@ -77,8 +87,9 @@ def whole(tiles: spd_inverse.Tiles, n: int) -> np.ndarray:
 
 def nearest_twin(liked: np.ndarray, k: int, power: float, shrink: float) -> np.ndarray:
     """Return the similarities from item to item, those beyond the k nearest of the second zero."""
-    together = liked.T.astype(int) @ liked.astype(int)
-    users, n = liked.sum(axis=0).tolist(), liked.shape[1]
+    liked = liked.astype(np.float64)
+    together = liked.T @ liked
+    users, n = (liked**2).sum(axis=0).tolist(), liked.shape[1]
     kept = np.zeros((n, n), dtype=np.float32)
     for j in range(n):
         near = {}
@@ -94,25 +105,28 @@ def nearest_twin(liked: np.ndarray, k: int, power: float, shrink: float) -> np.n
 @pytest.mark.twin
 @pytest.mark.parametrize("power", [0.0, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize(("k", "shrink"), [(1, 0.0), (5, 3.0), (1000, 10.0)])
-def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float) -> None:
+@pytest.mark.parametrize("weights", [False, True])
+def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float, weights: bool) -> None:
     liked = likes()
-    (indptr, items), weights = nearest_items(csr(liked), 40, k, Similarity(power, shrink))
+    if weights:
+        liked = liked * np.random.default_rng(2).choice([0.5, 1, 3], liked.shape)
+    (indptr, items), similarities = nearest_items(counted(liked), 40, k, Similarity(power, shrink))
     found = np.zeros((40, 40), dtype=np.float32)
-    found[np.repeat(np.arange(40), np.diff(indptr)), items] = weights
+    found[np.repeat(np.arange(40), np.diff(indptr)), items] = similarities
     assert (found == nearest_twin(liked, k, power, shrink)).all()
-    assert (weights > 0).all()
+    assert (similarities > 0).all()
 
 
 @pytest.mark.twin
 def test_one_item_has_no_neighbours() -> None:
-    near = nearest_items(csr(np.ones((3, 1), dtype=bool)), 1, 5, Similarity(0.5, 0.0))
+    near = nearest_items(counted(np.ones((3, 1), dtype=bool)), 1, 5, Similarity(0.5, 0.0))
     assert near.lists.indptr.tolist() == [0, 0]
     assert len(near.weights) == 0
 
 
 @pytest.mark.compiled
 def test_neighbours_do_not_depend_on_threads() -> None:
-    lists = csr(likes(300, 200, 0.2))
+    lists = counted(likes(300, 200, 0.2))
     one, *others = (
         on_threads(n, lambda: nearest_items(lists, 200, 7, Similarity(0.7, 2.0)))
         for n in (1, 2, 3, 201)
@@ -217,8 +231,9 @@ def test_popularity_ranks_as_counting_does() -> None:
 # --- neighbours ---------------------------------------------------------------------------------
 
 
-def test_itemknn_is_a_sum_over_dense_similarities() -> None:
-    data = planted(n_users=90, n_items=70)
+@pytest.mark.parametrize("make", [lambda data: data, weighted])
+def test_itemknn_is_a_sum_over_dense_similarities(make: Callable) -> None:
+    data = make(planted(n_users=90, n_items=70))
     model = tm.ItemKNN(neighbours=9, shrink=2, power=0.6).fit(data)
     liked = dense(data)
     expected = liked @ nearest_twin(liked, 9, 0.6, 2.0).astype(np.float64)
@@ -267,9 +282,12 @@ def ease_twin(liked: np.ndarray, reg: float) -> np.ndarray:
 
 @pytest.mark.parametrize("tile", [7, 70, spd_inverse.TILE])
 @pytest.mark.parametrize("reg", [0.5, 20.0])
-def test_ease_is_its_formula(reg: float, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("make", [lambda data: data, weighted])
+def test_ease_is_its_formula(
+    make: Callable, reg: float, tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spd_inverse, "TILE", tile)
-    data = planted(n_users=90, n_items=70)
+    data = make(planted(n_users=90, n_items=70))
     model = tm.EASE(reg=reg).fit(data)
     expected = ease_twin(dense(data), reg)
     assert model.weights.dtype == np.float32
@@ -334,6 +352,22 @@ def ials_loss(model: tm.IALS, liked: np.ndarray) -> float:
     weight = np.where(liked > 0, model.config.alpha, 1.0)
     ridge = (users**2).sum() + (items**2).sum()
     return (weight * (liked - users @ items.T) ** 2).sum() + model.config.reg * ridge
+
+
+def test_the_confidence_of_ials_grows_with_weights() -> None:
+    """c = 1 + (alpha − 1)·w: a cell of weight 1 counts alpha, as without weights."""
+    pytest.importorskip("implicit")
+    data = weighted(planted(n_users=90, n_items=70))
+    liked = dense(data)
+    model = tm.IALS(dim=8, reg=0.5, alpha=5, iterations=50).fit(data)
+    items, ridge = model.item_factors.astype(np.float64), 0.5 * np.eye(8)
+    exact = [
+        np.linalg.solve(items.T @ (c[:, None] * items) + ridge, items.T @ (c * (w > 0)))
+        for c, w in zip(1 + 4 * liked, liked, strict=True)
+    ]
+    assert model.user_factors == pytest.approx(np.array(exact), abs=0.02)
+    with pytest.raises(ParameterError, match="ials with weights needs alpha above 1"):
+        tm.IALS(alpha=0.5).fit(data)
 
 
 def test_ials_lowers_its_loss() -> None:

@@ -108,6 +108,32 @@ class Csr(NamedTuple):
         return among(keys(self.users, self.items), keys(other.users, other.items))
 
 
+def weights_in(rows: Csr, *sources: tuple[Csr, np.ndarray | None]) -> np.ndarray | None:
+    """Return the weights of the entries of `rows`, each that of the first source which has it.
+
+    Parameters
+    ----------
+    rows : Csr
+    *sources : (Csr, float32[n] or None)
+        Rows of the same users, with their weights; None where each counts 1.
+
+    Returns
+    -------
+    float32[n] or None
+        1 where no source has an entry; None if no source has weights.
+    """
+    if all(weights is None for _, weights in sources):
+        return None
+    out, wanted = np.ones(len(rows.items), dtype=np.float32), keys(rows.users, rows.items)
+    for source, weights in reversed(sources):
+        given = keys(source.users, source.items)
+        place = np.searchsorted(wanted, given)
+        inside = place < len(wanted)
+        found = np.flatnonzero(inside)[wanted[place[inside]] == given[inside]]
+        out[place[found]] = 1 if weights is None else weights[found]
+    return out
+
+
 def keys(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Return `user << 32 | item` as int64 for each pair."""
     return users.astype(np.int64) << 32 | items.astype(np.int64)

@@ -60,12 +60,13 @@ class Interactions:
     ratings: np.ndarray | None = None
     timestamps: np.ndarray | None = None
     labels: np.ndarray | None = None
+    weights: np.ndarray | None = None
     report: ReadReport = field(default_factory=lambda: ReadReport(0))
     name: str = "data"
     text: bool = False
 
     def __post_init__(self) -> None:
-        kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32}
+        kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32, "weights": np.float32}
         for name, values in self._arrays().items():
             # A view, so that the flag is set on it and not on an array of the caller's.
             view = np.ascontiguousarray(values, dtype=kinds.get(name)).view()
@@ -73,7 +74,7 @@ class Interactions:
             object.__setattr__(self, name, view)
 
     def _arrays(self) -> dict[str, Any]:
-        names = ("users", "items", "ratings", "timestamps", "labels")
+        names = ("users", "items", "ratings", "timestamps", "labels", "weights")
         arrays = {name: getattr(self, name) for name in names}
         return {name: values for name, values in arrays.items() if values is not None}
 
@@ -123,6 +124,7 @@ class Interactions:
         stored |= {f"user_{name}": a for name, a in self.user_ids.to_arrays().items()}
         stored |= {f"item_{name}": a for name, a in self.item_ids.to_arrays().items()}
         stored |= {"ratings": self.ratings, "timestamps": self.timestamps}  # type: ignore[dict-item]
+        stored |= {"weights": self.weights}  # type: ignore[dict-item]
         for name, array in stored.items():
             if array is not None:
                 little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

@@ -72,6 +72,12 @@ def part_of_tiles(me, threads, n):
 
 
 @inline
+def count_at(counts, k):
+    """Return how much interaction k counts: 1 where `counts` is empty."""
+    return counts[k] if len(counts) > 0 else np.float32(1)
+
+
+@inline
 def user_at(block, r, settings, params):
     """Return the user in place r of a block."""
     return params.users[shuffled(block * settings.batch_size + r, settings.order)]

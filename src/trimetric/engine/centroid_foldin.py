@@ -65,13 +65,13 @@ def place_users(
         No rows where ω = 0.
     """
     m, n_items, width = len(lists[0]) - 1, len(trained.items), settings.dim + 1
-    out, positives = table(m, width), _positives(*lists)
+    out, positives = table(m, width), _positives(*lists, counts)
     if settings.own == 0:
-        _fill_means(positives, counts, trained.items, trained.weights, settings.dim, out)
+        _fill_means(positives, trained.items, trained.weights, settings.dim, out)
         return out, table(0, width)
     few = min(settings.candidates or n_items, CANDIDATES)
     settings = replace(settings, candidates=few, weight_rate=0.0, item_weight=0.0)
-    params = make_params(settings, positives, n_items, counts)
+    params = make_params(settings, positives, n_items)
     state = trained._replace(
         own=table(m, width),
         own_squares=np.full(m, 0.1, dtype=np.float32),
@@ -88,21 +88,22 @@ def place_users(
 
 
 @kernel
-def _fill_means(positives, counts, items, weights, dim, out):
+def _fill_means(positives, items, weights, dim, out):
     """Fill out with the unit means of the items of each user."""
     for u in range(len(out)):
         for k in range(positives.indptr[u], positives.indptr[u + 1]):
             i = positives.items[k]
-            add_scaled(out, u, items, i, counts[k] * weights[i])
+            add_scaled(out, u, items, i, positives.weights[k] * weights[i])
         out[u, dim] = 0
         scale(out, u, np.float32(1) / max(np.sqrt(squared_norm(out, u)), LEAST_LENGTH))
 
 
-def _positives(indptr: np.ndarray, items: np.ndarray) -> Positives:
+def _positives(indptr: np.ndarray, items: np.ndarray, weights: np.ndarray) -> Positives:
     users = Csr(indptr, items).users
     none, empty = np.zeros(1, dtype=np.uint64), np.zeros(0, dtype=np.int32)
     pools = np.zeros(0, dtype=np.int64), empty, np.zeros(1, dtype=np.int64)
-    return Positives(users, np.array(items, np.int32), np.array(indptr, np.int64), none, *pools)
+    rows = np.array(items, np.int32), np.array(indptr, np.int64)
+    return Positives(users, *rows, none, *pools, np.array(weights, np.float32), np.zeros(0))
 
 
 def _epoch_settings(settings: CentroidSettings, params: Params, size: int) -> EpochSettings:

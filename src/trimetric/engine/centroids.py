@@ -35,6 +35,7 @@ from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.blocks import (
     candidate_order,
+    count_at,
     draw_candidate,
     in_lanes,
     in_tiles,
@@ -109,6 +110,9 @@ class CentroidSettings(RunSettings):
         λ and n of `item_term`, which is left out where λ = 0 or users have pools.
     item_candidates : int
         |I| there, 1 or more, rounded up to a multiple of 16.
+    weight_unit : float
+        Where interactions have weights, the one that is to count 1: those of `Positives` are
+        divided by it already.
     """
 
     own: float
@@ -123,6 +127,7 @@ class CentroidSettings(RunSettings):
     item_weight: float = 0.0
     item_margin: float = 1.0
     item_candidates: int = 64
+    weight_unit: float = 1.0
 
 
 class State(NamedTuple):
@@ -161,8 +166,7 @@ class Params(NamedTuple):
     users: np.ndarray  # int32[samples]: the users that are trained on
     item_indptr: np.ndarray  # int64[n_items + 1]
     item_users: np.ndarray  # int32[p], ascending within an item
-    counts: np.ndarray  # float32[p]: how much each interaction counts; [0] for 1 each
-    item_counts: np.ndarray  # the same by item
+    item_counts: np.ndarray  # float32[p]: how much each of those counts; [0] for 1 each
 
 
 class Workspace(NamedTuple):
@@ -245,18 +249,12 @@ def train(me, threads, span, positives, state, settings, workspace, params):
 
 
 @inline
-def count_at(counts, k):
-    """Return how much interaction k counts."""
-    return counts[k] if len(counts) > 0 else np.float32(1)
-
-
-@inline
 def add_items(out, r, u, positives, state, params):
     """out[r] = z_u; returns how much the interactions of u count together."""
     scale(out, r, np.float32(0))
     total = np.float32(0)
     for k in range(positives.indptr[u], positives.indptr[u + 1]):
-        i, count = positives.items[k], count_at(params.counts, k)
+        i, count = positives.items[k], count_at(positives.weights, k)
         add_scaled(out, r, state.items, i, count * state.weights[i])
         total += count
     out[r, params.dim] = 0
@@ -450,7 +448,7 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
     start = positives.indptr[u]
     for e in range(w.first[r], w.first[r + 1]):
         k = start + e - w.first[r]
-        v, count = np.int64(positives.items[k]), count_at(params.counts, k)
+        v, count = np.int64(positives.items[k]), count_at(positives.weights, k)
         w.entry_items[e], w.entry_users[e] = v, r
         for column in range(_COUNT):
             w.entry[e, column] = 0
@@ -603,23 +601,17 @@ def step_item(v, g, k, bias, number, state, settings, workspace, params, kappa):
 # --- sessions -------------------------------------------------------------------------------------
 
 
-def centroid_session(
-    settings: CentroidSettings,
-    positives: Positives,
-    n_items: int,
-    counts: np.ndarray | None = None,
-) -> Session:
+def centroid_session(settings: CentroidSettings, positives: Positives, n_items: int) -> Session:
     """Return a session that trains a space of centroids.
 
     Parameters
     ----------
     settings : CentroidSettings
     positives : Positives
+        An interaction of weight 2 is as if it were there twice.
     n_items : int
-    counts : float32 (p,), optional
-        How much each interaction counts, above 0: 2 is as if it were there twice.
     """
-    params = make_params(settings, positives, n_items, counts)
+    params = make_params(settings, positives, n_items)
     state = start_state(settings, len(positives.indptr) - 1, n_items)
     block = min(settings.batch_size, len(params.users))
     most = most_interactions(positives, block)
@@ -643,18 +635,12 @@ def centroid_session(
     )
 
 
-def make_params(
-    settings: CentroidSettings,
-    positives: Positives,
-    n_items: int,
-    counts: np.ndarray | None = None,
-) -> Params:
+def make_params(settings: CentroidSettings, positives: Positives, n_items: int) -> Params:
     """Return the settings as a kernel takes them."""
     sizes = np.diff(positives.indptr)
     least = 1 if settings.own > 0 else 2  # a mean without its only item says nothing
     by_item = Csr.from_pairs(positives.items, positives.users, n_items)
-    counts = np.zeros(0, dtype=np.float32) if counts is None else counts
-    order = np.argsort(positives.items, kind="stable")[: len(counts)]
+    order = np.argsort(positives.items, kind="stable")[: len(positives.weights)]
     size = n_candidates(settings.candidates, positives, n_items)
     item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
     reference = min(100.0, n_items**0.5)
@@ -678,8 +664,7 @@ def make_params(
         users=np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32),
         item_indptr=by_item.indptr,
         item_users=by_item.items,
-        counts=counts,
-        item_counts=counts[order],
+        item_counts=positives.weights[order],
     )
 
 

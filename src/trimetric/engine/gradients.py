@@ -39,7 +39,7 @@ import numpy as np
 
 from trimetric.engine import rows as row_tables
 from trimetric.engine.compile import inline
-from trimetric.engine.negatives import Positives, uniform_negative
+from trimetric.engine.negatives import Positives, positive_pair, uniform_negative
 from trimetric.engine.optimizers import (
     accumulator_start,
     adam_bias,
@@ -47,7 +47,6 @@ from trimetric.engine.optimizers import (
     step_row,
     step_weight,
 )
-from trimetric.engine.rng import shuffled
 from trimetric.engine.rows import add_scaled, copy, scale, squared_norm
 from trimetric.engine.session import RunSettings, Session, start_table
 from trimetric.engine.threads import barrier, barrier_counts
@@ -103,7 +102,7 @@ def sample_triplet(t, batch, positives, state, settings, workspace):
     The sample touches no row yet, and its loss is zero.
     """
     position, n_users = batch * settings.batch_size + t, len(positives.indptr) - 1
-    pair = shuffled(position, settings.order)
+    pair = positive_pair(position, positives, settings)
     u, v = np.int64(positives.users[pair]), np.int64(positives.items[pair]) + n_users
     n = uniform_negative(settings.draws, position, u, positives, len(state.table) - n_users)
     clear_sample(t, workspace)

@@ -1,7 +1,8 @@
-"""Sampling of negative items: those the user has no training interaction with.
+"""Sampling of positive pairs and of negative items, those the user has no interaction with.
 
-They come from the whole catalogue, or from a pool of items of each user's own. Every draw is a pure
-function of (key, triplet, attempt): see `trimetric.engine.rng`.
+Positives come once an epoch each, or in proportion to their weights. Negatives come from the whole
+catalogue, or from a pool of items of each user's own. Every draw is a pure function of (key,
+triplet, attempt): see `trimetric.engine.rng`.
 """
 
 from typing import NamedTuple
@@ -10,16 +11,18 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.rng import below, bits, mix, scaled
+from trimetric.engine.rng import below, bits, mix, scaled, shuffled
 
 UNIFORM, POPULARITY, HARDEST = 0, 1, 2
 NEGATIVES = {"uniform": UNIFORM, "popularity": POPULARITY, "hardest": HARDEST}
 DRAWS_PER_TRIPLET = 1 << 16  # counters of one triplet; the last one is the exact fallback's
 POSITIVE_NOISE = DRAWS_PER_TRIPLET - 2  # the counter that gives the noise of the positive
+POSITIVE_DRAW = DRAWS_PER_TRIPLET - 3  # the counter that draws the positive by its weight
 UNIFORM_ATTEMPTS = 8
 POPULARITY_ATTEMPTS = 32
 _FILTER_BITS = 16  # per interaction
 _SIX, _WORD, _ONE, _SHIFT = np.uint64(6), np.uint64(63), np.uint64(1), np.uint64(32)
+_UPPER, _STEP = np.uint64(40), 2.0**-24  # the upper 24 bits of a word as a number below 1
 
 
 class Positives(NamedTuple):
@@ -36,6 +39,8 @@ class Positives(NamedTuple):
     pool_indptr: np.ndarray  # int64[n_users + 1], or [0] without pools
     pool_items: np.ndarray  # int32[q], ascending within a user, none of them the user's own
     pool_mass: np.ndarray  # int64[q + 1]: running sum of the interactions of `pool_items`
+    weights: np.ndarray  # float32[p]: how much each interaction counts; [0] where all count 1
+    mass: np.ndarray  # float64[p + 1]: running sum of `weights`; [0] without
 
 
 def positives(
@@ -43,6 +48,7 @@ def positives(
     items: np.ndarray,
     indptr: np.ndarray,
     pool: tuple[np.ndarray, np.ndarray] | None = None,
+    weights: np.ndarray | None = None,
 ) -> Positives:
     """Return the interactions with their filter: one hashed bit each (Bloom, 1970).
 
@@ -56,18 +62,45 @@ def positives(
         In compressed rows, the items that each user's negatives are drawn from, ascending and
         distinct within a user. Those that the user has interacted with are removed. A user left
         with none has no negative.
+    weights : float32[p], optional
+        How much each interaction counts, above 0: 2 is as if it were there twice.
     """
     words = 1 << max(0, (len(users) * _FILTER_BITS - 1).bit_length() - 6)
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
+    counted = np.zeros(0, dtype=np.float32), np.zeros(0)
+    if weights is not None:
+        counted = weights, np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
     if pool is None:
         empty = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
-        return Positives(users, items, indptr, bits, *empty, np.zeros(1, dtype=np.int64))
+        return Positives(users, items, indptr, bits, *empty, np.zeros(1, dtype=np.int64), *counted)
     pools = Csr(*pool)
     pools = pools.keep(~Csr(indptr, items).contains(pools))
     popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
     mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
-    return Positives(users, items, indptr, bits, *pools, mass)
+    return Positives(users, items, indptr, bits, *pools, mass, *counted)
+
+
+@inline
+def positive_pair(sample, positives, settings):
+    """Return which interaction is the positive of sample number `sample` of an epoch.
+
+    Each comes once, in the epoch's random order. With weights the n samples stand for n equal parts
+    of their sum, in that order, and a random point of the part decides: an interaction comes n·w/Σw
+    times on average. Equal weights give the same samples as none.
+    """
+    place = shuffled(sample, settings.order)
+    if len(positives.mass) == 0:
+        return place
+    mass, count = positives.mass, len(positives.users)
+    word = bits(settings.draws, sample * DRAWS_PER_TRIPLET + POSITIVE_DRAW)
+    point = (place + np.float64(word >> _UPPER) * _STEP) * (mass[count] / count)
+    found = 0
+    while count > 1:  # no branch on the comparison: it could not be predicted
+        half = count >> 1
+        found += half * (mass[found + half] <= point)
+        count -= half
+    return np.int64(found)
 
 
 @inline

@@ -3,9 +3,11 @@
 Items are points a_v on the unit sphere, with a weight h_v > 0 each. A user is the weighted sum of
 the items that they have, and what it says of the catalogue is compared with what they have:
 
-    z_u = Σ_{i∈N_u} h_i·a_i
-    f_uv = max(z_u·a_v − h_v·r_uv, 0),   r_uv = 1 if v ∈ N_u, else 0
-    ℓ(u) = 1 − cos(f_u, r_u) = 1 − Σ_{i∈N_u} f_ui / (‖f_u‖·√n_u)
+    z_u = Σ_{i∈N_u} r_ui·h_i·a_i
+    f_uv = max(z_u·a_v − r_uv·h_v, 0),   r_uv = 0 unless v ∈ N_u
+    ℓ(u) = 1 − cos(f_u, r_u) = 1 − Σ_{i∈N_u} r_ui·f_ui / (‖f_u‖·‖r_u‖)
+
+r_ui is the weight of an interaction, 1 unless they have weights: 2 is as if it were there twice.
 
 An item is left out of its own reconstruction exactly, because ‖a_v‖ = 1: only other items of the
 user speak for it. The idea, without weights and max, is that of ELSA (Vančura et al., RecSys 2022).
@@ -34,6 +36,7 @@ import numpy as np
 
 from trimetric.engine.blocks import (
     candidate_order,
+    count_at,
     draw_candidate,
     in_lanes,
     in_tiles,
@@ -124,6 +127,7 @@ class Workspace(NamedTuple):
     entry_items: np.ndarray  # int32[P]
     entry_users: np.ndarray  # int32[P]: place in the block
     entry: np.ndarray  # float32[P]: f_ui, then its gradient
+    entry_counts: np.ndarray  # float32[P]: r_ui
     first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
     next_slot: np.ndarray  # int32[P]: the next one, or -1
     owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
@@ -178,7 +182,7 @@ def sum_items(u, positives, state, out, r):
     scale(out, r, np.float32(0))
     for k in range(positives.indptr[u], positives.indptr[u + 1]):
         i = positives.items[k]
-        add_scaled(out, r, state.items, i, state.weights[i])
+        add_scaled(out, r, state.items, i, count_at(positives.weights, k) * state.weights[i])
 
 
 @inline
@@ -222,12 +226,15 @@ def compare(u, r, share, positives, state, workspace):
     """Compute ℓ and its gradient with respect to f_u; begin that of z_u by the user's own items."""
     w, zero = workspace, np.float32(0)
     start, first = positives.indptr[u], w.first[r]
-    along, square = zero, share * squared_norm(w.scores, r)
+    along, counted, square = zero, zero, share * squared_norm(w.scores, r)
     for e in range(first, w.first[r + 1]):
-        v = np.int64(positives.items[start + e - first])
-        value = max(dot(w.sums, r, state.items, v) - state.weights[v], zero)
-        w.entry_items[e], w.entry_users[e], w.entry[e] = v, r, value
-        along += value
+        k = start + e - first
+        v, count = np.int64(positives.items[k]), count_at(positives.weights, k)
+        value = max(dot(w.sums, r, state.items, v) - count * state.weights[v], zero)
+        w.entry_items[e], w.entry_users[e] = v, r
+        w.entry[e], w.entry_counts[e] = value, count
+        along += count * value
+        counted += count * count
         square += value * value
     if square < LEAST_SQUARE:
         w.loss[r] = 1
@@ -235,14 +242,14 @@ def compare(u, r, share, positives, state, workspace):
         for e in range(first, w.first[r + 1]):
             w.entry[e] = 0
         return
-    length, n = np.sqrt(square), np.float32(w.first[r + 1] - first)
-    cosine = along / (length * np.sqrt(n))
+    both = np.sqrt(square) * np.sqrt(counted)
+    cosine = along / both
     w.loss[r] = np.float32(1) - cosine
-    gain, loss = np.float32(1) / (length * np.sqrt(n)), cosine / square
+    gain, loss = np.float32(1) / both, cosine / square
     scale(w.scores, r, loss * share)
     for e in range(first, w.first[r + 1]):
         if w.entry[e] > 0:
-            w.entry[e] = loss * w.entry[e] - gain
+            w.entry[e] = loss * w.entry[e] - gain * w.entry_counts[e]
             add_scaled(w.sum_gradients, r, state.items, w.entry_items[e], w.entry[e])
 
 
@@ -272,10 +279,10 @@ def step_item(v, g, k, state, settings, workspace, params):
     w, slope, h = workspace, np.float32(0), state.weights[v]
     slot = w.first_slot[v]
     while slot >= 0:
-        r = w.entry_users[slot]
+        r, count = w.entry_users[slot], w.entry_counts[slot]
         add_scaled(g, k, w.sums, r, w.entry[slot])
-        add_scaled(g, k, w.sum_gradients, r, h)
-        slope += dot(w.sum_gradients, r, state.items, v) - w.entry[slot]
+        add_scaled(g, k, w.sum_gradients, r, count * h)
+        slope += count * (dot(w.sum_gradients, r, state.items, v) - w.entry[slot])
         slot = w.next_slot[slot]
     w.first_slot[v] = -1
     step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
@@ -363,6 +370,7 @@ def make_workspace(
         entry_items=np.zeros(entries, dtype=np.int32),
         entry_users=np.zeros(entries, dtype=np.int32),
         entry=np.zeros(entries, dtype=np.float32),
+        entry_counts=np.zeros(entries, dtype=np.float32),
         first_slot=np.full(n_items, -1, dtype=np.int32),
         next_slot=np.zeros(entries, dtype=np.int32),
         owned=np.zeros((threads, entries + 1), dtype=np.int32),

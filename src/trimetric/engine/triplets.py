@@ -33,6 +33,7 @@ from trimetric.engine.negatives import (
     candidate_range,
     interacted,
     popular_negative,
+    positive_pair,
     uniform_negative,
 )
 from trimetric.engine.objective import (
@@ -55,7 +56,7 @@ from trimetric.engine.optimizers import (
     step_margin,
     step_row,
 )
-from trimetric.engine.rng import bits, shuffled
+from trimetric.engine.rng import bits
 from trimetric.engine.rows import GROUP, copy, prefetch, squared_distance, squared_distances
 from trimetric.engine.session import RunSettings, Session, start_table
 from trimetric.engine.threads import barrier, barrier_counts
@@ -140,7 +141,7 @@ def sample_triplets(part, start, positives, settings, workspace, params):
     triplets, n_users = workspace.triplets, len(positives.indptr) - 1
     n_items = len(workspace.first_slot) - n_users
     for t in range(part[0], part[1]):
-        position = shuffled(start + t, settings.order)
+        position = positive_pair(start + t, positives, settings)
         triplets[t, 0] = positives.users[position]
         triplets[t, 1] = positives.items[position] + n_users
     if params.negatives == HARDEST:

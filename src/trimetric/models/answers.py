@@ -129,8 +129,7 @@ def explain(
     items = known.items_of(row)
     if len(items) == 0:
         raise UnknownIds("user", as_ids(user), NOT_TRAINED_ON)
-    weights = np.ones(len(items), dtype=np.float32)
-    whom = explaining.ExplainedUser(row, space.users[row], items, weights)
+    whom = explaining.ExplainedUser(row, space.users[row], items, known.weights_of(row))
     return explaining.explain(
         space, known, name, whom, one_row("item", known.item_ids, item), limits
     )

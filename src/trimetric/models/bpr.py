@@ -57,6 +57,7 @@ class BPR(EpochTrained):
     """
 
     name: ClassVar[str] = "bpr"
+    takes_weights = True
     Config: ClassVar[type[TrainingConfig]] = BPRConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
@@ -83,7 +84,7 @@ class BPR(EpochTrained):
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
         settings, params = RunSettings.of(self.config), Params(np.float32(self.config.reg))
-        pairs = positives(data.users, data.items, data.indptr, pool)
+        pairs = positives(data.users, data.items, data.indptr, pool, data.weights)
         return gradient_session(train, settings, pairs, data.n_items, params)
 
     def scorer_of(self, learner: Session) -> Scorer:

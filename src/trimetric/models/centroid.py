@@ -14,7 +14,7 @@ from trimetric.engine.centroids import (
     composed,
     trained_state,
 )
-from trimetric.engine.negatives import positives
+from trimetric.engine.negatives import Positives, positives
 from trimetric.engine.reconstruction import (
     ReconstructionSettings,
     reconstructed,
@@ -28,6 +28,7 @@ from trimetric.models.centroid_update import EPOCHS, take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
+from trimetric.models.training_data import mean_weight
 from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
@@ -115,6 +116,7 @@ class CentroidML(EpochTrained):
     """
 
     name: ClassVar[str] = "centroid"
+    takes_weights = True
     Config: ClassVar[type[TrainingConfig]] = CentroidConfig
     capabilities = MetricSpace.capabilities | {"fold-in"}
     config: CentroidConfig
@@ -132,15 +134,22 @@ class CentroidML(EpochTrained):
     def find_settings(
         self, train: Interactions, valid: Interactions | None, trials: bool, progress: bool | None
     ) -> dict[str, Any]:
-        """Find temperature, kappa and reconstruction by short trials, if they are left open."""
-        return centroid_trials.find_settings(self, train, valid, trials, progress)
+        """Find temperature, kappa and reconstruction by short trials, if they are left open.
+
+        Weights are divided by their mean, which is noted as `weight_unit`.
+        """
+        unit = {} if train.weights is None else {"weight_unit": mean_weight(train)}
+        found = centroid_trials.find_settings(self, train, valid, trials, progress)
+        return {**found, **unit}
 
     def learner(
         self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]
     ) -> Session | SessionPair:
         """Train by blocks of users: see `engine.centroids` and `engine.reconstruction`."""
         settings = engine_settings(self.config, data.n_items, tuned)
-        pairs = positives(data.users, data.items, data.indptr, pool)
+        unit = np.float32(settings.weight_unit)
+        weights = None if data.weights is None else data.weights / unit
+        pairs = positives(data.users, data.items, data.indptr, pool, weights)
         session = centroid_session(settings, pairs, data.n_items)
         weight = in_use(self.config, tuned, "reconstruction")
         if weight == 0:
@@ -164,7 +173,7 @@ class CentroidML(EpochTrained):
         settings = cast(CentroidSettings, session.settings)
         users, items, item_sums = composed(session.state, session.positives, session.params)
         state = session.state._replace(item_sums=item_sums)
-        placement = Centroids(state, settings, np.diff(session.positives.indptr), second)
+        placement = Centroids(state, settings, _sizes(session.positives), second)
         return centroid_space(
             side_by_side(users, items, settings.dim, points), session.n_users, placement
         )
@@ -215,7 +224,8 @@ class CentroidML(EpochTrained):
             own=_widened(tensors.get("own"), 0, dim),
             item_sums=_widened(tensors.get("item_sums"), 1, dim),
         )
-        placement = Centroids(state, settings, stored.known.seen.counts, second)
+        sizes = stored.known.sizes / settings.weight_unit
+        placement = Centroids(state, settings, sizes, second)
         return centroid_space(stored.table(("users", "items")), n_users, placement)
 
     def partial_fit(
@@ -251,6 +261,7 @@ def engine_settings(
         kappa=in_use(config, tuned, "kappa"),
         candidates=_candidates(config, n_items),
         item_weight=config.lam,
+        weight_unit=float(tuned.get("weight_unit", 1.0)),
         optimizer="rowwise-adagrad",
     )
 
@@ -274,6 +285,12 @@ def _candidates(config: CentroidConfig, n_items: int) -> int:
 
 def _centroids(scorer: Scorer) -> Centroids:
     return cast(Centroids, cast(MetricSpace, scorer).fold_in)
+
+
+def _sizes(pairs: Positives) -> np.ndarray:
+    """Return how much the interactions of each user count together, float64 (n_users,)."""
+    n_users = len(pairs.indptr) - 1
+    return np.bincount(pairs.users, pairs.weights if len(pairs.weights) else None, n_users) * 1.0
 
 
 def _widened(values: np.ndarray | None, rows: int, dim: int) -> np.ndarray:

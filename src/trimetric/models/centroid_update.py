@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
 from trimetric.engine.rows import table
@@ -38,7 +37,8 @@ def take_in(
 ) -> Fitted:
     """Return what is left of a model after new interactions; `model` and `fitted` stay as they are.
 
-    What was there already is ignored, and where nothing is new `fitted` is returned.
+    What was there already is ignored, and where nothing is new `fitted` is returned. With weights,
+    those of a pair add up.
 
     Parameters
     ----------
@@ -93,8 +93,8 @@ def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
         state.own[day.user_rows] = trained.own
     if settings.kappa > 0:
         state.item_sums[day.item_rows] = trained.item_sums
-    by_user = Csr.of(data)
-    by_item = Csr.from_pairs(data.items, data.users, data.n_items)
+    lists, counts = day.by_user
+    sizes = np.bincount(lists.users, counts, minlength=data.n_users) / settings.weight_unit
     users = table(data.n_users, dim)
     users[day.user_rows, :dim] = space.users[:, :dim]
     known_users = np.zeros(data.n_users, dtype=bool)
@@ -103,17 +103,17 @@ def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:
     known_items[day.item_rows[known.popularity > 0]] = True
     bias, weight = trained.items[:, dim].mean(), trained.weights.mean()
     for _ in range(ROUNDS):
-        rows, lists = lists_to_place(by_item, known_items, known_users)
+        rows, lists, counts = lists_to_place(day.by_item, known_items, known_users)
         if len(rows):
-            ones = np.ones(len(lists.items), dtype=np.float32)
-            placed = place_items((lists.indptr, lists.items), ones, users, by_user.counts)
+            counts = placement.in_units(counts)
+            placed = place_items((lists.indptr, lists.items), counts, users, sizes)
             state.items[rows, :dim] = placed[:, :dim]
             state.items[rows, dim], state.weights[rows] = bias, weight
             known_items[rows] = True
-        rows, lists = lists_to_place(by_user, known_users, known_items)
+        rows, lists, counts = lists_to_place(day.by_user, known_users, known_items)
         if len(rows):
-            ones = np.ones(len(lists.items), dtype=np.float32)
-            points, own = place_users((lists.indptr, lists.items), ones, state, settings)
+            counts = placement.in_units(counts)
+            points, own = place_users((lists.indptr, lists.items), counts, state, settings)
             users[rows, :dim] = points[:, :dim]
             if settings.own > 0:
                 state.own[rows] = own
@@ -132,12 +132,11 @@ def _carry_over_second(space: MetricSpace, known: Known, state: Any, day: Day) -
     old_users[day.user_rows] = np.arange(len(day.user_rows))
     is_old = np.zeros(data.n_items, dtype=bool)
     is_old[day.item_rows[known.popularity > 0]] = True
-    by_item = Csr.from_pairs(data.items, data.users, data.n_items)
     had = old_users >= 0
     had[day.user_rows[known.seen.counts == 0]] = False
-    rows, lists = lists_to_place(by_item, is_old, had)
+    rows, lists, counts = lists_to_place(day.by_item, is_old, had)
     if len(rows) == 0:
         return
-    points = space.users[old_users[lists.items], placement.settings.dim + 1 :]
+    points = space.users[old_users[lists.items], placement.settings.dim + 1 :] * counts[:, None]
     state.items[rows, :dim] = unit_sums(points, lists.indptr)
     state.weights[rows] = second.weights.mean()

@@ -10,7 +10,7 @@ from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
-from trimetric.models.training_data import aligned, describe
+from trimetric.models.training_data import aligned, check_weights, describe
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
@@ -50,6 +50,7 @@ class ClosedForm(Recommender):
         """Train on interactions in one go: see `Recommender.fit`."""
         with limited_threads(threads):
             data = Interactions.of(train)
+            check_weights(self, data)
             if len(data) == 0:
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)
@@ -62,6 +63,6 @@ class ClosedForm(Recommender):
             scorer = self.learn(data)
             history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
             provenance = {**describe(data, held_out), "best_epoch": 0, "stopped": ""}
-            known = Known(data.user_ids, data.item_ids, Csr.of(data))
+            known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
             self._take(Fitted(known, scorer, history, provenance), also_seen, out)
         return self

@@ -67,6 +67,7 @@ class CML(EpochTrained):
     """
 
     name: ClassVar[str] = "cml"
+    takes_weights = True
     Config: ClassVar[type[TrainingConfig]] = CMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {**preset, **FIXED} for name, preset in PRESETS.items()

@@ -15,7 +15,14 @@ from trimetric.evaluation import validator
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
-from trimetric.models.training_data import aligned, check_negatives, describe, digest, pool_of
+from trimetric.models.training_data import (
+    aligned,
+    check_negatives,
+    check_weights,
+    describe,
+    digest,
+    pool_of,
+)
 from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
@@ -74,6 +81,7 @@ class EpochTrained(Recommender):
         """Train on interactions by mini-batches: see `Recommender.fit`."""
         with limited_threads(threads):
             data = Interactions.of(train)
+            check_weights(self, data)
             negatives = pool_of(pool, data)
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
@@ -110,7 +118,7 @@ class EpochTrained(Recommender):
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
         provenance = {**describe(data, valid), "tuned": tuned}
-        known = Known(data.user_ids, data.item_ids, Csr.of(data))
+        known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
 
         def current() -> EpochTrained:
             model = copy(self)

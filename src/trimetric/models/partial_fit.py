@@ -31,6 +31,10 @@ _REPLAYED = 301  # stream of random numbers
 _STILL = 1e-30  # a learning rate that moves nothing
 
 
+Weighted = tuple[Csr, np.ndarray]
+"""Lists, and how much each entry counts, float32."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How to take in new interactions.
@@ -70,7 +74,7 @@ class Day:
     user_rows, item_rows : int32 (n_old_users,), int32 (n_old_items,)
         Where the model's rows are now.
     fresh : bool (len(data),)
-        Which of the pairs are new.
+        Which of the pairs are new, or count more than they did.
     """
 
     data: Interactions
@@ -83,13 +87,26 @@ class Day:
         """Where the rows of the model's table of points are now."""
         return np.concatenate([self.user_rows, self.item_rows + self.data.n_users])
 
+    @property
+    def by_user(self) -> Weighted:
+        """The items of each user, and how much they count."""
+        return Csr.of(self.data), _ones_unless(self.data.weights, len(self.data))
+
+    @property
+    def by_item(self) -> Weighted:
+        """The users of each item, and how much they count."""
+        data, order = self.data, np.argsort(self.data.items, kind="stable")
+        lists = Csr.from_pairs(data.items, data.users, data.n_items)
+        return lists, _ones_unless(data.weights, len(data))[order]
+
 
 def partial_fit(
     model: Any, fitted: Fitted, new: Any, plan: Plan, progress: bool | None = None
 ) -> Fitted:
     """Return what is left of a model after new interactions; `model` and `fitted` stay as they are.
 
-    What was there already is ignored, and where nothing is new `fitted` is returned.
+    What was there already is ignored, and where nothing is new `fitted` is returned. With weights,
+    those of a pair add up.
 
     Parameters
     ----------
@@ -149,7 +166,7 @@ def updated(
         "epochs": epochs,
     }
     return Fitted(
-        Known(data.user_ids, data.item_ids, Csr.of(data)),
+        Known(data.user_ids, data.item_ids, Csr.of(data), data.weights),
         model.scorer_of(learner),
         fitted.history,
         {
@@ -185,8 +202,21 @@ def joined(known: Known, new: Interactions) -> Day:
     added = keys(new_users, items.encode(new.item_ids.values)[new.items])
     both = np.union1d(old, added)
     pairs = (both >> 32).astype(np.int32), (both & 0xFFFFFFFF).astype(np.int32)
-    data = Interactions(users, items, *pairs, name=new.name)
-    return Day(data, user_rows, item_rows, ~np.isin(both, old, assume_unique=True))
+    fresh = ~np.isin(both, old, assume_unique=True)
+    weights = None
+    if known.weights is not None or new.weights is not None:
+        sums = np.zeros(len(both))
+        place = np.searchsorted(both, added)
+        for at, given in ((np.searchsorted(both, old), known.weights), (place, new.weights)):
+            sums[at] += 1.0 if given is None else given
+        fresh[place] = True
+        weights = sums.astype(np.float32)
+    data = Interactions(users, items, *pairs, weights=weights, name=new.name)
+    return Day(data, user_rows, item_rows, fresh)
+
+
+def _ones_unless(weights: np.ndarray | None, n: int) -> np.ndarray:
+    return np.ones(n, dtype=np.float32) if weights is None else weights
 
 
 def _union(side: str, old: Vocabulary, new: Vocabulary) -> Vocabulary:
@@ -230,33 +260,35 @@ def _carry_over(space: MetricSpace, known: Known, learner: Any, day: Day) -> Non
     points[day.points] = space.points
     for part, values in _margins_of(space):
         margins[day.points[part]] = values
-    n_users, by_user = day.data.n_users, Csr.of(day.data)
-    by_item = Csr.from_pairs(day.data.items, day.data.users, day.data.n_items)
+    n_users = day.data.n_users
     users, items = points[:n_users], points[n_users:]
     user_placed, item_placed = (np.zeros(len(side), dtype=bool) for side in (users, items))
     user_placed[day.user_rows[known.seen.counts > 0]] = True
     item_placed[day.item_rows[known.popularity > 0]] = True
     merged = MetricSpace(points, n_users, space.dim, fold_in=space.fold_in)
 
-    def place(lists: Csr, side: np.ndarray, placed: np.ndarray, among: Any, ready: Any) -> None:
-        rows, to_place = lists_to_place(lists, placed, ready)
+    def place(lists: Any, side: np.ndarray, placed: np.ndarray, among: Any, ready: Any) -> None:
+        rows, to_place, weights = lists_to_place(lists, placed, ready)
         if len(rows) == 0:
             return
-        weights = np.ones(len(to_place.items), dtype=np.float32)
         folded_in = merged.place(to_place, weights, among)
         side[rows, : folded_in.shape[1]] = folded_in
         placed[rows] = True
 
-    place(by_user, users, user_placed, "item", item_placed)
-    place(by_item, items, item_placed, "user", user_placed)
-    place(by_user, users, user_placed, "item", item_placed)
+    place(day.by_user, users, user_placed, "item", item_placed)
+    place(day.by_item, items, item_placed, "user", user_placed)
+    place(day.by_user, users, user_placed, "item", item_placed)
 
 
-def lists_to_place(lists: Csr, placed: np.ndarray, ready: np.ndarray) -> tuple[np.ndarray, Csr]:
+def lists_to_place(
+    weighted: Weighted, placed: np.ndarray, ready: np.ndarray
+) -> tuple[np.ndarray, Csr, np.ndarray]:
     """Return the rows not yet placed that have something among what is, and their lists of it."""
-    to_place = lists.keep(~placed[lists.users] & ready[lists.items])
+    lists, weights = weighted
+    kept = ~placed[lists.users] & ready[lists.items]
+    to_place = lists.keep(kept)
     rows = np.flatnonzero(to_place.counts)
-    return rows, to_place.take(rows)
+    return rows, to_place.take(rows), weights[kept]
 
 
 def _carry_accumulators(

@@ -59,6 +59,8 @@ class Recommender(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """Among "metric space", "similar items", "similar users", "fold-in": those of its scorer."""
+    takes_weights: ClassVar[bool] = False
+    """Whether interactions may have weights; one of weight 2 is then as if it were there twice."""
 
     config: Any
     _fitted: Fitted | None = None
@@ -125,6 +127,7 @@ class Recommender(ABC):
         Parameters
         ----------
         train : Interactions, path, data set name, frame, sparse matrix or (users, items)
+            Their weights, if they have some, count where `takes_weights`.
         valid : the same, optional
             Held-out interactions that decide when to stop and which weights to keep. Users and
             items that `train` does not know are left out.
@@ -158,6 +161,8 @@ class Recommender(ABC):
             an item left to contrast.
         ParameterError
             `resume` without `out`.
+        Unsupported
+            Interactions have weights, and the model cannot use them.
         CheckpointMismatch, Diverged, Interrupted, OutputError
             See `training.train`.
         """
@@ -196,7 +201,7 @@ class Recommender(ABC):
         self._fitted = self._with_seen(self._state, interactions)
         return self
 
-    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+    def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Return the scorer for other histories; the same unless scores depend on them."""
         return scorer
 
@@ -585,4 +590,4 @@ class Recommender(ABC):
 
     def _with_seen(self, fitted: Fitted, interactions: Any) -> Fitted:
         known = merged_seen(fitted.known, interactions)
-        return replace(fitted, known=known, scorer=self.rescored(fitted.scorer, known.seen))
+        return replace(fitted, known=known, scorer=self.rescored(fitted.scorer, known))

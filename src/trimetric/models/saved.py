@@ -71,6 +71,8 @@ def save(
         for part, array in vocabulary.to_arrays().items():
             stored[f"{side}_{part}"] = array
     stored["seen_indptr"], stored["seen_items"] = known.seen
+    if known.weights is not None:
+        stored["seen_weights"] = known.weights
     artifact.save(folder, "model", about, stored)
 
 
@@ -85,11 +87,15 @@ def stored(loaded: Loaded, where: str) -> Stored:
     lists = {name: tensors.pop(name) for name in shapes if name in tensors}
     artifact.check(lists, shapes, where)
     seen = Csr(lists["seen_indptr"], lists["seen_items"])
+    weights = tensors.pop("seen_weights", None)
+    if weights is not None:
+        size: artifact.Expected = {"seen_weights": ((len(seen.items),), np.float32)}
+        artifact.check({"seen_weights": weights}, size, where)
     check_lists(seen, len(item_ids), "seen_indptr and seen_items", where)
     provenance = dict(loaded.meta["data"])
     if "found" in provenance:  # as 0.1 called it
         provenance["tuned"] = provenance.pop("found")
-    return Stored(tensors, Known(user_ids, item_ids, seen), provenance, where)
+    return Stored(tensors, Known(user_ids, item_ids, seen, weights), provenance, where)
 
 
 def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:

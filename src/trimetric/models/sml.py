@@ -92,6 +92,7 @@ class SML(EpochTrained):
     """
 
     name: ClassVar[str] = "sml"
+    takes_weights = True
     Config: ClassVar[type[TrainingConfig]] = TripletConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     capabilities = MetricSpace.capabilities | {"fold-in"}

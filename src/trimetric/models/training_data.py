@@ -1,14 +1,15 @@
 """The data that models are trained on: in whose rows, what is noted of it, what counts as seen."""
 
 import warnings
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from trimetric.data.csr import Csr
+from trimetric.data.csr import Csr, weights_in
 from trimetric.data.interactions import Interactions
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, ParameterError, Unsupported
 from trimetric.space.known import Known
 
 
@@ -44,7 +45,24 @@ def _described(part: Interactions) -> dict[str, Any]:
 def merged_seen(known: Known, interactions: Any) -> Known:
     """Return what is known with more interactions seen; unknown users and items are ignored."""
     more = Interactions.of(interactions).align(known.user_ids, known.item_ids)[0]
-    return Known(known.user_ids, known.item_ids, known.seen.union(Csr.of(more)))
+    seen = known.seen.union(Csr.of(more))
+    weights = weights_in(seen, (known.seen, known.weights), (Csr.of(more), more.weights))
+    return replace(known, seen=seen, weights=weights)
+
+
+def check_weights(model: Any, data: Interactions) -> None:
+    """Raise Unsupported where interactions have weights and the model cannot use them."""
+    if data.weights is not None and not model.takes_weights:
+        raise Unsupported(
+            f"{model.name} cannot use weights of interactions; centroid, sml, cml, bpr, ease,"
+            " itemknn, ials and popularity can. Leave the weights out to let every interaction"
+            " count 1"
+        )
+
+
+def mean_weight(data: Interactions) -> float:
+    """Return the mean weight of the interactions; 1 without weights."""
+    return 1.0 if data.weights is None else float(data.weights.mean(dtype=np.float64))
 
 
 def pool_of(pool: Any, data: Interactions) -> Csr | None:

@@ -123,7 +123,7 @@ def triplet_learner(
 ) -> Session:
     """Return the triplet trainer on some data: see `EpochTrained.learner`."""
     settings = engine_settings(config, data.n_items, temperature_in_use(config, tuned))
-    pairs = positives(data.users, data.items, data.indptr, pool)
+    pairs = positives(data.users, data.items, data.indptr, pool, data.weights)
     return triplet_session(settings, pairs, data.n_items)
 
 

@@ -44,8 +44,8 @@ class Centroids:
     trained : engine.centroids.State
         Points, weights and sums of the items.
     settings : CentroidSettings
-    sizes : int64 (n_users,)
-        How many items each user of the space has.
+    sizes : float64 (n_users,)
+        How much the items of each user of the space count together, in units of weight.
     second : SecondPart, optional
     """
 
@@ -53,6 +53,10 @@ class Centroids:
     settings: CentroidSettings
     sizes: np.ndarray
     second: SecondPart | None = None
+
+    def in_units(self, weights: np.ndarray) -> np.ndarray:
+        """Return how much weights count in the objective, float32."""
+        return (weights / np.float32(self.settings.weight_unit)).astype(np.float32, copy=False)
 
     def place(
         self, space: MetricSpace, lists: Weighted, among: Literal["item", "user"]
@@ -62,6 +66,7 @@ class Centroids:
         A new item gets the mean bias of all items.
         """
         (indptr, rows), weights = lists
+        weights = self.in_units(weights)
         out = np.zeros((len(indptr) - 1, space.dim), dtype=np.float32)
         dim, filled = self.settings.dim, np.diff(indptr) > 0
         if among == "item":
@@ -98,6 +103,7 @@ class Centroids:
         The score is their sum, what the own point adds, the bias, and a number of the user.
         """
         trained, dim, target = self.trained, self.settings.dim, space.items[item]
+        weights = self.in_units(weights)
         parts = trained.items[items, :dim] * (weights * trained.weights[items])[:, None]
         length = max(float(np.linalg.norm(parts.sum(axis=0))), float(LEAST_LENGTH))
         added = 2 * (1 - self.settings.own) / length * (parts @ target[:dim])

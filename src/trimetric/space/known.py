@@ -18,11 +18,21 @@ class Known:
     user_ids, item_ids : Vocabulary
     seen : Csr
         Training interactions and what else counts as seen, by user row.
+    weights : float32 (n,), optional
+        How much each entry of `seen` counts; 1 each unless given.
     """
 
     user_ids: Vocabulary
     item_ids: Vocabulary
     seen: Csr
+    weights: np.ndarray | None = None
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How much the entries of each user count together, float64 (n_users,)."""
+        if self.weights is None:
+            return self.seen.counts.astype(np.float64)
+        return np.bincount(self.seen.users, self.weights, minlength=self.seen.n_users)
 
     @cached_property
     def popularity(self) -> np.ndarray:
@@ -32,6 +42,13 @@ class Known:
     def items_of(self, user: int) -> np.ndarray:
         """Return the item rows of a user row, ascending."""
         return self.seen.items[self.seen.indptr[user] : self.seen.indptr[user + 1]]
+
+    def weights_of(self, user: int) -> np.ndarray:
+        """Return how much each of `items_of` counts, float32."""
+        low, high = self.seen.indptr[user : user + 2]
+        if self.weights is None:
+            return np.ones(high - low, dtype=np.float32)
+        return self.weights[low:high]
 
     def most_popular(self, k: int, only: np.ndarray | None = None) -> np.ndarray:
         """Return the k most popular items of `only`, or of all: int32, ties by row."""

@@ -1,6 +1,7 @@
 """Checks of training: forms of data, pools of negatives, monitors."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 from trimetric.data import synthetic
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, ParameterError, Unsupported
 from trimetric.models.recommender import Recommender
 from trimetric.testing.cases import Case, folder, installed, learned, raises
 
@@ -46,6 +47,28 @@ def _same(form: Any, other: Any) -> bool:
         return form.equals(other)
     parts = ("indptr", "indices", "data")
     return all(np.array_equal(getattr(form, name), getattr(other, name)) for name in parts)
+
+
+def check_weights_count(case: Case) -> None:
+    """Weights are refused by name, or used and kept; weights of 1 change nothing."""
+    data = case.data
+    drawn = np.random.default_rng(7).choice([1, 2, 9], len(data)).astype(np.float32)
+    given = replace(data, weights=drawn)
+    if not case.new().takes_weights:
+        with raises(Unsupported, f"{case.new().name} cannot use weights"):
+            case.new().fit(given)
+        return
+    users = data.user_ids.values
+    equal = case.new().fit(replace(data, weights=np.ones(len(data), dtype=np.float32)))
+    assert equal.recommend(users).equals(case.new().fit(data).recommend(users))
+    model = case.new().fit(given)
+    assert not model.recommend(users).equals(equal.recommend(users))
+    with folder() as at:
+        model.save(at / "model")
+        again = case.load(at / "model")
+    assert np.array_equal(again.known.weights_of(0), model.known.weights_of(0))
+    assert np.array_equal(model.known.weights_of(0), drawn[: len(model.known.weights_of(0))])
+    assert again.recommend(users).equals(model.recommend(users))
 
 
 def check_no_data(case: Case) -> None:

@@ -11,10 +11,11 @@ from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import DataError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
-from trimetric.models.references.cooccurrence import add_counts, by_item, sum_rows
+from trimetric.models.references.cooccurrence import Counted, add_counts, by_item, sum_rows
 from trimetric.models.references.spd_inverse import Tiles, invert, shared, spans
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
+from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 
 MAX_ITEMS = 50_000
@@ -35,9 +36,9 @@ class EASE(ClosedForm):
     """The score of an item is the sum of its weights B to the user's items.
 
     B minimises ‖X − XB‖² + λ‖B‖² with a diagonal of zeros, X being the users' items as zeros and
-    ones: with P = (XᵀX + λI)⁻¹, B_ij = −P_ij / P_jj (Steck 2019, equation (8)). The entries of XᵀX
-    are counted exactly; P is computed in float64, B kept in float32. What is marked as
-    seen counts as the user's too; items are added up in ascending order.
+    ones, or weights: with P = (XᵀX + λI)⁻¹, B_ij = −P_ij / P_jj (Steck 2019, equation (8)). The
+    entries of XᵀX are exact without weights; P is computed in float64, B kept in float32. What is
+    marked as seen counts as the user's too; items are added up in ascending order.
 
     A model of n items takes 4n² bytes, and 8n² while it learns; n³ operations are needed. The
     number of threads does not change a bit of it, but the linear algebra library of another
@@ -50,6 +51,7 @@ class EASE(ClosedForm):
     """
 
     name: ClassVar[str] = "ease"
+    takes_weights = True
     Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig
 
@@ -71,13 +73,14 @@ class EASE(ClosedForm):
 
     def learn(self, data: Interactions) -> Scorer:
         """Solve for B."""
-        seen = Csr.of(data)
+        seen = Counted.of(Csr.of(data), data.weights)
         tiles = gram(seen, data.n_items, self.config.reg)
         invert(tiles)
         return autoencoder_scorer(Autoencoder(seen, weights(tiles, data.n_items)))
 
-    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+    def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Score by other histories."""
+        seen = Counted.of(known.seen, known.weights)
         return autoencoder_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -87,31 +90,33 @@ class EASE(ClosedForm):
     def restore(self, stored: Stored) -> Scorer:
         """Return the scorer of a saved B."""
         stored.check({"weights": ((stored.n_items, stored.n_items), np.float32)})
-        return autoencoder_scorer(Autoencoder(stored.known.seen, stored.tensors["weights"]))
+        known = stored.known
+        seen = Counted.of(known.seen, known.weights)
+        return autoencoder_scorer(Autoencoder(seen, stored.tensors["weights"]))
 
 
 class Autoencoder(NamedTuple):
     """What users have, and B, float32 (n_items, n_items)."""
 
-    seen: Csr
+    seen: Counted
     weights: np.ndarray
 
 
 def autoencoder_scorer(learned: Autoencoder) -> FunctionScorer:
     """Return the scorer of histories and B."""
-    n_users, n_items = learned.seen.n_users, len(learned.weights)
+    n_users, n_items = learned.seen.lists.n_users, len(learned.weights)
     return FunctionScorer(n_users, n_items, learned, table=sum_of_weights)
 
 
 def sum_of_weights(learned: Autoencoder, users: np.ndarray) -> np.ndarray:
-    """Return Σ B_ij over a user's items i, for all items j: float32 (b, n_items)."""
+    """Return Σ w_ui·B_ij over a user's items i, for all items j: float32 (b, n_items)."""
     out = np.zeros((len(users), len(learned.weights)), dtype=np.float32)
     sum_rows(users, learned.seen, learned.weights, out)
     return out
 
 
-def gram(liked: Csr, n_items: int, reg: float) -> Tiles:
-    """Return XᵀX + λI, X being the users' items as zeros and ones."""
+def gram(liked: Counted, n_items: int, reg: float) -> Tiles:
+    """Return XᵀX + λI, X being the users' items as zeros and ones, or weights."""
     likers, parts = by_item(liked, n_items), list(enumerate(spans(n_items)))
     tiles: Tiles = {}
 

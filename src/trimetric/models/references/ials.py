@@ -10,7 +10,7 @@ from trimetric import counter
 from trimetric.data.interactions import Interactions
 from trimetric.engine.rows import padded_table
 from trimetric.engine.threads import thread_count
-from trimetric.errors import Diverged, MissingExtra
+from trimetric.errors import Diverged, MissingExtra, ParameterError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Seed, Tune
 from trimetric.models.saved import Stored
@@ -47,7 +47,8 @@ class IALSConfig(Config):
 class IALS(ClosedForm):
     """Alternating least squares: Σ c_uv (y_uv − α_u·β_v)² + reg·(Σ‖α_u‖² + Σ‖β_v‖²) over all cells.
 
-    y is 1 with an interaction and 0 without, c then `alpha` and 1. The library `implicit` solves
+    y is 1 with an interaction and 0 without, c then `alpha` and 1; with weights 1 + (alpha − 1)·w,
+    their confidence. The library `implicit` solves
     for the rows, by three steps of conjugate gradients each (Takács, Pilászy and Tikk, RecSys 2011)
     from where they stood; the first values, N(0, 1/dim), are ours. Each row is solved by one thread
     with a single-threaded BLAS, so that the number of threads does not change a bit; the BLAS of
@@ -60,6 +61,7 @@ class IALS(ClosedForm):
     """
 
     name: ClassVar[str] = "ials"
+    takes_weights = True
     Config: ClassVar[type[Config]] = IALSConfig
     config: IALSConfig
 
@@ -93,14 +95,16 @@ class IALS(ClosedForm):
         import scipy.sparse
 
         settings, shape = self.config, (data.n_users, data.n_items)
-        ones = np.ones(len(data), dtype=np.float32)
-        liked = scipy.sparse.csr_matrix((ones, data.items, data.indptr), shape=shape)
+        confidence = self._confidence(data)
+        liked = scipy.sparse.csr_matrix(
+            (confidence, data.items, data.indptr), shape=shape, copy=True
+        )
         solve, failure = _solver()
         with threadpool_limits(1, user_api="blas"):
             solver = solve(
                 factors=settings.dim,
                 regularization=settings.reg,
-                alpha=settings.alpha,
+                alpha=1.0,
                 iterations=settings.iterations,
                 num_threads=thread_count(),
             )
@@ -114,6 +118,18 @@ class IALS(ClosedForm):
                 ) from error
         table = padded_table(np.concatenate([solver.user_factors, solver.item_factors]))
         return InnerProduct(table, data.n_users, settings.dim)
+
+    def _confidence(self, data: Interactions) -> np.ndarray:
+        """Return c of each interaction, float32 (n,)."""
+        alpha = np.float32(self.config.alpha)
+        if data.weights is None:
+            return np.full(len(data), alpha)
+        if alpha <= 1:
+            raise ParameterError(
+                f"ials with weights needs alpha above 1, got {self.config.alpha:g}: an interaction"
+                " must count more than a cell without one"
+            )
+        return 1 + (alpha - 1) * data.weights
 
     def _start(self, *rows: int) -> list[np.ndarray]:
         """Return the first factors of the users and of the items, drawn from N(0, 1/dim)."""

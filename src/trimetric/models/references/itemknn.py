@@ -10,6 +10,7 @@ from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
 from trimetric.models.references.cooccurrence import (
+    Counted,
     Similarity,
     Sparse,
     nearest_items,
@@ -17,6 +18,7 @@ from trimetric.models.references.cooccurrence import (
 )
 from trimetric.models.saved import Stored, check_lists
 from trimetric.space.function import FunctionScorer
+from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
 
@@ -42,8 +44,9 @@ class ItemKNN(ClosedForm):
 
     Each item j counts its `neighbours` most similar items i by |U_i ∩ U_j| / (|U_i|^a |U_j|^(1−a) +
     `shrink`), U_i being the users of i and a `power`: the cosine with shrinkage unless `power` is
-    changed. All other similarities are zero. What is marked as seen counts as
-    the user's too; items are added up in ascending order.
+    changed. With weights |U_i ∩ U_j| is Σ_u w_ui·w_uj, |U_i| is Σ_u w_ui², and each of the user's
+    items is multiplied by its weight. All other similarities are zero. What is marked as seen
+    counts as the user's too; items are added up in ascending order.
 
     Parameters
     ----------
@@ -52,6 +55,7 @@ class ItemKNN(ClosedForm):
     """
 
     name: ClassVar[str] = "itemknn"
+    takes_weights = True
     Config: ClassVar[type[Config]] = ItemKNNConfig
     config: ItemKNNConfig
 
@@ -61,12 +65,14 @@ class ItemKNN(ClosedForm):
 
     def learn(self, data: Interactions) -> Scorer:
         """Find the nearest items of each item."""
-        kind, seen = Similarity(self.config.power, self.config.shrink), Csr.of(data)
+        kind = Similarity(self.config.power, self.config.shrink)
+        seen = Counted.of(Csr.of(data), data.weights)
         near = nearest_items(seen, data.n_items, self.config.neighbours, kind)
         return neighbour_scorer(Neighbours(seen, near))
 
-    def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
+    def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Score by other histories."""
+        seen = Counted.of(known.seen, known.weights)
         return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -86,24 +92,25 @@ class ItemKNN(ClosedForm):
         lists = Csr(stored.tensors["near_indptr"], stored.tensors["near_items"])
         check_lists(lists, stored.n_items, "near_indptr and near_items", stored.where)
         near = Sparse(lists, stored.tensors["similarities"])
-        return neighbour_scorer(Neighbours(stored.known.seen, near))
+        seen = Counted.of(stored.known.seen, stored.known.weights)
+        return neighbour_scorer(Neighbours(seen, near))
 
 
 class Neighbours(NamedTuple):
     """What users have, and the similarities from item to item."""
 
-    seen: Csr
+    seen: Counted
     near: Sparse
 
 
 def neighbour_scorer(learned: Neighbours) -> FunctionScorer:
     """Return the scorer of histories and similarities."""
     n_items = len(learned.near.lists.indptr) - 1
-    return FunctionScorer(learned.seen.n_users, n_items, learned, table=sum_of_similarities)
+    return FunctionScorer(learned.seen.lists.n_users, n_items, learned, table=sum_of_similarities)
 
 
 def sum_of_similarities(learned: Neighbours, users: np.ndarray) -> np.ndarray:
-    """Return Σ similarity(i, j) over a user's items i, for all items j: float32 (b, n_items)."""
+    """Return Σ w_ui·similarity(i, j) over a user's items i, for all j: float32 (b, n_items)."""
     out = np.zeros((len(users), len(learned.near.lists.indptr) - 1), dtype=np.float32)
     sum_sparse(users, learned.seen, learned.near, out)
     return out

@@ -12,12 +12,13 @@ from trimetric.space.scorer import Scorer
 
 
 class Popularity(ClosedForm):
-    """The score of an item is its number of training interactions, whoever asks.
+    """The score of an item is its number of training interactions, or their weights' sum.
 
     A model that does not beat it has learned nothing of anybody's taste.
     """
 
     name: ClassVar[str] = "popularity"
+    takes_weights = True
 
     def memory(self, data: Interactions) -> int:
         """Return the size of the counts."""
@@ -25,7 +26,8 @@ class Popularity(ClosedForm):
 
     def learn(self, data: Interactions) -> Scorer:
         """Count."""
-        counts = np.bincount(data.items, minlength=data.n_items).astype(np.int32)
+        counts = np.bincount(data.items, data.weights, data.n_items)
+        counts = counts.astype(np.int32 if data.weights is None else np.float32)
         return popularity_scorer(data.n_users, counts)
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -34,12 +36,13 @@ class Popularity(ClosedForm):
 
     def restore(self, stored: Stored) -> Scorer:
         """Return the scorer of saved counts."""
-        stored.check({"counts": ((stored.n_items,), np.int32)})
+        kind = np.int32 if stored.known.weights is None else np.float32
+        stored.check({"counts": ((stored.n_items,), kind)})
         return popularity_scorer(stored.n_users, stored.tensors["counts"])
 
 
 def popularity_scorer(n_users: int, counts: np.ndarray) -> FunctionScorer:
-    """Return the scorer of counts, int32 (n_items,)."""
+    """Return the scorer of counts, int32 or float32 (n_items,)."""
     return FunctionScorer(n_users, len(counts), counts, count_of_items, count_table)
 
 
