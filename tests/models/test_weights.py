@@ -1,6 +1,7 @@
 """Weights of interactions: a weight of 2 counts as the row given twice, in training and after."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_items_of_more_weight_rank_higher(name: str) -> None:
         tm.create(name).fit(of_row(data, weight, more)) for weight, more in ((0.2, 5), (5, 0.2))
     )
     assert rank_of_first_items(heavy, data) < rank_of_first_items(light, data) - 1
+
+
+@pytest.mark.parametrize("name", [*WEIGHTED, "bpr", "itemknn", "ease", "popularity"])
+def test_a_loaded_model_answers_as_before(name: str, tmp_path: Path) -> None:
+    data = of_row(planted(), 3)
+    model = tm.create(name).fit(data, out=tmp_path)
+    again = tm.load(tmp_path)
+    users = data.user_ids.values
+    assert again.recommend(users).equals(model.recommend(users))
+    if "fold-in" in model.capabilities:
+        new = data.item_ids.values[:3].to_list()
+        assert np.array_equal(again.fold_in(new, [1, 2, 3]), model.fold_in(new, [1, 2, 3]))
 
 
 @pytest.mark.parametrize("name", ["centroid", "sml"])
@@ -78,7 +91,7 @@ def test_a_day_adds_to_weights(name: str) -> None:
     assert model.provenance["updates"][0]["pairs"] == 2
 
 
-def test_what_is_marked_as_seen_counts_1(tmp_path) -> None:
+def test_what_is_marked_as_seen_counts_1(tmp_path: Path) -> None:
     data = of_row(planted(), 3)
     split = tm.split_random(data, test=0.2, valid=0, seed=0)
     assert split.train.weights is not None

@@ -131,7 +131,8 @@ def similarity(together, a, b, norms):
     """|U_i ∩ U_j| / (|U_i|^a |U_j|^(1−a) + shrink), U_i being the users of item i.
 
     With weights |U_i ∩ U_j| is Σ_u w_ui·w_uj, and |U_i| is Σ_u w_ui². The asymmetric cosine of
-    Aiolli, RecSys 2013; the cosine at a = ½. Shrinkage (Bell and Koren, ICDM 2007) keeps pairs that a few users happen to share from outranking well-supported ones.
+    Aiolli, RecSys 2013; the cosine at a = ½. Shrinkage (Bell and Koren, ICDM 2007) keeps
+    pairs that a few users happen to share from outranking well-supported ones.
     """
     first, second, shrink = norms
     return np.float32(together / (first[a] * second[b] + shrink))
