@@ -66,6 +66,10 @@ class Diverged(TrimetricError, ArithmeticError):
     """Training met NaN or infinity."""
 
 
+class ResourceError(TrimetricError):
+    """The machine gives this process too little: memory, or files that it may open."""
+
+
 class Interrupted(TrimetricError):
     """Stopped by the user; what was saved is named in the message."""
 

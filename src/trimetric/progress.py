@@ -1,8 +1,32 @@
-"""What a person sees while training runs: a live bar on a terminal, plain lines elsewhere."""
+"""What a person sees while training runs: a live bar on a terminal, plain lines elsewhere.
 
+A message that cannot be written, to a closed pipe or a full disk, is dropped: the work goes on.
+"""
+
+import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Self
+
+
+def tell(text: str) -> None:
+    """Write a line to standard error."""
+    if sys.stderr is None:  # closed before Python began
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        # What is still buffered would be written again, and fail, when Python exits.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def on_terminal() -> bool:
+    """Return whether standard error is a terminal."""
+    with suppress(OSError, ValueError):
+        return sys.stderr is not None and sys.stderr.isatty()
+    return False
 
 
 class Silent:
@@ -45,7 +69,7 @@ class Lines(Silent):
 
     def log(self, text: str) -> None:
         """Write a line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class Bar(Lines):
@@ -94,7 +118,8 @@ class Bar(Lines):
 
     def log(self, text: str) -> None:
         """Write a line, above the bar where there is one."""
-        self._console.print(text, highlight=False)
+        with suppress(OSError):
+            self._console.print(text, highlight=False)
 
 
 def describe(row: dict[str, Any], plan: Any) -> str:
@@ -109,7 +134,7 @@ def describe(row: dict[str, Any], plan: Any) -> str:
 
 def make_reporter(progress: bool | None) -> Silent:
     """Return a bar on a terminal, lines elsewhere; None is silent unless on a terminal."""
-    terminal = sys.stderr.isatty()
+    terminal = on_terminal()
     if progress is False or (progress is None and not terminal):
         return Silent()
     return Bar() if terminal else Lines()
@@ -129,7 +154,7 @@ class Counter:
 
     def log(self, text: str) -> None:
         """Write a line."""
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
 
 class CountingBar(Counter):
@@ -166,10 +191,11 @@ class CountingBar(Counter):
 
     def log(self, text: str) -> None:
         """Write a line above the bar."""
-        self._bar.console.print(text, highlight=False, markup=False)
+        with suppress(OSError):
+            self._bar.console.print(text, highlight=False, markup=False)
 
 
 def counting(noun: str, total: int, progress: bool | None = None) -> Counter:
     """Return a counter that shows a bar where standard error is a terminal."""
-    show = progress is not False and sys.stderr.isatty()
+    show = progress is not False and on_terminal()
     return CountingBar(noun, total) if show else Counter()

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -199,8 +199,25 @@ def notes(checkpoints: Checkpoints) -> dict[str, Any]:
 
 
 def discard(checkpoints: Checkpoints) -> None:
-    """Remove the checkpoint of a run whose model is safely stored."""
+    """Remove the checkpoint of a run whose model is safely stored, its manifest first.
+
+    Whatever a kill leaves of it is no checkpoint, and is removed with the next.
+    """
+    with suppress(OSError):
+        (checkpoints.folder / "model.json").unlink()
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the body has saved what was trained.
+
+    A second one is immediate. After the body, the first is told as `Interrupted`.
+    """
+    with _stop_signal() as stop:
+        yield
+    if stop.is_set():
+        raise Interrupted("interrupted after the last epoch; the model was saved")
 
 
 def _judge(

@@ -76,9 +76,9 @@ def test_ctrl_c_saves_and_resume_goes_on(tmp_path: Path) -> None:
     again = document(*FIT, "--out", "m", "--resume", cwd=tmp_path)
     assert again["already_finished"] is True
     assert tensors(tmp_path / "m") == whole
-    other = document(*FIT, "--out", "m", "--resume", "--set", "epochs=1", cwd=tmp_path)
-    assert other["already_finished"] is False
-    assert tensors(tmp_path / "m") != whole
+    other = refused(*FIT, "--out", "m", "--resume", "--set", "epochs=1", cwd=tmp_path)
+    assert "m holds a finished model of another run: epochs was 60, is 1" in other
+    assert tensors(tmp_path / "m") == whole
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])

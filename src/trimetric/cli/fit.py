@@ -10,7 +10,7 @@ from typer import Option
 from trimetric.cli.options import Columns, Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger
 from trimetric.cli.reading import counts, print_summary, read, read_held_out
-from trimetric.errors import ArtifactError, DataError, ParameterError
+from trimetric.errors import ArtifactError, CheckpointMismatch, DataError, ParameterError
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
@@ -92,6 +92,8 @@ def fit(
     parts = _parts(whole, valid, valid_share, columns)
     log(parts.message)
     finished = _finished(untrained, parts, Path(out)) if resume else None
+    if resume and finished is None:
+        _check_resumable(untrained, Path(out))
     if finished:
         log(f"{out} holds this model, finished; nothing to resume")
     trained = finished or untrained.fit(
@@ -199,6 +201,28 @@ def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | N
         and not trained_on.get("updates")
     )
     return saved if same else None
+
+
+def _check_resumable(model: "Recommender", out: Path) -> None:
+    """Refuse to resume where a finished model of something else stands, and no checkpoint."""
+    if not (out / "model.json").exists() or (out / "checkpoint" / "model.json").exists():
+        return
+    from trimetric.models import load
+
+    saved = load(out)
+    params, wanted = saved.get_params(), model.get_params()
+    differing = [
+        f"{name} was {params.get(name)!r}, is {value!r}"
+        for name, value in wanted.items()
+        if params.get(name) != value
+    ]
+    if saved.name != model.name:
+        differing = [f"its model is {saved.name}, not {model.name}"]
+    raise CheckpointMismatch(
+        f"{out} holds a finished model of another run: "
+        + ("; ".join(differing) or "it was trained or validated on other data")
+        + "; there is nothing to resume. Train without --resume, or into another folder"
+    )
 
 
 def _outcome(model: "Recommender", out: str, seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Output: answers on standard output, everything else on standard error."""
 
+import io
 import json
 import os
 import re
@@ -34,6 +35,8 @@ def in_options(message: str) -> str:
 
 def emit(text: str) -> None:
     """Write a line to standard output; a closed pipe is no error."""
+    if sys.stdout is None:
+        raise OutputError("cannot write to standard output: it is closed")
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -54,13 +57,12 @@ def show(table: Any) -> None:
     """Write a Rich table, without borders unless standard output is a terminal."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout is not None and sys.stdout.isatty()
     if not terminal:
         table.box = None
-    console = Console(file=sys.stdout, highlight=False, width=None if terminal else 160)
-    with console.capture() as capture:
-        console.print(table)
-    emit("\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines()))
+    text, width = io.StringIO(), None if terminal else 160
+    Console(file=text, force_terminal=terminal, highlight=False, width=width).print(table)
+    emit("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").splitlines()))
 
 
 def rows_table(frame: Any, title: str = "") -> Any:
@@ -77,8 +79,10 @@ def rows_table(frame: Any, title: str = "") -> Any:
 
 
 def note(text: str) -> None:
-    """Write a message to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Write a message to standard error, where it can be written."""
+    from trimetric.progress import tell
+
+    tell(text)
 
 
 def logger(quiet: bool) -> Callable[[str], None]:

@@ -1,6 +1,7 @@
 """`trimetric update`: train a saved model further, on new interactions."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -40,6 +41,22 @@ def update(
     Far cheaper than training anew; known users and items move a little. Interactions that the
     model already has are left out.
     """
+    from trimetric.storage.atomic import reserved
+
+    with reserved(Path(out), "writing"):
+        _update(model, columns, new, out, epochs, lr, quiet, json)
+
+
+def _update(
+    model: str,
+    columns: Columns,
+    new: str,
+    out: str,
+    epochs: int | None,
+    lr: float | None,
+    quiet: bool,
+    json: bool,
+) -> None:
     from trimetric.data.splits import shipped_part
     from trimetric.models import load
 

@@ -21,12 +21,12 @@ NAMES = tuple(PUBLISHED)
 def folders() -> list[Path]:
     """Return where data sets are looked for: TRIMETRIC_DATA, then the cache folder.
 
-    The cache folder is TRIMETRIC_CACHE, or else ~/.cache/trimetric.
+    The cache folder is TRIMETRIC_CACHE, or else ~/.cache/trimetric if the user has a home.
     """
     given = os.environ.get("TRIMETRIC_DATA")
     cache = os.environ.get("TRIMETRIC_CACHE")
-    home = Path(cache) if cache else Path.home() / ".cache" / "trimetric"
-    return [Path(given), home] if given else [home]
+    cache = cache or os.path.expanduser("~/.cache/trimetric")
+    return [Path(folder) for folder in (given, cache) if folder and not folder.startswith("~")]
 
 
 def available() -> dict[str, Path]:

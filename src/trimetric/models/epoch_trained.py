@@ -1,6 +1,7 @@
 """What models share that are trained in epochs: `fit` with validation, checkpoints and resuming."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
+from trimetric.storage.atomic import reserved
 
 
 class EpochTrained(Recommender):
@@ -79,7 +81,7 @@ class EpochTrained(Recommender):
         progress: bool | None = None,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
-        with limited_threads(threads):
+        with limited_threads(threads), _reserved(out):
             data = Interactions.of(train)
             check_weights(self, data)
             negatives = pool_of(pool, data)
@@ -94,9 +96,10 @@ class EpochTrained(Recommender):
                 folder = Path(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
             fitted = self._train(data, held_out, negatives, monitor, checkpoints, resume, progress)
-            self._take(fitted, also_seen, out)
-            if checkpoints:
-                training.discard(checkpoints)
+            with training.finishing() if checkpoints else nullcontext():
+                self._take(fitted, also_seen, out)
+                if checkpoints:
+                    training.discard(checkpoints)
         return self
 
     def _train(
@@ -166,3 +169,7 @@ class EpochTrained(Recommender):
         most = self.config.validate_users or None
         measure = validator(valid, data, self.config.metric, max_users=most)
         return lambda: measure(current().scorer)
+
+
+def _reserved(out: str | Path | None) -> AbstractContextManager[None]:
+    return nullcontext() if out is None else reserved(Path(out), "training into")

@@ -1,29 +1,19 @@
 """Write files so that a crash at any moment leaves the old one or the new one, whole."""
 
-import errno
+import ctypes
 import glob
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trimetric.errors import OutputError
+from trimetric.errors import OutputError, TrimetricError
+from trimetric.storage.causes import REMEDIES, system_error
 
-_REMEDIES = {
-    errno.ENOSPC: "free some space there or choose another folder",
-    errno.EDQUOT: "free some of your quota there or choose another folder",
-    errno.EROFS: "choose a folder on a file system that can be written",
-    errno.EACCES: "ask for write permission or choose another folder",
-    errno.EPERM: "ask for write permission or choose another folder",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it or choose another folder",
-    errno.EEXIST: "a file stands where a folder is needed; move it or choose another folder",
-    errno.EISDIR: "a folder stands where a file is needed; move it or choose another name",
-}
-_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that NumPy says of a full disk
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 def finite(value: Any) -> Any:
@@ -39,15 +29,18 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Turn any `OSError` of the body into an `OutputError` that names `path` and the remedy."""
+    """Turn any error of the system in the body into an `OutputError` that names `path`."""
     try:
         yield
-    except OutputError:
+    except TrimetricError:
         raise
-    except OSError as error:
-        number = error.errno or (errno.ENOSPC if _SHORT.search(str(error)) else 0)
-        reason = os.strerror(number) if number else str(error)
-        remedy = _REMEDIES.get(number, "choose another place")
+    except Exception as error:
+        found = system_error(error)
+        if isinstance(error, MemoryError) or (found is None and not isinstance(error, OSError)):
+            raise
+        number = found.errno if found else None
+        reason = found.strerror if found else str(error)
+        remedy = REMEDIES.get(number or 0, "choose another place")
         raise OutputError(f"cannot write {path}: {reason}; {remedy}") from error
 
 
@@ -81,6 +74,47 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
         yield ours and _is_at(handle, folder)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def reserved(folder: Path, doing: str) -> Iterator[None]:
+    """Let one process at a time do something long with `folder`, such as training into it.
+
+    The lock is on a hidden file beside `folder`, which is removed at the end; it goes when the body
+    or the process ends.
+
+    Raises
+    ------
+    OutputError
+        Another process holds it, or it cannot be made; the message says what it is `doing`.
+    """
+    with ExitStack() as held:
+        with output_errors(folder):
+            folder = folder.resolve()
+            held.enter_context(output_folder(folder.parent))
+            file = held.enter_context(_reserve(folder, doing))
+            held.callback(_unlink, file.name)
+        yield
+
+
+def _unlink(name: str) -> None:
+    with suppress(OSError):
+        os.unlink(name)
+
+
+def _reserve(folder: Path, doing: str) -> BinaryIO:
+    """Return the locked file of `reserved`."""
+    name = folder.with_name(f".{folder.name}.lock")
+    while True:
+        file = open(name, "ab")  # noqa: SIM115
+        if _lock(file.fileno()) is False:
+            file.close()
+            raise OutputError(
+                f"another run is {doing} {folder}; wait until it is done or choose another folder"
+            )
+        if _is_at(file.fileno(), name):
+            return file
+        file.close()  # the one before us has just removed it
 
 
 @contextmanager
@@ -129,9 +163,9 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder that takes the place of `folder` when the body ends, and not before.
 
     It stands beside `folder` under a hidden name and is locked, so that there is one writer at a
-    time. If the body or the disk fails, it is removed and what stood at `folder` is intact. The old
-    folder is gone between two renames; where a process was killed between them, the next one puts
-    the old folder back.
+    time. If the body or the disk fails, it is removed and what stood at `folder` is intact. Where
+    the system can, both change places in one step. Elsewhere the old folder is gone between two
+    renames; where a process was killed between them, the next one puts the old folder back.
 
     Raises
     ------
@@ -162,8 +196,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    """Let `fresh` take the place of `folder`; the old one ends at `fresh` or `old`."""
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        if _exchange(fresh, folder):
+            sync_folder(folder.parent)
+            return
         os.rename(folder, old)
     try:
         os.rename(fresh, folder)
@@ -172,6 +210,15 @@ def _swap(fresh: Path, folder: Path, old: Path) -> None:
             os.rename(old, folder)
         raise
     sync_folder(folder.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def _empty(folder: Path) -> None:

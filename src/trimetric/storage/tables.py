@@ -1,7 +1,5 @@
 """Write frames that come block by block to one file, in bounded memory and in one step."""
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -10,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from trimetric.errors import ParameterError
 from trimetric.storage.atomic import output_errors, output_folder, replacing
+from trimetric.storage.causes import system_error
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,10 +57,10 @@ def system_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None or getattr(error, "errno", None):
+        found = None if isinstance(error, OSError) else system_error(error)
+        if found is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        raise found from error
 
 
 class _Counted:

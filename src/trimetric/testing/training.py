@@ -66,6 +66,7 @@ def check_weights_count(case: Case) -> None:
     with folder() as at:
         model.save(at / "model")
         again = case.load(at / "model")
+    assert again.known.weights is not None
     assert np.array_equal(again.known.weights, drawn)
 
 

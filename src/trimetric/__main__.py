@@ -1,0 +1,5 @@
+"""`python -m trimetric` is the command line."""
+
+from trimetric.cli import main
+
+main()
