@@ -161,15 +161,14 @@ def test_columns_by_name_and_columns_ignored(tmp_path):
     assert Interactions.read(path, user="who", item="what", rating=False).ratings is None
 
 
-def test_duplicates_keep_the_latest_before_min_rating(tmp_path):
+def test_min_rating_applies_to_rows_and_then_the_latest_is_kept(tmp_path):
     timed = "user,item,rating,timestamp\n1,1,5,20\n1,1,2,10\n2,1,1,5\n2,1,5,5\n"
     data = Interactions.read(write(tmp_path, "t.csv", timed))
     assert rows(data) == [(1, 1, 5.0, 20), (2, 1, 5.0, 5)]
     assert data.report == ReadReport(rows_read=4, duplicates=2)
     untimed = Interactions.read(tmp_path / "t.csv", timestamp=False, min_rating=4)
-    assert rows(untimed) == [(2, 1, 5.0)]
-    assert untimed.report == ReadReport(rows_read=4, duplicates=2, below_min_rating=1)
-    assert untimed.n_users == 1
+    assert rows(untimed) == [(1, 1, 5.0), (2, 1, 5.0)]
+    assert untimed.report == ReadReport(rows_read=4, below_min_rating=2)
     assert untimed.report.lines()[0] == "4 rows read"
 
 

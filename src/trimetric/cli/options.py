@@ -7,6 +7,8 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
+from trimetric.errors import ParameterError
+
 Data = Annotated[str, Argument(help="File, name of a data set, or planted.")]
 Model = Annotated[str, Argument(help="Folder of a saved model.")]
 Threads = Annotated[
@@ -29,6 +31,27 @@ class Columns:
     timestamp_column: Annotated[
         str | None, Option(help="Column of the times, default timestamp if there; none ignores it.")
     ] = None
+    weight_column: Annotated[
+        str | None,
+        Option(help="Column of weights, how much each row counts; may be that of the ratings."),
+    ] = None
+    event_column: Annotated[
+        str | None, Option(help="Column of event types, default event, with --event-weights.")
+    ] = None
+    event_weights: Annotated[
+        str | None,
+        Option(
+            metavar="TYPE=WEIGHT,...",
+            help="What each event type counts, as view=1,cart=3,purchase=5; 0 leaves it out.",
+        ),
+    ] = None
+    repeats: Annotated[
+        str | None,
+        Option(
+            help="Repeated pairs: latest, first, sum or max of weights; sum with weights, else"
+            " latest."
+        ),
+    ] = None
     min_rating: Annotated[
         float | None, Option(help="Keep only interactions with at least this rating.")
     ] = None
@@ -41,9 +64,31 @@ class Columns:
             "item": self.item_column,
             "rating": False if self.rating_column == "none" else self.rating_column,
             "timestamp": False if self.timestamp_column == "none" else self.timestamp_column,
+            "weight": False if self.weight_column == "none" else self.weight_column,
+            "event": self.event_column,
+            "event_weights": _weights(self.event_weights),
+            "repeats": self.repeats,
             "min_rating": self.min_rating,
             "nulls": self.nulls,
         }
+
+
+def _weights(text: str | None) -> dict[str, float | str] | None:
+    """Read `view=1,cart=3`; an event type may hold = itself, but no comma."""
+    if text is None:
+        return None
+    table: dict[str, float | str] = {}
+    for entry in text.split(","):
+        event, found, weight = entry.rpartition("=")
+        try:
+            table[event.strip()] = weight if weight.strip() == "drop" else float(weight)
+        except ValueError:
+            found = ""
+        if not found or not event.strip():
+            raise ParameterError(
+                f"--event-weights must be TYPE=WEIGHT,... such as view=1,cart=3; got {entry!r}"
+            )
+    return table
 
 
 def grouped(command: Callable, threaded: bool = False) -> Callable:

@@ -12,10 +12,16 @@ from trimetric.errors import OutputError
 from trimetric.storage.atomic import finite
 
 _OPTIONS = [
-    (r"\b(user|item|rating|timestamp)=False", r"--\1-column none"),
-    (r"\b(user|item|rating|timestamp)=(?=')", r"--\1-column "),
-    (r"\b(user|item|rating|timestamp)=(?![\w'])", r"--\1-column"),
+    (r"\b(user|item|rating|timestamp|weight|event)=False", r"--\1-column none"),
+    (r"\b(user|item|rating|timestamp|weight|event)=(?=')", r"--\1-column "),
+    (r"\b(user|item|rating|timestamp|weight|event)=(?![\w'])", r"--\1-column"),
     (r"\bnulls=['\"]drop['\"]", "--nulls drop"),
+    (r"\brepeats=['\"]?(?=\w)", "--repeats "),
+    (r"(?<=--repeats )(\w+)['\"]", r"\1"),
+    (r"(?<![\w/.'-])repeats(?= must|=)", "--repeats"),
+    (r"\bevent_weights=(\{[^}]*\})?", "--event-weights view=1,..."),
+    (r"(?<![\w/.'-])event_weights\b", "--event-weights"),
+    (r"(?<![\w/.'-])weight(?= or event_weights)", "--weight-column"),
     (r"\bmin_rating=", "--min-rating "),
     (r"(?<![\w/.'-])min_rating\b", "--min-rating"),
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 
 from trimetric.data.ids import EXACT_FLOAT
+from trimetric.data.repeats import RULES, WORDS, Rule
+from trimetric.data.weighting import check_event_weights
 from trimetric.errors import DataError, ParameterError
 
-ROLES = ("user", "item", "rating", "timestamp", "split")
+ROLES = ("user", "item", "rating", "timestamp", "split", "weight", "event")
 Column = str | Literal[False] | None
 
 
@@ -28,13 +30,24 @@ class Rules:
     rating, timestamp, split : str, None or False
         A column that must exist; None takes the column of that name if there is one; False
         ignores it.
+    weight : str, None or False
+        A column of numbers: how much each row counts. It is only taken when it is named here, and
+        may be the column of the ratings.
+    event : str, None or False
+        A column of event types, which `event_weights` turns into weights.
+    event_weights : mapping, optional
+        {event type: weight above 0}; 0 or "drop" leaves the rows of that type out. The column is
+        then "event" unless `event` names another.
     min_rating : float or None
         Keep only interactions rated at least this.
     nulls : "error" or "drop"
         What to do with rows that lack a value or whose rating is not finite.
     duplicates : "last" or "error"
-        What to do with a repeated (user, item) pair: keep the latest by timestamp if there is
-        one, else the last row; or refuse.
+        Whether a (user, item) pair may be repeated.
+    repeats : "latest", "first", "sum", "max" or None
+        How the rows of a repeated pair become one: the latest by timestamp, or without timestamps
+        the last row; the first; or the latest with the sum or the largest of the weights. Without
+        weights, "sum" counts the rows. None is "sum" with weights and "latest" without.
     drop_zeros : bool
         Whether a rating of 0 means that there was no interaction.
     """
@@ -44,9 +57,13 @@ class Rules:
     rating: Column = None
     timestamp: Column = None
     split: Column = None
+    weight: Column = None
+    event: Column = None
+    event_weights: Mapping[str, float | str] | None = None
     min_rating: float | None = None
     nulls: Literal["error", "drop"] = "error"
     duplicates: Literal["last", "error"] = "last"
+    repeats: Rule | None = None
     drop_zeros: bool = False
 
     def __post_init__(self) -> None:
@@ -58,6 +75,20 @@ class Rules:
         number = isinstance(self.min_rating, int | float | np.number)
         if self.min_rating is not None and not (number and np.isfinite(self.min_rating)):
             raise ParameterError(f"min_rating must be a finite number, got {self.min_rating!r}")
+        if self.repeats is not None and self.repeats not in RULES:
+            raise ParameterError(f"repeats must be one of {RULES} or None, got {self.repeats!r}")
+        if self.event_weights is not None:
+            check_event_weights(self.event_weights)
+            if self.weight not in (None, False):
+                raise ParameterError("give weight or event_weights, not both")
+            if self.event is False:
+                raise ParameterError("event_weights needs the event column; leave event=False out")
+
+    def merging(self, weights: bool) -> Rule:
+        """Return how to merge repeats in data with or without weights."""
+        if self.repeats == "max" and not weights:
+            raise ParameterError("repeats='max' needs weights; give weight= or event_weights=")
+        return self.repeats or ("sum" if weights else "latest")
 
     def columns(self, existing: Sequence[str], source: str) -> dict[str, str]:
         """Return {role: column} for the roles to read from a table that has these columns.
@@ -70,12 +101,15 @@ class Rules:
         columns: dict[str, str] = {}
         for role in ROLES:
             column = getattr(self, role)
-            if column is False or (column is None and role not in existing):
+            wanted = self.event_weights is not None if role == "event" else role != "weight"
+            if column is False or (column is None and not (wanted and role in existing)):
+                if role == "event" and self.event_weights is not None:
+                    raise DataError(_missing(role, role, existing, source))
                 continue
             column = role if column is None or column is True else column
             if column not in existing:
                 raise DataError(_missing(role, column, existing, source))
-            if column in columns.values():
+            if column in (c for r, c in columns.items() if (r, role) != ("rating", "weight")):
                 raise DataError(f"{source}: column {column!r} is given two roles; name another one")
             columns[role] = column
         if self.min_rating is not None and "rating" not in columns:
@@ -101,9 +135,15 @@ class ReadReport:
     duplicates : int
         Repeats of a (user, item) pair.
     below_min_rating : int
-        Interactions rated below `min_rating`.
+        Rows rated below `min_rating`.
     below_core : int
         Interactions left out by `k_core`.
+    zero_weights : int
+        Rows of weight 0.
+    events : int
+        Rows of event types that `event_weights` leaves out.
+    repeats : "latest", "first", "sum" or "max"
+        How repeated pairs were merged.
     """
 
     rows_read: int
@@ -112,14 +152,19 @@ class ReadReport:
     duplicates: int = 0
     below_min_rating: int = 0
     below_core: int = 0
+    zero_weights: int = 0
+    events: int = 0
+    repeats: Rule = "latest"
 
     def lines(self) -> list[str]:
         """Return a readable line for each count that is not zero."""
         reasons = {
             "nulls": "without a value, left out",
             "zeros": "explicit zeros, left out",
-            "duplicates": "repeated pairs, the latest kept",
             "below_min_rating": "below the least rating, left out",
+            "zero_weights": "of weight 0, left out",
+            "events": "of event types that do not count, left out",
+            "duplicates": WORDS[self.repeats],
             "below_core": "of users or items with too few, left out",
         }
         lines = [f"{self.rows_read:,} rows read"]
@@ -133,17 +178,17 @@ class ReadReport:
 def typed(raw: pl.DataFrame, source: str, text: bool) -> pl.DataFrame:
     """Give the role-named columns of `raw` their dtypes; values of the wrong kind raise.
 
-    Returns user and item (Int64 or String), rating (Float64), timestamp (Int64) and split
-    (String), those that `raw` has, with null where a value is missing. With `text`, all columns
-    are String as found in a text file, and an id column becomes Int64 only if every id comes back
-    the same ("007" does not).
+    Returns user and item (Int64 or String), rating and weight (Float64), timestamp (Int64), split
+    and event (String), those that `raw` has, with null where a value is missing. With `text`, all
+    columns are String as found in a text file, and an id column becomes Int64 only if every id
+    comes back the same ("007" does not).
     """
     done = {}
     for series in raw:
         where = f"{source}: column {series.name!r}"
         if series.name in ("user", "item"):
             done[series.name] = _ids(series, where, text)
-        elif series.name == "rating":
+        elif series.name in ("rating", "weight"):
             done[series.name] = _numbers(series, where)
         elif series.name == "timestamp":
             done[series.name] = _seconds(series, where)
@@ -158,10 +203,10 @@ def complete(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
     Ratings must also survive as float32. Without `min_rating`, negative ratings are refused: it
     would be a guess that they count as likes.
     """
-    if "rating" in frame.columns:
-        finite = frame["rating"].cast(pl.Float32).is_finite()
     missing = {
-        name: frame[name].is_null() if name != "rating" else ~finite.fill_null(False)
+        name: ~frame[name].cast(pl.Float32).is_finite().fill_null(False)
+        if name in ("rating", "weight")
+        else frame[name].is_null()
         for name in frame.columns
     }
     for name, mask in missing.items():

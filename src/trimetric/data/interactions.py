@@ -16,7 +16,10 @@ from trimetric.data import in_memory, readers
 from trimetric.data.clean import ReadReport, Rules, typed
 from trimetric.data.ids import Vocabulary
 from trimetric.data.pairs import assemble
+from trimetric.data.repeats import RepeatedRows
 from trimetric.errors import DataError, ParameterError
+
+WEIGHTS_MARK = "trimetric:weights"  # of a Parquet file: its column of weights
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Interactions:
         The file or data set they came from.
     text : bool
         Whether the ids were read from text, where whole numbers may be meant as text: see `align`.
+    weights : float32[n] or None
+        How much each pair counts, above 0 and finite; None if each counts 1.
+    repeated : RepeatedRows or None
+        The rows of pairs that a log with times repeats, for `split_temporal`.
     """
 
     user_ids: Vocabulary
@@ -64,6 +71,8 @@ class Interactions:
     report: ReadReport = field(default_factory=lambda: ReadReport(0))
     name: str = "data"
     text: bool = False
+    weights: np.ndarray | None = None
+    repeated: RepeatedRows | None = None
 
     def __post_init__(self) -> None:
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32, "weights": np.float32}
@@ -77,6 +86,14 @@ class Interactions:
         names = ("users", "items", "ratings", "timestamps", "labels", "weights")
         arrays = {name: getattr(self, name) for name in names}
         return {name: values for name, values in arrays.items() if values is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = self.__dataclass_fields__
+        return {name: value for name, value in vars(self).items() if name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()  # unpickled arrays are writeable
 
     @property
     def n_users(self) -> int:
@@ -118,7 +135,7 @@ class Interactions:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over ids, pairs, ratings and timestamps; the order they came in is immaterial."""
+        """SHA-256 over ids, pairs, ratings, timestamps and weights, whatever order they came in."""
         digest = hashlib.sha256()
         stored = {"users": self.users, "items": self.items}
         stored |= {f"user_{name}": a for name, a in self.user_ids.to_arrays().items()}
@@ -145,7 +162,18 @@ class Interactions:
             keep = np.unique(keep.astype(np.int64))
         elif keep.shape != self.users.shape:
             raise ParameterError(f"a mask must have {len(self):,} values, got {keep.shape}")
-        return replace(self, **{name: values[keep] for name, values in self._arrays().items()})
+        return self._at(keep)
+
+    def _at(self, rows: np.ndarray) -> Interactions:
+        """Return the pairs at `rows` (mask or positions) in that order, which must be sorted."""
+        repeated = self.repeated
+        if repeated is not None:
+            rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+            positions = np.full(len(self), -1, dtype=np.int64)
+            positions[rows] = np.arange(len(rows))
+            repeated = repeated.moved(positions)
+        arrays = {name: values[rows] for name, values in self._arrays().items()}
+        return replace(self, **arrays, repeated=repeated)
 
     def compact(self) -> Interactions:
         """Drop the users and items without interactions from the vocabularies."""
@@ -217,17 +245,20 @@ class Interactions:
         if not changed:
             return self
         moved = replace(self, **changed)
-        order = np.lexsort((moved.items, moved.users))
-        return replace(moved, **{name: values[order] for name, values in moved._arrays().items()})
+        return moved._at(np.lexsort((moved.items, moved.users)))
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the pairs with their original ids: user, item (, rating, timestamp, split)."""
+        """Return the pairs with their original ids.
+
+        Columns user and item, and those the data has of rating, timestamp, split and weight.
+        """
         columns = {
             "user": self.user_ids.decode(self.users),
             "item": self.item_ids.decode(self.items),
             "rating": self.ratings,
             "timestamp": self.timestamps,
             "split": None if self.labels is None else self.labels.tolist(),
+            "weight": self.weights,
         }
         return pl.DataFrame({name: c for name, c in columns.items() if c is not None})
 
@@ -272,8 +303,10 @@ class Interactions:
         ----------
         path : str or Path
         **rules
-            The fields of `Rules`: user, item, rating, timestamp, split, min_rating, nulls,
-            duplicates. For instance `read("likes.csv", user="userId", min_rating=4)`.
+            The fields of `Rules`: user, item, rating, timestamp, split, weight, event,
+            event_weights, min_rating, nulls, duplicates, repeats. For instance
+            `read("likes.csv", user="userId", min_rating=4)`. A column of weights is only taken
+            when it is named, or when `Split.save` wrote it.
 
         Raises
         ------
@@ -282,7 +315,11 @@ class Interactions:
             are of mixed types; a value is missing or a rating is not a finite number (unless
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
-        path, parsed = Path(path), Rules(**_checked(rules))
+        path = Path(path)
+        if rules.get("weight") is None and rules.get("event_weights") is None:
+            marked = readers.mark(path, WEIGHTS_MARK)
+            rules = {**rules, "weight": marked} if marked else rules
+        parsed = Rules(**_checked(rules))
         raw, text = readers.load(path, lambda columns: parsed.columns(columns, str(path)))
         return cls(**assemble(raw, parsed, str(path), text), name=path.name, text=text).compact()
 
@@ -305,20 +342,25 @@ class Interactions:
         ratings: Any = None,
         timestamps: Any = None,
         *,
+        weights: Any = None,
         name: str = "arrays",
         **rules: Any,
     ) -> Interactions:
-        """Read arrays or lists of one length: ids of users and items, ratings, Unix seconds.
+        """Read arrays or lists of one length: user ids, item ids, ratings, Unix seconds, weights.
 
-        `rules` are min_rating, nulls and duplicates, as for `read`.
+        `rules` are min_rating, nulls, duplicates and repeats, as for `read`; weight="rating" takes
+        the ratings as weights.
         """
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
+        if weights is not None:
+            given, rules = {**given, "weight": weights}, {"weight": "weight", **rules}
         columns = {role: v for role, v in given.items() if v is not None}
         raw = in_memory.table(
             {role: in_memory.column(v, f"{name}: {role}") for role, v in columns.items()}
         )
         parsed = Rules(**_checked(rules))
-        parsed.columns(raw.columns, name)
+        roles = parsed.columns(raw.columns, name)
+        raw = raw.select(pl.col(column).alias(role) for role, column in roles.items())
         return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
 
     @classmethod
@@ -336,7 +378,7 @@ class Interactions:
         user_ids, item_ids : sequence, optional
             The ids of rows and columns; without them their numbers, from 0.
         **rules
-            min_rating and nulls, as for `read`.
+            min_rating and nulls, as for `read`; weight="rating" takes the values as weights too.
         """
         if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
             raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
@@ -353,6 +395,8 @@ class Interactions:
             }
         )
         parsed = Rules(**_checked(rules), drop_zeros=True)
+        roles = parsed.columns(raw.columns, "matrix")
+        raw = raw.select(pl.col(column).alias(role) for role, column in roles.items())
         return cls(**assemble(raw, parsed, "matrix", text=False), name="matrix").compact()
 
 

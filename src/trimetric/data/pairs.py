@@ -9,6 +9,8 @@ import polars as pl
 
 from trimetric.data.clean import ReadReport, Rules, complete, typed
 from trimetric.data.ids import Vocabulary
+from trimetric.data.repeats import RepeatedRows, Rule, in_order, merge
+from trimetric.data.weighting import weighted
 from trimetric.errors import DataError
 
 
@@ -20,7 +22,8 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     raw : polars.DataFrame
         Columns named by their roles, values as found.
     rules : Rules
-        What to drop and what to refuse; repeats are settled before `min_rating` is applied.
+        What to drop and what to refuse. `min_rating` and weights are applied to rows, and then
+        repeats are merged.
     source : str
         What to call the table in errors.
     text : bool
@@ -40,50 +43,72 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     zeros = rows - frame.height
     if not frame.height:
         raise DataError(f"{source}: none of {raw.height:,} rows holds a whole interaction")
+    below = 0
+    if rules.min_rating is not None and "rating" in frame.columns:
+        frame, below = _liked(frame, rules.min_rating, source)
+    frame, left_out = weighted(frame, rules, source)
     user_ids, item_ids = (Vocabulary.from_values(frame[role]) for role in ("user", "item"))
     users, items = user_ids.encode(frame["user"]), item_ids.encode(frame["item"])
-    ratings, timestamps = (
+    ratings, timestamps, weights = (
         frame[role].to_numpy() if role in frame.columns else None
-        for role in ("rating", "timestamp")
+        for role in ("rating", "timestamp", "weight")
     )
     labels = _labels(frame["split"]) if "split" in frame.columns else None
-    kept = _latest(users.astype(np.int64) * len(item_ids) + items, timestamps)
+    rule = rules.merging(weights is not None)
+    keys = users.astype(np.int64) * len(item_ids) + items
+    order = in_order(keys, timestamps, weights if rule == "sum" else None)
+    of_rows = None if weights is None else weights[order]
+    kept, merged, starts = merge(keys[order], of_rows, rule)
     duplicates = frame.height - len(kept)
     if duplicates and rules.duplicates == "error":
         raise DataError(
             f"{source} repeats {duplicates:,} (user, item) pairs;"
-            " duplicates='last' keeps the latest of each"
+            " duplicates='last' keeps the latest of each, or merges them as repeats= says"
         )
-    liked = kept
-    if rules.min_rating is not None and ratings is not None:
-        liked = kept[ratings[kept] >= rules.min_rating]
-        if not len(liked):
-            raise DataError(
-                f"{source}: no rating reaches min_rating={rules.min_rating:g};"
-                f" the highest is {ratings[kept].max():g}"
-            )
+    if merged is not None and not np.isfinite(merged).all():
+        raise DataError(f"{source}: the weights of a repeated pair add up beyond 3.4e38")
+    repeated = None
+    if duplicates and timestamps is not None:
+        repeated = _repeated(
+            starts, timestamps[order], None if ratings is None else ratings[order], of_rows, rule
+        )
+    at = order[kept]
     return {
         "user_ids": user_ids,
         "item_ids": item_ids,
-        "users": users[liked],
-        "items": items[liked],
-        "ratings": None if ratings is None else ratings[liked],
-        "timestamps": None if timestamps is None else timestamps[liked],
-        "labels": None if labels is None else labels[liked],
-        "report": ReadReport(raw.height, nulls, zeros, duplicates, len(kept) - len(liked)),
+        "users": users[at],
+        "items": items[at],
+        "ratings": None if ratings is None else ratings[at],
+        "timestamps": None if timestamps is None else timestamps[at],
+        "labels": None if labels is None else labels[at],
+        "weights": merged,
+        "repeated": repeated,
+        "report": ReadReport(raw.height, nulls, zeros, duplicates, below, **left_out, repeats=rule),
     }
 
 
-def _latest(keys: np.ndarray, timestamps: np.ndarray | None) -> np.ndarray:
-    """Return the positions that put the keys in order, of equal keys only the latest."""
-    if (keys[1:] > keys[:-1]).all():
-        return np.arange(len(keys))
-    if timestamps is None:
-        order = np.argsort(keys, kind="stable")
-    else:
-        order = np.lexsort((timestamps, keys))
-    ordered = keys[order]
-    return order[np.append(ordered[1:] != ordered[:-1], True)]
+def _liked(frame: pl.DataFrame, least: float, source: str) -> tuple[pl.DataFrame, int]:
+    """Return the rows rated at least `least`, and the number of the others."""
+    liked = frame.filter(pl.col("rating") >= least)
+    if not liked.height:
+        raise DataError(
+            f"{source}: no rating reaches min_rating={least:g};"
+            f" the highest is {frame['rating'].to_numpy().max():g}"
+        )
+    return liked, frame.height - liked.height
+
+
+def _repeated(
+    starts: np.ndarray,
+    timestamps: np.ndarray,
+    ratings: np.ndarray | None,
+    weights: np.ndarray | None,
+    rule: Rule,
+) -> RepeatedRows:
+    """Return the rows of the pairs that have several; all are in order of pair and time."""
+    counts = np.diff(np.append(starts, len(timestamps)))
+    pairs = np.repeat(np.arange(len(starts)), counts)
+    return RepeatedRows(rule, pairs, timestamps, ratings, weights).take(counts[pairs] > 1)
 
 
 def _labels(split: pl.Series) -> np.ndarray:

@@ -61,6 +61,17 @@ def load(path: Path, pick: Pick) -> tuple[pl.DataFrame, bool]:
     return json_lines(data, path, pick), False
 
 
+def mark(path: Path, key: str) -> str | None:
+    """Return an entry of the metadata of a Parquet file; None if there is none."""
+    if path.suffix.lower() not in (".parquet", ".pq") or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            return pl.read_parquet_metadata(stream).get(key)
+    except FAILURES:
+        return None  # what is wrong with the file is said when it is read
+
+
 def kind(path: Path) -> str:
     """Return the extension that tells the format, after checking that the file can be one."""
     if path.is_dir():

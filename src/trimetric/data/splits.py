@@ -18,7 +18,7 @@ import polars as pl
 
 from trimetric import counter, notebook
 from trimetric.data.ids import Vocabulary
-from trimetric.data.interactions import Interactions
+from trimetric.data.interactions import WEIGHTS_MARK, Interactions
 from trimetric.errors import DataError, OutputError, ParameterError
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 from trimetric.storage.tables import system_errors
@@ -101,8 +101,9 @@ class Split:
                 part = getattr(self, name)
                 if part is not None:
                     frame = part.to_frame().drop("split", strict=False)
+                    marks = {WEIGHTS_MARK: "weight"} if part.weights is not None else None
                     with replacing(fresh / f"{name}.parquet") as out, system_errors():
-                        frame.write_parquet(out)
+                        frame.write_parquet(out, metadata=marks)
             with replacing(fresh / "split.json") as out:
                 out.write(json.dumps(document, indent=2).encode())
         return document

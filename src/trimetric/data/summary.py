@@ -21,10 +21,15 @@ def summarize(data: Interactions) -> dict[str, Any]:
     dict
         Plain values, fit for JSON: name, columns, users, items, pairs, density, ids (kinds of id),
         pairs_a_user and pairs_an_item (min, median, mean, max), rows (see `ReadReport`),
-        fingerprint; and where the data has them ratings (a histogram), time (first and last), and
-        split (pairs by label).
+        fingerprint; and where the data has them ratings and weights (histograms), time (first and
+        last), and split (pairs by label).
     """
-    columns = {"ratings": "rating", "timestamps": "timestamp", "labels": "split"}
+    columns = {
+        "ratings": "rating",
+        "timestamps": "timestamp",
+        "labels": "split",
+        "weights": "weight",
+    }
     present = [column for name, column in columns.items() if getattr(data, name) is not None]
     summary: dict[str, Any] = {
         "name": data.name,
@@ -44,6 +49,8 @@ def summarize(data: Interactions) -> dict[str, Any]:
     if data.timestamps is not None:
         first, last = int(data.timestamps.min()), int(data.timestamps.max())
         summary["time"] = {"from": _date(first), "to": _date(last), "seconds": [first, last]}
+    if data.weights is not None:
+        summary["weights"] = _histogram(data.weights)
     if data.labels is not None:
         labels, counts = np.unique(data.labels, return_counts=True)
         summary["split"] = {str(n): int(c) for n, c in zip(labels, counts, strict=True)}
