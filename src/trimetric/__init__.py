@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trimetric.evaluation import AsReleased, FullRanking, Result, SampledCandidates, evaluate
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
+    from trimetric.models.callbacks import Callback
     from trimetric.models.centroid import CentroidML
     from trimetric.models.cml import CML
     from trimetric.models.fml import FML
@@ -56,6 +57,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "BPR": "models.bpr",
     "CML": "models.cml",
+    "Callback": "models.callbacks",
     "EASE": "models.references.ease",
     "IALS": "models.references.ials",
     "ItemKNN": "models.references.itemknn",
@@ -83,6 +85,7 @@ __all__ = [
     "NCF",
     "SML",
     "AsReleased",
+    "Callback",
     "CentroidML",
     "FullRanking",
     "Index",

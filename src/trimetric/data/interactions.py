@@ -67,7 +67,6 @@ class Interactions:
     ratings: np.ndarray | None = None
     timestamps: np.ndarray | None = None
     labels: np.ndarray | None = None
-    weights: np.ndarray | None = None
     report: ReadReport = field(default_factory=lambda: ReadReport(0))
     name: str = "data"
     text: bool = False

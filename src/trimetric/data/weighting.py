@@ -69,7 +69,8 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
         negative = weights < 0
         raise DataError(
             f"{source}: column {rules.weight!r} is negative in {negative.sum():,} rows, the least"
-            f" {float(np.min(weights.to_numpy())):g}; weights must be above 0, and rows of weight 0 are left out"
+            f" {float(np.min(weights.to_numpy())):g}; weights must be above 0, and rows of weight 0"
+            " are left out"
         )
     positive = weights.cast(pl.Float32) > 0
     frame = frame if positive.all() else frame.filter(positive)

@@ -1,6 +1,7 @@
 """What models share that learn in one go: `fit` without epochs."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,9 +9,11 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import DataError, ParameterError
+from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.training_data import aligned, check_weights, describe
+from trimetric.progress import Silent
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact
@@ -46,6 +49,7 @@ class ClosedForm(Recommender):
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         threads: int | None = None,
         progress: bool | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
         with limited_threads(threads):
@@ -59,10 +63,20 @@ class ClosedForm(Recommender):
             size = self.memory(data)
             if out is not None:
                 artifact.probe(Path(out), size)
-            began = time.monotonic()
-            scorer = self.learn(data)
-            history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
             provenance = {**describe(data, held_out), "best_epoch": 0, "stopped": ""}
-            known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
-            self._take(Fitted(known, scorer, history, provenance), also_seen, out)
+            place = None if out is None else str(out)
+            run = TrainingRun(self.name, self.get_params(), provenance, out=place)
+            observers = Observers(callbacks, Silent(), run)
+            observers.call("on_start", run)
+            try:
+                began = time.monotonic()
+                scorer = self.learn(data)
+                history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
+                known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
+                self._take(Fitted(known, scorer, history, provenance), also_seen, out)
+            except BaseException as error:
+                observers.call("on_error", error)
+                raise
+            observers.call("on_epoch", dict(history[0]))
+            observers.call("on_end", self)
         return self

@@ -1,6 +1,6 @@
 """What models share that are trained in epochs: `fit` with validation, checkpoints and resuming."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import replace
@@ -13,6 +13,7 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import ParameterError
 from trimetric.evaluation import validator
+from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
@@ -79,6 +80,7 @@ class EpochTrained(Recommender):
         checkpoint_seconds: float = training.CHECKPOINT_SECONDS,
         threads: int | None = None,
         progress: bool | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
         with limited_threads(threads), _reserved(out):
@@ -95,11 +97,23 @@ class EpochTrained(Recommender):
                 identity = self._identity(data, held_out, negatives)
                 folder = Path(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
-            fitted = self._train(data, held_out, negatives, monitor, checkpoints, resume, progress)
-            with training.finishing() if checkpoints else nullcontext():
-                self._take(fitted, also_seen, out)
-                if checkpoints:
-                    training.discard(checkpoints)
+            observers = Observers(
+                callbacks,
+                make_reporter(progress),
+                TrainingRun(self.name, self.get_params(), out=None if out is None else str(out)),
+            )
+            try:
+                fitted = self._train(
+                    data, held_out, negatives, monitor, checkpoints, resume, observers
+                )
+                with training.finishing() if checkpoints else nullcontext():
+                    self._take(fitted, also_seen, out)
+                    if checkpoints:
+                        training.discard(checkpoints)
+            except BaseException as error:
+                observers.call("on_error", error)
+                raise
+            observers.call("on_end", self)
         return self
 
     def _train(
@@ -110,17 +124,19 @@ class EpochTrained(Recommender):
         monitor: Monitor | None,
         checkpoints: training.Checkpoints | None,
         resume: bool,
-        progress: bool | None,
+        observers: Observers,
     ) -> Fitted:
         tuned = training.notes(checkpoints) if checkpoints and resume else {}
         if not tuned:
-            tuned = self.find_settings(data, valid, monitor is None and pool is None, progress)
+            shown = observers.shown
+            tuned = self.find_settings(data, valid, monitor is None and pool is None, shown)
         learner = self.learner(data, pool, tuned)
         if checkpoints:
             checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
         provenance = {**describe(data, valid), "tuned": tuned}
+        observers.describe(provenance)
         known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
 
         def current() -> EpochTrained:
@@ -134,7 +150,7 @@ class EpochTrained(Recommender):
             self._validation(current, data, valid, monitor),
             checkpoints=checkpoints,
             resume=resume,
-            progress=make_reporter(progress),
+            progress=observers,
         )
         ended = {"best_epoch": run.best_epoch, "stopped": run.stopped}
         return Fitted(known, self.scorer_of(learner), run.history, provenance | ended)

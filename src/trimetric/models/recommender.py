@@ -6,7 +6,7 @@ is of one state of the model.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.errors import Unsupported
 from trimetric.models import answers
 from trimetric.models.answers import OnUnknown
+from trimetric.models.callbacks import Callback
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored, save
@@ -121,6 +122,7 @@ class Recommender(ABC):
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         threads: int | None = None,
         progress: bool | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
 
@@ -149,6 +151,9 @@ class Recommender(ABC):
             Run on so many: see `trimetric.threads`. The result does not depend on it.
         progress : bool, optional
             Show progress on standard error; by default only on a terminal.
+        callbacks : sequence of Callback
+            Called when training starts and ends, after epochs and validations, and a few times a
+            second: see `Callback`.
 
         Returns
         -------
