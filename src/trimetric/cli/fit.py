@@ -67,6 +67,10 @@ def fit(
     resume: Annotated[
         bool, Option("--resume", help="Resume from the checkpoint in the --out folder.")
     ] = False,
+    track: Annotated[
+        str | None,
+        Option("--track", help="Log the run: mlflow, where MLFLOW_TRACKING_URI says."),
+    ] = None,
     checkpoint_every: Annotated[float, Option(hidden=True)] = 30.0,
     quiet: Quiet = False,
     json: Json = False,
@@ -83,6 +87,11 @@ def fit(
     from trimetric.models.epoch_trained import EpochTrained
 
     began, log = time.monotonic(), logger(quiet)
+    callbacks = []
+    if track is not None:
+        from trimetric.models.tracking import tracker
+
+        callbacks.append(tracker(track))
     name, settings = collect(model, config, preset, sets or [])
     untrained = create(name, **settings)
     whole = read(data, columns)
@@ -104,6 +113,7 @@ def fit(
         resume=resume,
         checkpoint_seconds=checkpoint_every,
         progress=not quiet,
+        callbacks=callbacks,
     )
     seconds = time.monotonic() - began
     if json:
