@@ -119,11 +119,12 @@ def train(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     progress: Any = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> Run:
     """Train to the plan's end, or to where validation stops improving.
 
     With `validate` the learner is left with the weights of its best validation, otherwise with the
-    last ones.
+    last ones. `after_epoch` may change the learner's arrays, before validation.
 
     Returns
     -------
@@ -166,6 +167,8 @@ def train(
             row = {"epoch": run.epoch + 1, **learner.summary()}
             row["seconds"] = round(time.monotonic() - began, 4)
             _check_finite(row, learner)
+            if after_epoch:
+                after_epoch()
             run.epoch, run.batch = run.epoch + 1, 0
             if validate and (run.epoch % plan.every == 0 or run.epoch == plan.epochs):
                 row[plan.metric] = validate()

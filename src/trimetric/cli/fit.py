@@ -67,6 +67,17 @@ def fit(
     resume: Annotated[
         bool, Option("--resume", help="Resume from the checkpoint in the --out folder.")
     ] = False,
+    start: Annotated[
+        str | None,
+        Option(
+            "--start",
+            metavar="FOLDER",
+            help="Begin at the points of this model, so that the spaces can be compared.",
+        ),
+    ] = None,
+    anchor: Annotated[
+        float, Option(help="Draw points back to those of --start each epoch, 0..1; 1 holds them.")
+    ] = 0.0,
     track: Annotated[
         str | None,
         Option("--track", help="Log the run: mlflow, where MLFLOW_TRACKING_URI says."),
@@ -114,6 +125,8 @@ def fit(
         checkpoint_seconds=checkpoint_every,
         progress=not quiet,
         callbacks=callbacks,
+        start=start,
+        anchor=anchor,
     )
     seconds = time.monotonic() - began
     if json:
@@ -244,4 +257,15 @@ def _outcome(model: "Recommender", out: str, seconds: float) -> str:
     if best:
         value = next(row[metric] for row in history if row["epoch"] == best)
         text += f"\nkept the weights of epoch {best}, the best by validation ({metric} {value:.4f})"
+    if "start" in model.provenance:
+        text += f"\n{_told_of_start(model.provenance['start'])}"
     return text
+
+
+def _told_of_start(start: dict[str, Any]) -> str:
+    moved = start["moved"]
+    return (
+        f"{start['users']:,} users and {start['items']:,} items began where they were; they have"
+        f" moved by {moved['users']:.1%} and {moved['items']:.1%} of the distance between a user"
+        " and an item (medians)"
+    )

@@ -27,7 +27,9 @@ from trimetric.models import centroid_trials, partial_fit
 from trimetric.models.centroid_update import EPOCHS, take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
+from trimetric.models.starting import Held, SharedRows, hold_centroids
 from trimetric.models.training_data import mean_weight
 from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
@@ -158,6 +160,12 @@ class CentroidML(EpochTrained):
             _second_settings(self.config, data.n_items), pairs, data.n_items
         )
         return SessionPair(session, second, weight)
+
+    def start_from(
+        self, learner: Session | SessionPair, fitted: Fitted, rows: SharedRows
+    ) -> list[Held]:
+        """Return what of the learner begins where another model is: see `starting`."""
+        return hold_centroids(learner, fitted, rows)
 
     def scorer_of(self, learner: Session | SessionPair) -> Scorer:
         """Score by −d²."""

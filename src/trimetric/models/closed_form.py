@@ -12,6 +12,7 @@ from trimetric.errors import DataError, ParameterError
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
+from trimetric.models.starting import start_of
 from trimetric.models.training_data import aligned, check_weights, describe
 from trimetric.progress import Silent
 from trimetric.space.known import Known
@@ -50,6 +51,8 @@ class ClosedForm(Recommender):
         threads: int | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Callback] = (),
+        start: Any = None,
+        anchor: float = 0.0,
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
         with limited_threads(threads):
@@ -58,6 +61,7 @@ class ClosedForm(Recommender):
             if len(data) == 0:
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)
+            start_of(self, start, anchor)  # which such models cannot take
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             size = self.memory(data)

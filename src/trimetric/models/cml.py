@@ -11,8 +11,10 @@ from trimetric.errors import ParameterError
 from trimetric.models import partial_fit
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune, named
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
+from trimetric.models.starting import Held, SharedRows, hold_points
 from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
@@ -105,6 +107,10 @@ class CML(EpochTrained):
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, tuned)
+
+    def start_from(self, learner: Session, fitted: Fitted, rows: SharedRows) -> list[Held]:
+        """Return what of the learner begins where another model is: see `starting`."""
+        return hold_points(learner, fitted, rows, self.config)
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""

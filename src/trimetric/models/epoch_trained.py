@@ -17,6 +17,7 @@ from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
+from trimetric.models.starting import Start, start_of
 from trimetric.models.training_data import (
     aligned,
     check_negatives,
@@ -81,6 +82,8 @@ class EpochTrained(Recommender):
         threads: int | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Callback] = (),
+        start: Any = None,
+        anchor: float = 0.0,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
         with limited_threads(threads), _reserved(out):
@@ -89,12 +92,14 @@ class EpochTrained(Recommender):
             negatives = pool_of(pool, data)
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
+            begin = start_of(self, start, anchor)
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
             if out is not None:
                 artifact.probe(Path(out))  # before any work is done for nothing
                 identity = self._identity(data, held_out, negatives)
+                identity |= {} if begin is None else begin.identity()
                 folder = Path(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
             observers = Observers(
@@ -104,7 +109,7 @@ class EpochTrained(Recommender):
             )
             try:
                 fitted = self._train(
-                    data, held_out, negatives, monitor, checkpoints, resume, observers
+                    data, held_out, negatives, monitor, checkpoints, resume, observers, begin
                 )
                 with training.finishing() if checkpoints else nullcontext():
                     self._take(fitted, also_seen, out)
@@ -125,12 +130,16 @@ class EpochTrained(Recommender):
         checkpoints: training.Checkpoints | None,
         resume: bool,
         observers: Observers,
+        begin: Start | None,
     ) -> Fitted:
         tuned = training.notes(checkpoints) if checkpoints and resume else {}
-        if not tuned:
+        if not tuned and begin is not None:
+            tuned = begin.tuned
+        elif not tuned:
             shown = observers.shown
             tuned = self.find_settings(data, valid, monitor is None and pool is None, shown)
         learner = self.learner(data, pool, tuned)
+        after_epoch = None if begin is None else begin.begin(self, learner, data)
         if checkpoints:
             checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
@@ -151,9 +160,13 @@ class EpochTrained(Recommender):
             checkpoints=checkpoints,
             resume=resume,
             progress=observers,
+            after_epoch=after_epoch,
         )
-        ended = {"best_epoch": run.best_epoch, "stopped": run.stopped}
-        return Fitted(known, self.scorer_of(learner), run.history, provenance | ended)
+        ended: dict[str, Any] = {"best_epoch": run.best_epoch, "stopped": run.stopped}
+        scorer = self.scorer_of(learner)
+        if begin is not None:
+            ended["start"] = begin.told(scorer, data)
+        return Fitted(known, scorer, run.history, provenance | ended)
 
     def _plan(self) -> training.Plan:
         config = self.config

@@ -123,6 +123,8 @@ class Recommender(ABC):
         threads: int | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Callback] = (),
+        start: Any = None,
+        anchor: float = 0.0,
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
 
@@ -154,6 +156,13 @@ class Recommender(ABC):
         callbacks : sequence of Callback
             Called when training starts and ends, after epochs and validations, and a few times a
             second: see `Callback`.
+        start : a trained model of the same kind, or its folder, optional
+            Users and items that it knows begin at their points there, so that the two spaces can
+            be compared; settings that it found are taken over. `provenance["start"]` tells how far
+            they have moved: see `starting.moved`.
+        anchor : float
+            0..1: by which share of the way those points are drawn back after each epoch; 1 holds
+            them still, but for what is composed of others.
 
         Returns
         -------
@@ -167,7 +176,8 @@ class Recommender(ABC):
         ParameterError
             `resume` without `out`.
         Unsupported
-            Interactions have weights, and the model cannot use them.
+            Interactions have weights, and the model cannot use them; or `start`, and it cannot
+            start from another model.
         CheckpointMismatch, Diverged, Interrupted, OutputError
             See `training.train`.
         """

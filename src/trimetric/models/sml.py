@@ -11,7 +11,9 @@ from trimetric.engine.session import Session
 from trimetric.models import partial_fit
 from trimetric.models.config import TrainingConfig, named
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
+from trimetric.models.starting import Held, SharedRows, hold_points
 from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
@@ -127,6 +129,10 @@ class SML(EpochTrained):
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, tuned)
+
+    def start_from(self, learner: Session, fitted: Fitted, rows: SharedRows) -> list[Held]:
+        """Return what of the learner begins where another model is: see `starting`."""
+        return hold_points(learner, fitted, rows, self.config)
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
