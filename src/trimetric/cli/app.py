@@ -15,6 +15,7 @@ from trimetric.cli import (
     explain,
     export,
     fit,
+    mcp,
     recommend,
     reproduce,
     serve,
@@ -24,7 +25,7 @@ from trimetric.cli.options import grouped
 from trimetric.cli.output import note
 
 app = typer.Typer(
-    name="trimetric", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    name="trimetric", no_args_is_help=True, add_completion=True, rich_markup_mode=None
 )
 app.command()(grouped(demo.demo, threaded=True))
 app.command()(grouped(fit.fit, threaded=True))
@@ -36,6 +37,7 @@ app.command()(grouped(explain.explain, threaded=True))
 app.command()(grouped(update.update, threaded=True))
 app.command()(grouped(export.export, threaded=True))
 app.command()(grouped(serve.serve))
+app.command()(grouped(mcp.mcp))
 app.command()(grouped(compare.compare))
 app.command()(grouped(reproduce.reproduce))
 app.add_typer(data.app, name="data")
