@@ -77,6 +77,7 @@ def make_server(model: CurrentModel) -> MCPServer:
     server = MCPServer(
         "trimetric",
         version=__version__,
+        log_level="ERROR",
         instructions=(
             f"Recommendations of the model {served.name!r}: {len(served.known.item_ids):,} items"
             f" and {len(served.known.user_ids):,} users, known by their ids."
@@ -208,13 +209,11 @@ def application(model: CurrentModel, host: str, api_key: str | None) -> Callable
     if api_key is None:
         return app
 
+    wanted = b"Bearer " + api_key.encode()
+
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        given = (
-            b"" if scope["type"] != "http" else dict(scope["headers"]).get(b"authorization", b"")
-        )
-        if scope["type"] == "http" and not hmac.compare_digest(
-            given, b"Bearer " + api_key.encode()
-        ):
+        given = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "http" and not hmac.compare_digest(given, wanted):
             headers = [(b"content-type", b"text/plain"), (b"www-authenticate", b"Bearer")]
             await send({"type": "http.response.start", "status": 401, "headers": headers})
             told = b"the API key is missing or wrong: Authorization: Bearer KEY"
