@@ -133,7 +133,7 @@ def test_a_newer_artifact_takes_over(folder: Path, tmp_path: Path) -> None:
     tm.Popularity().fit(data, out=tmp_path / "m")
 
     async def both(client: Client) -> tuple[Any, Any, Any]:
-        user = data.user_ids.values[0]
+        user = data.user_ids.values[int(data.users[data.items == 5][0])]
         before = await call(client, "recommend", user=user, exclude_seen=False, k=1)
         tm.Popularity().fit(data.take(data.items == 5), out=tmp_path / "m")
         after = await call(client, "recommend", user=user, exclude_seen=False, k=1)
