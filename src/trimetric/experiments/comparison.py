@@ -23,7 +23,7 @@ from trimetric.experiments.tune import Budget
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
 
-SHOWN = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")
+SHOWN = ("ndcg@10", "recall@10", "precision@10", "hit_rate@10", "map", "mrr", "auc")
 
 
 @dataclass(frozen=True)

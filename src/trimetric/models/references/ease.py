@@ -80,6 +80,10 @@ class EASE(ClosedForm):
         """Score by other histories."""
         return autoencoder_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Score new users by their histories: see `Recommender.folded_in`."""
+        return self.rescored(self.scorer, histories)
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return B."""
         return {"weights": self.weights}

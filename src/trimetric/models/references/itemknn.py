@@ -69,6 +69,10 @@ class ItemKNN(ClosedForm):
         """Score by other histories."""
         return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Score new users by their histories: see `Recommender.folded_in`."""
+        return self.rescored(self.scorer, histories)
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the similarities."""
         (indptr, items), weights = cast(FunctionScorer, self.scorer).learned.near

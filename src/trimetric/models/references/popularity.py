@@ -4,6 +4,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 
+from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.saved import Stored
@@ -27,6 +28,10 @@ class Popularity(ClosedForm):
         """Count."""
         counts = np.bincount(data.items, minlength=data.n_items).astype(np.int32)
         return popularity_scorer(data.n_users, counts)
+
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Offer new users the same: see `Recommender.folded_in`."""
+        return popularity_scorer(histories.n_users, cast(FunctionScorer, self.scorer).learned)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the counts."""
