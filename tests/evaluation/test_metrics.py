@@ -128,7 +128,7 @@ def test_order_of_users_and_of_their_ranks_does_not_matter(ranks):
 
 
 @pytest.mark.parametrize(
-    "name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "map@5", "x@5", "", "hr@1e3"]
+    "name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "auc@5", "x@5", "", "hr@1e3", "hit"]
 )
 def test_unknown_names_list_the_choices(name):
     with pytest.raises(ParameterError, match=r"choose precision@K.*ndcg@K.*map.*K in 1"):

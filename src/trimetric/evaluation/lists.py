@@ -96,7 +96,7 @@ class RankedLists:
         by = next((role for role in ("rank", "score") if role in raw.columns), None)
         frame = typed(raw.select("user", "item"), where, text)
         for role in ("user", "item"):
-            _refuse_missing(frame[role].is_null(), where, wanted[role], "no value")
+            _refuse_missing(frame[role].is_null(), where, str(wanted[role]), "no value")
         if by is not None:
             frame = _sorted(frame, _numbers(raw[by], where, wanted[by] or by), by == "score")
         label = name or (path.name if path else "lists")

@@ -81,6 +81,10 @@ class FullRanking:
     min_held_out : int
         Fewest held-out items of a user who counts in the other metrics (all, without
         `at_least_k`).
+    cold : bool
+        Whether held-out interactions with items that nobody has in the training data count, as in
+        published protocols; they can hardly be found. Without it they are left out and counted, as
+        those of items that a model has never heard of.
 
     Raises
     ------
@@ -92,6 +96,7 @@ class FullRanking:
     exclude: Literal["train+valid", "train", "none"] = "train+valid"
     at_least_k: bool = False
     min_held_out: int = 1
+    cold: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
@@ -108,8 +113,9 @@ class FullRanking:
 
         Only training items are excluded; precision, recall and NDCG at K are over users with at
         least K held-out items (so the ideal DCG has K places), MAP and MRR over users with three.
+        Held-out items count whether or not training has them.
         """
-        return cls(at, exclude="train", at_least_k=True, min_held_out=3)
+        return cls(at, exclude="train", at_least_k=True, min_held_out=3, cold=True)
 
     @property
     def name(self) -> str:

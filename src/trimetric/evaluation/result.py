@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABELS = {"map": "MAP", "mrr": "MRR", "auc": "AUC", "ndcg": "NDCG", "ndcg_full": "NDCG, full"}
 LABELS |= {"precision": "Precision", "recall": "Recall", "hit_rate": "Hit rate"}
-LABELS |= {"micro_recall": "Micro recall (HR of the SML paper)"}
+LABELS |= {"micro_recall": "Micro recall (the SML paper's HR)"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Counts:
     users, held_out : int
         Users with held-out interactions that could be ranked, and these interactions.
     unknown_users, unknown_items : int
-        Users and items of the data that the model does not know.
+        Users and items of the data that the model does not know: they have no training
+        interactions.
     dropped_unknown : int
         Interactions left out because of them.
     dropped_seen : int
@@ -62,7 +63,8 @@ class Counts:
             lines.append(f"left out {self.dropped_seen:,} interactions that training had seen")
         if self.cold_items:
             lines.append(
-                f"{self.cold_items:,} of them are of items without training interactions; they count"
+                f"{self.cold_items:,} of them are of items without training interactions; they"
+                " count, and are hardly ever found"
             )
         return lines
 
@@ -75,7 +77,7 @@ class Result:
     ----------
     model : str
         What was evaluated.
-    protocol : EvaluationProtocol
+    protocol : EvaluationProtocol, or ListRanking for lists made elsewhere
     part : str
         "test" or "valid".
     counts : Counts
@@ -94,7 +96,7 @@ class Result:
     """
 
     model: str
-    protocol: EvaluationProtocol
+    protocol: EvaluationProtocol | ListRanking
     part: str
     counts: Counts
     data: dict[str, Any]

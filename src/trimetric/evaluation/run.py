@@ -10,6 +10,7 @@ from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation.list_ranks import list_protocol, rank_by_lists
+from trimetric.evaluation.metrics import Ranks
 from trimetric.evaluation.names import protocol as named_protocol
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking, Task
 from trimetric.evaluation.result import Counts, Result
@@ -39,9 +40,10 @@ def evaluate(
 ) -> Result:
     """Rank the held-out items of each user and measure how high they stand.
 
-    Users are known if they have training interactions; held-out interactions of others, of items
-    that the model does not know, and pairs that it was trained on are left out, and counted in the
-    result. This is one rule for models, scorers and lists.
+    Users and items are known if they have training interactions; held-out interactions of others,
+    and pairs that were trained on, are left out and counted in the result. This is one rule for
+    models, scorers and lists, and for splits and files; "dpcml" alone counts items that training
+    does not have, as published.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def _evaluate_model(model: Any, parts: "Parts", protocol: EvaluationProtocol) ->
         subject = subject.folded_in(model, parts.history)
     prepared = prepare(parts, subject, protocol, strict=True)
     ranks = prepared.protocol.rank(subject.scorer, prepared.task)
-    return _result(subject.name, subject.user_ids, parts, prepared, ranks=ranks)
+    return _result(subject.name, subject.user_ids, parts, prepared, ranks)
 
 
 def _evaluate_lists(
@@ -142,9 +144,10 @@ def _evaluate_lists(
             "without training data nobody can tell which listed items a user had before, nor which"
             " users no model could know"
         )
-    prepared = prepared._replace(protocol=ranking, remarks=[*prepared.remarks, *remarks])
     met = {"ordered_by": lists.ordered_by, "depth": longest, **counts._asdict()}
-    return _result(lists.name, subject.user_ids, parts, prepared, ranks=ranks, lists=met)
+    prepared.remarks.extend(remarks)
+    result = _result(lists.name, subject.user_ids, parts, prepared, ranks)
+    return replace(result, protocol=ranking, lists=met)
 
 
 def subject_of_lists(lists: "RankedLists", parts: "Parts") -> Subject:
@@ -229,13 +232,18 @@ def prepare(
 ) -> Prepared:
     """Match held-out interactions with what is evaluated, and leave out what cannot be ranked.
 
-    With `strict`, users without training interactions are unknown.
+    With `strict`, users and items without training interactions are unknown.
     """
     pairs, aligned = _align(parts.held, subject.user_ids, subject.item_ids)
     held, seen = Csr.of(pairs), subject.seen
     strangers = (seen.counts == 0) & (held.counts > 0) & strict
-    dropped = int(held.counts[strangers].sum())
-    held = held.keep(~strangers[held.users])
+    unlearned = (subject.popularity == 0) & strict
+    out, unknown_items = strangers[held.users], aligned.unknown_items
+    if not getattr(protocol, "cold", False):
+        cold = unlearned[held.items]
+        out, unknown_items = out | cold, unknown_items + len(np.unique(held.items[cold]))
+    dropped = int(out.sum())
+    held = held.keep(~out)
     known, excluded = seen.union(held), seen
     protocol, remarks = _true_label(protocol, parts, subject)
     if parts.valid is not None:
@@ -247,15 +255,14 @@ def prepare(
         excluded = Csr.empty(seen.n_users)
     fresh = ~excluded.contains(held)
     held = held.keep(fresh)
-    cold = subject.popularity[held.items] == 0 if strict else np.zeros(0)
     counts = Counts(
         users=int(np.count_nonzero(held.counts)),
         held_out=len(held.items),
         unknown_users=aligned.unknown_users + int(strangers.sum()),
-        unknown_items=aligned.unknown_items,
+        unknown_items=unknown_items,
         dropped_unknown=aligned.dropped + dropped,
         dropped_seen=int(len(fresh) - fresh.sum()),
-        cold_items=int(np.count_nonzero(cold)),
+        cold_items=int(np.count_nonzero(unlearned[held.items])),
     )
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, subject, counts))
@@ -291,7 +298,7 @@ def _result(
     vocabulary: "Vocabulary",
     parts: Parts,
     prepared: Prepared,
-    **found: Any,
+    ranks: Ranks,
 ) -> Result:
     return Result(
         model=name,
@@ -304,10 +311,10 @@ def _result(
             "python": platform.python_version(),
             "numpy": np.__version__,
         },
+        ranks=ranks,
         users=prepared.task.users,
         vocabulary=vocabulary,
         remarks=tuple(prepared.remarks),
-        **found,
     )
 
 
