@@ -77,8 +77,6 @@ class ListCounts(NamedTuple):
     ----------
     users_without_list : int
         Count as 0.
-    lists_not_used : int
-        Lists of users without held-out items.
     repeats : int
         Entries of an item that stands higher in the same list: left out, what follows moves up.
     seen : int
@@ -87,14 +85,16 @@ class ListCounts(NamedTuple):
         Entries of items that the data does not have: they keep their places, and are no hits.
     short : int
         Users whose list, after that, is shorter than the largest cutoff (and than what there is).
+    lists_not_used : int
+        Lists of users without held-out items.
     """
 
     users_without_list: int
-    lists_not_used: int
     repeats: int
     seen: int
     unknown_items: int
     short: int
+    lists_not_used: int = 0
 
     def lines(self, largest: int) -> list[str]:
         """Say it in sentences, only as many as there is something to say."""
@@ -206,18 +206,16 @@ def tidy(
     place : int64[n]
         Place in the list, from 1.
     met : dict
-        The fields of `ListCounts`, but `short`.
+        The other fields of `ListCounts`.
     """
     users, items = (side.astype(np.int64) for side in rows)
     evaluated = np.zeros(task.held.n_users, dtype=bool)
     evaluated[task.users] = True
-    listed = np.unique(users[users >= 0])
     mine = (users >= 0) & evaluated[np.maximum(users, 0)]
-    met = {"lists_not_used": int((~evaluated[listed]).sum())}
     users, items = users[mine], items[mine]
     order = np.argsort(users, kind="stable")
     users, items = users[order], items[order]
-    met["users_without_list"] = len(task.users) - len(np.unique(users))
+    met = {"users_without_list": len(task.users) - len(np.unique(users))}
     met["unknown_items"] = int((items < 0).sum())
     # Each unknown item has its own number past the catalogue, so that it is no repeat.
     items = np.where(items < 0, n_items + np.arange(len(items)), items)

@@ -151,8 +151,8 @@ def _numbers(series: pl.Series, where: str, column: str) -> pl.Series:
     bad = numbers.is_null() | numbers.is_nan().fill_null(True)
     if bad.any():
         row = int(bad.arg_max() or 0)
-        value = "no value" if series[row] is None else f"{series[row]!r}"
-        _refuse_missing(bad, where, column, f"{value}, not a number,")
+        value = "no value" if series[row] is None else f"{series[row]!r}, not a number,"
+        _refuse_missing(bad, where, column, value)
     return numbers
 
 

@@ -138,6 +138,8 @@ def _evaluate_lists(
     longest = _longest(rows[0], prepared.task.users, lists)
     ranking, remarks = list_protocol(prepared.protocol, longest, lists.name, trim)
     ranks, counts = rank_by_lists(rows, prepared.task, len(subject.item_ids), ranking)
+    n_used = prepared.counts.users - counts.users_without_list
+    counts = counts._replace(lists_not_used=lists.users.n_unique() - n_used)
     remarks += counts.lines(max(ranking.base.at))
     if not trained:
         remarks.append(
