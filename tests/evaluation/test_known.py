@@ -124,7 +124,8 @@ def test_repeats_rank_as_a_plain_loop_says():
     found = evaluate(model, split, exclude_seen=False)
     user = int(found.users[7])
     held = split.test.items[split.test.users == user]
-    scores = model.scorer.score(np.full(model.scorer.n_items, user, np.int32), np.arange(model.scorer.n_items, dtype=np.int32))  # fmt: skip
+    items = np.arange(model.scorer.n_items, dtype=np.int32)
+    scores = model.scorer.score(np.full_like(items, user), items)
     order = np.argsort(-scores, kind="stable")
     own = found.ranks.ranks[found.ranks.indptr[7] : found.ranks.indptr[8]]
     assert sorted(own) == sorted(1 + np.flatnonzero(np.isin(order, held)))

@@ -166,7 +166,7 @@ def test_one_user_and_one_item():
         evaluate(dense(train), train)
     both = Interactions.from_arrays(["a", "a"], ["x", "y"])
     model = dense(both.take([0]))
-    result = evaluate(model, both.take([1]), FullRanking(at=(50,)))
+    result = evaluate(model, both.take([1]), FullRanking(at=(50,), cold=True))
     assert result.metrics["ndcg@50"] == 1
     assert result.metrics["precision@50"] == 0.02
 

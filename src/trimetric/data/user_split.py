@@ -52,7 +52,7 @@ def split_users(
         ("history", history, False),
         ("valid", valid, True),
     ):
-        if not (0 <= share < 1 if least else 0 < share < 1):
+        if not _is_share(share, least):
             raise ParameterError(
                 f"{name} must be a share {'of 0 or more' if least else 'above 0'} and below 1,"
                 f" got {share!r}"
@@ -118,9 +118,14 @@ def kfold(data: Any, folds: int = 5, *, valid: float = 0.0, seed: int = 0) -> It
             f"folds must be a whole number from 2 to the {len(data):,} pairs, got {folds!r};"
             " 5 is usual"
         )
-    if not 0 <= valid < 1:
+    if not _is_share(valid, zero=True):
         raise ParameterError(f"valid must be a share of 0 or more and below 1, got {valid!r}")
     return _folds(data, int(folds), valid, seed)
+
+
+def _is_share(value: Any, zero: bool) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(0 <= value < 1) and (zero or value > 0)
 
 
 def _folds(data: Interactions, folds: int, valid: float, seed: int) -> Iterator[Split]:
