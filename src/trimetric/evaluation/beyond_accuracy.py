@@ -217,7 +217,8 @@ def _shares(
     entry, _ = np.nonzero(codes >= 0)
     weight = 1 / np.maximum((codes >= 0).sum(axis=1), 1)
     cells = owners[entry].astype(np.int64) * shape[1] + codes[codes >= 0]
-    sums = np.bincount(cells, weights=weight[entry], minlength=shape[0] * shape[1]).reshape(shape)
+    sums = np.bincount(cells, weights=weight[entry], minlength=shape[0] * shape[1])
+    sums = sums.reshape(shape).astype(np.float64)  # of no weights the sums are int64
     total = sums.sum(axis=1, keepdims=True)
     return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
 
