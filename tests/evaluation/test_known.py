@@ -6,7 +6,7 @@ import pytest
 
 import trimetric as tm
 from trimetric.errors import ParameterError
-from trimetric.evaluation import FullRanking, evaluate
+from trimetric.evaluation import FullRanking, evaluate, validator
 from trimetric.models.batch import recommend_to_file
 
 
@@ -67,6 +67,16 @@ def test_dpcml_counts_items_without_training_interactions_and_says_so():
     assert any("without training interactions" in line for line in found.counts.lines())
     assert found.counts.held_out > evaluate(model, split).counts.held_out
     assert found.protocol.name == "dpcml"
+
+
+def test_validation_while_training_has_the_same_users():
+    split = tm.split_temporal(log(), test=0.15, valid=0.15)
+    model = tm.EASE().fit(split.train)
+    strangers = ~np.isin(split.valid.users, split.train.users)
+    assert strangers.any()
+    whole = validator(split.valid, split.train)(model.scorer)
+    assert whole == validator(split.valid.take(~strangers), split.train)(model.scorer)
+    assert whole == evaluate(model, split, FullRanking(cold=True), part="valid")["ndcg@10"]
 
 
 # --- labels ---------------------------------------------------------------------------------------

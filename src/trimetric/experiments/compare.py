@@ -93,7 +93,7 @@ def compare(
         Ctrl-C; finished results are kept.
     """
     names = [] if lists and models == "none" else listed(models)
-    spend = budget(size, trials)
+    spend, metric = budget(size, trials), named_metric(metric).name
     _check(split, seeds, metric, protocol)
     report.check_installed()
     foreign = [foreign_entrant(*one, split, metric, protocol) for one in (lists or {}).items()]
@@ -192,7 +192,6 @@ def _check(split: "Split", seeds: int, metric: str, protocol: str) -> None:
         raise DataError("the split has no validation part, which tuning needs; hold one out")
     if seeds < 1:
         raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
-    named_metric(metric)
     known = [metric.name for metric in named_protocol(protocol).metrics]
     if metric not in known:
         raise ParameterError(
