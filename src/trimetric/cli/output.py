@@ -14,9 +14,6 @@ _OPTIONS = [
     (r"\b(user|item|rating|timestamp)=False", r"--\1-column none"),
     (r"\b(user|item|rating|timestamp)=(?=')", r"--\1-column "),
     (r"\b(user|item|rating|timestamp)=(?![\w'])", r"--\1-column"),
-    (r"\b(rank|score)=False", r"--\1-column none"),
-    (r"\b(rank|score)=(?![\w'])", r"--\1-column"),
-    (r"\bexclude_seen=False\b", "--include-seen"),
     (r"\bnulls=['\"]drop['\"]", "--nulls drop"),
     (r"\bmin_rating=", "--min-rating "),
     (r"(?<![\w/.'-])min_rating\b", "--min-rating"),
@@ -24,6 +21,9 @@ _OPTIONS = [
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
     (r"\bout must end in\b", "--out must end in"),
+    (r"\b(rank|score)=False", r"--\1-column none"),
+    (r"\b(rank|score)=(?![\w'])", r"--\1-column"),
+    (r"\bexclude_seen=False\b", "--include-seen"),
 ]
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
