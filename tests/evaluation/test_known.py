@@ -69,14 +69,15 @@ def test_dpcml_counts_items_without_training_interactions_and_says_so():
     assert found.protocol.name == "dpcml"
 
 
-def test_validation_while_training_has_the_same_users():
-    split = tm.split_temporal(log(), test=0.15, valid=0.15)
+@pytest.mark.parametrize("late_items", [0, 100])
+def test_validation_while_training_has_the_same_rule(late_items):
+    split = tm.split_temporal(log(late_items=late_items), test=0.15, valid=0.15)
     model = tm.EASE().fit(split.train)
     strangers = ~np.isin(split.valid.users, split.train.users)
     assert strangers.any()
     whole = validator(split.valid, split.train)(model.scorer)
     assert whole == validator(split.valid.take(~strangers), split.train)(model.scorer)
-    assert whole == evaluate(model, split, FullRanking(cold=True), part="valid")["ndcg@10"]
+    assert whole == evaluate(model, split, part="valid")["ndcg@10"]
 
 
 # --- labels ---------------------------------------------------------------------------------------
