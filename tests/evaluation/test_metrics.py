@@ -38,16 +38,25 @@ def test_agrees_with_trec_eval_on_random_scores():
     run = {str(u): {text[i]: float(scores[u, i]) for i in range(40)} for u in range(25)}
     cuts = ",".join(map(str, CUTOFFS))
     measures = {"map", "recip_rank", f"P.{cuts}", f"recall.{cuts}", f"ndcg_cut.{cuts}"}
+    measures |= {f"success.{cuts}", f"map_cut.{cuts}"}
     theirs = pytrec_eval.RelevanceEvaluator(wanted, measures).evaluate(run)
 
     names = {"map": "map", "recip_rank": "mrr"}
     for k in CUTOFFS:
         names |= {f"P_{k}": f"precision@{k}", f"recall_{k}": f"recall@{k}"}
-        names |= {f"ndcg_cut_{k}": f"ndcg@{k}"}
+        names |= {f"ndcg_cut_{k}": f"ndcg@{k}", f"success_{k}": f"hit_rate@{k}"}
     for their_name, name in names.items():
         expected = [theirs[str(u)][their_name] for u in range(25)]
         np.testing.assert_allclose(metric(name).per_user(ours), expected, atol=1e-12, err_msg=name)
         assert metric(name).mean(ours) == pytest.approx(np.mean(expected))
+    for k in CUTOFFS:  # theirs is divided by all relevant items, ours by those that k can hold
+        cut = np.array([theirs[str(u)][f"map_cut_{k}"] for u in range(25)])
+        cut *= ours.held / np.minimum(ours.held, k)
+        np.testing.assert_allclose(metric(f"map@{k}").per_user(ours), cut, atol=1e-12)
+        first = {u: dict(sorted(run[u].items(), key=lambda pair: -pair[1])[:k]) for u in run}
+        short = pytrec_eval.RelevanceEvaluator(wanted, {"recip_rank"}).evaluate(first)
+        expected = [short[str(u)]["recip_rank"] for u in range(25)]
+        np.testing.assert_allclose(metric(f"mrr@{k}").per_user(ours), expected, atol=1e-12)
 
 
 def test_values_worked_out_by_hand():
@@ -56,6 +65,13 @@ def test_values_worked_out_by_hand():
     assert metric("recall@3").per_user(ranks).tolist() == [0.5, 1]
     assert metric("recall@3").mean(ranks) == 0.75
     assert metric("hr@3").mean(ranks) == pytest.approx(2 / 3)  # two of three interactions
+    assert metric("micro_recall@3").mean(ranks) == pytest.approx(2 / 3)
+    assert metric("hit_rate@1").per_user(ranks).tolist() == [1, 0]
+    assert metric("hit@3").per_user(ranks).tolist() == [1, 1]
+    assert metric("mrr@1").per_user(ranks).tolist() == [1, 0]
+    assert metric("map@1").per_user(ranks).tolist() == [1, 0]
+    assert metric("map@3").per_user(ranks).tolist() == [1 / 2, 1 / 2]
+    assert metric("map@4").per_user(ranks).tolist() == [(1 + 2 / 4) / 2, 1 / 2]
     assert metric("map").per_user(ranks).tolist() == [(1 + 2 / 4) / 2, 1 / 2]
     assert metric("mrr").per_user(ranks).tolist() == [1, 0.5]
     assert metric("auc").per_user(ranks).tolist() == [1 - 2 / 6, 1 - 1 / 4]
@@ -99,7 +115,7 @@ def test_every_metric_lies_between_0_and_1(ranks, k):
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=5), st.integers(1, 15))
 def test_a_perfect_ranking_has_1(held, k):
     ranks = ranks_of([range(h, 0, -1) for h in held], n_candidates=20)
-    for name in (f"ndcg@{k}", "map", "mrr", "auc"):
+    for name in (f"ndcg@{k}", f"map@{k}", f"mrr@{k}", f"hit_rate@{k}", "map", "mrr", "auc"):
         assert metric(name).mean(ranks) == pytest.approx(1), name
     np.testing.assert_allclose(
         metric(f"recall@{k}").per_user(ranks), np.minimum(k, held) / np.array(held)
@@ -120,7 +136,18 @@ def test_hits_grow_with_the_cutoff(ranks, k):
 def test_order_of_users_and_of_their_ranks_does_not_matter(ranks):
     lists = np.split(ranks.ranks, ranks.indptr[1:-1])
     turned = ranks_of([ranked[::-1] for ranked in lists[::-1]], ranks.n_candidates[0])
-    for name in ("hr@3", "ndcg@3", "ndcg_full@3", "precision@3", "map", "mrr", "auc"):
+    for name in (
+        "hr@3",
+        "hit_rate@3",
+        "map@3",
+        "mrr@3",
+        "ndcg@3",
+        "ndcg_full@3",
+        "precision@3",
+        "map",
+        "mrr",
+        "auc",
+    ):
         np.testing.assert_allclose(
             metric(name).per_user(turned)[::-1], metric(name).per_user(ranks), rtol=1e-12
         )
@@ -128,7 +155,7 @@ def test_order_of_users_and_of_their_ranks_does_not_matter(ranks):
 
 
 @pytest.mark.parametrize(
-    "name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "map@5", "x@5", "", "hr@1e3"]
+    "name", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-1", "auc@5", "x@5", "", "hr@1e3", "hit"]
 )
 def test_unknown_names_list_the_choices(name):
     with pytest.raises(ParameterError, match=r"choose precision@K.*ndcg@K.*map.*K in 1"):
@@ -137,3 +164,26 @@ def test_unknown_names_list_the_choices(name):
 
 def test_names_are_forgiving_about_case():
     assert metric(" NDCG@10 ").name == "ndcg@10"
+
+
+@given(rankings(), st.integers(1, 40))
+def test_metrics_at_a_large_cutoff_are_those_of_the_whole_list(ranks, k):
+    for name in ("map", "mrr"):
+        whole = metric(name).per_user(ranks)
+        np.testing.assert_allclose(metric(f"{name}@999999").per_user(ranks), whole)
+    hits = metric(f"recall@{k}").per_user(ranks) > 0
+    np.testing.assert_array_equal(metric(f"hit_rate@{k}").per_user(ranks), hits)
+
+
+@given(rankings(), st.integers(1, 40))
+def test_former_names_are_read(ranks, k):
+    assert metric(f"hr@{k}").mean(ranks) == metric(f"micro_recall@{k}").mean(ranks)
+    assert metric(f"hit@{k}").name == f"hit_rate@{k}"
+
+
+def test_hit_rate_and_recall_of_one_held_out_item_are_equal():
+    ranks = ranks_of([[3], [1], [7]], n_candidates=9)
+    for k in CUTOFFS:
+        values = metric(f"hit_rate@{k}").per_user(ranks)
+        np.testing.assert_array_equal(values, metric(f"recall@{k}").per_user(ranks))
+        np.testing.assert_array_equal(values, metric(f"micro_recall@{k}").per_user(ranks))

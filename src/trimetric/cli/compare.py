@@ -52,6 +52,14 @@ def compare(
         list[str] | None,
         Option("--set", metavar="MODEL.NAME=VALUE", help="Fix a setting; it is not tuned."),
     ] = None,
+    lists: Annotated[
+        list[str] | None,
+        Option(
+            "--lists",
+            metavar="NAME=FILE",
+            help="Compare lists made elsewhere too; --models none for these alone.",
+        ),
+    ] = None,
     out: Annotated[
         str, Option("--out", help="Folder of the report and of finished results.")
     ] = "comparison",
@@ -80,6 +88,7 @@ def compare(
         metric=metric,
         protocol=protocol,
         settings=_by_model(sets or []),
+        lists=_lists(lists or [], columns),
         workers=threads,
         command=command(),
         log=log,
@@ -94,6 +103,21 @@ def compare(
 def command() -> str:
     """Return the command line, with paths cut to their last part, since reports are shared."""
     return shlex.join(["trimetric", *(Path(arg).name or arg for arg in sys.argv[1:])])
+
+
+def _lists(given: list[str], columns: Columns) -> dict[str, Any]:
+    from trimetric.errors import ParameterError
+    from trimetric.evaluation.lists import RankedLists
+
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in found:
+            raise ParameterError(f"--lists takes NAME=FILE, each name once, got {text!r}")
+        found[name] = RankedLists.of(
+            path, user=columns.user_column, item=columns.item_column, name=name
+        )
+    return found
 
 
 def _by_model(sets: list[str]) -> dict[str, dict[str, Any]]:
@@ -126,6 +150,7 @@ def _table(comparison: "Comparison") -> Any:
     table.add_column("model")
     for name in (*metrics, "seconds", "MiB"):
         table.add_column(name, justify="right")
+    notes: list[str] = []
     for row in comparison.rows():
         if row["error"]:
             table.add_row(row["model"], row["error"])
@@ -134,8 +159,17 @@ def _table(comparison: "Comparison") -> Any:
         behind = row["behind_best"]
         if behind and behind["significant"] and behind["difference"] < 0:
             shown[0] += "†"
-        table.add_row(row["model"], *shown, f"{row['seconds']:.1f}", f"{row['memory_mib']:.0f}")
+        table.add_row(
+            row["model"], *shown, _cost(row["seconds"], ".1f"), _cost(row["memory_mib"], ".0f")
+        )
+        notes += [f"{row['model']}: {note}" for note in row.get("notes", ())]
+    if notes:
+        table.caption = "\n".join([str(table.caption), *notes])
     return table
+
+
+def _cost(value: float, form: str) -> str:
+    return "-" if value != value else format(value, form)
 
 
 def _format(row: dict[str, Any], name: str) -> str:

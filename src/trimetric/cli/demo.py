@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
 
 CHOICES = ("ml_1m", "ml_100k")
-METRICS = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")
+METRICS = ("ndcg@10", "recall@10", "precision@10", "hit_rate@10", "map", "mrr", "auc")
 
 
 def demo(

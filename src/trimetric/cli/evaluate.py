@@ -1,29 +1,100 @@
-"""`trimetric evaluate`: measure a saved model on held-out interactions."""
+"""`trimetric evaluate`: measure a saved model, or lists made elsewhere."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Argument, Option
 
-from trimetric.cli.options import Columns, Json, Model
-from trimetric.cli.output import emit_json, show
-from trimetric.cli.reading import read_held_out
+from trimetric.cli.options import Columns, Json
+from trimetric.cli.output import emit, emit_json, show
+from trimetric.cli.reading import read, read_held_out
 from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
-    from trimetric.data import Split
     from trimetric.models.recommender import Recommender
+
+ModelOrNone = Annotated[
+    str | None, Argument(help="Folder of a saved model; leave it out with --lists.")
+]
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Lists made elsewhere, and how to read them."""
+
+    lists: Annotated[
+        str | None,
+        Option("--lists", help="Evaluate the lists in this file: a row for each place of a list."),
+    ] = None
+    rank_column: Annotated[
+        str | None,
+        Option(
+            help="Column that orders lists, least first; default rank if there; none ignores it."
+        ),
+    ] = None
+    score_column: Annotated[
+        str | None,
+        Option(help="Or highest first; default score if there; none: with no rank, rows in order."),
+    ] = None
+
+    def columns(self, columns: Columns) -> dict[str, Any]:
+        """Return the arguments of `RankedLists.of`."""
+        rank, score = (
+            False if name == "none" else name for name in (self.rank_column, self.score_column)
+        )
+        ids = {"user": columns.user_column, "item": columns.item_column}
+        return {**ids, "rank": rank, "score": score}
+
+
+@dataclass(frozen=True)
+class BeyondOptions:
+    """What is measured beyond accuracy."""
+
+    beyond: Annotated[
+        int | None,
+        Option(
+            "--beyond",
+            metavar="K",
+            help="Also coverage, Gini, novelty and more of lists of K; needs the training part.",
+        ),
+    ] = None
+    items: Annotated[
+        str | None, Option("--items", help="Table of items, for --by; ids in its column item.")
+    ] = None
+    by: Annotated[
+        str | None,
+        Option("--by", help="Columns of --items to measure diversity and calibration by."),
+    ] = None
+    items_id: Annotated[str, Option("--items-id", help="Column of the ids in --items.")] = "item"
+    value_separator: Annotated[
+        str | None, Option(help="Sign between several values of an item, such as |.")
+    ] = None
+    reference: Annotated[
+        str | None,
+        Option("--reference", help="Model or lists that serendipity is measured against."),
+    ] = None
 
 
 def evaluate(
-    model: Model,
     columns: Columns,
+    listed: ListOptions,
+    beyond: BeyondOptions,
+    model: ModelOrNone = None,
     test: Annotated[
-        str, Option("--test", help="Held-out interactions: a file or a data set's name.")
-    ],
+        str | None, Option("--test", help="Held-out interactions: a file or a data set's name.")
+    ] = None,
     valid: Annotated[
         str | None,
         Option("--valid", help="The --valid of fit; its items are excluded from full rankings."),
+    ] = None,
+    train: Annotated[
+        str | None,
+        Option("--train", help="What was trained on: for --lists, and for --beyond."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        Option("--split", help="Folder of `data split`, in place of --test, --valid and --train."),
     ] = None,
     protocol: Annotated[
         str,
@@ -34,36 +105,126 @@ def evaluate(
         ),
     ] = "full",
     at: Annotated[str | None, Option("--at", help="Cutoffs, for instance 5,10,20.")] = None,
+    include_seen: Annotated[
+        bool,
+        Option("--include-seen", help="What a user had before is a candidate: repeat consumption."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Rank held-out interactions and compute the metrics.
 
-    Items that a user was trained on are not candidates; users and items unknown to the model are
-    left out and counted. If the file ships a split, its test part is used.
+    Items that a user was trained on are not candidates; users and items without training
+    interactions are left out and counted. If the file ships a split, its test part is
+    used. With --lists, what any recommender listed is measured in the same way.
     """
     from trimetric.evaluation import evaluate as measure
     from trimetric.evaluation import protocol as named
-    from trimetric.models import load
 
-    how: Any = named(protocol)
+    if (model is None) == (listed.lists is None):
+        raise ParameterError("give the folder of a model, or --lists FILE")
+    how: Any = protocol
     if at is not None:
-        how = replace(how, at=_cutoffs(at))
-    trained = load(model)
-    data: Any = read_held_out(test, columns, "test")
-    if valid is not None:
-        data = _split(trained, data, read_held_out(valid, columns, "valid"))
-    result = measure(trained, data, how)
+        chosen: Any = named(protocol)
+        how = replace(chosen, at=_cutoffs(at))
+    described = listed.columns(columns) if listed.lists else {}
+    if listed.lists is None and (listed.rank_column or listed.score_column):
+        raise ParameterError("--rank-column and --score-column are those of --lists")
+    source: Any = listed.lists or _loaded(str(model))
+    data = _held_out(None if listed.lists else source, columns, (test, valid, train, split))
+    result = measure(source, data, how, exclude_seen=not include_seen, **described)
+    found: dict[str, float] = {}
+    if beyond.beyond is not None:
+        found = _beyond(source, data, beyond, not include_seen, described)
+    elif beyond.items or beyond.by or beyond.reference:
+        raise ParameterError("--items, --by and --reference go with --beyond K")
     if json:
-        emit_json({"folder": model, **result.to_dict()})
-    else:
-        show(result.table())
+        more = {"beyond_accuracy": found} if found else {}
+        emit_json({"folder": model, **result.to_dict(), **more})
+        return
+    show(result.table())
+    if found:
+        emit("")
+        show(_table(found))
 
 
-def _split(model: "Recommender", test: Any, valid: Any) -> "Split":
+def _held_out(model: "Recommender | None", columns: Columns, given: tuple[str | None, ...]) -> Any:
+    """Return a split, or the held-out interactions alone."""
     from trimetric.data import Interactions, Split
 
-    train = Interactions(model.user_ids, model.item_ids, model.seen.users, model.seen.items)
-    return Split(train, valid, test, {"method": "files"})
+    test, valid, train, folder = given
+    if folder is not None:
+        if test or valid or train:
+            raise ParameterError("--split has all parts; leave out --test, --valid and --train")
+        return Split.load(folder)
+    if test is None:
+        raise ParameterError("give held-out interactions: --test FILE, or --split FOLDER")
+    held: Any = read_held_out(test, columns, "test")
+    validated = None if valid is None else read_held_out(valid, columns, "valid")
+    if train is not None:
+        return Split(_training(train, columns), validated, held, {"method": "files"})
+    if valid is None:
+        return held
+    if model is None:
+        raise ParameterError("--valid needs --train with --lists: what was trained on")
+    known = Interactions(model.user_ids, model.item_ids, model.seen.users, model.seen.items)
+    return Split(known, validated, held, {"method": "files"})
+
+
+def _training(source: str, columns: Columns) -> Any:
+    from trimetric.data.splits import shipped_part
+
+    data = read(source, columns)
+    part = shipped_part(data, "train")
+    if part is None:
+        raise ParameterError(f"--train {source}: its split has no train part")
+    return part
+
+
+def _loaded(folder: str) -> "Recommender":
+    from trimetric.models import load
+
+    return load(folder)
+
+
+def _beyond(
+    source: Any, data: Any, options: BeyondOptions, exclude_seen: bool, described: dict[str, Any]
+) -> dict[str, float]:
+    from trimetric.data import Split
+    from trimetric.evaluation.summary import beyond_accuracy
+
+    if not isinstance(data, Split):
+        raise ParameterError(
+            "--beyond needs what was trained on: give --split FOLDER, or --train FILE"
+        )
+    reference: Any = options.reference
+    if reference is not None and (Path(reference) / "model.json").exists():
+        reference = _loaded(reference)
+    names = [name.strip() for name in (options.by or "").split(",") if name.strip()]
+    if names and options.items is None:
+        raise ParameterError("--by names columns of --items; give the table")
+    return beyond_accuracy(
+        source,
+        data,
+        options.beyond or 0,
+        exclude_seen=exclude_seen,
+        items=options.items,
+        columns=names,
+        item_column=options.items_id,
+        separator=options.value_separator,
+        reference=reference,
+        **described,
+    )
+
+
+def _table(found: dict[str, float]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="Beyond accuracy", title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    for name, value in found.items():
+        table.add_row(name, "-" if value != value else f"{value:.4f}")
+    return table
 
 
 def _cutoffs(text: str) -> tuple[int, ...]:

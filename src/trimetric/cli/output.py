@@ -28,6 +28,9 @@ _OPTIONS = [
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
     (r"\bout must end in\b", "--out must end in"),
+    (r"\b(rank|score)=False", r"--\1-column none"),
+    (r"\b(rank|score)=(?![\w'])", r"--\1-column"),
+    (r"\bexclude_seen=False\b", "--include-seen"),
 ]
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 

@@ -16,12 +16,15 @@ class SplitOptions:
     """How to hold out parts of DATA."""
 
     how: Annotated[
-        str, Option("--how", help="random, per-user, leave-one-out, temporal or column.")
+        str, Option("--how", help="random, per-user, leave-one-out, temporal, column or users.")
     ] = "random"
     test: Annotated[float, Option("--test", help="Share of the test part.")] = 0.1
     valid: Annotated[float, Option("--valid", help="Share of the validation part; 0 for none.")] = (
         0.1
     )
+    history: Annotated[
+        float, Option(help="With users: share of a held-out user's interactions to fold in by.")
+    ] = 0.8
     seed: Annotated[int, Option("--seed", "--split-seed", help="Seed of the split.")] = 0
 
     def split(self, data: "Interactions") -> "Split":
@@ -34,7 +37,7 @@ class SplitOptions:
         DataError
             The data cannot be split by this method.
         """
-        from trimetric.data import splits
+        from trimetric.data import split_users, splits
 
         shares: Any = {"test": self.test, "valid": self.valid}
         seed = self.seed
@@ -46,6 +49,7 @@ class SplitOptions:
             ),
             "temporal": lambda: splits.split_temporal(data, **shares),
             "column": lambda: splits.split_column(data),
+            "users": lambda: split_users(data, **shares, history=self.history, seed=seed),
         }
         if self.how not in methods:
             raise ParameterError(f"--how must be one of {', '.join(methods)}, got {self.how!r}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         split_temporal,
     )
     from trimetric.data.summary import summarize
+    from trimetric.data.user_split import kfold, split_users
 
 __all__ = [
     "AlignReport",
@@ -25,11 +26,13 @@ __all__ = [
     "Split",
     "Vocabulary",
     "datasets",
+    "kfold",
     "split_column",
     "split_leave_one_out",
     "split_per_user",
     "split_random",
     "split_temporal",
+    "split_users",
     "summarize",
     "synthetic",
 ]
@@ -39,6 +42,8 @@ _HOMES = {
     "Interactions": "interactions",
     "ReadReport": "clean",
     "Vocabulary": "ids",
+    "kfold": "user_split",
+    "split_users": "user_split",
     "summarize": "summary",
 }
 

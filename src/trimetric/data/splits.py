@@ -2,7 +2,8 @@
 
 Every random choice comes from `trimetric.counter`, keyed by the seed and the kind of split and
 numbered by the position of the pair in the sorted data. So a split is the same for every version
-of NumPy, every machine, and every order of the rows in the file.
+of NumPy, every machine, and every order of the rows in the file. Each function takes Interactions,
+or what `Interactions.of` reads: a frame, a path, a data set's name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ TRAIN, VALID, TEST = 0, 1, 2
 RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
 LEAST_HELD = 100  # fewer held-out pairs are too few to select by
 PARTS = ("train", "valid", "test")
+FILES = (*PARTS, "history")
 _NOT_HOW = ("name", "out", "fingerprint")  # of split.json
 LABELS = {
     "train": TRAIN,
@@ -52,12 +54,15 @@ class Split:
     how : dict
         Method, settings, seed, the number of pairs of each part and their shares of the whole.
         Plain values, fit for JSON.
+    history : Interactions or None
+        Of a split by users alone: what the users of the test part are folded in by.
     """
 
     train: Interactions
     valid: Interactions | None
     test: Interactions
     how: dict[str, Any]
+    history: Interactions | None = None
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {n:,}" for part, n in self.how["pairs"].items())
@@ -73,6 +78,8 @@ class Split:
 
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Write train.parquet, valid.parquet, test.parquet and split.json; `load` reads them.
+
+        A split by users has history.parquet too.
 
         All files appear at once; an earlier split in the folder is replaced.
 
@@ -97,7 +104,7 @@ class Split:
         _refuse_other_files(folder)
         document = {**(about or {}), "name": self.train.name, **self.how}
         with output_errors(folder), replacing_folder(folder) as fresh:
-            for name in PARTS:
+            for name in FILES:
                 part = getattr(self, name)
                 if part is not None:
                     frame = part.to_frame().drop("split", strict=False)
@@ -131,7 +138,7 @@ class Split:
             raise DataError(f"{folder / 'split.json'} is not that of a split") from None
         parts = {
             part: replace(Interactions.read(folder / f"{part}.parquet"), name=name)
-            for part in PARTS
+            for part in FILES
             if sizes.get(part)
         }
         user_ids, item_ids = (
@@ -139,7 +146,7 @@ class Split:
             for side in ("user_ids", "item_ids")
         )
         parts = {part: data.align(user_ids, item_ids)[0] for part, data in parts.items()}
-        return cls(parts["train"], parts.get("valid"), parts["test"], how)
+        return cls(parts["train"], parts.get("valid"), parts["test"], how, parts.get("history"))
 
 
 def split_random(
@@ -168,6 +175,7 @@ def split_random(
         If no pair can be held out.
     """
     _check_shares(test, valid)
+    data = Interactions.of(data)
     n = len(data)
     order = counter.permutation(counter.key(seed, RANDOM), n)
     rank = np.empty(n, dtype=np.int64)
@@ -184,7 +192,7 @@ def split_random(
         part[needed] = TRAIN
         put_back += len(needed)
     settings = {"test": test, "valid": valid, "seed": seed, "put_back": put_back}
-    return _parts(data, part, "random", settings)
+    return parts_of(data, part, "random", settings)
 
 
 def hold_out(data: Interactions, share: float) -> Split | None:
@@ -232,12 +240,13 @@ def split_per_user(
         If no user has enough pairs to hold one out.
     """
     _check_shares(test, valid)
+    data = Interactions.of(data)
     drawn = counter.bits(counter.key(seed, PER_USER), np.arange(len(data)))
     place, count = _places(data, np.lexsort((drawn, data.users)))
     first = np.maximum(_floor(1 - test - valid, count), 1)
     second = np.maximum(_floor(1 - test, count), first)
     part = np.where(place < first, TRAIN, np.where(place < second, VALID, TEST))
-    return _parts(data, part, "per-user", {"test": test, "valid": valid, "seed": seed})
+    return parts_of(data, part, "per-user", {"test": test, "valid": valid, "seed": seed})
 
 
 def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0) -> Split:
@@ -252,6 +261,7 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
     DataError
         If no user has two pairs.
     """
+    data = Interactions.of(data)
     drawn = counter.bits(counter.key(seed, LEAVE_ONE_OUT), np.arange(len(data)))
     timed = data.timestamps is not None
     by = (drawn, data.timestamps, data.users) if timed else (drawn, data.users)
@@ -262,7 +272,7 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
     if valid:
         part[(from_last == 1) & (count >= 3)] = VALID
     settings = {"last_by": "timestamp" if timed else "chance", "valid": valid, "seed": seed}
-    return _parts(data, part, "leave-one-out", settings)
+    return parts_of(data, part, "leave-one-out", settings)
 
 
 def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1) -> Split:
@@ -280,6 +290,7 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
         If there are no timestamps, too few pairs to hold one out, or nothing before the cut.
     """
     _check_shares(test, valid)
+    data = Interactions.of(data)
     if data.timestamps is None:
         raise DataError(
             f"{data.name} has no timestamps, which a temporal split needs;"
@@ -295,7 +306,7 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
             part[data.timestamps >= times[n - size]] = code
     if not valid:
         part[part == VALID] = TRAIN
-    return _parts(data, part, "temporal", {"test": test, "valid": valid, **starts})
+    return parts_of(data, part, "temporal", {"test": test, "valid": valid, **starts})
 
 
 def split_column(data: Interactions) -> Split:
@@ -309,9 +320,10 @@ def split_column(data: Interactions) -> Split:
     DataError
         If there is no such column, a label is unknown, or train or test is empty.
     """
+    data = Interactions.of(data)
     if data.labels is None:
         raise DataError(f"{data.name} ships no split; name its column with split=, or split anew")
-    return _parts(data, _shipped_codes(data), "column", {})
+    return parts_of(data, _shipped_codes(data), "column", {})
 
 
 def shipped_part(
@@ -345,7 +357,7 @@ def _shipped_codes(data: Interactions) -> np.ndarray:
 
 
 def _refuse_other_files(folder: Path) -> None:
-    ours = {*(f"{part}.parquet" for part in PARTS), "split.json"}
+    ours = {*(f"{part}.parquet" for part in FILES), "split.json"}
     if folder.is_dir():
         other = sorted(path.name for path in folder.iterdir() if path.name not in ours)
         if other:
@@ -356,7 +368,8 @@ def _refuse_other_files(folder: Path) -> None:
         raise OutputError(f"{folder} is a file; choose a folder")
 
 
-def _parts(data: Interactions, part: np.ndarray, method: str, settings: dict[str, Any]) -> Split:
+def parts_of(data: Interactions, part: np.ndarray, method: str, settings: dict[str, Any]) -> Split:
+    """Make a split of a code, TRAIN, VALID or TEST, for each pair; others are left out."""
     train, valid, test = (data.take(part == code) for code in (TRAIN, VALID, TEST))
     if not len(test):
         raise DataError(

@@ -1,5 +1,7 @@
 """Honest evaluation: ranks of held-out items, and the metrics that follow from them."""
 
+from trimetric.evaluation.cross_validation import CrossValidation, cross_validate
+from trimetric.evaluation.list_ranks import ListCounts, ListRanking
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.names import protocol
 from trimetric.evaluation.protocols import (
@@ -24,9 +26,12 @@ __all__ = [
     "AsReleased",
     "BestPerMetric",
     "Counts",
+    "CrossValidation",
     "Difference",
     "EvaluationProtocol",
     "FullRanking",
+    "ListCounts",
+    "ListRanking",
     "Metric",
     "Ranker",
     "RankingModel",
@@ -35,6 +40,7 @@ __all__ = [
     "SampledCandidates",
     "Task",
     "compare",
+    "cross_validate",
     "evaluate",
     "holm",
     "leaked_pool",

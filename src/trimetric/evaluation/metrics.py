@@ -92,10 +92,20 @@ def precision(ranks: Ranks, k: int) -> np.ndarray:
 def recall(ranks: Ranks, k: int) -> np.ndarray:
     """R@k = hits / h.
 
-    Averaged over users. Divided by all held-out items even where h > k. Its micro average,
-    sum of hits / sum of h, is the `hr` of the SML paper (HR@K).
+    Averaged over users. Divided by all held-out items even where h > k. Averaged over held-out
+    interactions instead, sum of hits / sum of h, it is `micro_recall`, which the SML paper calls
+    HR@K (Li et al., AAAI 2020); `hit_rate` is what others call HR.
     """
     return _ratio(hits(ranks, k), ranks.held)
+
+
+def hit_rate(ranks: Ranks, k: int) -> np.ndarray:
+    """HR@k = 1 if hits > 0, else 0.
+
+    Averaged over users: the share of users with at least one held-out item in the first k. With
+    one held-out item each (leave-one-out) it equals `recall`.
+    """
+    return _ratio((hits(ranks, k) > 0).astype(np.float64), np.minimum(ranks.held, 1))
 
 
 def ndcg(ranks: Ranks, k: int) -> np.ndarray:
@@ -136,6 +146,25 @@ def reciprocal_rank(ranks: Ranks) -> np.ndarray:
     Averaged over users (MRR).
     """
     return _ratio(ranks.total((ranks.place == 1) / ranks.ascending), np.minimum(ranks.held, 1))
+
+
+def average_precision_at(ranks: Ranks, k: int) -> np.ndarray:
+    """AP@k = (1 / min(k, h)) * sum over r_j <= k of j / r_j.
+
+    Averaged over users (MAP@k). Divided by what the first k places can hold, so that a perfect
+    ranking has 1; trec_eval's `map_cut` divides by h.
+    """
+    terms = np.where(ranks.ascending <= k, ranks.place / ranks.ascending, 0)
+    return _ratio(ranks.total(terms), np.minimum(ranks.held, k))
+
+
+def reciprocal_rank_at(ranks: Ranks, k: int) -> np.ndarray:
+    """RR@k = 1 / r_1 if r_1 <= k, else 0.
+
+    Averaged over users (MRR@k).
+    """
+    first = (ranks.place == 1) & (ranks.ascending <= k)
+    return _ratio(ranks.total(first / ranks.ascending), np.minimum(ranks.held, 1))
 
 
 def auc(ranks: Ranks) -> np.ndarray:
@@ -187,16 +216,24 @@ class Metric:
 AT_K: dict[str, Callable[[Ranks, int], np.ndarray]] = {
     "precision": precision,
     "recall": recall,
-    "hr": recall,
+    "hit_rate": hit_rate,
     "ndcg": ndcg,
     "ndcg_full": ndcg_full,
+    "map": average_precision_at,
+    "mrr": reciprocal_rank_at,
+    "micro_recall": recall,
+    "hr": recall,
 }
 WHOLE_LIST: dict[str, Callable[[Ranks], np.ndarray]] = {
     "map": average_precision,
     "mrr": reciprocal_rank,
     "auc": auc,
 }
-MICRO = {"hr"}
+MICRO = {"micro_recall", "hr"}
+FORMER = {"hr": "micro_recall"}
+"""Names under which earlier versions recorded a metric: still read, and kept in documents."""
+
+ALIASES = {"hit": "hit_rate"}
 
 
 def metric(name: str, min_held: int = 1) -> Metric:
@@ -205,8 +242,9 @@ def metric(name: str, min_held: int = 1) -> Metric:
     Parameters
     ----------
     name : str
-        `precision@K`, `recall@K`, `hr@K`, `ndcg@K`, `ndcg_full@K` with K in 1..999999, or `map`,
-        `mrr`, `auc`; upper case does not matter.
+        `precision@K`, `recall@K`, `hit_rate@K` (or `hit@K`), `ndcg@K`, `ndcg_full@K`, `map@K`,
+        `mrr@K`, `micro_recall@K` with K in 1..999999, or `map`, `mrr`, `auc` of the whole list;
+        upper case does not matter. `hr@K` is the former name of `micro_recall@K`.
     min_held : int
         Users with fewer held-out items do not count.
 
@@ -217,6 +255,7 @@ def metric(name: str, min_held: int = 1) -> Metric:
     """
     text = name.strip().lower()
     base, at, cutoff = text.partition("@")
+    base = ALIASES.get(base, base)
     if not at and base in WHOLE_LIST:
         return Metric(text, WHOLE_LIST[base], min_held=min_held)
     if base in AT_K and re.fullmatch("[1-9][0-9]{0,5}", cutoff):
@@ -224,7 +263,7 @@ def metric(name: str, min_held: int = 1) -> Metric:
         function = AT_K[base]
         named = Metric(f"{base}@{k}", lambda ranks: function(ranks, k), min_held=min_held)
         return replace(named, micro=base in MICRO)
-    choices = [f"{known}@K" for known in AT_K] + list(WHOLE_LIST)
+    choices = [f"{known}@K" for known in AT_K if known not in FORMER] + list(WHOLE_LIST)
     raise ParameterError(
         f"unknown metric {name!r}; choose {', '.join(choices)}, with K in 1..999999"
     )

@@ -73,13 +73,18 @@ class FullRanking:
     ----------
     at : tuple of int
         Cutoffs K.
-    exclude : "train+valid" or "train"
-        Whose items are no candidates. With "train", a user's validation items compete.
+    exclude : "train+valid", "train" or "none"
+        Whose items are no candidates. With "train", a user's validation items compete; with "none"
+        all items do, and held-out pairs may be in the training data too: repeat consumption.
     at_least_k : bool
         Metrics at K count only users with at least K held-out items.
     min_held_out : int
         Fewest held-out items of a user who counts in the other metrics (all, without
         `at_least_k`).
+    cold : bool
+        Whether held-out interactions with items that nobody has in the training data count, as in
+        published protocols; they can hardly be found. Without it they are left out and counted, as
+        those of items that a model has never heard of.
 
     Raises
     ------
@@ -88,14 +93,17 @@ class FullRanking:
     """
 
     at: tuple[int, ...] = (5, 10, 20)
-    exclude: Literal["train+valid", "train"] = "train+valid"
+    exclude: Literal["train+valid", "train", "none"] = "train+valid"
     at_least_k: bool = False
     min_held_out: int = 1
+    cold: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
-        if self.exclude not in ("train+valid", "train"):
-            raise ParameterError(f"exclude must be 'train+valid' or 'train', got {self.exclude!r}")
+        if self.exclude not in ("train+valid", "train", "none"):
+            raise ParameterError(
+                f"exclude must be 'train+valid', 'train' or 'none', got {self.exclude!r}"
+            )
         if self.min_held_out < 1:
             raise ParameterError(f"min_held_out must be at least 1, got {self.min_held_out}")
 
@@ -105,8 +113,9 @@ class FullRanking:
 
         Only training items are excluded; precision, recall and NDCG at K are over users with at
         least K held-out items (so the ideal DCG has K places), MAP and MRR over users with three.
+        Held-out items count whether or not training has them.
         """
-        return cls(at, exclude="train", at_least_k=True, min_held_out=3)
+        return cls(at, exclude="train", at_least_k=True, min_held_out=3, cold=True)
 
     @property
     def name(self) -> str:
@@ -120,13 +129,15 @@ class FullRanking:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
+        """The metrics of `listed_metrics`."""
         fewest = {k: k if self.at_least_k else self.min_held_out for k in self.at}
         return listed_metrics(fewest, self.min_held_out)
 
     def describe(self) -> str:
         """Say in one line what is ranked among what."""
         text = f"full ranking: all items but those of {self.exclude.replace('+', ' and ')}"
+        if self.exclude == "none":
+            text = "full ranking: all items, those that the user had before too"
         if self.at_least_k:
             text += "; metrics at K over users with at least K held-out items"
         if self.min_held_out > 1:
@@ -190,7 +201,7 @@ class SampledCandidates:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
+        """The metrics of `listed_metrics`."""
         return listed_metrics(dict.fromkeys(self.at, 1), 1)
 
     def describe(self) -> str:
@@ -249,9 +260,12 @@ def checked_cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
 def listed_metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:
     """Return the metrics of a report: at each K of `fewest`, then those of the whole list.
 
+    At each K: precision, recall, hit_rate, ndcg, map, mrr and micro_recall, which also has its
+    former name hr. Of the whole list: map, mrr and auc.
+
     The numbers are the fewest held-out items of a user who counts.
     """
-    families = ("precision", "recall", "hr", "ndcg")
+    families = ("precision", "recall", "hit_rate", "ndcg", "map", "mrr", "micro_recall", "hr")
     at_k = [metric(f"{name}@{k}", least) for k, least in fewest.items() for name in families]
     return at_k + [metric(name, fewest_whole_list) for name in ("map", "mrr", "auc")]
 

@@ -82,7 +82,7 @@ class AsReleased:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Return precision, recall, hr and ndcg at each cutoff, then map, mrr and auc."""
+        """The metrics of `listed_metrics`."""
         return listed_metrics(dict.fromkeys(self.at, 1), 1)
 
     def describe(self) -> str:

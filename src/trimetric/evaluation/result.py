@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimetric import notebook
-from trimetric.evaluation.metrics import Metric, Ranks, metric
+from trimetric.evaluation.list_ranks import ListRanking
+from trimetric.evaluation.metrics import FORMER, Metric, Ranks, metric
 from trimetric.evaluation.protocols import EvaluationProtocol
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from trimetric.data.ids import Vocabulary
 
-LABELS = {"hr": "HR (micro-averaged recall)", "map": "MAP", "mrr": "MRR", "auc": "AUC"}
-LABELS |= {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG", "ndcg_full": "NDCG, full"}
+LABELS = {"map": "MAP", "mrr": "MRR", "auc": "AUC", "ndcg": "NDCG", "ndcg_full": "NDCG, full"}
+LABELS |= {"precision": "Precision", "recall": "Recall", "hit_rate": "Hit rate"}
+LABELS |= {"micro_recall": "Micro recall (the SML paper's HR)"}
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,15 @@ class Counts:
     users, held_out : int
         Users with held-out interactions that could be ranked, and these interactions.
     unknown_users, unknown_items : int
-        Users and items of the data that the model does not know.
+        Users and items of the data that the model does not know: they have no training
+        interactions.
     dropped_unknown : int
         Interactions left out because of them.
     dropped_seen : int
         Interactions left out because the pair was in the training (or validation) data.
+    cold_items : int
+        Held-out interactions with items that nobody has in the training data. They count, and are
+        hardly ever found.
     """
 
     users: int
@@ -43,6 +49,7 @@ class Counts:
     unknown_items: int = 0
     dropped_unknown: int = 0
     dropped_seen: int = 0
+    cold_items: int = 0
 
     def lines(self) -> list[str]:
         """Say it in sentences, only as many as there is something to say."""
@@ -54,6 +61,11 @@ class Counts:
             )
         if self.dropped_seen:
             lines.append(f"left out {self.dropped_seen:,} interactions that training had seen")
+        if self.cold_items:
+            lines.append(
+                f"{self.cold_items:,} of them are of items without training interactions; they"
+                " count, and are hardly ever found"
+            )
         return lines
 
 
@@ -65,7 +77,7 @@ class Result:
     ----------
     model : str
         What was evaluated.
-    protocol : EvaluationProtocol
+    protocol : EvaluationProtocol, or ListRanking for lists made elsewhere
     part : str
         "test" or "valid".
     counts : Counts
@@ -77,10 +89,14 @@ class Result:
         Of the held-out items; everything else follows from them.
     users : int32[n_users]
         The rows of the users of `ranks` in `vocabulary`.
+    remarks : tuple of str
+        What a reader of the figures must know beside `protocol.notes`.
+    lists : dict or None
+        What was met in lists made elsewhere: see `ListCounts`.
     """
 
     model: str
-    protocol: EvaluationProtocol
+    protocol: EvaluationProtocol | ListRanking
     part: str
     counts: Counts
     data: dict[str, Any]
@@ -88,6 +104,8 @@ class Result:
     ranks: Ranks
     users: np.ndarray
     vocabulary: "Vocabulary"
+    remarks: tuple[str, ...] = ()
+    lists: dict[str, Any] | None = None
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -113,17 +131,32 @@ class Result:
 
         columns = {"user": self.user_ids, "held_out": self.ranks.held}
         columns["candidates"] = self.ranks.n_candidates
-        columns |= {name: self.values(name) for name in names or self.metrics}
+        columns |= {name: self.values(name) for name in names or self.reported}
         return pl.DataFrame(columns)
 
     def _metric(self, name: str) -> Metric:
         definition = metric(name)
+        if isinstance(self.protocol, ListRanking):
+            self.protocol.check(definition)
         listed = (m for m in self.protocol.metrics if m.name == definition.name)
         return next(listed, definition)
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """The metrics without former names."""
+        return {n: v for n, v in self.metrics.items() if n.split("@")[0] not in FORMER}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know, in sentences; empty if all is as described."""
+        return [*self.protocol.notes(self.ranks), *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the users' own values, ready for JSON; NaN becomes None."""
         settings: dict[str, Any] = asdict(self.protocol) if is_dataclass(self.protocol) else {}
+        if isinstance(self.protocol, ListRanking):
+            settings = self.protocol.settings()
+        lists = {} if self.lists is None else {"lists": self.lists}
         return {
             "model": self.model,
             "part": self.part,
@@ -138,43 +171,46 @@ class Result:
                 for m in self.protocol.metrics
             },
             "counts": asdict(self.counts),
-            "notes": self.protocol.notes(self.ranks),
+            "notes": self.notes,
             "data": self.data,
             "versions": self.versions,
+            **lists,
         }
 
     def table(self) -> "Table":
         """Lay the metrics out for people: a row for each, a column for each cutoff."""
         from rich.table import Table
 
-        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in self.metrics if "@" in n))
+        metrics = self.reported
+        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in metrics if "@" in n))
         title = f"{self.model}, {self.part}, {self.protocol.name}"
-        caption = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        caption = [self.protocol.describe(), *self.counts.lines(), *self.notes]
         table = Table(title=title, caption="\n".join(caption), caption_justify="left")
         table.add_column("metric")
         for cutoff in cutoffs:
             table.add_column(f"@{cutoff}", justify="right")
         table.add_column("whole list", justify="right")
-        for base in dict.fromkeys(name.split("@")[0] for name in self.metrics):
-            cells = [self.metrics.get(name) for name in [*(f"{base}@{k}" for k in cutoffs), base]]
+        for base in dict.fromkeys(name.split("@")[0] for name in metrics):
+            cells = [metrics.get(name) for name in [*(f"{base}@{k}" for k in cutoffs), base]]
             shown = ("" if v is None else "-" if isnan(v) else f"{v:.4f}" for v in cells)
             table.add_row(LABELS.get(base, base), *shown)
         return table
 
     def _repr_html_(self) -> str:
         """Show the metrics by cutoff, then what they mean and what was left out."""
-        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in self.metrics if "@" in n))
+        metrics = self.reported
+        cutoffs = list(dict.fromkeys(n.split("@")[1] for n in metrics if "@" in n))
         rows: list[list[Any]] = [
             [LABELS.get(base, base)]
-            + [self.metrics.get(name, "") for name in [*(f"{base}@{k}" for k in cutoffs), base]]
-            for base in dict.fromkeys(name.split("@")[0] for name in self.metrics)
+            + [metrics.get(name, "") for name in [*(f"{base}@{k}" for k in cutoffs), base]]
+            for base in dict.fromkeys(name.split("@")[0] for name in metrics)
         ]
         table = notebook.table(["metric", *(f"@{k}" for k in cutoffs), "whole list"], rows)
-        notes = [self.protocol.describe(), *self.counts.lines(), *self.protocol.notes(self.ranks)]
+        notes = [self.protocol.describe(), *self.counts.lines(), *self.notes]
         title = f"{self.model}, {self.part}, {self.protocol.name}"
         return notebook.card(title, {}, table, *map(notebook.note, notes))
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value:.4f}" for name, value in self.metrics.items())
+        values = ", ".join(f"{name}={value:.4f}" for name, value in self.reported.items())
         where = f"{self.model}, {self.part}, {self.protocol.name}"
         return f"Result({where}, {self.counts.users:,} users: {values})"

@@ -1,6 +1,7 @@
-"""Evaluate a model on held-out interactions."""
+"""Evaluate a model, a scorer or lists made elsewhere on held-out interactions."""
 
 import platform
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -8,37 +9,62 @@ import numpy as np
 from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation.list_ranks import list_protocol, rank_by_lists
+from trimetric.evaluation.metrics import Ranks
 from trimetric.evaluation.names import protocol as named_protocol
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking, Task
-from trimetric.evaluation.ranker import RankingModel
 from trimetric.evaluation.result import Counts, Result
+from trimetric.evaluation.subject import Subject, is_model, is_scorer
 
 if TYPE_CHECKING:
+    from trimetric.data.ids import Vocabulary
     from trimetric.data.interactions import AlignReport, Interactions
     from trimetric.data.splits import Split
+    from trimetric.evaluation.lists import Column, RankedLists
+
+Part = Literal["test", "valid"]
 
 
 def evaluate(
-    model: RankingModel,
+    model: Any,
     data: "Split | Interactions | Any",
     protocol: EvaluationProtocol | str | None = None,
     *,
-    part: Literal["test", "valid"] = "test",
+    part: Part = "test",
+    exclude_seen: bool = True,
+    user: str = "user",
+    item: str = "item",
+    rank: "Column" = None,
+    score: "Column" = None,
+    name: str | None = None,
 ) -> Result:
     """Rank the held-out items of each user and measure how high they stand.
 
+    Users and items are known if they have training interactions; held-out interactions of others,
+    and pairs that were trained on, are left out and counted in the result. This is one rule for
+    models, scorers and lists, and for splits and files; "dpcml" alone counts items that training
+    does not have, as published.
+
     Parameters
     ----------
-    model : RankingModel
-        A trained model.
+    model : RankingModel, Ranker, RankedLists, frame or path
+        A trained model; or a scorer whose rows are those of `data.train`; or lists made elsewhere,
+        a frame or a file with a row for each place of each user's list: see `RankedLists.of`.
+        Users without a list count as 0. Lists have no metrics of the whole ranking.
     data : Split, Interactions, or what `Interactions.of` reads
         A split, of which `part` is held out, or the held-out interactions themselves. Ids are
-        matched with the model's; interactions of users or items that it does not know, and pairs
-        that it was trained on, are left out and counted in the result.
+        matched with the model's. Of a split by users (`split_users`), the test users are folded in
+        by their histories.
     protocol : protocol or str, default FullRanking()
         Which items a held-out item is ranked among; or its name, as "full" or "sampled-499".
     part : "test" or "valid"
         The part of a split to evaluate on.
+    exclude_seen : bool
+        Whether items that a user had before are no candidates, and held-out pairs of them left
+        out. With False they are ranked as any other, for data in which people come back to the
+        same items: short for `FullRanking(exclude="none")`.
+    user, item, rank, score, name
+        For lists alone: as in `RankedLists.of`.
 
     Returns
     -------
@@ -47,35 +73,240 @@ def evaluate(
     Raises
     ------
     DataError
-        No held-out interaction is left, or the split has no such part.
+        No held-out interaction is left, the split has no such part, or lists cannot be read.
     ParameterError
-        `part` or the protocol is unknown.
+        `part` or the protocol is unknown, or does not apply; or this is nothing to evaluate.
+    Unsupported
+        The model is not trained, or cannot fold in the users of a split by users.
     Diverged
         The model's scores contain NaN.
     """
-    if isinstance(protocol, str):
-        protocol = named_protocol(protocol)
-    protocol = protocol or FullRanking()
-    parts = _Parts.of(data, part)
-    held_pairs, aligned = _align(parts.held, model)
-    held, excluded, known = Csr.of(held_pairs), model.seen, model.seen.union(Csr.of(held_pairs))
+    named = protocol is None or isinstance(protocol, str)
+    how = named_protocol(protocol) if isinstance(protocol, str) else protocol or FullRanking()
+    how = _repeating(how) if not exclude_seen else how
+    columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
+    changed = [key for key, value in columns.items() if value not in (None, key)]
+    if is_model(model) or is_scorer(model):
+        if changed:
+            raise ParameterError(f"{changed[0]} describes lists, and this is a model; leave it out")
+        return _evaluate_model(model, Parts.of(data, part), how)
+    lists = read_lists(model, columns)
+    return _evaluate_lists(lists, Parts.of(data, part), how, named)
+
+
+def _repeating(protocol: EvaluationProtocol) -> EvaluationProtocol:
+    if not isinstance(protocol, FullRanking):
+        raise ParameterError(
+            f"exclude_seen=False goes with full rankings, not with {protocol.name}, whose"
+            " candidates are items that the user never touched"
+        )
+    return replace(protocol, exclude="none")
+
+
+def read_lists(source: Any, columns: dict[str, Any]) -> "RankedLists":
+    """Read lists, or say what cannot be evaluated: see `RankedLists.of`."""
+    from trimetric.data.interactions import Interactions
+    from trimetric.data.splits import Split
+    from trimetric.evaluation.lists import RankedLists
+
+    if source is None or isinstance(source, type | Interactions | Split | bool | int | float):
+        kind = source.__name__ if isinstance(source, type) else type(source).__name__
+        raise ParameterError(
+            f"cannot evaluate a {kind}: give a trained model, a scorer, or lists as a frame or file"
+            " with columns user, item and rank or score"
+        )
+    return RankedLists.of(source, **columns)
+
+
+def _evaluate_model(model: Any, parts: "Parts", protocol: EvaluationProtocol) -> Result:
+    subject = Subject.of_model(model) if is_model(model) else None
+    subject = subject or Subject.of_scorer(model, parts.split)
+    if parts.history is not None:
+        subject = subject.folded_in(model, parts.history)
+    prepared = prepare(parts, subject, protocol, strict=True)
+    ranks = prepared.protocol.rank(subject.scorer, prepared.task)
+    return _result(subject.name, subject.user_ids, parts, prepared, ranks)
+
+
+def _evaluate_lists(
+    lists: "RankedLists", parts: "Parts", protocol: EvaluationProtocol, trim: bool
+) -> Result:
+    trained = parts.train is not None
+    subject = subject_of_lists(lists, parts)
+    prepared = prepare(parts, subject, protocol, strict=trained)
+    rows = lists.rows(subject.user_ids, subject.item_ids)
+    longest = _longest(rows[0], prepared.task.users, lists)
+    ranking, remarks = list_protocol(prepared.protocol, longest, lists.name, trim)
+    ranks, counts = rank_by_lists(rows, prepared.task, len(subject.item_ids), ranking)
+    n_used = prepared.counts.users - counts.users_without_list
+    counts = counts._replace(lists_not_used=lists.users.n_unique() - n_used)
+    remarks += counts.lines(max(ranking.base.at))
+    if not trained:
+        remarks.append(
+            "without training data nobody can tell which listed items a user had before, nor which"
+            " users no model could know"
+        )
+    met = {"ordered_by": lists.ordered_by, "depth": longest, **counts._asdict()}
+    prepared.remarks.extend(remarks)
+    result = _result(lists.name, subject.user_ids, parts, prepared, ranks)
+    return replace(result, protocol=ranking, lists=met)
+
+
+def subject_of_lists(lists: "RankedLists", parts: "Parts") -> Subject:
+    """Return what lists are evaluated as: users and items are those of the training part.
+
+    Without one they are those of the held-out interactions, and nothing counts as seen.
+    """
+    trained = parts.train is not None
+    known: Interactions = parts.train if parts.train is not None else parts.held
+    seen = Csr.of(known) if trained else Csr.empty(known.n_users)
+    if parts.history is not None:
+        seen = seen.union(Csr.of(parts.history.align(known.user_ids, known.item_ids)[0]))
+    popularity = np.bincount(known.items, minlength=known.n_items)
+    return Subject(lists.name, known.user_ids, known.item_ids, seen, None, popularity)  # type: ignore[arg-type]
+
+
+def _longest(users: np.ndarray, evaluated: np.ndarray, lists: "RankedLists") -> int:
+    """Return the length of the longest list of users who are evaluated."""
+    lengths = np.bincount(users[users >= 0], minlength=int(evaluated[-1]) + 1)[evaluated]
+    if not lengths.any():
+        raise DataError(
+            f"{lists.name}: no user with held-out items has a list; are these the same ids? The"
+            f" first here is {lists.users[0]!r}"
+        )
+    return int(lengths.max())
+
+
+class Parts(NamedTuple):
+    """The interactions held out, and those of a split beside them."""
+
+    held: "Interactions"
+    train: "Interactions | None" = None
+    valid: "Interactions | None" = None
+    how: dict[str, Any] | None = None
+    history: "Interactions | None" = None
+    part: str = "test"
+    split: "Split | None" = None
+
+    @classmethod
+    def of(cls, data: Any, part: str) -> "Parts":
+        """Take a split, or whatever holds interactions."""
+        from trimetric.data.interactions import Interactions
+        from trimetric.data.splits import Split
+
+        if part not in ("test", "valid"):
+            raise ParameterError(f"part must be 'test' or 'valid', got {part!r}")
+        if not isinstance(data, Split):
+            if is_model(data) or is_scorer(data) or data is None:
+                kind = type(data).__name__
+                raise ParameterError(
+                    f"cannot evaluate on a {kind}: give a Split, or held-out interactions; the"
+                    " model comes first"
+                )
+            return cls(Interactions.of(data), part=part)
+        if part == "test":
+            return cls(
+                data.test, data.train, data.valid, data.how, data.history, part=part, split=data
+            )
+        if data.valid is None:
+            raise DataError("the split has no validation part; evaluate on its test part")
+        return cls(data.valid, data.train, None, data.how, part=part, split=data)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name and the fingerprints, as JSON values."""
+        named = {"held_out": self.held, "train": self.train, "valid": self.valid}
+        named["history"] = self.history
+        prints = {name: part.fingerprint for name, part in named.items() if part is not None}
+        return {"name": self.held.name, "fingerprints": prints, "split": self.how}
+
+
+class Prepared(NamedTuple):
+    """What is ranked, by a protocol whose description is true of it."""
+
+    task: Task
+    protocol: EvaluationProtocol
+    counts: Counts
+    remarks: list[str]
+
+
+def prepare(
+    parts: Parts, subject: Subject, protocol: EvaluationProtocol, *, strict: bool
+) -> Prepared:
+    """Match held-out interactions with what is evaluated, and leave out what cannot be ranked.
+
+    With `strict`, users and items without training interactions are unknown.
+    """
+    pairs, aligned = _align(parts.held, subject.user_ids, subject.item_ids)
+    held, seen = Csr.of(pairs), subject.seen
+    strangers = (seen.counts == 0) & (held.counts > 0) & strict
+    unlearned = (subject.popularity == 0) & strict
+    out, unknown_items = strangers[held.users], aligned.unknown_items
+    if not getattr(protocol, "cold", False):
+        cold = unlearned[held.items]
+        out, unknown_items = out | cold, unknown_items + len(np.unique(held.items[cold]))
+    dropped = int(out.sum())
+    held = held.keep(~out)
+    known, excluded = seen.union(held), seen
+    protocol, remarks = _true_label(protocol, parts, subject)
     if parts.valid is not None:
-        valid = Csr.of(_align(parts.valid, model)[0])
+        valid = Csr.of(_align(parts.valid, subject.user_ids, subject.item_ids)[0])
         known = known.union(valid)
         if protocol.excludes_valid:
             excluded = excluded.union(valid)
+    if isinstance(protocol, FullRanking) and protocol.exclude == "none":
+        excluded = Csr.empty(seen.n_users)
     fresh = ~excluded.contains(held)
-    evaluated = held.keep(fresh)
-    counts = _counts(evaluated, aligned, int(len(fresh) - fresh.sum()))
+    held = held.keep(fresh)
+    counts = Counts(
+        users=int(np.count_nonzero(held.counts)),
+        held_out=len(held.items),
+        unknown_users=aligned.unknown_users + int(strangers.sum()),
+        unknown_items=unknown_items,
+        dropped_unknown=aligned.dropped + dropped,
+        dropped_seen=int(len(fresh) - fresh.sum()),
+        cold_items=int(np.count_nonzero(unlearned[held.items])),
+    )
     if counts.held_out == 0:
-        raise DataError(_nothing_left(parts.held, model, counts))
-    users = np.flatnonzero(evaluated.counts).astype(np.int32)
-    ranks = protocol.rank(model.scorer, Task(users, evaluated, excluded, known))
+        raise DataError(_nothing_left(parts.held, subject, counts))
+    users = np.flatnonzero(held.counts).astype(np.int32)
+    return Prepared(Task(users, held, excluded, known), protocol, counts, remarks)
+
+
+def _true_label(
+    protocol: EvaluationProtocol, parts: Parts, subject: Subject
+) -> tuple[EvaluationProtocol, list[str]]:
+    """Let the protocol claim no more than is done: validation items must be known to be excluded.
+
+    They are where a split brings them, or the model has them marked as seen.
+    """
+    if parts.valid is not None or not protocol.excludes_valid:
+        return protocol, []
+    remarks = []
+    if subject.unseen_valid and parts.part == "test":
+        where = "compete with the held-out ones"
+        if not isinstance(protocol, FullRanking):
+            where = "may be among the candidates"
+        remarks = [
+            f"the {subject.unseen_valid:,} interactions that the model was validated on were not"
+            f" given: their items {where}; give a Split that has them, or --valid"
+        ]
+    if isinstance(protocol, FullRanking) and not subject.marked_valid:
+        protocol = replace(protocol, exclude="train")
+    return protocol, remarks
+
+
+def _result(
+    name: str,
+    vocabulary: "Vocabulary",
+    parts: Parts,
+    prepared: Prepared,
+    ranks: Ranks,
+) -> Result:
     return Result(
-        model=type(model).__name__,
-        protocol=protocol,
-        part=part,
-        counts=counts,
+        model=name,
+        protocol=prepared.protocol,
+        part=parts.part,
+        counts=prepared.counts,
         data=parts.describe(),
         versions={
             "trimetric": __version__,
@@ -83,64 +314,27 @@ def evaluate(
             "numpy": np.__version__,
         },
         ranks=ranks,
-        users=users,
-        vocabulary=model.user_ids,
+        users=prepared.task.users,
+        vocabulary=vocabulary,
+        remarks=tuple(prepared.remarks),
     )
 
 
-class _Parts(NamedTuple):
-    """The interactions held out, and those of a split beside them."""
-
-    held: "Interactions"
-    train: "Interactions | None" = None
-    valid: "Interactions | None" = None
-    how: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, data: Any, part: str) -> "_Parts":
-        from trimetric.data.interactions import Interactions
-        from trimetric.data.splits import Split
-
-        if part not in ("test", "valid"):
-            raise ParameterError(f"part must be 'test' or 'valid', got {part!r}")
-        if not isinstance(data, Split):
-            return cls(Interactions.of(data))
-        if part == "test":
-            return cls(data.test, data.train, data.valid, data.how)
-        if data.valid is None:
-            raise DataError("the split has no validation part; evaluate on its test part")
-        return cls(data.valid, data.train, None, data.how)
-
-    def describe(self) -> dict[str, Any]:
-        named = {"held_out": self.held, "train": self.train, "valid": self.valid}
-        prints = {name: part.fingerprint for name, part in named.items() if part is not None}
-        return {"name": self.held.name, "fingerprints": prints, "split": self.how}
-
-
-def _align(data: "Interactions", model: RankingModel) -> tuple["Interactions", "AlignReport"]:
+def _align(
+    data: "Interactions", user_ids: "Vocabulary", item_ids: "Vocabulary"
+) -> tuple["Interactions", "AlignReport"]:
     from trimetric.data.interactions import AlignReport
 
-    if data.user_ids is model.user_ids and data.item_ids is model.item_ids:
+    if data.user_ids is user_ids and data.item_ids is item_ids:
         return data, AlignReport(0, 0, 0)
-    return data.align(model.user_ids, model.item_ids)
+    return data.align(user_ids, item_ids)
 
 
-def _counts(evaluated: Csr, aligned: "AlignReport", dropped_seen: int) -> Counts:
-    return Counts(
-        users=int(np.count_nonzero(evaluated.counts)),
-        held_out=len(evaluated.items),
-        unknown_users=aligned.unknown_users,
-        unknown_items=aligned.unknown_items,
-        dropped_unknown=aligned.dropped,
-        dropped_seen=dropped_seen,
-    )
-
-
-def _nothing_left(data: "Interactions", model: RankingModel, counts: Counts) -> str:
+def _nothing_left(data: "Interactions", subject: Subject, counts: Counts) -> str:
     text = f"{data.name}: none of the {len(data):,} interactions can be evaluated"
     for ids, known, side in (
-        (data.user_ids, model.user_ids, "user"),
-        (data.item_ids, model.item_ids, "item"),
+        (data.user_ids, subject.user_ids, "user"),
+        (data.item_ids, subject.item_ids, "item"),
     ):
         if ids.kind != known.kind:
             return f"{text}: its {side} ids are {ids.kind}, the model's are {known.kind}"

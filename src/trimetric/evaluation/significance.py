@@ -79,7 +79,7 @@ def compare(
         The name of one of them.
     weights : float64[n_users], optional
         Of each user in the mean, at least 0: the number of held-out items for a micro-averaged
-        metric (hr). Equal without.
+        metric (micro_recall). Equal without.
     samples : int
         Bootstrap resamples, and random flips; 1..1_000_000.
     level : float

@@ -23,7 +23,8 @@ def validator(
     Parameters
     ----------
     valid, seen : Interactions or Csr
-        Both in the rows of the scorer that will be validated. Pairs already in `seen` are left out.
+        Both in the rows of the scorer that will be validated. Pairs already in `seen` are left
+        out, and so are users and items without any: nothing is learned about them, as in `evaluate`.
     metric : str
         See `metrics.metric`.
     max_users : int, optional
@@ -45,7 +46,8 @@ def validator(
     if max_users is not None and max_users < 1:
         raise ParameterError(f"max_users must be at least 1, got {max_users}")
     held, seen = Csr.of(valid), Csr.of(seen)
-    held = held.keep(~seen.contains(held))
+    learned = (seen.counts > 0)[held.users] & np.isin(held.items, seen.items)
+    held = held.keep(learned & ~seen.contains(held))
     if max_users is not None and np.count_nonzero(held.counts) > max_users:
         held = _some_users(held, max_users)
     users = np.flatnonzero(held.counts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation import evaluate
 from trimetric.evaluation import metric as named_metric
 from trimetric.evaluation import protocol as named_protocol
 from trimetric.evaluation.significance import Difference
@@ -38,6 +39,7 @@ def compare(
     metric: str = "ndcg@10",
     protocol: str = "full",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    lists: Mapping[str, Any] | None = None,
     workers: int | None = None,
     command: str = "",
     log: Log = lambda text: None,
@@ -53,7 +55,7 @@ def compare(
     ----------
     split : Split
         With a validation part.
-    models : "all" or names
+    models : "all", names, or "none" beside lists
         "all" are centroid, the eight systems of the SML paper and four references.
     out : path
         The folder of the report and, in `runs`, of all results.
@@ -67,6 +69,9 @@ def compare(
         Tune for this metric, on the validation part; evaluate by this protocol.
     settings : mapping, optional
         Fixed settings by model, which are not tuned.
+    lists : mapping, optional
+        Lists made elsewhere, by the name to show: RankedLists, frames or files as `evaluate` takes
+        them. They are evaluated on the same test part, and tested like the models.
     workers : int, optional
         Fits at a time, one thread each; all processors unless given. Results do not depend on it.
     command : str
@@ -87,9 +92,11 @@ def compare(
     Interrupted
         Ctrl-C; finished results are kept.
     """
-    names, spend = listed(models), budget(size, trials)
+    names = [] if lists and models == "none" else listed(models)
+    spend, metric = budget(size, trials), named_metric(metric).name
     _check(split, seeds, metric, protocol)
     report.check_installed()
+    foreign = [foreign_entrant(*one, split, metric, protocol) for one in (lists or {}).items()]
     fixed = settings or {}
     plans = {
         name: entrant(
@@ -101,7 +108,8 @@ def compare(
         for name in names
     }
     outcomes = study.run(plans, {SPLIT: split}, Path(out) / RESULTS, workers=workers, log=log)
-    entrants = sorted(outcomes.values(), key=lambda entrant: -_mean(entrant, protocol, metric))
+    everyone = [*outcomes.values(), *foreign]
+    entrants = sorted(everyone, key=lambda entrant: -_mean(entrant, protocol, metric))
     if entrants[0].error:
         raise DataError(f"no model could be trained; {entrants[0].model}: {entrants[0].error}")
     result = Comparison(entrants, metric, protocol, _tested(entrants, metric), {})
@@ -150,12 +158,40 @@ def entrant(job: Job, spend: Budget, metric: str, seeds: int) -> Plan:
     return Entrant(job.model, settings, log, runs)
 
 
+def foreign_entrant(name: str, source: Any, split: "Split", metric: str, protocol: str) -> Entrant:
+    """Evaluate lists made elsewhere as one run, of which nobody knows what it cost.
+
+    Raises
+    ------
+    ParameterError
+        The name is that of a model, or the lists do not tell the metric.
+    DataError
+        The lists cannot be read, or are of other ids.
+    """
+    if name in REGISTRY:
+        raise ParameterError(f"lists cannot be called {name!r}, which is a model; name them anew")
+    result = evaluate(source, split, protocol, name=name)
+    if metric not in result.metrics:
+        raise ParameterError(
+            f"{name}: the lists do not tell {metric}, which the models are compared by; they tell"
+            f" {', '.join(result.reported)}"
+        )
+    values = [None if np.isnan(v) else v for v in result.values(metric).tolist()]
+    metrics = {key: None if np.isnan(v) else v for key, v in result.metrics.items()}
+    run = {
+        "metrics": {protocol: metrics},
+        "per_user": {metric: values},
+        "seconds": None,
+        "memory": None,
+    }
+    return Entrant(name, {}, [], [run], notes=tuple(result.notes))
+
+
 def _check(split: "Split", seeds: int, metric: str, protocol: str) -> None:
     if split.valid is None:
         raise DataError("the split has no validation part, which tuning needs; hold one out")
     if seeds < 1:
         raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
-    named_metric(metric)
     known = [metric.name for metric in named_protocol(protocol).metrics]
     if metric not in known:
         raise ParameterError(

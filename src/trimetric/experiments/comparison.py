@@ -23,7 +23,7 @@ from trimetric.experiments.tune import Budget
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
 
-SHOWN = ("ndcg@10", "recall@10", "precision@10", "hr@10", "map", "mrr", "auc")
+SHOWN = ("ndcg@10", "recall@10", "precision@10", "hit_rate@10", "map", "mrr", "auc")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Entrant:
         One for each seed: see `jobs.execute`.
     error : str
         Why there are no runs; otherwise empty.
+    notes : tuple of str
+        Of lists made elsewhere, which have one run and no trials: what was met in them.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Entrant:
     trials: list[dict[str, Any]]
     runs: list[dict[str, Any]]
     error: str = ""
+    notes: tuple[str, ...] = ()
 
     def values(self, protocol: str, metric: str) -> list[float]:
         """Return a metric of each run."""
@@ -99,11 +102,14 @@ class Comparison:
             return row
         for name in entrant.runs[0]["metrics"][self.protocol]:
             row[name], row[f"{name} spread"] = spread(entrant.values(self.protocol, name))
+        if entrant.notes:
+            row["notes"] = list(entrant.notes)
         difference = self.differences.get(entrant.model)
+        seconds = [run["seconds"] for run in entrant.runs]
         return {
             **row,
             "seeds": len(entrant.runs),
-            "seconds": float(np.mean([run["seconds"] for run in entrant.runs])),
+            "seconds": float(np.mean([np.nan if s is None else s for s in seconds])),
             "memory_mib": max((run["memory"] or np.nan) for run in entrant.runs),
             "behind_best": None if difference is None else asdict(difference),
         }
@@ -152,11 +158,22 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         " correction for all models compared).",
         "**Time and memory** are those of one fit on one thread, validations included; memory is"
         " the peak of the process.",
+        *(
+            f"**{entrant.model}**: lists made elsewhere; nothing was tuned or trained here."
+            + "".join(f" {note[0].upper()}{note[1:]}." for note in entrant.notes)
+            for entrant in result.entrants
+            if entrant.runs and not entrant.trials
+        ),
     )
 
 
 def _main_table(result: Comparison) -> Section:
-    first = result.entrants[0].runs[0]["metrics"][result.protocol]
+    first = {
+        name
+        for entrant in result.entrants
+        for run in entrant.runs
+        for name in run["metrics"][result.protocol]
+    }
     metrics = list(dict.fromkeys([result.metric, *(name for name in SHOWN if name in first)]))
     cost: dict[str, Any] = {"group": "cost of a fit", "higher_is_better": False}
     columns = [
@@ -172,7 +189,7 @@ def _main_table(result: Comparison) -> Section:
             for one in columns
         }
         for name in metrics if entrant.runs else ():
-            cells[name]["spread"] = values[f"{name} spread"]
+            cells[name]["spread"] = values.get(f"{name} spread")
         if result.is_behind(entrant.model):
             cells[result.metric]["mark"] = "†"
         rows.append(row(entrant.model, cells))
@@ -215,7 +232,7 @@ def _figure(result: Comparison) -> Section:
         }
 
     bars = [point(row, row["model"]) for row in rows]
-    costs = [point(row, max(row["seconds"], 1e-3)) for row in rows]
+    costs = [point(row, max(row["seconds"], 1e-3)) for row in rows if np.isfinite(row["seconds"])]
     seconds = {"label": "seconds per fit, one thread", "log": True}
     panels = [
         panel(f"{result.metric}, test part", "bars", "", result.metric, bars),

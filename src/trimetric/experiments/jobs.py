@@ -210,7 +210,8 @@ def _margins(model: Any, split: "Split") -> dict[str, list]:
 
 
 def _fingerprint(split: "Split") -> str:
-    parts = (split.train, split.valid, split.test)
+    parts = [split.train, split.valid, split.test]
+    parts += [] if split.history is None else [split.history]
     return "-".join("none" if part is None else part.fingerprint for part in parts)
 
 

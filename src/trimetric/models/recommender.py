@@ -22,6 +22,7 @@ from trimetric.models.answers import OnUnknown
 from trimetric.models.callbacks import Callback
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
+from trimetric.models.histories import folded_in
 from trimetric.models.saved import Stored, save
 from trimetric.models.training_data import merged_seen
 from trimetric.space.known import Known
@@ -219,6 +220,21 @@ class Recommender(ABC):
     def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Return the scorer for other histories; the same unless scores depend on them."""
         return scorer
+
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Return the scorer for new users, who are known by their histories alone.
+
+        Parameters
+        ----------
+        histories : Csr
+            Item rows of each new user, at least one each. User r of the scorer is row r here.
+
+        Raises
+        ------
+        Unsupported
+            The model cannot fold users in.
+        """
+        return folded_in(self.name, self.scorer, histories)
 
     # --- what was learned -----------------------------------------------------------------------
 

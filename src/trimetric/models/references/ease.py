@@ -83,6 +83,10 @@ class EASE(ClosedForm):
         seen = Counted.of(known.seen, known.weights)
         return autoencoder_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Score new users by their histories: see `Recommender.folded_in`."""
+        return self.rescored(self.scorer, histories)
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return B."""
         return {"weights": self.weights}

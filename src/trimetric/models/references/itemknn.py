@@ -75,6 +75,10 @@ class ItemKNN(ClosedForm):
         seen = Counted.of(known.seen, known.weights)
         return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Score new users by their histories: see `Recommender.folded_in`."""
+        return self.rescored(self.scorer, histories)
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the similarities."""
         (indptr, items), weights = cast(FunctionScorer, self.scorer).learned.near

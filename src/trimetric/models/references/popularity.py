@@ -4,6 +4,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 
+from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.saved import Stored
@@ -29,6 +30,10 @@ class Popularity(ClosedForm):
         counts = np.bincount(data.items, data.weights, data.n_items)
         counts = counts.astype(np.int32 if data.weights is None else np.float32)
         return popularity_scorer(data.n_users, counts)
+
+    def folded_in(self, histories: Csr) -> Scorer:
+        """Offer new users the same: see `Recommender.folded_in`."""
+        return popularity_scorer(histories.n_users, cast(FunctionScorer, self.scorer).learned)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the counts."""

@@ -1,0 +1,190 @@
+"""Lists made elsewhere: read from a frame or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import polars as pl
+
+from trimetric.data import in_memory, readers
+from trimetric.data.clean import typed
+from trimetric.errors import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from trimetric.data.ids import Vocabulary
+
+Column = str | Literal[False] | None
+
+
+@dataclass(frozen=True, eq=False)
+class RankedLists:
+    """A list of items for each user, best first, with original ids. Make one with `of`.
+
+    Attributes
+    ----------
+    users, items : polars.Series
+        Int64 or String, one entry for each place of a list; the entries of a user stand in the
+        order of the list.
+    ordered_by : str
+        "rank", "score" or "order given".
+    name : str
+        The file, or what the lists are called in results.
+    text : bool
+        Whether the ids were read from text, where whole numbers may be meant as text.
+    """
+
+    users: pl.Series
+    items: pl.Series
+    ordered_by: str
+    name: str
+    text: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        *,
+        user: str = "user",
+        item: str = "item",
+        rank: Column = None,
+        score: Column = None,
+        name: str | None = None,
+    ) -> Self:
+        """Read lists from a frame or a file.
+
+        Parameters
+        ----------
+        source : path, polars, pandas or pyarrow frame, mapping of columns, or RankedLists
+            A file is csv, tsv, jsonl or parquet. One row for each place of a list.
+        user, item : str
+            The columns of the ids.
+        rank, score : str, False or None
+            The column that orders each list: the least rank first, or the highest score first,
+            ties by the order of rows. Only the order of ranks matters: they may begin at 0, and
+            have gaps. Unless given, a column `rank` is taken if there is one, else `score`.
+            False ignores such a column; with both False the order of rows is that of the lists.
+        name : str, optional
+            What to call the lists in results; the name of the file unless given.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read, a column is missing, an id, rank or score is missing or no
+            number, or there are no rows.
+        """
+        if isinstance(source, cls):
+            return source if name is None else replace(source, name=name)
+        wanted = {"user": user, "item": item, "rank": rank, "score": score}
+        path = Path(source).expanduser() if isinstance(source, str | Path) else None
+        where = str(path) if path else name or "lists"
+        if path is not None and (path / "model.json").exists():
+            raise ParameterError(f"{path} is a saved model: give trimetric.load({str(path)!r})")
+
+        def pick(existing: list[str]) -> dict[str, str]:
+            return _columns(wanted, existing, where)
+
+        if path is not None:
+            raw, text = readers.load(path, pick)
+        else:
+            raw, text = in_memory.load(source, pick, where), False
+        if not raw.height:
+            raise DataError(f"{where} has no rows; give one for each place of a list")
+        by = next((role for role in ("rank", "score") if role in raw.columns), None)
+        frame = typed(raw.select("user", "item"), where, text)
+        for role in ("user", "item"):
+            _refuse_missing(frame[role].is_null(), where, str(wanted[role]), "no value")
+        if by is not None:
+            frame = _sorted(frame, _numbers(raw[by], where, wanted[by] or by), by == "score")
+        label = name or (path.name if path else "lists")
+        return cls(frame["user"], frame["item"], by or "order given", label, text)
+
+    def rows(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of users and of items in these vocabularies, int32, -1 where unknown.
+
+        Raises
+        ------
+        DataError
+            Ids are of another type, and were not read from text.
+        """
+        return (
+            _encode("user", self.users, user_ids, self.name, self.text),
+            _encode("item", self.items, item_ids, self.name, self.text),
+        )
+
+
+def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for role, column in wanted.items():
+        if column is False or (column is None and (role not in existing or "rank" in columns)):
+            continue
+        if role == "score" and "rank" in columns and wanted["rank"] is None:
+            del columns["rank"]  # the one that was asked for decides
+        name = role if column is None else column
+        if not isinstance(name, str):
+            raise ParameterError(f"{role} must be the name of a column, got {name!r}")
+        if name not in existing:
+            hint = f"name the column with {role}="
+            raise DataError(f"{where} has no column {name!r}; columns: {_shown(existing)}; {hint}")
+        columns[role] = name
+    if "rank" in columns and "score" in columns:
+        raise ParameterError(f"{where}: give rank or score to order the lists by, not both")
+    ignored = wanted["rank"] is False and wanted["score"] is False
+    if not ignored and not columns.keys() & {"rank", "score"}:
+        raise DataError(
+            f"{where} has no column rank or score to order the lists by; columns:"
+            f" {_shown(existing)}; name one with rank= or score=, or give rank=False and"
+            " score=False if the rows of each user are in order"
+        )
+    return columns
+
+
+def _shown(columns: list[str]) -> str:
+    return ", ".join(repr(column) for column in columns[:20]) + (", ..." if columns[20:] else "")
+
+
+def _numbers(series: pl.Series, where: str, column: str) -> pl.Series:
+    numbers = series.cast(pl.Float64, strict=False)
+    bad = numbers.is_null() | numbers.is_nan().fill_null(True)
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        value = "no value" if series[row] is None else f"{series[row]!r}, not a number,"
+        _refuse_missing(bad, where, column, value)
+    return numbers
+
+
+def _refuse_missing(bad: pl.Series, where: str, column: str, what: str) -> None:
+    if bad.any():
+        row = int(bad.arg_max() or 0)
+        raise DataError(
+            f"{where}: column {column!r} holds {what} in row {row + 1} ({bad.sum():,} such rows);"
+            " mend or remove them"
+        )
+
+
+def _sorted(frame: pl.DataFrame, by: pl.Series, descending: bool) -> pl.DataFrame:
+    """Order rows by a number; ties stay in the order given."""
+    values = by.to_numpy()
+    return frame[np.argsort(-values if descending else values, kind="stable")]
+
+
+def _encode(
+    side: str, ids: pl.Series, vocabulary: Vocabulary, name: str, exchangeable: bool
+) -> np.ndarray:
+    kind = "str" if ids.dtype == pl.String else "int"
+    if kind != vocabulary.kind:
+        if not exchangeable:
+            raise DataError(
+                f"{name}: the {side} ids are {kind}, those of the data are {vocabulary.kind}; give"
+                " ids of the same type"
+            )
+        if kind == "int":
+            ids = ids.cast(pl.String)
+        else:
+            numbers = ids.cast(pl.Int64, strict=False)
+            exact = numbers.cast(pl.String).eq_missing(ids)
+            ids = numbers.set(~exact, None)
+    return vocabulary.encode(ids)

@@ -1,0 +1,187 @@
+"""Everything that lists say beyond accuracy, for a model or for lists made elsewhere."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation import beyond_accuracy as measures
+from trimetric.evaluation.attributes import attributes
+from trimetric.evaluation.list_ranks import tidy
+from trimetric.evaluation.protocols import FullRanking, Task
+from trimetric.evaluation.run import Parts, prepare, read_lists, subject_of_lists
+from trimetric.evaluation.subject import Subject, is_model
+
+if TYPE_CHECKING:
+    from trimetric.data.ids import Vocabulary
+    from trimetric.data.splits import Split
+
+MOST = 1000  # longest lists: measures over pairs take their square
+
+
+def beyond_accuracy(
+    source: Any,
+    split: "Split",
+    k: int = 10,
+    *,
+    exclude_seen: bool = True,
+    items: Any = None,
+    columns: Sequence[str] = (),
+    item_column: str = "item",
+    separator: str | None = None,
+    space: Any = None,
+    reference: Any = None,
+    **described: Any,
+) -> dict[str, float]:
+    """Measure the lists of k items of the users of the test part.
+
+    Candidates are those of a full ranking: all items but those of train and valid. Users are
+    those whom `evaluate` counts.
+
+    Parameters
+    ----------
+    source : model, RankedLists, frame or path
+        See `evaluate`.
+    split : Split
+        Popularity and histories are those of its training part, as pairs: weights do not count.
+    k : int
+        Length of the lists, 1..1000.
+    exclude_seen : bool
+        See `evaluate`.
+    items : path or frame, optional
+        A table of items, and in `columns` those of its columns by which diversity and calibration
+        are measured; `item_column` has the ids. `separator` parts several values in one text.
+    space : model, optional
+        The metric space in which intra-list distance is measured; by default the model's own.
+    reference : model, RankedLists, frame or path, optional
+        What serendipity is measured against, such as the lists of `Popularity`.
+    **described
+        Of lists: user, item, rank, score, name as in `RankedLists.of`.
+
+    Returns
+    -------
+    dict of str to float
+        "coverage@k", "gini@k", "novelty@k", "popularity@k", "popularity_lift@k"; with a space
+        "distance@k"; for each column "diversity COLUMN@k" and "calibration COLUMN@k"; with a
+        reference "serendipity@k". See the functions of `evaluation.beyond_accuracy`.
+
+    Raises
+    ------
+    ParameterError
+        `k` is out of range, this is no Split, or `columns` come without `items`.
+    DataError, Unsupported
+        See `evaluate` and `attributes`.
+    """
+    from trimetric.data.splits import Split
+
+    whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if not whole or not 1 <= k <= MOST:
+        raise ParameterError(f"k must be a whole number in 1..{MOST}, got {k!r}; 10 is usual")
+    if not isinstance(split, Split):
+        raise ParameterError(
+            f"give a Split, whose training part tells what is popular; got {type(split).__name__}"
+        )
+    if columns and items is None:
+        raise ParameterError("columns are those of a table of items; give it as items=")
+    parts = Parts.of(split, "test")
+    subject, task, lists = _lists(source, parts, k, exclude_seen, described)
+    histories = _histories(parts, subject).take(task.users)
+    n_items = len(subject.item_ids)
+    n_users = int(np.count_nonzero(np.diff(split.train.indptr)))
+    popularity = _popularity(split, subject.item_ids)
+    found = {
+        "coverage": measures.item_coverage(lists, n_items),
+        "gini": measures.gini(lists, n_items),
+        "novelty": measures.novelty(lists, popularity, n_users),
+        "popularity": measures.average_popularity(lists, popularity),
+        "popularity_lift": measures.popularity_lift(lists, histories, popularity),
+    }
+    points = _points(source if space is None else space, subject.item_ids, space is not None)
+    if points is not None:
+        found["distance"] = measures.intra_list_distance(lists, points)
+    if items is not None:
+        table = attributes(items, subject.item_ids, columns, item=item_column, separator=separator)
+        for name, values in table.items():
+            found[f"diversity {name}"] = measures.intra_list_dissimilarity(lists, values)
+            found[f"calibration {name}"] = measures.calibration(lists, histories, values)
+    if reference is not None:
+        other, others, theirs = _lists(reference, parts, k, exclude_seen, {})
+        expected = _in_rows(theirs, (other, others), (subject, task))
+        held = task.held.take(task.users)
+        found["serendipity"] = measures.serendipity(lists, held, expected)
+    return {f"{name}@{k}": value for name, value in found.items()}
+
+
+def _lists(
+    source: Any, parts: Parts, k: int, exclude_seen: bool, described: dict[str, Any]
+) -> tuple[Subject, Task, np.ndarray]:
+    """Return what is measured, its users, and their lists, int32 (m, k), -1 past the end."""
+    how = FullRanking(exclude="train+valid" if exclude_seen else "none")
+    if is_model(source):
+        subject = Subject.of_model(source)
+        if parts.history is not None:
+            subject = subject.folded_in(source, parts.history)
+        task = prepare(parts, subject, how, strict=True).task
+        hidden = task.excluded.take(task.users)
+        listed, _ = subject.scorer.nearest(task.users, k, exclude=hidden)  # type: ignore[attr-defined]
+        return subject, task, listed
+    lists = read_lists(source, described)
+    subject = subject_of_lists(lists, parts)
+    task = prepare(parts, subject, how, strict=True).task
+    n_items = len(subject.item_ids)
+    entries, place, _ = tidy(lists.rows(subject.user_ids, subject.item_ids), task, n_items)
+    listed = np.full((len(task.users), k), -1, dtype=np.int32)
+    keep = (place <= k) & ((entries & 0xFFFFFFFF) < n_items)
+    at = np.searchsorted(task.users, entries[keep] >> 32)
+    listed[at, place[keep] - 1] = entries[keep] & 0xFFFFFFFF
+    if not keep.any():
+        raise DataError(f"{lists.name}: no list of a user with held-out items holds a known item")
+    return subject, task, listed
+
+
+def _histories(parts: Parts, subject: Subject) -> Csr:
+    """Return what users have in the training part, or are folded in by."""
+    source = parts.train if parts.history is None else parts.history
+    pairs, _ = source.align(subject.user_ids, subject.item_ids)  # type: ignore[union-attr]
+    return Csr.of(pairs)
+
+
+def _popularity(split: "Split", item_ids: "Vocabulary") -> np.ndarray:
+    """Return how many users of the training part have each item, int64 (n_items,)."""
+    rows = item_ids.encode(split.train.item_ids.values)
+    counts = np.bincount(split.train.items, minlength=split.train.n_items)
+    out = np.zeros(len(item_ids), dtype=np.int64)
+    out[rows[rows >= 0]] = counts[rows >= 0]
+    return out
+
+
+def _points(space: Any, item_ids: "Vocabulary", asked: bool) -> np.ndarray | None:
+    """Return the points of items, float64 (n_items, dim), NaN for unknown ones; None without."""
+    scorer = space.scorer if is_model(space) else None
+    if "metric space" not in getattr(scorer, "capabilities", ()):
+        if asked:
+            raise ParameterError(f"space must be a model with a metric space, got {space!r:.80}")
+        return None
+    rows = space.item_ids.encode(item_ids.values)
+    points = scorer.items.astype(np.float64)[np.maximum(rows, 0)]  # type: ignore[union-attr]
+    points[rows < 0] = np.nan
+    return points
+
+
+def _in_rows(
+    lists: np.ndarray, given: tuple[Subject, Task], wanted: tuple[Subject, Task]
+) -> np.ndarray:
+    """Put lists of one subject's rows into another's, for its users; empty where there is none."""
+    (other, others), (subject, task) = given, wanted
+    ids = subject.user_ids.decode(task.users)
+    rows = other.user_ids.encode(ids)
+    place = np.searchsorted(others.users, rows)
+    there = (rows >= 0) & (place < len(others.users))
+    there[there] = others.users[place[there]] == rows[there]
+    to_item = subject.item_ids.encode(other.item_ids.values)
+    out = np.full((len(task.users), lists.shape[1]), -1, dtype=np.int32)
+    found = lists[place[there]]
+    out[there] = np.where(found >= 0, to_item[np.maximum(found, 0)], -1)
+    return out

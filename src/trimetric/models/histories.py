@@ -1,0 +1,32 @@
+"""A model's scorer for users whom it was not trained on, by what they have."""
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.engine.rows import padded_table
+from trimetric.models.answers import placing_space
+from trimetric.space.metric import MetricSpace
+from trimetric.space.scorer import Scorer
+
+
+def folded_in(name: str, scorer: Scorer, histories: Csr) -> Scorer:
+    """Return a scorer whose users are placed in a metric space by their histories.
+
+    Parameters
+    ----------
+    name : str
+        Of the model, for errors.
+    scorer : Scorer
+    histories : Csr
+        Items of each new user, by row; at least one each.
+
+    Raises
+    ------
+    Unsupported
+        This is no metric space that places users.
+    """
+    space = placing_space(name, scorer)
+    weights = np.ones(len(histories.items), dtype=np.float32)
+    users = space.place((histories.indptr, histories.items), weights)
+    table = padded_table(np.concatenate([users, space.items]))
+    return MetricSpace(table, histories.n_users, space.dim, fold_in=space.fold_in)

@@ -1,0 +1,142 @@
+"""One rule on what is known, for splits, files, models and lists; labels that are true."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+import trimetric as tm
+from trimetric.errors import ParameterError
+from trimetric.evaluation import FullRanking, evaluate, validator
+from trimetric.models.batch import recommend_to_file
+
+
+def log(seed=0, n_users=120, n_items=60, n=1500, late_items=0):
+    """A log whose later part has users, and perhaps items, that the earlier has not."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(0, 1_000_000, n))
+    grown = (times / 1_000_000 * n_users * 0.6 + n_users * 0.4).astype(int)
+    users = rng.integers(0, grown)
+    items = (rng.beta(0.7, 2, n) * n_items).astype(int)
+    items[-late_items * 3 :] += n_items if late_items else 0
+    first = {"user": users, "item": items, "timestamp": times}
+    return tm.Interactions.from_frame(pl.DataFrame(first))
+
+
+@pytest.mark.parametrize(("seed", "late_items"), [(0, 0), (1, 0), (2, 20), (3, 60)])
+@pytest.mark.parametrize("kind", [tm.EASE, tm.ItemKNN, tm.Popularity])
+def test_a_split_its_files_and_lists_have_the_same_figures(seed, late_items, kind, tmp_path):
+    split = tm.split_temporal(log(seed, late_items=late_items), test=0.15, valid=0.1)
+    model = kind().fit(split.train)
+    whole = evaluate(model, split)
+    assert whole.counts.unknown_users > 0
+    assert (whole.counts.unknown_items > 0) == (late_items > 0)
+    split.save(tmp_path / "parts")
+    files = [
+        tm.Interactions.read(tmp_path / f"parts/{part}.parquet")
+        for part in ("train", "valid", "test")
+    ]
+    apart = kind().fit(files[0])
+    parts = evaluate(apart, tm.Split(*files, {}))
+    recommend_to_file(apart, tmp_path / "lists.parquet", k=20, progress=False)
+    lists = evaluate(tmp_path / "lists.parquet", split, FullRanking(at=(5,)))
+    again = evaluate(
+        tmp_path / "lists.parquet", tm.Split.load(tmp_path / "parts"), FullRanking(at=(5,))
+    )
+    assert lists.metrics == again.metrics
+    for name in ("ndcg@5", "hit_rate@5", "recall@5", "precision@5", "map@5", "micro_recall@5"):
+        assert whole[name] == parts[name] == lists[name], name
+    for found in (parts, lists):
+        assert found.counts == whole.counts
+
+
+def test_compare_has_the_same_rule(tmp_path):
+    from trimetric.experiments.jobs import Job, execute
+
+    split = tm.split_temporal(log(), test=0.15, valid=0.1)
+    found = execute(Job("s", "ease", per_user=("ndcg@10",)), split)
+    own = evaluate(tm.EASE().fit(split.train, split.valid), split)
+    assert found["metrics"]["full"] == own.metrics
+    assert len(found["per_user"]["ndcg@10"]) == own.counts.users
+
+
+def test_dpcml_counts_items_without_training_interactions_and_says_so():
+    split = tm.split_temporal(log(2, late_items=20), test=0.15, valid=0.1)
+    model = tm.EASE().fit(split.train)
+    found = evaluate(model, split, "dpcml")
+    assert found.counts.cold_items > 0
+    assert any("without training interactions" in line for line in found.counts.lines())
+    assert found.counts.held_out > evaluate(model, split).counts.held_out
+    assert found.protocol.name == "dpcml"
+
+
+@pytest.mark.parametrize("late_items", [0, 100])
+def test_validation_while_training_has_the_same_rule(late_items):
+    split = tm.split_temporal(log(late_items=late_items), test=0.15, valid=0.15)
+    model = tm.EASE().fit(split.train)
+    strangers = ~np.isin(split.valid.users, split.train.users)
+    assert strangers.any()
+    whole = validator(split.valid, split.train)(model.scorer)
+    assert whole == validator(split.valid.take(~strangers), split.train)(model.scorer)
+    assert whole == evaluate(model, split, part="valid")["ndcg@10"]
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+def test_validation_items_are_excluded_or_the_label_says_that_they_compete():
+    split = tm.split_per_user(log(), seed=1)
+    model = tm.SML(epochs=2, dim=8).fit(split.train, split.valid)
+    whole = evaluate(model, split)
+    assert whole.protocol.describe().endswith("all items but those of train and valid")
+    assert not whole.notes
+    apart = evaluate(model, split.test)
+    assert apart.protocol.describe().endswith("all items but those of train")
+    assert apart.metrics == evaluate(model, split, FullRanking(exclude="train")).metrics
+    [note] = apart.notes
+    assert f"{len(split.valid):,} interactions that the model was validated on" in note
+    marked = tm.SML(epochs=2, dim=8).fit(split.train, split.valid, also_seen=split.valid)
+    seen = evaluate(marked, split.test)
+    assert seen.protocol.describe().endswith("all items but those of train and valid")
+    assert seen.metrics == whole.metrics
+    assert not seen.notes
+    sampled = evaluate(model, split.test, "sampled-9")
+    assert any("may be among the candidates" in note for note in sampled.notes)
+    plain = tm.SML(epochs=2, dim=8).fit(split.train)
+    found = evaluate(plain, split.test)
+    assert not found.notes
+    assert found.protocol.describe().endswith("but those of train")
+    assert evaluate(model, split, part="valid").protocol.describe().endswith("but those of train")
+
+
+# --- repeat consumption ---------------------------------------------------------------------------
+
+
+def test_repeats_count_if_asked_for():
+    train = tm.Interactions.from_arrays([1, 1, 2, 2, 3], [10, 11, 10, 12, 13])
+    held = tm.Interactions.from_arrays([1, 2, 3], [10, 11, 13])
+    model = tm.Popularity().fit(train)  # 10 stands first, then 11, 12 and 13
+    new = evaluate(model, held, FullRanking(at=(1,)))
+    assert (new.counts.users, new.counts.dropped_seen) == (1, 2)
+    every = evaluate(model, held, FullRanking(at=(1, 2, 4)), exclude_seen=False)
+    assert (every.counts.users, every.counts.dropped_seen) == (3, 0)
+    assert every.values("mrr").tolist() == [1, 1 / 2, 1 / 4]
+    assert every.ranks.n_candidates.tolist() == [4, 4, 4]
+    assert "those that the user had before too" in every.protocol.describe()
+    named = evaluate(model, held, FullRanking(at=(1, 2, 4), exclude="none"))
+    assert named.metrics == every.metrics
+    for name in ("sampled-9", "as-released"):
+        with pytest.raises(ParameterError, match="goes with full rankings"):
+            evaluate(model, held, name, exclude_seen=False)
+
+
+def test_repeats_rank_as_a_plain_loop_says():
+    split = tm.split_per_user(log(), seed=1)
+    model = tm.SML(epochs=2, dim=8).fit(split.train)
+    found = evaluate(model, split, exclude_seen=False)
+    user = int(found.users[7])
+    held = split.test.items[split.test.users == user]
+    items = np.arange(model.scorer.n_items, dtype=np.int32)
+    scores = model.scorer.score(np.full_like(items, user), items)
+    order = np.argsort(-scores, kind="stable")
+    own = found.ranks.ranks[found.ranks.indptr[7] : found.ranks.indptr[8]]
+    assert sorted(own) == sorted(1 + np.flatnonzero(np.isin(order, held)))
