@@ -95,7 +95,7 @@ class Subject(NamedTuple):
             raise DataError(f"{self.name} knows no item of the histories of the users held out")
         known, _ = known.align(known.compact().user_ids, self.item_ids)
         rows = Csr.of(known)
-        scorer = model.folded_in(rows)
+        scorer = model.folded_in(rows, known.weights)
         return self._replace(user_ids=known.user_ids, seen=rows, scorer=scorer)
 
 

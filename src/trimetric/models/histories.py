@@ -9,7 +9,7 @@ from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
 
-def folded_in(name: str, scorer: Scorer, histories: Csr) -> Scorer:
+def folded_in(name: str, scorer: Scorer, histories: Csr, weights: np.ndarray | None) -> Scorer:
     """Return a scorer whose users are placed in a metric space by their histories.
 
     Parameters
@@ -19,6 +19,8 @@ def folded_in(name: str, scorer: Scorer, histories: Csr) -> Scorer:
     scorer : Scorer
     histories : Csr
         Items of each new user, by row; at least one each.
+    weights : float32 (n,), optional
+        How much each of `histories.items` counts; 1 each unless given.
 
     Raises
     ------
@@ -26,7 +28,8 @@ def folded_in(name: str, scorer: Scorer, histories: Csr) -> Scorer:
         This is no metric space that places users.
     """
     space = placing_space(name, scorer)
-    weights = np.ones(len(histories.items), dtype=np.float32)
+    if weights is None:
+        weights = np.ones(len(histories.items), dtype=np.float32)
     users = space.place((histories.indptr, histories.items), weights)
     table = padded_table(np.concatenate([users, space.items]))
     return MetricSpace(table, histories.n_users, space.dim, fold_in=space.fold_in)

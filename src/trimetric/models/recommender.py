@@ -221,20 +221,22 @@ class Recommender(ABC):
         """Return the scorer for other histories; the same unless scores depend on them."""
         return scorer
 
-    def folded_in(self, histories: Csr) -> Scorer:
+    def folded_in(self, histories: Csr, weights: np.ndarray | None = None) -> Scorer:
         """Return the scorer for new users, who are known by their histories alone.
 
         Parameters
         ----------
         histories : Csr
             Item rows of each new user, at least one each. User r of the scorer is row r here.
+        weights : float32 (n,), optional
+            How much each of `histories.items` counts; 1 each unless given.
 
         Raises
         ------
         Unsupported
             The model cannot fold users in.
         """
-        return folded_in(self.name, self.scorer, histories)
+        return folded_in(self.name, self.scorer, histories, weights)
 
     # --- what was learned -----------------------------------------------------------------------
 

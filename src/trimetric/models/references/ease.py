@@ -83,9 +83,10 @@ class EASE(ClosedForm):
         seen = Counted.of(known.seen, known.weights)
         return autoencoder_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
 
-    def folded_in(self, histories: Csr) -> Scorer:
+    def folded_in(self, histories: Csr, weights: np.ndarray | None = None) -> Scorer:
         """Score new users by their histories: see `Recommender.folded_in`."""
-        return self.rescored(self.scorer, histories)
+        learned = cast(FunctionScorer, self.scorer).learned
+        return autoencoder_scorer(learned._replace(seen=Counted.of(histories, weights)))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return B."""

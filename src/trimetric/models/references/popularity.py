@@ -31,7 +31,7 @@ class Popularity(ClosedForm):
         counts = counts.astype(np.int32 if data.weights is None else np.float32)
         return popularity_scorer(data.n_users, counts)
 
-    def folded_in(self, histories: Csr) -> Scorer:
+    def folded_in(self, histories: Csr, weights: np.ndarray | None = None) -> Scorer:
         """Offer new users the same: see `Recommender.folded_in`."""
         return popularity_scorer(histories.n_users, cast(FunctionScorer, self.scorer).learned)
 
