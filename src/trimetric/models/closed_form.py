@@ -9,6 +9,7 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, interactions_of, is_solved_anew
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.training_data import aligned, describe
 from trimetric.space.known import Known
@@ -28,6 +29,12 @@ class ClosedForm(Recommender):
     def learn(self, data: Interactions) -> Scorer:
         """Learn from the data."""
         raise NotImplementedError
+
+    def without(self, state: Fitted, left: Fitted, kept: Kept) -> Scorer:
+        """Learn again from what is left if that is cheap, and all that was trained on is there."""
+        if is_solved_anew(self, state):
+            return self.learn(interactions_of(left.known))
+        return super().without(state, left, kept)
 
     def memory(self, data: Interactions) -> int:
         """Return about how many bytes the saved model takes; raise DataError if too many."""

@@ -149,7 +149,7 @@ def updated(
         "epochs": epochs,
     }
     return Fitted(
-        Known(data.user_ids, data.item_ids, Csr.of(data)),
+        Known(data.user_ids, data.item_ids, Csr.of(data), _unavailable(fitted.known, day)),
         model.scorer_of(learner),
         fitted.history,
         {
@@ -157,6 +157,10 @@ def updated(
             "updates": [*fitted.provenance.get("updates", []), update],
         },
     )
+
+
+def _unavailable(known: Known, day: Day) -> np.ndarray:
+    return day.item_rows[known.unavailable].astype(np.int32)  # in the order of ids, as before
 
 
 def _learner(model: Any, config: Any, data: Interactions, tuned: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The data that models are trained on: in whose rows, what is noted of it, what counts as seen."""
 
 import warnings
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -44,7 +45,7 @@ def _described(part: Interactions) -> dict[str, Any]:
 def merged_seen(known: Known, interactions: Any) -> Known:
     """Return what is known with more interactions seen; unknown users and items are ignored."""
     more = Interactions.of(interactions).align(known.user_ids, known.item_ids)[0]
-    return Known(known.user_ids, known.item_ids, known.seen.union(Csr.of(more)))
+    return replace(known, seen=known.seen.union(Csr.of(more)))
 
 
 def pool_of(pool: Any, data: Interactions) -> Csr | None:

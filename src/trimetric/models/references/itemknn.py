@@ -1,11 +1,12 @@
 """ItemKNN: what the same users like as well (Sarwar et al., WWW 2001)."""
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, cast
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 
-from trimetric.data.csr import Csr
+from trimetric.data.csr import Csr, keys
 from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
@@ -15,6 +16,8 @@ from trimetric.models.references.cooccurrence import (
     nearest_items,
     sum_sparse,
 )
+from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, is_solved_anew
 from trimetric.models.saved import Stored, check_lists
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
@@ -52,6 +55,8 @@ class ItemKNN(ClosedForm):
     """
 
     name: ClassVar[str] = "itemknn"
+    solves_anew = True
+    capabilities = frozenset({"similar items", "new users"})
     Config: ClassVar[type[Config]] = ItemKNNConfig
     config: ItemKNNConfig
 
@@ -67,7 +72,19 @@ class ItemKNN(ClosedForm):
 
     def rescored(self, scorer: Scorer, seen: Csr) -> Scorer:
         """Score by other histories."""
-        return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
+        return neighbour_scorer(replace(cast(FunctionScorer, scorer).learned, seen=seen))
+
+    def without(self, state: Fitted, left: Fitted, kept: Kept) -> Scorer:
+        """Learn again, or leave out the similarities from and to items that go."""
+        if is_solved_anew(self, state):
+            return super().without(state, left, kept)
+        lists, weights = cast(FunctionScorer, state.scorer).learned.near
+        place = np.full(len(state.known.item_ids), -1, dtype=np.int32)
+        place[kept.items] = np.arange(len(kept.items), dtype=np.int32)
+        stays = (place[lists.users] >= 0) & (place[lists.items] >= 0)
+        pairs = keys(place[lists.users[stays]], place[lists.items[stays]])
+        near = Sparse(Csr.from_keys(pairs, len(kept.items)), weights[stays])
+        return neighbour_scorer(Neighbours(left.known.seen, near))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the similarities."""
@@ -89,17 +106,54 @@ class ItemKNN(ClosedForm):
         return neighbour_scorer(Neighbours(stored.known.seen, near))
 
 
-class Neighbours(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Neighbours:
     """What users have, and the similarities from item to item."""
 
     seen: Csr
     near: Sparse
 
+    @cached_property
+    def nearest(self) -> Sparse:
+        """The same by item: those nearest to each, and how similar they are."""
+        lists, weights = self.near
+        pairs = keys(lists.items, lists.users)
+        order = np.argsort(pairs, kind="stable")
+        n_items = len(lists.indptr) - 1
+        return Sparse(Csr.from_keys(pairs[order], n_items), weights[order])
+
 
 def neighbour_scorer(learned: Neighbours) -> FunctionScorer:
     """Return the scorer of histories and similarities."""
     n_items = len(learned.near.lists.indptr) - 1
-    return FunctionScorer(learned.seen.n_users, n_items, learned, table=sum_of_similarities)
+    return FunctionScorer(
+        learned.seen.n_users,
+        n_items,
+        learned,
+        table=sum_of_similarities,
+        similar=similarities_of,
+        new_users=sum_for_new,
+    )
+
+
+def similarities_of(learned: Neighbours, items: np.ndarray) -> np.ndarray:
+    """Return how similar the nearest of each item are, −inf for all others: (b, n_items)."""
+    (indptr, near), weights = learned.nearest
+    out = np.full((len(items), len(indptr) - 1), -np.inf, dtype=np.float32)
+    for place, item in enumerate(items):
+        mine = slice(indptr[item], indptr[item + 1])
+        out[place, near[mine]] = weights[mine]
+    return out
+
+
+def sum_for_new(learned: Neighbours, lists: Csr, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w_i similarity(i, j) over the items i of new users: float32 (b, n_items)."""
+    (indptr, near), similarities = learned.near
+    out = np.zeros((lists.n_users, len(indptr) - 1), dtype=np.float32)
+    for row, item, weight in zip(lists.users, lists.items, weights, strict=True):
+        mine = slice(indptr[item], indptr[item + 1])
+        out[row, near[mine]] += weight * similarities[mine]
+    return out
 
 
 def sum_of_similarities(learned: Neighbours, users: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ class Popularity(ClosedForm):
     """
 
     name: ClassVar[str] = "popularity"
+    solves_anew = True
+    row_axes = {"counts": ("item",)}
 
     def memory(self, data: Interactions) -> int:
         """Return the size of the counts."""
