@@ -58,6 +58,10 @@ class OutputError(TrimetricError, OSError):
     """The output could not be written; whatever stood there before is intact."""
 
 
+class Superseded(OutputError):
+    """Another save came in between, and would have been lost."""
+
+
 class MissingExtra(TrimetricError, ImportError):
     """An optional dependency is not installed; names the extra that brings it."""
 

@@ -135,7 +135,13 @@ def _to_int(value: Any) -> int | None:
 
 
 def _to_str(value: Any) -> str | None:
-    return str(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which no UTF-8 text holds
+        return None
+    return str(value)
 
 
 def _parsed(text: str) -> int | str:

@@ -197,8 +197,10 @@ def load(folder: str | Path) -> "Recommender":
     ArtifactError
         The folder holds no model, a damaged one, or one that this version cannot read.
     """
+    from trimetric.models.saved import check_folder
     from trimetric.storage import artifact
 
+    check_folder("load", folder)
     return from_artifact(artifact.load(folder, "model"), folder)
 
 

@@ -1,7 +1,6 @@
 """Answers with original ids, out of a scorer: the functions behind `Recommender`'s methods."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,9 +8,12 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
+from trimetric.data.interactions import Interactions
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
-from trimetric.models.fitted import Fitted
-from trimetric.space.filters import ItemFilter
+from trimetric.space import candidate_lists
+from trimetric.space.diversity import METHODS, Rerank, diversified, pool_size
+from trimetric.space.filters import Asked, ItemFilter
+from trimetric.space.given import NOT_TRAINED_ON, check_type, ids_of, weighted_ids
 from trimetric.space.known import Known
 from trimetric.space.lists import check_k, ranked_frame
 from trimetric.space.metric import MetricSpace
@@ -20,158 +22,182 @@ from trimetric.space.scorer import Lists, Scorer
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimetric.space.explanation import Explanation
-
 OnUnknown = Literal["error", "popular", "skip"]
-NOT_TRAINED_ON = "the model was not trained on them"
+OnUnknownItem = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
-class Filters:
-    """Which items may be listed, and how they are searched.
+class Options:
+    """Which items may be listed, how they are searched, and how different they are to be.
 
     Parameters
     ----------
     exclude_seen : bool
         Whether to leave out what the user has.
-    allow, deny : iterable of item ids or None
+    allow, deny : iterable of item ids, mapping of asked ids to those, or None
     approximate : bool
+    diversity : float
+        0..1; 0 leaves lists in the order of scores.
+    rerank : "mmr" or "dpp"
     """
 
     exclude_seen: bool = True
     allow: Any = None
     deny: Any = None
     approximate: bool = False
+    diversity: float = 0.0
+    rerank: Rerank = "mmr"
+
+    def __post_init__(self) -> None:
+        value = self.diversity
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not 0 <= value <= 1:
+            raise ParameterError(f"diversity must be a number in 0..1, got {value!r}; 0 is off")
+        if self.rerank not in METHODS:
+            raise ParameterError(f"rerank must be {' or '.join(METHODS)}, got {self.rerank!r}")
+
+    def filter(self, known: Known, asked: Asked | None) -> ItemFilter:
+        """Return the filter of items, those left out that are unavailable."""
+        return ItemFilter.from_ids(
+            known.item_ids, self.allow, self.deny, asked=asked, available=known.available
+        )
 
 
 def recommend(
-    known: Known, scorer: Scorer, users: Any, k: int, on_unknown: OnUnknown, filters: Filters
+    known: Known, scorer: Scorer, users: Any, k: int, on_unknown: OnUnknown, options: Options
 ) -> "pl.DataFrame":
     """Recommend items to users: see `Recommender.recommend`."""
     import polars as pl
 
-    k, ids = check_k(k), as_ids(users)
+    k, ids = check_k(k), ids_of(users, "user")
     if on_unknown not in ("error", "popular", "skip"):
         raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
     rows = trained_rows(known, ids)
     unknown = [user for user, row in zip(ids, rows, strict=True) if row < 0]
-    if unknown and on_unknown == "error":
-        remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
-        raise UnknownIds("user", unknown, remedy)
-    only = ItemFilter.from_ids(known.item_ids, filters.allow, filters.deny).rows
+    if unknown:
+        check_type("user", known.user_ids, unknown)
+        if on_unknown == "error":
+            remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
+            raise UnknownIds("user", unknown, remedy)
+    items = options.filter(known, Asked("user", known.user_ids, ids))
     places = np.flatnonzero(rows >= 0)
     keys = known.user_ids.decode(rows[places])
-    hidden = known.seen.take(rows[places]) if filters.exclude_seen else Csr.empty(len(places))
-    lists = scorer.nearest(
-        rows[places], k, exclude=hidden, only=only, approximate=filters.approximate
-    )
+    hidden = known.seen.take(rows[places]) if options.exclude_seen else Csr.empty(len(places))
+    mine, width = items.take(places), pool_size(k) if options.diversity else k
+    lists = candidate_lists.nearest(scorer, rows[places], width, hidden, mine, options.approximate)
+    before = None
+    if options.diversity:
+        points = metric_space("this model", scorer, TO_DIVERSIFY).users[rows[places]]
+        lists, before = reranked(scorer, points, lists, k, options)
     if unknown and on_unknown == "popular":
-        order = np.argsort(np.concatenate([places, np.flatnonzero(rows < 0)]))
-        popular = popular_lists(known, len(unknown), k, only)
+        others = np.flatnonzero(rows < 0)
+        order = np.argsort(np.concatenate([places, others]))
+        popular = popular_lists(known, k, items.take(others), len(others))
         keys = pl.concat([keys, _in_type_of(known.user_ids, unknown)]).gather(order)
-        lists = (
-            np.concatenate([lists[0], popular[0]])[order],
-            np.concatenate([lists[1], popular[1]])[order],
-        )
-    return ranked_frame(keys, lists, known.item_ids, ("user", "item"), is_metric(scorer))
+        whole = candidate_lists.stacked([lists, popular])
+        lists = whole[0][order], whole[1][order]
+        if before is not None:
+            whole = candidate_lists.stacked([(before, lists[1][:0]), (popular[0] * 0, popular[1])])
+            before = whole[0][order]
+    return ranked_frame(keys, lists, known.item_ids, ("user", "item"), is_metric(scorer), before)
 
 
 def recommend_for(
-    known: Known, space: MetricSpace, items: Any, weights: Any, k: int, filters: Filters
+    name: str, known: Known, scorer: Scorer, given: "Given", k: int, options: Options
 ) -> "pl.DataFrame":
     """Recommend items to a new user: see `Recommender.recommend_for`."""
     import polars as pl
 
     k = check_k(k)
-    only = ItemFilter.from_ids(known.item_ids, filters.allow, filters.deny).rows
-    user_items, counts = weighted_rows("item", known.item_ids, items, weights)
-    hidden = user_items if filters.exclude_seen else user_items[:0]
-    lists = space.nearest_to(
-        space.place((np.array([0, len(user_items)]), user_items), counts),
-        k,
-        exclude=Csr(np.array([0, len(hidden)], dtype=np.int64), hidden),
-        only=only,
-        approximate=filters.approximate,
+    if not {"fold-in", "new users"} & scorer.capabilities:
+        placing_space(name, scorer)
+    user_items, weights = weighted_rows("item", known.item_ids, given)
+    items = options.filter(known, None)
+    lists = Csr(np.array([0, len(user_items)], dtype=np.int64), user_items)
+    hidden = lists if options.exclude_seen else Csr.empty(1)
+    width = pool_size(k) if options.diversity else k
+    found = scorer.nearest_new(
+        lists, weights, width, exclude=hidden, only=items.rows, approximate=options.approximate
     )
-    answer = ranked_frame(pl.Series(["new"]), lists, known.item_ids, ("user", "item"), True)
+    before = None
+    if options.diversity:
+        space = metric_space(name, scorer, TO_DIVERSIFY)
+        points = space.place((lists.indptr, lists.items), weights)
+        found, before = reranked(scorer, points, found, k, options)
+    answer = ranked_frame(
+        pl.Series(["new"]), found, known.item_ids, ("user", "item"), is_metric(scorer), before
+    )
     return answer.drop("user")
 
 
 def similar(
-    name: str, kind: Literal["item", "user"], known: Known, scorer: Scorer, ids: Any, k: int
+    name: str,
+    kind: Literal["item", "user"],
+    known: Known,
+    scorer: Scorer,
+    given: "Given",
+    k: int,
+    filters: tuple[Any, Any],
 ) -> "pl.DataFrame":
     """Return what is most like given items or users: see `Recommender.similar_items`."""
     if f"similar {kind}s" not in scorer.capabilities:
-        raise Unsupported(f"{name} has no similar {kind}s; models with a metric space do")
+        raise Unsupported(
+            f"{name} has no similar {kind}s; models with a metric space do, such as centroid, sml"
+            " and cml"
+        )
     vocabulary = known.item_ids if kind == "item" else known.user_ids
-    k, rows = check_k(k), known_rows(kind, vocabulary, as_ids(ids))
-    lists = scorer.neighbours(kind, rows, k)
+    k, ids = check_k(k), known_ids(kind, vocabulary, ids_of(given.ids, kind), given.on_unknown)
+    rows = vocabulary.encode(ids)
+    available = known.available if kind == "item" else None
+    asked = Asked(kind, vocabulary, ids)
+    items = ItemFilter.from_ids(vocabulary, *filters, asked=asked, available=available)
+    lists = candidate_lists.neighbours(scorer, kind, rows, k, items)
     names = (kind, "similar")
     return ranked_frame(vocabulary.decode(rows), lists, vocabulary, names, is_metric(scorer))
 
 
-def score(known: Known, scorer: Scorer, pairs: Any) -> np.ndarray:
+def score(known: Known, scorer: Scorer, pairs: Any, on_unknown: OnUnknownItem) -> np.ndarray:
     """Score pairs of ids: see `Recommender.score`."""
+    _check_on_unknown(on_unknown)
     users, items = as_pairs(pairs)
-    user_rows = known_rows("user", known.user_ids, users)
-    return scorer.score(user_rows, known_rows("item", known.item_ids, items))
+    sides = (("user", known.user_ids, users), ("item", known.item_ids, items))
+    rows = [vocabulary.encode(ids) for _, vocabulary, ids in sides]
+    for (kind, vocabulary, ids), found in zip(sides, rows, strict=True):
+        unknown = [value for value, row in zip(ids, found, strict=True) if row < 0]
+        if unknown:
+            check_type(kind, vocabulary, unknown)
+            if on_unknown == "error":
+                raise UnknownIds(kind, unknown, f"{NOT_TRAINED_ON}; on_unknown can be skip")
+    there = (rows[0] >= 0) & (rows[1] >= 0)
+    if there.all():
+        return scorer.score(rows[0], rows[1])
+    _warn(f"{int((~there).sum()):,} of {len(there):,} pairs have an unknown id and no score (NaN)")
+    out = np.full(len(there), np.nan, dtype=np.float32)
+    out[there] = scorer.score(rows[0][there], rows[1][there])
+    return out
 
 
-def explain(
-    name: str, state: Fitted, user: Any, item: Any, options: tuple[int, int, int]
-) -> "Explanation":
-    """Explain an item to a user: see `Recommender.explain`."""
-    from trimetric.space import explain as explaining
-
-    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
-    known, space = state.known, metric_space(name, state.scorer, "to explain by")
-    row = one_row("user", known.user_ids, user)
-    items = known.items_of(row)
-    if len(items) == 0:
-        raise UnknownIds("user", as_ids(user), NOT_TRAINED_ON)
-    whom = explaining.ExplainedUser(row, space.users[row], items, known.weights_of(row))
-    return explaining.explain(
-        space, known, name, whom, one_row("item", known.item_ids, item), limits
-    )
-
-
-def explain_for(
-    name: str, state: Fitted, user_items: tuple[Any, Any], item: Any, options: tuple[int, int, int]
-) -> "Explanation":
-    """Explain an item to a new user with (items, weights): see `Recommender.explain_for`."""
-    from trimetric.space import explain as explaining
-
-    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
-    known, space = state.known, placing_space(name, state.scorer)
-    items, weights = weighted_rows("item", known.item_ids, *user_items)
-    [point] = space.place((np.array([0, len(items)]), items), weights)
-    whom = explaining.ExplainedUser(None, point, items, weights)
-    return explaining.explain(
-        space, known, name, whom, one_row("item", known.item_ids, item), limits
-    )
-
-
-def fold_in(
-    name: str, state: Fitted, among: Literal["item", "user"], ids: Any, weights: Any
-) -> np.ndarray:
-    """Place a new user among items, or a new item among users: see `Recommender.fold_in`."""
-    space, known = placing_space(name, state.scorer), state.known
-    vocabulary = known.item_ids if among == "item" else known.user_ids
-    rows, counts = weighted_rows(among, vocabulary, ids, weights)
-    return space.place((np.array([0, len(rows)]), rows), counts, among)[0]
-
-
-def mean_of_items(name: str, state: Fitted, items: Any, weights: Any) -> np.ndarray:
-    """Place a new item at the mean of others: see `Recommender.fold_in_item_from`."""
-    space = placing_space(name, state.scorer)
-    rows, counts = weighted_rows("item", state.known.item_ids, items, weights)
-    mean = np.average(space.items[rows].astype(np.float64), axis=0, weights=counts)
-    if space.fold_in is not None:
-        [mean] = space.fold_in.on_surface(mean[None])
-    return mean.astype(np.float32)
+def reranked(
+    scorer: Scorer, points: np.ndarray, lists: Lists, k: int, options: Options
+) -> tuple[Lists, np.ndarray]:
+    """Return lists of k chosen for diversity, and the rank of each item by its score."""
+    space, (rows, scores) = metric_space("this model", scorer, TO_DIVERSIFY), lists
+    chosen = diversified(points, space.items, rows, k, float(options.diversity), options.rerank)
+    at = np.maximum(chosen, 0)
+    if rows.shape[1] == 0:
+        return lists, chosen
+    gone = chosen < 0
+    return (
+        np.where(gone, -1, np.take_along_axis(rows, at, axis=1)).astype(np.int32),
+        np.where(gone, np.nan, np.take_along_axis(scores, at, axis=1)).astype(np.float32),
+    ), chosen + 1
 
 
 # --- spaces -------------------------------------------------------------------------------------
+
+NO_L2_INDEX = "and no L2 index"
+TO_EXPORT = "to export"
+TO_DIVERSIFY = "in which lists could be made more diverse"
 
 
 def is_metric(scorer: Scorer) -> bool:
@@ -179,18 +205,13 @@ def is_metric(scorer: Scorer) -> bool:
     return "metric space" in scorer.capabilities
 
 
-def metric_space(name: str, scorer: Scorer, purpose: str = "") -> MetricSpace:
-    """Return the scorer of a metric model, or raise Unsupported."""
+def metric_space(name: str, scorer: Scorer, purpose: str = NO_L2_INDEX) -> MetricSpace:
+    """Return the scorer of a metric model, or raise Unsupported: no space, for this purpose."""
     if isinstance(scorer, MetricSpace):
         return scorer
-    if purpose == "to explain by":
-        raise Unsupported(
-            f"{name} cannot say why: its scores are no distances; models with a metric space can,"
-            " such as centroid, sml and cml"
-        )
     raise Unsupported(
         f"the score of {name} is no distance between two points, so that there is no space"
-        f" {purpose or 'and no L2 index'}; centroid, sml, cml and fml have one"
+        f" {purpose}; centroid, sml, cml and fml have one"
     )
 
 
@@ -203,13 +224,40 @@ def placing_space(name: str, scorer: Scorer) -> MetricSpace:
     )
 
 
-def popular_lists(known: Known, n: int, k: int, only: np.ndarray | None) -> Lists:
+def popular_lists(known: Known, k: int, items: ItemFilter, n: int) -> Lists:
     """Return the most popular items for `n` users, without scores."""
-    top = known.most_popular(k, only)
-    return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
+    if items.allowed is None and items.denied is None:
+        top = known.most_popular(k, items.rows)
+        return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
+    everything = np.arange(len(known.item_ids)) if items.rows is None else items.rows
+    allowed = items.candidates(Csr.empty(n))
+    parts = []
+    for at in range(n):
+        rows = everything if allowed is None else allowed.take(np.array([at])).items
+        if allowed is None and items.denied is not None:
+            rows = np.setdiff1d(rows, items.denied.take(np.array([at])).items)
+        top = known.most_popular(k, rows.astype(np.int32))[None]
+        parts.append((top, np.full(top.shape, np.nan, dtype=np.float32)))
+    return candidate_lists.stacked(parts)
 
 
 # --- ids ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Given:
+    """Ids, or ids with weights, as a caller gave them.
+
+    Parameters
+    ----------
+    ids : id, iterable of ids, or mapping of ids to weights
+    weights : mapping or iterable, optional
+    on_unknown : "error" or "skip"
+    """
+
+    ids: Any
+    weights: Any = None
+    on_unknown: OnUnknownItem = "error"
 
 
 def trained_rows(known: Known, users: list) -> np.ndarray:
@@ -220,66 +268,103 @@ def trained_rows(known: Known, users: list) -> np.ndarray:
     return rows
 
 
-def known_rows(kind: str, vocabulary: Vocabulary, ids: list) -> np.ndarray:
-    """Return the rows of ids, int32; raise UnknownIds for those that have none."""
+def known_ids(kind: str, vocabulary: Vocabulary, ids: list, on_unknown: OnUnknownItem) -> list:
+    """Return the ids that the model knows: all of them, or with "skip" a warning says how many."""
+    _check_on_unknown(on_unknown)
     rows = vocabulary.encode(ids)
     unknown = [value for value, row in zip(ids, rows, strict=True) if row < 0]
-    if unknown:
+    if not unknown:
+        return ids
+    check_type(kind, vocabulary, unknown)
+    if on_unknown == "error":
         raise UnknownIds(kind, unknown, NOT_TRAINED_ON)
-    return rows
+    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    _warn(f"{len(unknown):,} of {len(ids):,} {kind}s are unknown and left out: {shown}")
+    return [value for value, row in zip(ids, rows, strict=True) if row >= 0]
+
+
+def unavailable_rows(known: Known, items: Any) -> np.ndarray:
+    """Return the rows of items that are to be in no list, int32 ascending."""
+    ids = ids_of(items, "unavailable", single=False)
+    check_type("item", known.item_ids, ids, "unavailable")
+    rows = known.item_ids.encode(ids)
+    unknown = int((rows < 0).sum())
+    if unknown:
+        _warn(f"{unknown:,} of {len(ids):,} unavailable items are unknown to the model")
+    return np.unique(rows[rows >= 0]).astype(np.int32)
 
 
 def one_row(kind: str, vocabulary: Vocabulary, raw: Any) -> int:
     """Return the row of the single id given."""
-    ids = as_ids(raw)
+    ids = ids_of(raw, kind)
     if len(ids) != 1:
         raise ParameterError(f"give one {kind}, got {len(ids)}")
-    return int(known_rows(kind, vocabulary, ids)[0])
+    return int(vocabulary.encode(known_ids(kind, vocabulary, ids, "error"))[0])
 
 
-def weighted_rows(
-    kind: str, vocabulary: Vocabulary, ids: Any, weights: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def weighted_rows(kind: str, vocabulary: Vocabulary, given: Given) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of a new user's items, int32 ascending, and their weights, float32."""
-    ids = as_ids(ids)
-    rows = known_rows(kind, vocabulary, ids)
-    if len(rows) == 0:
+    ids, weights = weighted_ids(given.ids, given.weights, kind)
+    if not ids:
         raise ParameterError(f"give at least one {kind} to place a new user or item by")
-    order = np.argsort(rows, kind="stable")
-    repeated = np.flatnonzero(np.diff(rows[order]) == 0)
-    if len(repeated):
-        raise ParameterError(
-            f"{kind} {ids[order[repeated[0]]]!r} is given twice; give each once, with a weight"
-        )
-    return rows[order].astype(np.int32), _weights(weights, len(rows))[order]
-
-
-def as_ids(ids: Any) -> list:
-    """Return one id or an iterable of ids as a list of plain Python values."""
-    if isinstance(ids, (str, bytes, int, np.generic)):
-        ids = [ids]
-    if not isinstance(ids, Iterable):
-        raise ParameterError(f"expected an id or a list of ids, got {ids!r}")
-    return [value.item() if isinstance(value, np.generic) else value for value in ids]
+    kept = known_ids(kind, vocabulary, ids, given.on_unknown)
+    if not kept:
+        raise UnknownIds(kind, ids, "none of them is known, so that there is nothing to go by")
+    weight_of = dict(zip(ids, weights.tolist(), strict=True))
+    rows = vocabulary.encode(kept)
+    counts = np.array([weight_of[value] for value in kept])
+    distinct, place = np.unique(rows, return_inverse=True)  # 7 and 7.0 are one
+    summed = np.bincount(place, weights=counts)
+    return distinct.astype(np.int32), summed.astype(np.float32)
 
 
 def as_pairs(pairs: Any) -> tuple[list, list]:
-    """Return the users and the items of pairs, given as pairs or as a frame."""
-    if hasattr(pairs, "columns"):
-        missing = [name for name in ("user", "item") if name not in pairs.columns]
+    """Return the users and the items of pairs: pairs, a table, or Interactions."""
+    if isinstance(pairs, Interactions):
+        return (
+            pairs.user_ids.decode(pairs.users).to_list(),
+            pairs.item_ids.decode(pairs.items).to_list(),
+        )
+    columns = _columns(pairs)
+    if columns is not None:
+        missing = [name for name in ("user", "item") if name not in columns]
         if missing:
             raise ParameterError(
                 f"pairs must have columns user and item; {missing[0]!r} is not among"
-                f" {', '.join(map(str, pairs.columns))}"
+                f" {', '.join(map(str, columns))}"
             )
-        return as_ids(pairs["user"]), as_ids(pairs["item"])
+        both = ids_of(pairs["user"], "user"), ids_of(pairs["item"], "item")
+        if len(both[0]) != len(both[1]):
+            raise ParameterError(f"pairs have {len(both[0])} users and {len(both[1])} items")
+        return both
     users, items = [], []
+    if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
+        raise ParameterError(f"expected pairs of a user and an item, got {pairs!r}")
     for pair in pairs:
-        if isinstance(pair, str) or not isinstance(pair, Iterable) or len(both := [*pair]) != 2:
+        both = [] if isinstance(pair, str | bytes) or not hasattr(pair, "__iter__") else [*pair]
+        if len(both) != 2:
             raise ParameterError(f"expected pairs of a user and an item, got {pair!r} among them")
         users.append(both[0])
         items.append(both[1])
-    return as_ids(users), as_ids(items)
+    return ids_of(users, "user"), ids_of(items, "item")
+
+
+def _columns(pairs: Any) -> list | None:
+    """Return the names of a table's columns; None where it is no table."""
+    if isinstance(pairs, dict):
+        return list(pairs)
+    if isinstance(getattr(pairs, "column_names", None), list):
+        return list(pairs.column_names)
+    if hasattr(pairs, "columns"):
+        return list(pairs.columns)
+    return (
+        list(pairs.dtype.names) if getattr(getattr(pairs, "dtype", None), "names", None) else None
+    )
+
+
+def _check_on_unknown(value: Any) -> None:
+    if value not in ("error", "skip"):
+        raise ParameterError(f"on_unknown must be error or skip, got {value!r}")
 
 
 def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
@@ -288,21 +373,10 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
 
     try:
         return pl.Series(users, dtype=vocabulary.values.dtype, strict=True)
-    except (TypeError, OverflowError):
-        remedy = f"the model's user ids are {vocabulary.kind}: give ids of that type"
+    except (TypeError, OverflowError, UnicodeEncodeError):
+        remedy = f"no answer can hold them as {vocabulary.kind} ids"
         raise UnknownIds("user", users, remedy) from None
 
 
-def _weights(weights: Any, n: int) -> np.ndarray:
-    if weights is None:
-        return np.ones(n, dtype=np.float32)
-    values = np.zeros(0, dtype=np.float32)
-    with suppress(TypeError, ValueError), np.errstate(over="ignore"):
-        values = np.asarray(
-            [*weights] if isinstance(weights, Iterable) else weights, dtype=np.float32
-        )
-    if values.shape != (n,):
-        raise ParameterError(f"weights must be one number for each of {n}, got {weights!r}")
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise ParameterError(f"weights must be above 0 and finite, got {weights!r}; 1 is usual")
-    return values
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)

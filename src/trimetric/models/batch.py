@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
-from trimetric.models.answers import as_ids
 from trimetric.progress import counting
-from trimetric.space.filters import as_list
+from trimetric.space.diversity import Rerank
+from trimetric.space.given import by_key, ids_of
 from trimetric.space.lists import check_k
 from trimetric.storage.blocks import Batch, write_batch
 
@@ -30,10 +30,12 @@ def recommend_to_file(
     k: int = 10,
     *,
     exclude_seen: bool = True,
-    allow: Iterable[Any] | None = None,
-    deny: Iterable[Any] | None = None,
+    allow: Any = None,
+    deny: Any = None,
     on_unknown: str = "error",
     approximate: bool = False,
+    diversity: float = 0.0,
+    rerank: Rerank = "mmr",
     checksum: str | None = None,
     progress: bool | None = None,
 ) -> int:
@@ -52,7 +54,7 @@ def recommend_to_file(
         All users of the model unless given.
     k : int
         Length of each list.
-    exclude_seen, allow, deny, on_unknown, approximate
+    exclude_seen, allow, deny, on_unknown, approximate, diversity, rerank
         As for `Recommender.recommend`.
     checksum : str, optional
         Identifies the model, as `trimetric.storage.artifact.checksum(folder)` does for one that was
@@ -77,16 +79,26 @@ def recommend_to_file(
         Ctrl-C; finished blocks are kept.
     """
     check_k(k)
-    ids = model.user_ids.values if users is None else as_ids(users)
-    lists = {
-        name: None if restricted is None else as_list(name, restricted)
-        for name, restricted in (("allow", allow), ("deny", deny))
+    model = model.snapshot()
+    ids = model.user_ids.values if users is None else ids_of(users, "user")
+    filters = {
+        name: None if given is None else _plain(model, name, given)
+        for name, given in (("allow", allow), ("deny", deny))
     }
     options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
     options["approximate"] = approximate
+    if diversity:
+        options |= {"diversity": float(diversity), "rerank": rerank}
 
     def compute(start: int, stop: int) -> "pl.DataFrame":
-        return model.recommend(ids[start:stop], k, **options, **lists)  # type: ignore[arg-type]
+        block = ids[start:stop]
+        return model.recommend(
+            block,
+            k,
+            **options,
+            allow=_of(filters["allow"], block),
+            deny=_of(filters["deny"], block),
+        )
 
     identity = {
         **_versions(approximate),
@@ -94,15 +106,29 @@ def recommend_to_file(
         "users": "all" if users is None else _digest([*ids]),
         "k": k,
         **options,
-        **{
-            name: restricted if restricted is None else _digest(restricted)
-            for name, restricted in lists.items()
-        },
+        **{name: given if given is None else _digest(given) for name, given in filters.items()},
     }
     batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
     with counting("users", len(ids), progress) as counter:
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
         return write_batch(Path(out), batch, done=counter.done, log=log)
+
+
+def _plain(model: "Recommender", name: str, given: Any) -> list | dict[Any, list]:
+    """Return a filter with plain ids: a list, or a list for each user."""
+    if not isinstance(given, Mapping):
+        return ids_of(given, name, single=False)
+    by_user = by_key("user", model.user_ids, given, name)
+    return {
+        user: ids_of(items, f"{name}[{user!r}]", single=False) for user, items in by_user.items()
+    }
+
+
+def _of(given: Any, users: Iterable) -> Any:
+    """Return what a filter says of some users; lists are for all."""
+    if not isinstance(given, dict):
+        return given
+    return {user: given[user] for user in users if user in given}
 
 
 def _users_per_block(k: int, n_items: int) -> int:
@@ -119,9 +145,12 @@ def _versions(approximate: bool) -> dict[str, str]:
 
 def _description(model: "Recommender") -> list[Any]:
     """Return what determines the answers of a model, as JSON values."""
-    seen = hashlib.sha256(model.seen.indptr.tobytes() + model.seen.items.tobytes())
-    return [model.name, model.get_params(), model.provenance, model.history, seen.hexdigest()]
+    known = model.known
+    arrays = (known.seen.indptr, known.seen.items, known.unavailable)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    return [model.name, model.get_params(), model.provenance, model.history, digest]
 
 
 def _digest(value: Any) -> str:
+    value = list(value.items()) if isinstance(value, dict) else value
     return hashlib.sha256(json.dumps(value, default=str).encode()).hexdigest()[:16]

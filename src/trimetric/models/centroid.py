@@ -23,11 +23,12 @@ from trimetric.engine.reconstruction import (
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.session import Session
 from trimetric.engine.session_pair import SessionPair
-from trimetric.models import centroid_trials, partial_fit
+from trimetric.models import centroid_trials, centroid_update, partial_fit
 from trimetric.models.centroid_update import EPOCHS, take_in
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept
 from trimetric.models.saved import Stored
 from trimetric.models.starting import Held, SharedRows, hold_centroids
 from trimetric.models.training_data import mean_weight
@@ -235,6 +236,10 @@ class CentroidML(EpochTrained):
         sizes = stored.known.sizes / settings.weight_unit
         placement = Centroids(state, settings, sizes, second)
         return centroid_space(stored.table(("users", "items")), n_users, placement)
+
+    def without(self, state: Fitted, left: Fitted, kept: Kept) -> Scorer:
+        """Return the space that is left, means without what went: see `centroid_update`."""
+        return centroid_update.without(self, state, left, kept)
 
     def partial_fit(
         self,

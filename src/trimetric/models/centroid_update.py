@@ -12,9 +12,11 @@ import numpy as np
 
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
+from trimetric.engine.centroids import composed
 from trimetric.engine.rows import table
 from trimetric.engine.session_pair import SessionPair
 from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, interactions_of
 from trimetric.models.partial_fit import (
     RATE,
     Day,
@@ -24,7 +26,13 @@ from trimetric.models.partial_fit import (
     updated,
 )
 from trimetric.progress import make_reporter
-from trimetric.space.centroid import Centroids, unit_sums
+from trimetric.space.centroid import (
+    Centroids,
+    SecondPart,
+    centroid_space,
+    side_by_side,
+    unit_sums,
+)
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
 
@@ -80,6 +88,51 @@ def take_in(
     if epochs:
         train_on_day(learner, epochs, make_reporter(progress))
     return updated(model, fitted, learner, day, new_data, epochs)
+
+
+def without(model: Any, state: Fitted, left: Fitted, kept: Kept) -> MetricSpace:
+    """Return the space without users and items, whose share of others' means goes with them.
+
+    A user who had an item that goes is the mean of the others; an item that such users, or users
+    who go, have is composed anew of those who stay. Everything else keeps its bits.
+    """
+    space, known = cast(MetricSpace, state.scorer), left.known
+    old = cast(Centroids, space.fold_in)
+    dim, data = old.settings.dim, interactions_of(known)
+    config = {**model.get_params(), "reconstruction": 0.0}
+    learner = type(model)(**config).learner(data, None, state.provenance.get("tuned", {}))
+    fresh = learner.state
+    fresh.items[:] = old.trained.items[kept.items]
+    fresh.weights[:] = old.trained.weights[kept.items]
+    if old.settings.own > 0:
+        fresh.own[:] = old.trained.own[kept.users]
+    users, items, sums = composed(fresh, learner.positives, learner.params)
+    touched_users = state.known.seen.counts[kept.users] > known.seen.counts
+    touched_items = np.zeros(len(kept.items), dtype=bool)
+    touched_items[known.seen.items[touched_users[known.seen.users]]] = True
+    gone = np.setdiff1d(np.arange(space.n_users), kept.users)
+    had = np.zeros(space.n_items, dtype=bool)
+    had[state.known.seen.take(gone).items] = True
+    touched_items |= had[kept.items]
+    users[~touched_users, :dim] = space.users[kept.users[~touched_users], :dim]
+    items[~touched_items, :dim] = space.items[kept.items[~touched_items], :dim]
+    trained = fresh._replace(item_sums=sums)
+    if old.settings.kappa > 0:
+        sums[~touched_items] = old.trained.item_sums[kept.items[~touched_items]]
+    second, points = None, None
+    if old.second is not None:
+        length = np.float32(old.second.scale**0.5)
+        second = SecondPart(
+            old.second.items[kept.items], old.second.weights[kept.items], old.second.scale
+        )
+        counts = second.weights[data.items] * (1 if data.weights is None else data.weights)
+        weighted = second.items[data.items] * counts[:, None]
+        theirs = unit_sums(weighted, data.indptr, float(length)).astype(np.float32)
+        theirs[~touched_users] = space.users[kept.users[~touched_users], dim + 1 :]
+        points = theirs, length * second.items
+    sizes = known.sizes / old.settings.weight_unit
+    placement = Centroids(trained, old.settings, sizes, second)
+    return centroid_space(side_by_side(users, items, dim, points), len(kept.users), placement)
 
 
 def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:

@@ -11,6 +11,7 @@ from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, interactions_of, is_solved_anew
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import start_of
 from trimetric.models.training_data import aligned, check_weights, describe
@@ -32,6 +33,12 @@ class ClosedForm(Recommender):
     def learn(self, data: Interactions) -> Scorer:
         """Learn from the data."""
         raise NotImplementedError
+
+    def without(self, state: Fitted, left: Fitted, kept: Kept) -> Scorer:
+        """Learn again from what is left if that is cheap, and all that was trained on is there."""
+        if is_solved_anew(self, state):
+            return self.learn(interactions_of(left.known))
+        return super().without(state, left, kept)
 
     def memory(self, data: Interactions) -> int:
         """Return about how many bytes the saved model takes; raise DataError if too many."""

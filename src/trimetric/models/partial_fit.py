@@ -166,7 +166,13 @@ def updated(
         "epochs": epochs,
     }
     return Fitted(
-        Known(data.user_ids, data.item_ids, Csr.of(data), data.weights),
+        Known(
+            data.user_ids,
+            data.item_ids,
+            Csr.of(data),
+            data.weights,
+            _unavailable(fitted.known, day),
+        ),
         model.scorer_of(learner),
         fitted.history,
         {
@@ -174,6 +180,10 @@ def updated(
             "updates": [*fitted.provenance.get("updates", []), update],
         },
     )
+
+
+def _unavailable(known: Known, day: Day) -> np.ndarray:
+    return day.item_rows[known.unavailable].astype(np.int32)  # in the order of ids, as before
 
 
 def _learner(model: Any, config: Any, data: Interactions, tuned: dict[str, Any]) -> Any:

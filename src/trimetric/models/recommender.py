@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from trimetric.data.csr import Csr
+from trimetric.data.forks import check_threads
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import Unsupported
-from trimetric.models import answers
-from trimetric.models.answers import OnUnknown
+from trimetric.models import answers, placing
+from trimetric.models.answers import Given, OnUnknown, OnUnknownItem
 from trimetric.models.callbacks import Callback
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
 from trimetric.models.histories import folded_in
-from trimetric.models.saved import Stored, save
+from trimetric.models.saved import Stored, check_folder, save_if_unchanged
 from trimetric.models.training_data import merged_seen
+from trimetric.space.diversity import Rerank
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.training import CHECKPOINT_SECONDS
@@ -32,6 +34,7 @@ from trimetric.training import CHECKPOINT_SECONDS
 if TYPE_CHECKING:
     import polars as pl
 
+    from trimetric.models.forgetting import Kept, Receipt
     from trimetric.space.explanation import Explanation
     from trimetric.space.projection import Projection
 
@@ -60,9 +63,13 @@ class Recommender(ABC):
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     capabilities: ClassVar[frozenset[str]] = frozenset()
-    """Among "metric space", "similar items", "similar users", "fold-in": those of its scorer."""
+    """Those of its scorer: see `space.scorer.Scorer`."""
     takes_weights: ClassVar[bool] = False
     """Whether interactions may have weights; one of weight 2 is then as if it were there twice."""
+    row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Of tensors whose axes are rows of "user" or "item", where their names do not begin so."""
+    solves_anew: ClassVar[bool] = False
+    """Whether forgetting learns again from the interactions that are left."""
 
     config: Any
     _fitted: Fitted | None = None
@@ -217,6 +224,81 @@ class Recommender(ABC):
         self._fitted = self._with_seen(self._state, interactions)
         return self
 
+    def set_unavailable(self, items: Any) -> Self:
+        """Mark items that no list may have from now on, such as those out of stock.
+
+        The mark is saved with the model, and counts for `recommend`, `recommend_for`,
+        `similar_items`, batch files and the server; it changes neither scores nor evaluation. A
+        model that is fitted anew begins without.
+
+        Parameters
+        ----------
+        items : iterable of item ids
+            All that are unavailable, in place of those marked before; empty for none. Ids that the
+            model does not know are left out, with a warning that counts them.
+
+        Raises
+        ------
+        ParameterError
+            It is no list of ids, or an id is of another type than the model's.
+        """
+        state = self._state
+        rows = answers.unavailable_rows(state.known, items)
+        self._fitted = replace(state, known=replace(state.known, unavailable=rows))
+        return self
+
+    @property
+    def unavailable(self) -> "pl.Series":
+        """The items that are marked as unavailable, by id: see `set_unavailable`."""
+        known = self._state.known
+        return known.item_ids.decode(known.unavailable)
+
+    def forget(self, users: Any = None, items: Any = None) -> "Receipt":
+        """Remove users and items: ids, interactions, points and whatever else is kept of them.
+
+        Means that they were part of are taken anew where the model has any (centroid), and closed
+        forms are solved again (popularity, itemknn, ease) if the interactions are still all there;
+        other points keep what they learned from them until the model is trained anew. See
+        `forgetting.forget_in` for a saved model and its files.
+
+        Parameters
+        ----------
+        users, items : id or iterable of ids, optional
+            At least one.
+
+        Returns
+        -------
+        Receipt
+            What was removed.
+
+        Raises
+        ------
+        UnknownIds
+            The model does not know an id.
+        ParameterError
+            Nothing was given, or nothing would be left.
+        Unsupported
+            The model's tensors do not say which rows are whose.
+        """
+        from trimetric.models.forgetting import forget
+
+        self._fitted, receipt = forget(self.snapshot(), users, items)
+        return receipt
+
+    def without(self, state: Fitted, left: Fitted, kept: "Kept") -> Scorer:
+        """Return the scorer that is left when users and items are forgotten.
+
+        Parameters
+        ----------
+        state, left : Fitted
+            Before, and after but for the scorer.
+        kept : Kept
+            The rows that stay.
+        """
+        from trimetric.models.forgetting import sliced
+
+        return sliced(self, left, kept)
+
     def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Return the scorer for other histories; the same unless scores depend on them."""
         return scorer
@@ -268,12 +350,14 @@ class Recommender(ABC):
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch; empty before training."""
-        return [] if self._fitted is None else self._fitted.history
+        state = self._fitted
+        return [] if state is None else state.history
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What the model was trained and validated on, and how that ended, as JSON values."""
-        return {} if self._fitted is None else self._fitted.provenance
+        state = self._fitted
+        return {} if state is None else state.provenance
 
     @property
     def tuned(self) -> dict[str, Any]:
@@ -308,13 +392,16 @@ class Recommender(ABC):
         allow: Any = None,
         deny: Any = None,
         approximate: bool = False,
+        diversity: float = 0.0,
+        rerank: Rerank = "mmr",
     ) -> "pl.DataFrame":
         """Recommend items to users.
 
         Parameters
         ----------
         users : id or iterable of ids
-            Original ids, answered in the order given.
+            Original ids, answered in the order given: a list, an iterator, or an array of NumPy,
+            pandas, Polars or PyArrow.
         k : int
             Length of each list, at least 1. Users with fewer candidates get shorter lists.
         exclude_seen : bool
@@ -322,37 +409,45 @@ class Recommender(ABC):
         on_unknown : "error", "popular" or "skip"
             What users get that the model was not trained on: an error, the most popular items
             (with a null score), or nothing.
-        allow, deny : iterable of item ids, optional
+        allow, deny : iterable of item ids, or mapping of users to iterables, optional
             Recommend only these items, and none of these; an item in both is denied. Ids that the
-            model does not know are ignored.
+            model does not know are ignored. A mapping gives each user candidates of their own:
+            `allow` must name every user asked for, `deny` need not. Items that are marked by
+            `set_unavailable` are in no list.
         approximate : bool
             Search a part of the space only, which is faster among many items; needs the extra
             `ann`. The first call builds the index. Filters and lengths stay exact: see
             `space.index.Index`.
+        diversity : float
+            0..1: how much unlike each other the items of a list are to be, at the cost of being
+            near to the user. Lists are chosen among the best 10·k items: see `space.diversity`.
+        rerank : "mmr" or "dpp"
+            How: by maximal marginal relevance, or by a determinantal point process.
 
         Returns
         -------
         polars.DataFrame
             Columns user, item, rank (from 1), score (higher is better) and, for models with a
             metric space, distance: d² of equation (1), of which the score is the negative. Ties go
-            by item order.
+            by item order. With `diversity` also rank_by_score: where the item stood without it.
 
         Raises
         ------
         UnknownIds
-            A user is unknown and `on_unknown` is "error", or it is "popular" and the id is of
-            another type than the model's.
+            A user is unknown and `on_unknown` is "error", or an id is of another type than the
+            model's.
         ParameterError
-            `k` is not a positive whole number, `on_unknown` is none of its values, or an allowed
-            or denied id is of another type than the model's.
+            `k` is not a positive whole number, `on_unknown` is none of its values, `diversity` is
+            out of range, users are no list of ids, an allowed or denied id is of another type than
+            the model's, or `allow` lacks a user.
         Unsupported
-            `approximate`, and the model has no metric space.
+            `approximate` or `diversity`, and the model has no metric space.
         MissingExtra
             `approximate`, and faiss is not installed.
         """
         state = self._state
-        answering = answers.Filters(exclude_seen, allow, deny, approximate)
-        return answers.recommend(state.known, state.scorer, users, k, on_unknown, answering)
+        options = answers.Options(exclude_seen, allow, deny, approximate, diversity, rerank)
+        return answers.recommend(state.known, state.scorer, users, k, on_unknown, options)
 
     def recommend_for(
         self,
@@ -361,62 +456,106 @@ class Recommender(ABC):
         *,
         weights: Any = None,
         exclude_given: bool = True,
+        on_unknown: OnUnknownItem = "error",
         allow: Any = None,
         deny: Any = None,
         approximate: bool = False,
+        diversity: float = 0.0,
+        rerank: Rerank = "mmr",
     ) -> "pl.DataFrame":
         """Recommend to a new user who has these items; the model stays as it is.
 
         Parameters
         ----------
-        items : id or iterable of ids
-            Original ids of at least one item, each once.
+        items : id, iterable of ids, or mapping of ids to weights
+            Original ids of at least one item. What is given several times counts several times.
         k : int
             Length of the list, at least 1.
-        weights : iterable of float, optional
-            How much each item counts, above 0; equal unless given.
+        weights : mapping of ids to float, or iterable of float, optional
+            How much each item counts, above 0; 1 unless given. A mapping, or a pandas Series with
+            an index of ids, is matched by id, anything else by the order of `items`.
         exclude_given : bool
             Leave out the items given.
-        allow, deny, approximate
+        on_unknown : "error" or "skip"
+            Whether unknown items are an error, or are left out with a warning that counts them.
+        allow, deny : iterable of item ids, optional
+        approximate, diversity, rerank
             See `recommend`.
 
         Returns
         -------
         polars.DataFrame
-            Columns item, rank (from 1), score and distance.
+            Columns item, rank (from 1), score and, of a metric space, distance.
 
         Raises
         ------
         UnknownIds, ParameterError
             See `fold_in`.
         Unsupported
-            The model cannot place new users.
+            The model cannot take new users.
         """
         state = self._state
-        answering = answers.Filters(exclude_given, allow, deny, approximate)
-        space = answers.placing_space(self.name, state.scorer)
-        return answers.recommend_for(state.known, space, items, weights, k, answering)
+        options = answers.Options(exclude_given, allow, deny, approximate, diversity, rerank)
+        given = Given(items, weights, on_unknown)
+        return answers.recommend_for(self.name, state.known, state.scorer, given, k, options)
 
-    def similar_items(self, items: Any, k: int = 10) -> "pl.DataFrame":
+    def similar_items(
+        self,
+        items: Any,
+        k: int = 10,
+        *,
+        allow: Any = None,
+        deny: Any = None,
+        on_unknown: OnUnknownItem = "error",
+    ) -> "pl.DataFrame":
         """Return the items most like each of `items`: item, similar, rank, score, distance (d²).
 
-        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
-        """
-        return answers.similar(self.name, "item", self._state.known, self.scorer, items, k)
-
-    def similar_users(self, users: Any, k: int = 10) -> "pl.DataFrame":
-        """Return the users most like each of `users`: user, similar, rank, score, distance (d²).
-
-        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
-        """
-        return answers.similar(self.name, "user", self._state.known, self.scorer, users, k)
-
-    def score(self, pairs: Any) -> np.ndarray:
-        """Score pairs of original ids, higher is better: −d² for models with a metric space.
+        Spaces compare by distance, ease by its weights, itemknn by its similarities, ials by the
+        cosine; only spaces have the column distance.
 
         Parameters
         ----------
-        pairs : iterable of (user, item), or a frame with columns user and item
+        items : id or iterable of ids
+        k : int
+        allow, deny : iterable of item ids, or mapping of `items` to iterables, optional
+            List only these, and none of these: see `recommend`.
+        on_unknown : "error" or "skip"
+            Whether unknown items are an error, or are left out with a warning that counts them.
+
+        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
+        """
+        state, given = self._state, Given(items, None, on_unknown)
+        filters = (allow, deny)
+        return answers.similar(self.name, "item", state.known, state.scorer, given, k, filters)
+
+    def similar_users(
+        self,
+        users: Any,
+        k: int = 10,
+        *,
+        allow: Any = None,
+        deny: Any = None,
+        on_unknown: OnUnknownItem = "error",
+    ) -> "pl.DataFrame":
+        """Return the users most like each of `users`: user, similar, rank, score, distance (d²).
+
+        Parameters and errors are those of `similar_items`; `allow` and `deny` are of users.
+        """
+        state, given = self._state, Given(users, None, on_unknown)
+        filters = (allow, deny)
+        return answers.similar(self.name, "user", state.known, state.scorer, given, k, filters)
+
+    def score(self, pairs: Any, *, on_unknown: OnUnknownItem = "error") -> np.ndarray:
+        """Score pairs of original ids, higher is better: −d² for models with a metric space.
+
+        Scores order the items of one user. They are no probabilities, and for most models those of
+        different users do not compare: see docs/howto/filters-and-diversity.md.
+
+        Parameters
+        ----------
+        pairs : iterable of (user, item), a table with columns user and item, or Interactions
+        on_unknown : "error" or "skip"
+            Whether unknown ids are an error, or get NaN with a warning that counts them.
 
         Returns
         -------
@@ -430,7 +569,7 @@ class Recommender(ABC):
             These are no pairs.
         """
         state = self._state
-        return answers.score(state.known, state.scorer, pairs)
+        return answers.score(state.known, state.scorer, pairs, on_unknown)
 
     def explain(
         self, user: Any, item: Any, *, k: int = 10, reasons: int = 5, examine: int = 100
@@ -462,7 +601,7 @@ class Recommender(ABC):
         Unsupported
             The model is no metric space, so nothing is near to anything.
         """
-        return answers.explain(self.name, self._state, user, item, (k, reasons, examine))
+        return placing.explain(self.name, self._state, user, item, (k, reasons, examine))
 
     def explain_for(
         self,
@@ -480,17 +619,17 @@ class Recommender(ABC):
         `recommend_for`.
         """
         options = (k, reasons, examine)
-        return answers.explain_for(self.name, self._state, (items, weights), item, options)
+        return placing.explain_for(self.name, self._state, Given(items, weights), item, options)
 
     def fold_in(self, items: Any, weights: Any = None) -> np.ndarray:
         """Return where a new user with these items belongs.
 
         Parameters
         ----------
-        items : id or iterable of ids
-            Original ids of at least one item, each once.
-        weights : iterable of float, optional
-            How much each item counts, above 0; equal unless given.
+        items : id, iterable of ids, or mapping of ids to weights
+            Original ids of at least one item. What is given several times counts several times.
+        weights : mapping of ids to float, or iterable of float, optional
+            How much each item counts, above 0; 1 unless given. A mapping is matched by id.
 
         Returns
         -------
@@ -502,15 +641,15 @@ class Recommender(ABC):
         UnknownIds
             The model does not know an item.
         ParameterError
-            No item, an item twice, or weights that do not fit.
+            No item, or weights that do not fit.
         Unsupported
             The model cannot place new users.
         """
-        return answers.fold_in(self.name, self._state, "item", items, weights)
+        return placing.fold_in(self.name, self._state, "item", Given(items, weights))
 
     def fold_in_item(self, users: Any, weights: Any = None) -> np.ndarray:
         """Return where a new item of these users belongs, float32 (dim,): see `fold_in`."""
-        return answers.fold_in(self.name, self._state, "user", users, weights)
+        return placing.fold_in(self.name, self._state, "user", Given(users, weights))
 
     def fold_in_item_from(self, items: Any, weights: Any = None) -> np.ndarray:
         """Return where a new item belongs that is like these items, float32 (dim,).
@@ -520,7 +659,7 @@ class Recommender(ABC):
         sphere, if the model's points are, it is the point of the sphere in that direction.
         Parameters and errors are those of `fold_in`.
         """
-        return answers.mean_of_items(self.name, self._state, items, weights)
+        return placing.mean_of_items(self.name, self._state, Given(items, weights))
 
     def project(self) -> "Projection":
         """Lay the space out on a plane: see `space.projection.project`.
@@ -537,28 +676,39 @@ class Recommender(ABC):
 
         It must not be trained or changed; `self` may be, and the copy does not follow.
         """
-        ready = copy(self)
-        ready._fitted = replace(self._state, scorer=self._state.scorer.prepared())
+        ready, state = copy(self), self._state
+        ready._fitted = replace(state, scorer=state.scorer.prepared())
         return ready
+
+    def snapshot(self) -> Self:
+        """Return the model as it is now, which stays so while `self` is trained on; no copy of
+        what was learned is made.
+        """
+        same, state = copy(self), self._state
+        same._fitted = state
+        return same
 
     # --- saving ---------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, replaces: str | None = None) -> None:
         """Save the model to a folder, replacing what model is there in a single step.
+
+        Parameters
+        ----------
+        folder : path
+        replaces : str, optional
+            The checksum (`storage.artifact.checksum`) of the model that this one was made from:
+            if another was saved there since, it stays and `Superseded` is raised.
 
         Raises
         ------
+        ParameterError
+            `folder` is no path.
         OutputError
             The folder cannot be written; what was there is intact.
         """
-        state = self._state
-        about = {
-            "model": self.name,
-            "params": self.get_params(),
-            "data": state.provenance,
-            "history": state.history,
-        }
-        save(folder, about, state.known, self.tensors())
+        check_folder("save", folder)
+        save_if_unchanged(self.snapshot(), folder, replaces)
 
     def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
         """Write the space for a server that needs no trimetric: see `space.export.export`.
@@ -586,30 +736,34 @@ class Recommender(ABC):
         from trimetric.space.export import export
 
         state = self._state
-        space = answers.metric_space(self.name, state.scorer, "to export")
+        space = answers.metric_space(self.name, state.scorer, answers.TO_EXPORT)
         return export(space, state.known, to, out, model=self.name, approximate=approximate)
 
     def __repr__(self) -> str:
-        if self._fitted is None:
+        state = self._fitted
+        if state is None:
             return f"{type(self).__name__}(not trained)"
+        known = state.known
         return (
-            f"{type(self).__name__}({len(self.user_ids):,} users, {len(self.item_ids):,} items,"
-            f" {len(self.seen.items):,} interactions)"
+            f"{type(self).__name__}({len(known.user_ids):,} users, {len(known.item_ids):,} items,"
+            f" {len(known.seen.items):,} interactions)"
         )
 
     def _repr_html_(self) -> str:
         """Show settings, sizes and training curves in a notebook."""
         from trimetric.models.card import card
 
-        return card(self)
+        return card(self if self._fitted is None else self.snapshot())
 
     # --- helpers --------------------------------------------------------------------------------
 
     @property
     def _state(self) -> Fitted:
-        if self._fitted is None:
+        check_threads()
+        state = self._fitted
+        if state is None:
             raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
-        return self._fitted
+        return state
 
     def _take(self, fitted: Fitted, also_seen: Any, out: str | Path | None) -> None:
         """Save and take what training left; nothing changes if that fails."""

@@ -1,7 +1,7 @@
 """How a model lies in an artifact: settings and provenance as JSON, ids and arrays as tensors."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.engine.rows import padded_table
-from trimetric.errors import ArtifactError
+from trimetric.errors import ArtifactError, ParameterError
 from trimetric.space.known import Known
 from trimetric.storage import artifact
 from trimetric.storage.artifact import Loaded
 
+UNAVAILABLE = "unavailable_items"
 _ID_TYPES = {"ids": np.int64, "utf8": np.uint8, "offsets": np.int64}
 
 
@@ -62,18 +63,49 @@ class Stored:
         return padded_table(np.concatenate([self.tensors[name] for name in names]))
 
 
-def save(
-    folder: str | Path, about: Mapping[str, Any], known: Known, tensors: Mapping[str, np.ndarray]
-) -> None:
-    """Save a model, replacing what is in `folder` in one step; raises OutputError."""
-    stored = dict(tensors)
+def check_folder(verb: str, folder: Any) -> None:
+    """Raise ParameterError unless a folder is a path."""
+    if not isinstance(folder, str | PathLike) or isinstance(folder, bytes) or str(folder) == "":
+        raise ParameterError(
+            f"{verb} needs the path of a folder, got {folder!r}; give one such as 'model'"
+        )
+
+
+def save_if_unchanged(model: Any, folder: str | Path, checksum: str | None = None) -> None:
+    """Save a model, replacing what is in `folder` in one step.
+
+    Parameters
+    ----------
+    model : Recommender
+        One that nobody trains meanwhile: see `Recommender.snapshot`.
+    folder : path
+    checksum : str, optional
+        What must stand there, by its checksum, or nothing is written.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    Superseded
+        Something else was saved there.
+    """
+    known = model.known
+    about = {
+        "model": model.name,
+        "params": model.get_params(),
+        "data": model.provenance,
+        "history": model.history,
+    }
+    tensors = dict(model.tensors())
     for side, vocabulary in (("user", known.user_ids), ("item", known.item_ids)):
         for part, array in vocabulary.to_arrays().items():
-            stored[f"{side}_{part}"] = array
-    stored["seen_indptr"], stored["seen_items"] = known.seen
+            tensors[f"{side}_{part}"] = array
+    tensors["seen_indptr"], tensors["seen_items"] = known.seen
     if known.weights is not None:
-        stored["seen_weights"] = known.weights
-    artifact.save(folder, "model", about, stored)
+        tensors["seen_weights"] = known.weights
+    if len(known.unavailable):
+        tensors[UNAVAILABLE] = known.unavailable
+    artifact.save(folder, "model", about, tensors, replaces=checksum)
 
 
 def stored(loaded: Loaded, where: str) -> Stored:
@@ -92,16 +124,28 @@ def stored(loaded: Loaded, where: str) -> Stored:
         size: artifact.Expected = {"seen_weights": ((len(seen.items),), np.float32)}
         artifact.check({"seen_weights": weights}, size, where)
     check_lists(seen, len(item_ids), "seen_indptr and seen_items", where)
+    unavailable = _unavailable(tensors, len(item_ids), where)
     provenance = dict(loaded.meta["data"])
     if "found" in provenance:  # as 0.1 called it
         provenance["tuned"] = provenance.pop("found")
-    return Stored(tensors, Known(user_ids, item_ids, seen, weights), provenance, where)
+    known = Known(user_ids, item_ids, seen, weights, unavailable)
+    return Stored(tensors, known, provenance, where)
 
 
 def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:
     """Raise ArtifactError unless each list ascends within 0..n_items - 1."""
     if not lists.is_valid(n_items):
         raise ArtifactError(f"{where}: {names} do not fit the ids")
+
+
+def _unavailable(tensors: dict[str, np.ndarray], n_items: int, where: str) -> np.ndarray:
+    if UNAVAILABLE not in tensors:
+        return np.zeros(0, dtype=np.int32)
+    rows = tensors.pop(UNAVAILABLE)
+    artifact.check({UNAVAILABLE: rows}, {UNAVAILABLE: ((None,), np.int32)}, where)
+    one_list = Csr(np.array([0, len(rows)], dtype=np.int64), rows)
+    check_lists(one_list, n_items, UNAVAILABLE, where)
+    return rows
 
 
 def _ids(tensors: dict[str, np.ndarray], side: str, where: str) -> Vocabulary:

@@ -1,7 +1,7 @@
 """Scores by a function: for models whose score is neither a distance nor an inner product."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from trimetric.data.csr import Csr
 from trimetric.engine.scores import CELLS_AT_ONCE, Table, ranks_by_score, top_scores
 from trimetric.errors import Unsupported
 from trimetric.space.filters import restrict, unrestrict
-from trimetric.space.scorer import Lists, Scorer
+from trimetric.space.scorer import Lists, Scorer, with_itself
 
 NO_SPACE = (
     "the score is no distance between two points, so that there is no space that an L2 index could"
@@ -31,6 +31,12 @@ class FunctionScorer(Scorer):
     table : callable, optional
         (learned, users int32 (b,)) -> scores of all items, a fresh float32 (b, n_items). By default
         `pairs` is called for each of them. One of the two must be given.
+    similar : callable, optional
+        (learned, items int32 (b,)) -> how alike each is to all items, a fresh float32 (b, n_items),
+        −inf where they are not. Brings "similar items".
+    new_users : callable, optional
+        (learned, lists Csr, weights float32 (q,)) -> scores of all items for users with these
+        items, a fresh float32 (b, n_items). Brings "new users".
     """
 
     def __init__(
@@ -40,9 +46,14 @@ class FunctionScorer(Scorer):
         learned: Any,
         pairs: Callable[[Any, np.ndarray, np.ndarray], np.ndarray] | None = None,
         table: Callable[[Any, np.ndarray], np.ndarray] | None = None,
+        similar: Callable[[Any, np.ndarray], np.ndarray] | None = None,
+        new_users: Callable[[Any, Csr, np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.n_users, self.n_items, self.learned = n_users, n_items, learned
         self._pairs, self._table = pairs, table
+        self._similar, self._new_users = similar, new_users
+        given = {"similar items": similar, "new users": new_users}
+        self.capabilities = frozenset(name for name, rule in given.items() if rule)  # type: ignore[misc]
 
     def nearest(
         self,
@@ -68,11 +79,70 @@ class FunctionScorer(Scorer):
         """Rank held-out items: see `Scorer.ranks`."""
         return ranks_by_score(self.table, self.n_items, held, exclude)
 
+    def neighbours(
+        self,
+        kind: Literal["item", "user"],
+        rows: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr | None = None,
+        only: np.ndarray | None = None,
+    ) -> Lists:
+        """Return the items that are most alike: see `Scorer.neighbours`."""
+        rule = self._similar
+        if rule is None or kind == "user":
+            return super().neighbours(kind, rows, k)
+
+        def alike(of: np.ndarray) -> np.ndarray:
+            return rule(self.learned, of)
+
+        hidden = with_itself(rows, exclude)
+        return nearest_by_table(alike, rows, self.n_items, k, hidden, only)
+
+    def nearest_new(
+        self,
+        lists: Csr,
+        weights: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the best items of new users: see `Scorer.nearest_new`."""
+        rule = self._new_users
+        if approximate:
+            raise Unsupported(NO_SPACE)
+        if rule is None:
+            return super().nearest_new(lists, weights, k, exclude=exclude, only=only)
+        return nearest_of_new(rule, self.learned, (lists, weights), self.n_items, k, exclude, only)
+
     def table(self, users: np.ndarray) -> np.ndarray:
         """Score all items for each of `users` (int32 (b,)): a fresh float32 (b, n_items)."""
         if self._table is not None:
             return self._table(self.learned, users)
         return table_of_pairs(self.score, users, self.n_items)
+
+
+def nearest_of_new(
+    rule: Callable[[Any, Csr, np.ndarray], np.ndarray],
+    learned: Any,
+    given: tuple[Csr, np.ndarray],
+    n_items: int,
+    k: int,
+    exclude: Csr,
+    only: np.ndarray | None,
+) -> Lists:
+    """Return the best items of new users by a rule that scores all items: see `FunctionScorer`."""
+    lists, weights = given
+
+    def scores(places: np.ndarray) -> np.ndarray:
+        first, stop = lists.indptr[places], lists.indptr[places + 1]
+        spans = [np.arange(a, b) for a, b in zip(first.tolist(), stop.tolist(), strict=True)]
+        return rule(learned, lists.take(places), weights[np.concatenate([*spans, []]).astype(int)])
+
+    users = np.arange(lists.n_users, dtype=np.int32)
+    return nearest_by_table(scores, users, n_items, k, exclude, only)
 
 
 def table_of_pairs(score: Callable[..., np.ndarray], users: np.ndarray, n_items: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the rows of a scorer stand for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,12 +20,15 @@ class Known:
         Training interactions and what else counts as seen, by user row.
     weights : float32 (n,), optional
         How much each entry of `seen` counts; 1 each unless given.
+    unavailable : int32 (n,), ascending and distinct
+        Items that are in no list until they are available again, such as those out of stock.
     """
 
     user_ids: Vocabulary
     item_ids: Vocabulary
     seen: Csr
     weights: np.ndarray | None = None
+    unavailable: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -33,6 +36,15 @@ class Known:
         if self.weights is None:
             return self.seen.counts.astype(np.float64)
         return np.bincount(self.seen.users, self.weights, minlength=self.seen.n_users)
+
+    @cached_property
+    def available(self) -> np.ndarray | None:
+        """The items that may be in a list, int32 ascending; None for all."""
+        if len(self.unavailable) == 0:
+            return None
+        mask = np.ones(len(self.item_ids), dtype=bool)
+        mask[self.unavailable] = False
+        return np.flatnonzero(mask).astype(np.int32)
 
     @cached_property
     def popularity(self) -> np.ndarray:

@@ -27,6 +27,7 @@ def ranked_frame(
     candidates: Vocabulary,
     names: tuple[str, str],
     metric: bool,
+    before: np.ndarray | None = None,
 ) -> "pl.DataFrame":
     """Lay out top-k lists as rows.
 
@@ -42,12 +43,15 @@ def ranked_frame(
         Column names of the keys and of the listed ids.
     metric : bool
         Whether a score is −d², so that there is a column `distance` too.
+    before : int (m, k), optional
+        Where an item stood by its score, from 1, for lists in another order; 0 becomes null.
 
     Returns
     -------
     DataFrame
         Columns names[0], names[1], rank (Int32, from 1), score (Float32, higher is better) and, of
-        a metric space, distance (Float32, d² of equation (1)). Short lists stay short.
+        a metric space, distance (Float32, d² of equation (1)), and rank_by_score (Int32) with
+        `before`. Short lists stay short.
     """
     import polars as pl
 
@@ -60,4 +64,9 @@ def ranked_frame(
         "rank": pl.Series(place + 1, dtype=pl.Int32),
         "score": score,
     }
-    return pl.DataFrame(columns | ({"distance": -score} if metric else {}))
+    if metric:
+        columns["distance"] = -score
+    if before is not None:
+        places = pl.Series(before[listed, place], dtype=pl.Int32)
+        columns["rank_by_score"] = places.set(places == 0, None)
+    return pl.DataFrame(columns)

@@ -9,11 +9,11 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.foldin import fold_in
-from trimetric.engine.topk import Prepared, held_out_ranks, pair_distances, prepared, top_k
+from trimetric.engine.topk import Prepared, held_out_ranks, pair_distances, prepared
 from trimetric.errors import Unsupported
 from trimetric.space.exact import nearest
 from trimetric.space.index import Index
-from trimetric.space.scorer import Lists, Scorer
+from trimetric.space.scorer import Lists, Scorer, with_itself
 
 SAMPLED_ROWS = 1024  # rows that tell whether an index still holds the items as they are
 USUAL_TEMPERATURE = 0.2
@@ -208,12 +208,34 @@ class MetricSpace(Scorer):
         """Rank held-out items: see `Scorer.ranks`."""
         return held_out_ranks(self.users, self.items, held, exclude)
 
-    def neighbours(self, kind: Literal["item", "user"], rows: np.ndarray, k: int) -> Lists:
-        """Return the k nearest of the same kind, each row's own left out: see `Scorer`."""
+    def neighbours(
+        self,
+        kind: Literal["item", "user"],
+        rows: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr | None = None,
+        only: np.ndarray | None = None,
+    ) -> Lists:
+        """Return the k nearest of the same kind: see `Scorer.neighbours`."""
         points = self.items if kind == "item" else self.users
-        itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
-        near, distances = top_k(points[rows], self._laid_out(kind), k, itself)
+        hidden = with_itself(rows, exclude)
+        near, distances = nearest(points[rows], self._laid_out(kind), k, hidden, only)
         return near, -distances
+
+    def nearest_new(
+        self,
+        lists: Csr,
+        weights: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the items nearest to where new users are placed: see `Scorer.nearest_new`."""
+        points = self.place((lists.indptr, lists.items), weights)
+        return self.nearest_to(points, k, exclude=exclude, only=only, approximate=approximate)
 
     def place(
         self,

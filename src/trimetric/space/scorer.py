@@ -23,7 +23,8 @@ class Scorer(ABC):
     ----------
     n_users, n_items : int
     capabilities : frozenset of str
-        Among "metric space", "similar items", "similar users", "fold-in".
+        Among "metric space", "similar items", "similar users", "fold-in", "new users". A space with
+        "fold-in" places new users; "new users" without it scores items for them.
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -88,8 +89,18 @@ class Scorer(ABC):
         int32 (len(held.items),)
         """
 
-    def neighbours(self, kind: Literal["item", "user"], rows: np.ndarray, k: int) -> Lists:
+    def neighbours(
+        self,
+        kind: Literal["item", "user"],
+        rows: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr | None = None,
+        only: np.ndarray | None = None,
+    ) -> Lists:
         """Return the k rows of the same kind that are most like each of `rows` (int32 (m,)).
+
+        A row is never its own neighbour; `exclude` and `only` are as for `nearest`.
 
         Raises
         ------
@@ -98,9 +109,43 @@ class Scorer(ABC):
         """
         raise Unsupported(f"these scores do not say which {kind}s are alike")
 
+    def nearest_new(
+        self,
+        lists: Csr,
+        weights: np.ndarray,
+        k: int,
+        *,
+        exclude: Csr,
+        only: np.ndarray | None = None,
+        approximate: bool = False,
+    ) -> Lists:
+        """Return the k best items of new users, by the items that they have.
+
+        Parameters
+        ----------
+        lists : Csr
+            The items of each new user.
+        weights : float32, one for each of `lists.items`
+            How much each counts, above 0.
+        k, exclude, only, approximate
+            See `nearest`.
+
+        Raises
+        ------
+        Unsupported
+            The scorer knows nothing of users that it was not trained on.
+        """
+        raise Unsupported("these scores are of trained users only")
+
     def prepared(self) -> Self:
         """Return a scorer with the same answers that gives them faster, by keeping more in memory.
 
         For a process that answers often; the arrays must not change any more.
         """
         return self
+
+
+def with_itself(rows: np.ndarray, exclude: Csr | None) -> Csr:
+    """Return what each of `rows` may not have as a neighbour: itself, and what is excluded."""
+    itself = Csr(np.arange(len(rows) + 1, dtype=np.int64), rows.astype(np.int32))
+    return itself if exclude is None else itself.union(exclude)

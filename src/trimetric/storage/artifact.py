@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from trimetric._version import __version__
-from trimetric.errors import ArtifactError, OutputError, ParameterError
+from trimetric.errors import ArtifactError, OutputError, ParameterError, Superseded
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
 FORMAT = "trimetric"
@@ -78,6 +78,8 @@ def save(
     meta: Mapping[str, Any],
     tensors: Mapping[str, np.ndarray],
     manifest: str = "model.json",
+    *,
+    replaces: str | None = None,
 ) -> None:
     """Write an artifact, replacing the one in `folder` in a single step.
 
@@ -96,11 +98,15 @@ def save(
         Booleans, integers and floats of 16 to 64 bits, of any shape.
     manifest : str
         The JSON file's name; several manifests may share a folder.
+    replaces : str, optional
+        The checksum of what must stand there; otherwise nothing is written.
 
     Raises
     ------
     ParameterError
         A tensor or meta value cannot be stored.
+    Superseded
+        What stands there is not what `replaces` says.
     OutputError
         The folder cannot be written, the disk is full, or a JSON file that is not ours stands
         there. The artifact that was there is intact and nothing is left behind.
@@ -113,6 +119,10 @@ def save(
     _dump(body)  # what cannot be stored is refused before anything is written
     with output_errors(folder), output_folder(folder), locked(folder):
         _refuse_foreign(folder / manifest)
+        if replaces is not None and _checksum_there(folder, manifest) != replaces:
+            raise Superseded(
+                f"another save came to {folder} in the meantime, and stays; run this again"
+            )
         try:
             body["tensors"] = {
                 name: {"shape": list(array.shape), "dtype": array.dtype.name}
@@ -166,6 +176,13 @@ def checksum(folder: str | Path, manifest: str = "model.json") -> str:
     path = Path(folder) / manifest
     _read_manifest(path)
     return str(_read_json(path)["checksum"])
+
+
+def _checksum_there(folder: Path, manifest: str) -> str | None:
+    try:
+        return checksum(folder, manifest)
+    except ArtifactError:
+        return None
 
 
 def check(tensors: Mapping[str, np.ndarray], expected: Expected, where: str) -> None:

@@ -52,6 +52,9 @@ class EASE(ClosedForm):
 
     name: ClassVar[str] = "ease"
     takes_weights = True
+    solves_anew = True
+    row_axes = {"weights": ("item", "item")}
+    capabilities = frozenset({"similar items", "new users"})
     Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig
 
@@ -110,7 +113,27 @@ class Autoencoder(NamedTuple):
 def autoencoder_scorer(learned: Autoencoder) -> FunctionScorer:
     """Return the scorer of histories and B."""
     n_users, n_items = learned.seen.lists.n_users, len(learned.weights)
-    return FunctionScorer(n_users, n_items, learned, table=sum_of_weights)
+    return FunctionScorer(
+        n_users,
+        n_items,
+        learned,
+        table=sum_of_weights,
+        similar=rows_of_weights,
+        new_users=sum_for_new,
+    )
+
+
+def rows_of_weights(learned: Autoencoder, items: np.ndarray) -> np.ndarray:
+    """Return B_ij for all items j: what having an item i adds to the score of each."""
+    return learned.weights[items]
+
+
+def sum_for_new(learned: Autoencoder, lists: Csr, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w_i B_ij over the items i of new users, for all items j: float32 (b, n_items)."""
+    out = np.zeros((lists.n_users, len(learned.weights)), dtype=np.float32)
+    for row, item, weight in zip(lists.users, lists.items, weights, strict=True):
+        out[row] += weight * learned.weights[item]
+    return out
 
 
 def sum_of_weights(learned: Autoencoder, users: np.ndarray) -> np.ndarray:

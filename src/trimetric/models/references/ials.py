@@ -14,7 +14,7 @@ from trimetric.errors import Diverged, MissingExtra, ParameterError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Seed, Tune
 from trimetric.models.saved import Stored
-from trimetric.space.inner_product import InnerProduct
+from trimetric.space.inner_product import InnerProduct, Ridge
 from trimetric.space.scorer import Scorer
 
 _INSTALL = "pip install 'trimetric[peers]'"
@@ -62,6 +62,7 @@ class IALS(ClosedForm):
 
     name: ClassVar[str] = "ials"
     takes_weights = True
+    capabilities = frozenset({"similar items", "similar users", "new users"})
     Config: ClassVar[type[Config]] = IALSConfig
     config: IALSConfig
 
@@ -88,7 +89,7 @@ class IALS(ClosedForm):
         """Return the scorer of saved factors."""
         names = ("user_factors", "item_factors")
         stored.check_tables(names, self.config.dim)
-        return InnerProduct(stored.table(names), stored.n_users, self.config.dim)
+        return self._scorer(stored.table(names), stored.n_users)
 
     def learn(self, data: Interactions) -> Scorer:
         """Solve for the factors."""
@@ -117,7 +118,11 @@ class IALS(ClosedForm):
                     " a larger reg or a smaller alpha helps"
                 ) from error
         table = padded_table(np.concatenate([solver.user_factors, solver.item_factors]))
-        return InnerProduct(table, data.n_users, settings.dim)
+        return self._scorer(table, data.n_users)
+
+    def _scorer(self, table: np.ndarray, n_users: int) -> Scorer:
+        rule = Ridge(self.config.alpha, self.config.reg)
+        return InnerProduct(table, n_users, self.config.dim, rule)
 
     def _confidence(self, data: Interactions) -> np.ndarray:
         """Return c of each interaction, float32 (n,)."""

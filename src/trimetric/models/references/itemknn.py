@@ -1,14 +1,17 @@
 """ItemKNN: what the same users like as well (Sarwar et al., WWW 2001)."""
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, cast
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 
-from trimetric.data.csr import Csr
+from trimetric.data.csr import Csr, keys
 from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
+from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, is_solved_anew
 from trimetric.models.references.cooccurrence import (
     Counted,
     Similarity,
@@ -56,6 +59,8 @@ class ItemKNN(ClosedForm):
 
     name: ClassVar[str] = "itemknn"
     takes_weights = True
+    solves_anew = True
+    capabilities = frozenset({"similar items", "new users"})
     Config: ClassVar[type[Config]] = ItemKNNConfig
     config: ItemKNNConfig
 
@@ -73,12 +78,24 @@ class ItemKNN(ClosedForm):
     def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Score by other histories."""
         seen = Counted.of(known.seen, known.weights)
-        return neighbour_scorer(cast(FunctionScorer, scorer).learned._replace(seen=seen))
+        return neighbour_scorer(replace(cast(FunctionScorer, scorer).learned, seen=seen))
+
+    def without(self, state: Fitted, left: Fitted, kept: Kept) -> Scorer:
+        """Learn again, or leave out the similarities from and to items that go."""
+        if is_solved_anew(self, state):
+            return super().without(state, left, kept)
+        lists, weights = cast(FunctionScorer, state.scorer).learned.near
+        place = np.full(len(state.known.item_ids), -1, dtype=np.int32)
+        place[kept.items] = np.arange(len(kept.items), dtype=np.int32)
+        stays = (place[lists.users] >= 0) & (place[lists.items] >= 0)
+        pairs = keys(place[lists.users[stays]], place[lists.items[stays]])
+        near = Sparse(Csr.from_keys(pairs, len(kept.items)), weights[stays])
+        return neighbour_scorer(Neighbours(Counted.of(left.known.seen, left.known.weights), near))
 
     def folded_in(self, histories: Csr, weights: np.ndarray | None = None) -> Scorer:
         """Score new users by their histories: see `Recommender.folded_in`."""
         learned = cast(FunctionScorer, self.scorer).learned
-        return neighbour_scorer(learned._replace(seen=Counted.of(histories, weights)))
+        return neighbour_scorer(replace(learned, seen=Counted.of(histories, weights)))
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the similarities."""
@@ -101,17 +118,54 @@ class ItemKNN(ClosedForm):
         return neighbour_scorer(Neighbours(seen, near))
 
 
-class Neighbours(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Neighbours:
     """What users have, and the similarities from item to item."""
 
     seen: Counted
     near: Sparse
 
+    @cached_property
+    def nearest(self) -> Sparse:
+        """The same by item: those nearest to each, and how similar they are."""
+        lists, weights = self.near
+        pairs = keys(lists.items, lists.users)
+        order = np.argsort(pairs, kind="stable")
+        n_items = len(lists.indptr) - 1
+        return Sparse(Csr.from_keys(pairs[order], n_items), weights[order])
+
 
 def neighbour_scorer(learned: Neighbours) -> FunctionScorer:
     """Return the scorer of histories and similarities."""
     n_items = len(learned.near.lists.indptr) - 1
-    return FunctionScorer(learned.seen.lists.n_users, n_items, learned, table=sum_of_similarities)
+    return FunctionScorer(
+        learned.seen.lists.n_users,
+        n_items,
+        learned,
+        table=sum_of_similarities,
+        similar=similarities_of,
+        new_users=sum_for_new,
+    )
+
+
+def similarities_of(learned: Neighbours, items: np.ndarray) -> np.ndarray:
+    """Return how similar the nearest of each item are, −inf for all others: (b, n_items)."""
+    (indptr, near), weights = learned.nearest
+    out = np.full((len(items), len(indptr) - 1), -np.inf, dtype=np.float32)
+    for place, item in enumerate(items):
+        mine = slice(indptr[item], indptr[item + 1])
+        out[place, near[mine]] = weights[mine]
+    return out
+
+
+def sum_for_new(learned: Neighbours, lists: Csr, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w_i similarity(i, j) over the items i of new users: float32 (b, n_items)."""
+    (indptr, near), similarities = learned.near
+    out = np.zeros((lists.n_users, len(indptr) - 1), dtype=np.float32)
+    for row, item, weight in zip(lists.users, lists.items, weights, strict=True):
+        mine = slice(indptr[item], indptr[item + 1])
+        out[row, near[mine]] += weight * similarities[mine]
+    return out
 
 
 def sum_of_similarities(learned: Neighbours, users: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ class Popularity(ClosedForm):
 
     name: ClassVar[str] = "popularity"
     takes_weights = True
+    solves_anew = True
+    row_axes = {"counts": ("item",)}
 
     def memory(self, data: Interactions) -> int:
         """Return the size of the counts."""

@@ -1,0 +1,325 @@
+"""Forgetting users and items: in a model, in a folder, and which files still hold them.
+
+What belongs to a user or an item alone goes: the id, the interactions, the points, the weights.
+What others learned from them partly stays: a point that a gradient moved keeps what moved it until
+the model is trained again without. Where a point is a mean, the mean is taken anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+from trimetric.data.interactions import Interactions
+from trimetric.errors import ArtifactError, ParameterError, Superseded, Unsupported
+from trimetric.models.answers import known_ids
+from trimetric.models.fitted import Fitted
+from trimetric.models.saved import Stored
+from trimetric.space.given import ids_of
+from trimetric.space.known import Known
+
+if TYPE_CHECKING:
+    from trimetric.models.recommender import Recommender
+    from trimetric.space.scorer import Scorer
+
+TRIES = 5
+OWES = (
+    "points of other users and items were moved by what is gone and keep that; fit the model anew"
+    " on data without it to end this"
+)
+OWES_NOTHING = "nothing: all that is left was computed anew from what is left"
+
+
+class Kept(NamedTuple):
+    """The rows that stay, ascending.
+
+    Parameters
+    ----------
+    users, items : int64
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was removed, from where, and what still holds it.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    when : str
+        UTC.
+    users, items : list
+        The ids that were removed.
+    interactions : int
+        How many interactions went with them.
+    rows : dict
+        Rows removed of each array, by its name.
+    owes : str
+        What is left of them in other rows.
+    fingerprint : (str or None, str)
+        Of the interactions, before and after.
+    folder : str
+        Where the model was changed, if it was a saved one.
+    checksum : (str, str)
+        Of the saved model, before and after.
+    removed : list of str
+        Files and folders that were removed, as a checkpoint.
+    still_held : list of str
+        Files that still hold one of them, of those that were searched; remove or write them anew.
+    """
+
+    model: str
+    when: str
+    users: list
+    items: list
+    interactions: int
+    rows: dict[str, int]
+    owes: str
+    fingerprint: tuple[str | None, str]
+    folder: str = ""
+    checksum: tuple[str, str] = ("", "")
+    removed: list[str] = field(default_factory=list)
+    still_held: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the receipt as JSON values."""
+        values = asdict(self)
+        for name in ("fingerprint", "checksum"):
+            before, after = values.pop(name)
+            values[f"{name}_before"], values[f"{name}_after"] = before, after
+        if not self.folder:
+            for name in ("folder", "checksum_before", "checksum_after", "removed", "still_held"):
+                del values[name]
+        return values
+
+
+def forget(model: "Recommender", users: Any, items: Any) -> tuple[Fitted, Receipt]:
+    """Return what is left of a model, and the receipt: see `Recommender.forget`."""
+    state = model._state
+    known = state.known
+    gone_users = _gone("user", known.user_ids, users)
+    gone_items = _gone("item", known.item_ids, items)
+    if not gone_users and not gone_items:
+        raise ParameterError("nothing to forget; give users or items")
+    kept = Kept(_left(known.user_ids, gone_users), _left(known.item_ids, gone_items))
+    for kind, rows in (("user", kept.users), ("item", kept.items)):
+        if len(rows) == 0:
+            raise ParameterError(f"no {kind} would be left; remove the model instead")
+    fewer = known_without(known, kept)
+    rest = interactions_of(fewer)
+    provenance, before = _provenance(state.provenance, rest, (len(gone_users), len(gone_items)))
+    left = replace(state, known=fewer, provenance=provenance)
+    left = replace(left, scorer=model.without(state, left, kept))
+    after = model.snapshot()
+    after._fitted = left
+    receipt = Receipt(
+        model=model.name,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        users=gone_users,
+        items=gone_items,
+        interactions=len(known.seen.items) - len(fewer.seen.items),
+        rows=_rows_removed(model.tensors(), after.tensors()),
+        owes=OWES_NOTHING if is_solved_anew(model, state) else OWES,
+        fingerprint=(before, rest.fingerprint),
+    )
+    return left, receipt
+
+
+def forget_in(
+    folder: str | Path,
+    users: Any = None,
+    items: Any = None,
+    *,
+    out: str | Path | None = None,
+    search: "list[str | Path] | tuple[()]" = (),
+) -> Receipt:
+    """Remove users and items from a saved model and from its checkpoint.
+
+    Parameters
+    ----------
+    folder : path
+        Of the model.
+    users, items : id or iterable of ids, optional
+        At least one.
+    out : path, optional
+        Where to save what is left, in place of `folder`, which then still holds them.
+    search : list of path
+        Files and folders to look through for lists and exports that still hold one of them.
+
+    Raises
+    ------
+    ArtifactError, OutputError
+        The model cannot be read, or not written; it is then as it was.
+    UnknownIds, ParameterError, Unsupported
+        See `Recommender.forget`.
+    """
+    from trimetric.models import load
+    from trimetric.storage import artifact
+
+    target = Path(folder if out is None else out)
+    same = target.resolve() == Path(folder).resolve()
+    for turn in range(TRIES):
+        before = artifact.checksum(folder)
+        model = load(folder)
+        receipt = model.forget(users, items)
+        try:
+            model.save(target, replaces=before if same else None)
+        except Superseded:
+            if turn + 1 == TRIES:
+                raise
+            continue
+        break
+    removed, held = [], []
+    if same:
+        removed = _without_checkpoint(target)
+    else:
+        held.append(str(folder))
+    held += files_with(search, receipt.users, receipt.items)
+    return replace(
+        receipt,
+        folder=str(target),
+        checksum=(before, artifact.checksum(target)),
+        removed=removed,
+        still_held=held,
+    )
+
+
+# --- what is left -------------------------------------------------------------------------------
+
+
+def known_without(known: Known, kept: Kept) -> Known:
+    """Return what is known without the rows that go."""
+    place = np.full(len(known.item_ids), -1, dtype=np.int32)
+    place[kept.items] = np.arange(len(kept.items), dtype=np.int32)
+    of_users = known.seen.take(kept.users)
+    stays = place[of_users.items] >= 0
+    seen, weights = of_users.keep(stays), known.weights
+    if weights is not None:
+        weights = weights[np.isin(known.seen.users, kept.users)][stays]
+    unavailable = place[known.unavailable]
+    return Known(
+        Vocabulary(known.user_ids.values.gather(kept.users)),
+        Vocabulary(known.item_ids.values.gather(kept.items)),
+        Csr(seen.indptr, place[seen.items]),
+        weights,
+        unavailable[unavailable >= 0],
+    )
+
+
+def interactions_of(known: Known) -> Interactions:
+    """Return what users have seen as interactions, in the rows of the model."""
+    seen = known.seen
+    return Interactions(
+        known.user_ids, known.item_ids, seen.users, seen.items, weights=known.weights, name="left"
+    )
+
+
+def sliced(model: "Recommender", left: Fitted, kept: Kept) -> "Scorer":
+    """Return the scorer of a model's tensors without the rows that go.
+
+    By convention a tensor whose name begins with "user" or "item" has a row for each of them; a
+    model with others names their axes in `row_axes`.
+    """
+    tensors, rows = {}, {"user": kept.users, "item": kept.items}
+    for name, array in model.tensors().items():
+        axes: tuple[str, ...] = model.row_axes.get(name, ())
+        if name not in model.row_axes:
+            axes = tuple(side for side in rows if name.startswith(side))
+        for axis, side in enumerate(axes):
+            array = np.take(array, rows[side], axis=axis)
+        tensors[name] = np.ascontiguousarray(array)
+    stored = Stored(tensors, left.known, left.provenance, model.name)
+    try:
+        return model.restore(stored)
+    except ArtifactError as error:
+        raise Unsupported(
+            f"{model.name} does not say which rows of its tensors belong to which user or item"
+            f" ({error}); fit it anew without them"
+        ) from None
+
+
+def is_solved_anew(model: "Recommender", state: Fitted) -> bool:
+    """Whether forgetting solves a closed form again, on exactly what it was trained on."""
+    pairs = (state.provenance.get("train") or {}).get("pairs")
+    return model.solves_anew and pairs == len(state.known.seen.items)
+
+
+def _gone(kind: str, vocabulary: Vocabulary, given: Any) -> list:
+    if given is None:
+        return []
+    ids = known_ids(kind, vocabulary, list(dict.fromkeys(ids_of(given, kind))), "error")
+    return vocabulary.decode(vocabulary.encode(ids)).to_list()
+
+
+def _left(vocabulary: Vocabulary, gone: list) -> np.ndarray:
+    mask = np.ones(len(vocabulary), dtype=bool)
+    mask[vocabulary.encode(gone)] = False
+    return np.flatnonzero(mask)
+
+
+def _provenance(
+    provenance: Mapping[str, Any], rest: Interactions, counts: tuple[int, int]
+) -> tuple[dict[str, Any], str | None]:
+    """Return the provenance of what is left: no fingerprint tells of data that held the rest."""
+    train = provenance.get("train") or {}
+    now = {"train": {**train, "fingerprint": rest.fingerprint, "pairs": len(rest)}}
+    if provenance.get("valid"):
+        now["valid"] = {**provenance["valid"], "fingerprint": None}
+    if "updates" in provenance:
+        now["updates"] = [{**day, "fingerprint": None} for day in provenance["updates"]]
+    entry = {"users": counts[0], "items": counts[1]}
+    forgotten = [*provenance.get("forgotten", []), entry]
+    return {**provenance, **now, "forgotten": forgotten}, train.get("fingerprint")
+
+
+def _rows_removed(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> dict:
+    lost = {name: len(array) - len(after.get(name, ())) for name, array in before.items()}
+    return {name: n for name, n in lost.items() if n > 0}
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _without_checkpoint(folder: Path) -> list[str]:
+    """Remove the checkpoint of an unfinished run, which holds points and the optimiser's memory."""
+    import shutil
+
+    from trimetric.storage.atomic import output_errors, sync_folder
+
+    checkpoint = folder / "checkpoint"
+    if not checkpoint.exists():
+        return []
+    with output_errors(checkpoint):
+        shutil.rmtree(checkpoint)
+        sync_folder(folder)
+    return [str(checkpoint)]
+
+
+def files_with(search: Any, users: list, items: list) -> list[str]:
+    """Return the files that hold one of some users or items, ascending.
+
+    Batch files (.parquet, .csv and .jsonl with a column item), the hidden folders of unfinished
+    ones, exports, and saved models with their checkpoints are read; others are not.
+
+    Parameters
+    ----------
+    search : iterable of path
+        Files, and folders with all that is below them.
+
+    Raises
+    ------
+    DataError
+        A path does not exist.
+    """
+    from trimetric.models.forgetting_files import holders
+
+    return holders([Path(path) for path in search], users, items)

@@ -1,0 +1,78 @@
+"""New users and items placed in a space, and items explained to users: with original ids."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from trimetric.errors import UnknownIds, Unsupported
+from trimetric.models.answers import Given, one_row, placing_space, weighted_rows
+from trimetric.models.fitted import Fitted
+from trimetric.space.given import NOT_TRAINED_ON, ids_of
+from trimetric.space.lists import check_k
+from trimetric.space.metric import MetricSpace
+from trimetric.space.scorer import Scorer
+
+if TYPE_CHECKING:
+    from trimetric.space.explanation import Explanation
+
+
+def explain(
+    name: str, state: Fitted, user: Any, item: Any, options: tuple[int, int, int]
+) -> "Explanation":
+    """Explain an item to a user: see `Recommender.explain`."""
+    from trimetric.space import explain as explaining
+
+    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
+    known, space = state.known, explaining_space(name, state.scorer)
+    row = one_row("user", known.user_ids, user)
+    items = known.items_of(row)
+    if len(items) == 0:
+        raise UnknownIds("user", ids_of(user, "user"), NOT_TRAINED_ON)
+    whom = explaining.ExplainedUser(row, space.users[row], items, known.weights_of(row))
+    return explaining.explain(
+        space, known, name, whom, one_row("item", known.item_ids, item), limits
+    )
+
+
+def explain_for(
+    name: str, state: Fitted, given: Given, item: Any, options: tuple[int, int, int]
+) -> "Explanation":
+    """Explain an item to a new user with items and weights: see `Recommender.explain_for`."""
+    from trimetric.space import explain as explaining
+
+    limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
+    known, space = state.known, placing_space(name, state.scorer)
+    items, weights = weighted_rows("item", known.item_ids, given)
+    [point] = space.place((np.array([0, len(items)]), items), weights)
+    whom = explaining.ExplainedUser(None, point, items, weights)
+    return explaining.explain(
+        space, known, name, whom, one_row("item", known.item_ids, item), limits
+    )
+
+
+def fold_in(name: str, state: Fitted, among: Literal["item", "user"], given: Given) -> np.ndarray:
+    """Place a new user among items, or a new item among users: see `Recommender.fold_in`."""
+    space, known = placing_space(name, state.scorer), state.known
+    vocabulary = known.item_ids if among == "item" else known.user_ids
+    rows, counts = weighted_rows(among, vocabulary, given)
+    return space.place((np.array([0, len(rows)]), rows), counts, among)[0]
+
+
+def mean_of_items(name: str, state: Fitted, given: Given) -> np.ndarray:
+    """Place a new item at the mean of others: see `Recommender.fold_in_item_from`."""
+    space = placing_space(name, state.scorer)
+    rows, counts = weighted_rows("item", state.known.item_ids, given)
+    mean = np.average(space.items[rows].astype(np.float64), axis=0, weights=counts)
+    if space.fold_in is not None:
+        [mean] = space.fold_in.on_surface(mean[None])
+    return mean.astype(np.float32)
+
+
+def explaining_space(name: str, scorer: Scorer) -> MetricSpace:
+    """Return a space to explain by, or raise Unsupported."""
+    if isinstance(scorer, MetricSpace):
+        return scorer
+    raise Unsupported(
+        f"{name} cannot say why: its scores are no distances; models with a metric space can, such"
+        " as centroid, sml and cml"
+    )
