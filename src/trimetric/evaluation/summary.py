@@ -10,8 +10,9 @@ from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import beyond_accuracy as measures
 from trimetric.evaluation.attributes import attributes
 from trimetric.evaluation.list_ranks import tidy
+from trimetric.evaluation.preparation import Parts, prepare
 from trimetric.evaluation.protocols import FullRanking, Task
-from trimetric.evaluation.run import Parts, prepare, read_lists, subject_of_lists
+from trimetric.evaluation.run import read_lists, subject_of_lists
 from trimetric.evaluation.subject import Subject, is_model
 
 if TYPE_CHECKING:
