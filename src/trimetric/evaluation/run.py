@@ -83,7 +83,9 @@ def evaluate(
         The model's scores contain NaN.
     """
     named = protocol is None or isinstance(protocol, str)
-    how = named_protocol(protocol) if isinstance(protocol, str) else protocol or FullRanking()
+    how = checked_protocol(protocol)
+    if not isinstance(exclude_seen, bool | np.bool_):
+        raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}")
     how = _repeating(how) if not exclude_seen else how
     columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
     changed = [key for key, value in columns.items() if value not in (None, key)]
@@ -93,6 +95,20 @@ def evaluate(
         return _evaluate_model(model, Parts.of(data, part), how)
     lists = read_lists(model, columns)
     return _evaluate_lists(lists, Parts.of(data, part), how, named)
+
+
+def checked_protocol(protocol: Any) -> EvaluationProtocol:
+    """Return a protocol, given one, its name, or None for the full ranking."""
+    if isinstance(protocol, str):
+        return named_protocol(protocol)
+    if protocol is None:
+        return FullRanking()
+    parts = ("rank", "metrics", "excludes_valid", "describe")
+    if isinstance(protocol, type) or not all(hasattr(protocol, name) for name in parts):
+        raise ParameterError(
+            f"protocol must be one such as FullRanking(), or its name, got {protocol!r:.80}"
+        )
+    return protocol
 
 
 def _repeating(protocol: EvaluationProtocol) -> EvaluationProtocol:
