@@ -171,3 +171,17 @@ def test_frames_and_files_are_split_as_their_interactions(name, tmp_path):
 def test_what_is_no_log_is_refused_by_name(name, wrong):
     with pytest.raises(TrimetricError):
         SPLITS[name](wrong)
+
+
+@pytest.mark.parametrize("seed", ["x", None, 1.5, True])
+@pytest.mark.parametrize("name", ["random", "per-user", "leave-one-out", "users"])
+def test_seeds_are_whole_numbers(name, seed):
+    with pytest.raises(ParameterError, match="seed must be a whole number"):
+        SPLITS[name](DATA, seed=seed)
+
+
+@pytest.mark.parametrize("share", ["x", None, [0.1]])
+def test_shares_are_numbers(share):
+    for split in (tm.split_random, tm.split_per_user):
+        with pytest.raises(ParameterError, match="the shares must be"):
+            split(DATA, test=share)

@@ -322,6 +322,8 @@ def test_refusals(split):
         ({"k": 0}, "k must be"),
         ({"k": True}, "k must be"),
         ({"columns": ["genre"]}, "give it as items="),
+        ({"user": "customer"}, "describes lists"),
+        ({"users": "customer"}, "unknown option 'users'"),
         ({"space": model}, "space must be a model with a metric space"),
     ):
         with pytest.raises(ParameterError, match=told):

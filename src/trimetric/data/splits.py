@@ -177,7 +177,7 @@ def split_random(
     _check_shares(test, valid)
     data = Interactions.of(data)
     n = len(data)
-    order = counter.permutation(counter.key(seed, RANDOM), n)
+    order = counter.permutation(counter.key(check_seed(seed), RANDOM), n)
     rank = np.empty(n, dtype=np.int64)
     rank[order] = np.arange(n)
     n_test, n_valid = _floor(test, n), _floor(valid, n)
@@ -241,7 +241,7 @@ def split_per_user(
     """
     _check_shares(test, valid)
     data = Interactions.of(data)
-    drawn = counter.bits(counter.key(seed, PER_USER), np.arange(len(data)))
+    drawn = counter.bits(counter.key(check_seed(seed), PER_USER), np.arange(len(data)))
     place, count = _places(data, np.lexsort((drawn, data.users)))
     first = np.maximum(_floor(1 - test - valid, count), 1)
     second = np.maximum(_floor(1 - test, count), first)
@@ -262,7 +262,7 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
         If no user has two pairs.
     """
     data = Interactions.of(data)
-    drawn = counter.bits(counter.key(seed, LEAVE_ONE_OUT), np.arange(len(data)))
+    drawn = counter.bits(counter.key(check_seed(seed), LEAVE_ONE_OUT), np.arange(len(data)))
     timed = data.timestamps is not None
     by = (drawn, data.timestamps, data.users) if timed else (drawn, data.users)
     place, count = _places(data, np.lexsort(by))  # type: ignore[arg-type]
@@ -397,8 +397,16 @@ def _floor(share: float, count: Any) -> Any:
     return int(floored) if np.ndim(floored) == 0 else floored
 
 
+def check_seed(seed: int) -> int:
+    """Return a seed, or raise ParameterError."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ParameterError(f"seed must be a whole number, got {seed!r}")
+    return int(seed)
+
+
 def _check_shares(test: float, valid: float) -> None:
-    if not (0 < test < 1 and 0 <= valid < 1 and test + valid < 1):
+    numbers = all(isinstance(share, int | float | np.number) for share in (test, valid))
+    if not numbers or not (0 < test < 1 and 0 <= valid < 1 and test + valid < 1):
         raise ParameterError(
             "the shares must be test in (0, 1), valid in [0, 1), together below 1;"
             f" got test={test!r}, valid={valid!r}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.data.interactions import Interactions
-from trimetric.data.splits import TEST, TRAIN, VALID, Split, parts_of
+from trimetric.data.splits import TEST, TRAIN, VALID, Split, check_seed, parts_of
 from trimetric.errors import DataError, ParameterError
 
 USERS, HISTORIES, STOPPING, FOLDS = 104, 105, 106, 107
@@ -57,7 +57,7 @@ def split_users(
                 f"{name} must be a share {'of 0 or more' if least else 'above 0'} and below 1,"
                 f" got {share!r}"
             )
-    data = Interactions.of(data)
+    seed, data = check_seed(seed), Interactions.of(data)
     counts = np.diff(data.indptr)
     eligible = np.flatnonzero(counts >= 2)
     n_held = max(1, int(np.floor(test * np.count_nonzero(counts) + 1e-9)))
@@ -111,7 +111,7 @@ def kfold(data: Any, folds: int = 5, *, valid: float = 0.0, seed: int = 0) -> It
     ParameterError
         `folds` or `valid` is out of range.
     """
-    data = Interactions.of(data)
+    seed, data = check_seed(seed), Interactions.of(data)
     whole = isinstance(folds, int | np.integer) and not isinstance(folds, bool)
     if not whole or not 2 <= folds <= len(data):
         raise ParameterError(

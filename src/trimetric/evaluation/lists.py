@@ -119,6 +119,8 @@ class RankedLists:
 def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict[str, str]:
     columns: dict[str, str] = {}
     for role, column in wanted.items():
+        if column is False and role in ("user", "item"):
+            raise ParameterError(f"{role} must be the name of a column, got False")
         if column is False or (column is None and (role not in existing or "rank" in columns)):
             continue
         if role == "score" and "rank" in columns and wanted["rank"] is None:
@@ -129,6 +131,8 @@ def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict
         if name not in existing:
             hint = f"name the column with {role}="
             raise DataError(f"{where} has no column {name!r}; columns: {_shown(existing)}; {hint}")
+        if name in columns.values() and role not in ("rank", "score"):
+            raise ParameterError(f"{where}: column {name!r} is given two roles; name another one")
         columns[role] = name
     if "rank" in columns and "score" in columns:
         raise ParameterError(f"{where}: give rank or score to order the lists by, not both")
@@ -147,6 +151,10 @@ def _shown(columns: list[str]) -> str:
 
 
 def _numbers(series: pl.Series, where: str, column: str) -> pl.Series:
+    if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Null)):
+        raise DataError(
+            f"{where}: column {column!r} holds {series.dtype}; a list is ordered by numbers"
+        )
     numbers = series.cast(pl.Float64, strict=False)
     bad = numbers.is_null() | numbers.is_nan().fill_null(True)
     if bad.any():

@@ -253,7 +253,7 @@ def metric(name: str, min_held: int = 1) -> Metric:
     ParameterError
         The name is unknown, or K is missing, misplaced or out of range.
     """
-    text = name.strip().lower()
+    text = name.strip().lower() if isinstance(name, str) else ""
     base, at, cutoff = text.partition("@")
     base = ALIASES.get(base, base)
     if not at and base in WHOLE_LIST:

@@ -10,8 +10,9 @@ from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import beyond_accuracy as measures
 from trimetric.evaluation.attributes import attributes
 from trimetric.evaluation.list_ranks import tidy
+from trimetric.evaluation.preparation import Parts, prepare
 from trimetric.evaluation.protocols import FullRanking, Task
-from trimetric.evaluation.run import Parts, prepare, read_lists, subject_of_lists
+from trimetric.evaluation.run import read_lists, subject_of_lists
 from trimetric.evaluation.subject import Subject, is_model
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ def beyond_accuracy(
         )
     if columns and items is None:
         raise ParameterError("columns are those of a table of items; give it as items=")
+    unknown = sorted(set(described) - {"user", "item", "rank", "score", "name"})
+    if unknown:
+        raise ParameterError(
+            f"unknown option {unknown[0]!r}; of lists: user, item, rank, score, name"
+        )
+    if described and is_model(source):
+        raise ParameterError(f"{min(described)} describes lists, and this is a model; leave it out")
+    columns = [columns] if isinstance(columns, str) else columns
     parts = Parts.of(split, "test")
     subject, task, lists = _lists(source, parts, k, exclude_seen, described)
     histories = _histories(parts, subject).take(task.users)

@@ -24,8 +24,7 @@ def validator(
     ----------
     valid, seen : Interactions or Csr
         Both in the rows of the scorer that will be validated. Pairs already in `seen` are left
-        out, and so are users and items without any: nothing is learned about them, as in
-        `evaluate`.
+        out, and so are users and items without any, as in `evaluate`.
     metric : str
         See `metrics.metric`.
     max_users : int, optional
