@@ -11,11 +11,12 @@ from trimetric.errors import Unsupported
 
 SECONDS = 0.7  # a healthy pool of threads answers in far less
 _untried = False
+_without_threads = False
 
 
 def check_threads() -> None:
     """Raise Unsupported in a forked process whose Polars does not answer; elsewhere do nothing."""
-    global _untried
+    global _untried, _without_threads
     if not _untried:
         return
     answered = threading.Event()
@@ -27,8 +28,10 @@ def check_threads() -> None:
         frame.select(pl.col("a").sort(), pl.col("b").sort())  # two columns: work for the pool
         answered.set()
 
-    threading.Thread(target=work, daemon=True).start()
-    if not answered.wait(SECONDS):
+    if not _without_threads:
+        threading.Thread(target=work, daemon=True).start()
+        _without_threads = not answered.wait(SECONDS)
+    if _without_threads:
         raise Unsupported(
             "this process was forked off one in which Polars had threads, and they are missing"
             " here; start processes by spawn: multiprocessing.get_context('spawn'), or joblib's"
@@ -39,7 +42,7 @@ def check_threads() -> None:
 
 def _forked() -> None:
     global _untried
-    _untried = True
+    _untried = True  # what the parent found to be lost stays lost
 
 
 if hasattr(os, "register_at_fork"):

@@ -64,12 +64,20 @@ class Options:
 
 
 def recommend(
-    known: Known, scorer: Scorer, users: Any, k: int, on_unknown: OnUnknown, options: Options
+    name: str,
+    known: Known,
+    scorer: Scorer,
+    users: Any,
+    k: int,
+    on_unknown: OnUnknown,
+    options: Options,
 ) -> "pl.DataFrame":
     """Recommend items to users: see `Recommender.recommend`."""
     import polars as pl
 
     k, ids = check_k(k), ids_of(users, "user")
+    if options.diversity:
+        metric_space(name, scorer, TO_DIVERSIFY)
     if on_unknown not in ("error", "popular", "skip"):
         raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
     rows = trained_rows(known, ids)
@@ -87,8 +95,8 @@ def recommend(
     lists = candidate_lists.nearest(scorer, rows[places], width, hidden, mine, options.approximate)
     before = None
     if options.diversity:
-        points = metric_space("this model", scorer, TO_DIVERSIFY).users[rows[places]]
-        lists, before = reranked(scorer, points, lists, k, options)
+        space = metric_space(name, scorer, TO_DIVERSIFY)
+        lists, before = reranked(space, space.users[rows[places]], lists, k, options)
     if unknown and on_unknown == "popular":
         others = np.flatnonzero(rows < 0)
         order = np.argsort(np.concatenate([places, others]))
@@ -109,8 +117,10 @@ def recommend_for(
     import polars as pl
 
     k = check_k(k)
+    if options.diversity:
+        metric_space(name, scorer, TO_DIVERSIFY)
     if not {"fold-in", "new users"} & scorer.capabilities:
-        placing_space(name, scorer)
+        placing_space(name, scorer)  # which raises
     user_items, weights = weighted_rows("item", known.item_ids, given)
     items = options.filter(known, None)
     lists = Csr(np.array([0, len(user_items)], dtype=np.int64), user_items)
@@ -123,7 +133,7 @@ def recommend_for(
     if options.diversity:
         space = metric_space(name, scorer, TO_DIVERSIFY)
         points = space.place((lists.indptr, lists.items), weights)
-        found, before = reranked(scorer, points, found, k, options)
+        found, before = reranked(space, points, found, k, options)
     answer = ranked_frame(
         pl.Series(["new"]), found, known.item_ids, ("user", "item"), is_metric(scorer), before
     )
@@ -178,10 +188,10 @@ def score(known: Known, scorer: Scorer, pairs: Any, on_unknown: OnUnknownItem) -
 
 
 def reranked(
-    scorer: Scorer, points: np.ndarray, lists: Lists, k: int, options: Options
+    space: MetricSpace, points: np.ndarray, lists: Lists, k: int, options: Options
 ) -> tuple[Lists, np.ndarray]:
     """Return lists of k chosen for diversity, and the rank of each item by its score."""
-    space, (rows, scores) = metric_space("this model", scorer, TO_DIVERSIFY), lists
+    rows, scores = lists
     chosen = diversified(points, space.items, rows, k, float(options.diversity), options.rerank)
     at = np.maximum(chosen, 0)
     if rows.shape[1] == 0:

@@ -447,7 +447,9 @@ class Recommender(ABC):
         """
         state = self._state
         options = answers.Options(exclude_seen, allow, deny, approximate, diversity, rerank)
-        return answers.recommend(state.known, state.scorer, users, k, on_unknown, options)
+        return answers.recommend(
+            self.name, state.known, state.scorer, users, k, on_unknown, options
+        )
 
     def recommend_for(
         self,

@@ -81,7 +81,9 @@ def explain(
     to_user = _distances(user.point, points)
     hidden = np.zeros(n, dtype=bool)
     hidden[user.items] = True
-    seen, hidden[item] = bool(hidden[item]), False
+    seen = bool(hidden[item])
+    hidden[known.unavailable] = True
+    hidden[item] = False
     order = np.arange(n)
     after = (to_user > to_user[item]) | ((to_user == to_user[item]) & (order > item))
     behind = np.flatnonzero(after & ~hidden)
@@ -100,7 +102,7 @@ def explain(
     rank_without, counterfactual = {}, None
     if options.examine and not seen and len(owned) > 1 and space.fold_in is not None:
         examined = first[: options.examine]
-        ranks = _ranks_without(space, user, item, examined)
+        ranks = _ranks_without(space, user, item, examined, np.flatnonzero(hidden))
         rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
         counterfactual = _counterfactual(ids, owned[examined], ranks, options.k, len(owned))
     return Explanation(
@@ -168,11 +170,16 @@ def _triple(
 
 
 def _ranks_without(
-    space: MetricSpace, user: ExplainedUser, item: int, examined: np.ndarray
+    space: MetricSpace,
+    user: ExplainedUser,
+    item: int,
+    examined: np.ndarray,
+    hidden_items: np.ndarray,
 ) -> np.ndarray:
     """Return the item's rank for the user placed again, int32 (1 + e,).
 
-    First with all that they have, then without each of `examined` (places in `user.items`).
+    First with all that they have, then without each of `examined` (places in `user.items`). Of the
+    items in `hidden_items` (rows, ascending) none counts.
     """
     n, m = len(user.items), 1 + len(examined)
     remaining = np.ones((m, n), dtype=bool)
@@ -181,7 +188,10 @@ def _ranks_without(
     places = np.nonzero(remaining)[1]
     points = space.place((indptr, user.items[places]), user.weights[places])
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
-    hidden = Csr(np.arange(m + 1, dtype=np.int64) * n, np.tile(user.items, m))
+    width = len(hidden_items)
+    hidden = Csr(
+        np.arange(m + 1, dtype=np.int64) * width, np.tile(hidden_items.astype(np.int32), m)
+    )
     return held_out_ranks(points, space.items, held, hidden)
 
 

@@ -4,8 +4,8 @@ from copy import copy
 
 import numpy as np
 
-from trimetric.errors import Unsupported
-from trimetric.testing.cases import Case, folder, learned, lists, raises
+from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.testing.cases import Case, folder, learned, lists, raises, warns
 
 
 def check_space(case: Case) -> None:
@@ -26,8 +26,16 @@ def check_fold_in(case: Case) -> None:
     model, ids = case.model, case.data.item_ids.values
     items = ids[:3]
     if "fold-in" not in model.capabilities:
-        with raises(Unsupported, "new user without being trained again"):
-            model.recommend_for(items)
+        if "new users" in model.capabilities:
+            before = learned(model)
+            answer = model.recommend_for(items, k=4)
+            assert answer.columns == ["item", "rank", "score"]
+            assert not set(answer["item"]) & set(items)
+            assert answer["score"].is_sorted(descending=True)
+            assert learned(model) == before
+        else:
+            with raises(Unsupported, "new user without being trained again"):
+                model.recommend_for(items)
         with raises(Unsupported, "new user without being trained again"):
             model.explain_for(items, ids[5])
         return
@@ -73,3 +81,66 @@ def check_new_interactions(case: Case) -> None:
     assert answer.equals(newer.recommend(["a new one", "\x01"], k=50))
     assert items[0] not in lists(answer)["a new one"]
     assert learned(case.model) == case.weights
+
+
+def check_weights_of_a_basket(case: Case) -> None:
+    """Weights are matched by id, repeats added up, and other forms refused."""
+    model, ids = case.model, case.data.item_ids.values.to_list()
+    if not {"fold-in", "new users"} & model.capabilities:
+        return
+    a, b, c = ids[:3]
+    answer = model.recommend_for([a, b, c], weights=[1, 9, 2])
+    for given, weights in (
+        ({a: 1, b: 9, c: 2}, None),
+        ([c, a, b], {a: 1, b: 9, c: 2}),
+        (iter([c, b, a]), iter([2, 9, 1])),
+        ([a, b, c, c, b], [1, 4, 1, 1, 5]),
+        ([c, a, c, *[b] * 9], None),
+        (np.array([b, a, c]), np.array([9, 1, 2], dtype=np.uint8)),
+    ):
+        assert model.recommend_for(given, weights=weights).equals(answer)
+    for weights, match in (
+        ({a: 1, b: 9}, f"no weight for item '{c}'"),
+        ({a: 1, b: 9, c: 2, "x": 1}, "weights for 'x', which are not among"),
+        ([1, 9], "one number for each of 3"),
+        ([1, 9, 0], "above 0 and finite, got 0"),
+        ([1, 9, "2"], "above 0 and finite, got '2'"),
+        ({1, 9, 2}, "a set has no order"),
+    ):
+        with raises(ParameterError, match):
+            model.recommend_for([a, b, c], weights=weights)
+    with raises(ParameterError, "given twice"):
+        model.recommend_for({a: 1}, weights=[1])
+    with warns("2 of 3 items are unknown and left out: 'x', 'y'"):
+        assert model.recommend_for(["x", a, "y"], on_unknown="skip").equals(model.recommend_for(a))
+    with raises(UnknownIds, "none of them is known"), warns(""):
+        model.recommend_for(["x", "y"], on_unknown="skip")
+
+
+def check_forgetting(case: Case) -> None:
+    """What is forgotten is gone, and what is left answers; also after saving."""
+    data = case.data
+    users, items = data.user_ids.values.to_list(), data.item_ids.values.to_list()
+    model = case.new().fit(data, progress=False)
+    receipt = model.forget(users[3], [items[5], items[0]])
+    assert (receipt.users, receipt.items) == ([users[3]], [items[0], items[5]])
+    pairs = data.to_frame().rows()
+    gone = [pair for pair in pairs if pair[0] == users[3] or pair[1] in (items[0], items[5])]
+    assert receipt.interactions == len(gone)
+    left = [user for user in users if user != users[3]]
+    with folder() as out:
+        model.save(out)
+        again = case.load(out)
+    assert learned(again) == learned(model)
+    for answering in (model, again):
+        assert answering.user_ids.values.to_list() == left
+        answer = answering.recommend(left, 50, exclude_seen=False)
+        assert set(answer["item"]) == set(items) - {items[0], items[5]}
+        with raises(UnknownIds, "1 unknown user"):
+            answering.recommend(users[3])
+    with raises(UnknownIds, "1 unknown item"):
+        model.forget(items=items[5])
+    with raises(ParameterError, "nothing to forget"):
+        model.forget()
+    with raises(ParameterError, "no user would be left"):
+        model.forget(left)

@@ -18,6 +18,7 @@ from trimetric.testing.cases import (
     planted,
     raises,
     under,
+    warns,
 )
 
 
@@ -62,7 +63,7 @@ def check_allowed_and_denied_items(case: Case) -> None:
         for k in (2, 1000):
             answer = lists(model.recommend(users, k, on_unknown="popular", **form))
             assert answer == {user: listed[:k] for user, listed in expected.items()}
-        if "fold-in" in model.capabilities:
+        if {"fold-in", "new users"} & model.capabilities:
             placed = model.recommend_for(items[:3], k=1000)["item"]
             listed = model.recommend_for(items[:3], k=5, **form)["item"].to_list()
             assert listed == [item for item in placed if item in kept][:5]
@@ -164,7 +165,28 @@ def check_similar(case: Case, side: str) -> None:
         with raises(Unsupported, f"no similar {side}s"):
             similar([ids[0]])
         return
+    whole = lists(similar(ids, k=len(ids)))
+    others = ids[2:9].to_list()
+    for form in ({"allow": others}, {"deny": others}, {"allow": dict.fromkeys(ids, others)}):
+        kept = set(others) if "allow" in form else set(ids) - set(others)
+        answer = lists(similar(ids, k=4, **form))
+        assert answer == {
+            one: [other for other in listed if other in kept][:4]
+            for one, listed in whole.items()
+            if set(listed) & kept
+        }
+    with raises(UnknownIds, f"1 unknown {side}: 'nobody'"):
+        similar(["nobody", ids[0]])
+    with warns(f"1 of 2 {side}s are unknown and left out: 'nobody'"):
+        assert similar(["nobody", ids[0]], on_unknown="skip").equals(similar(ids[0]))
     answer = similar(ids, k=5)
+    assert not (answer[side] == answer["similar"]).any()
+    if "metric space" not in model.capabilities:
+        assert answer.columns == [side, "similar", "rank", "score"]
+        for group in answer.partition_by(side):
+            assert group["rank"].to_list() == list(range(1, len(group) + 1))
+            assert group["score"].is_sorted(descending=True)
+        return
     assert answer.columns == [side, "similar", "rank", "score", "distance"]
     assert (answer["score"] == -answer["distance"]).all()
     points = (model.items if side == "item" else model.users).astype(np.float64)
@@ -172,13 +194,10 @@ def check_similar(case: Case, side: str) -> None:
     np.fill_diagonal(d2, np.inf)
     assert close(answer["distance"], np.sort(d2)[:, :5].ravel(), rel=1e-5)
     assert answer["rank"].to_list() == [1, 2, 3, 4, 5] * len(ids)
-    assert not (answer[side] == answer["similar"]).any()
     listed = answer["similar"].to_numpy().reshape(len(ids), 5)
     exact = [ids.to_numpy()[np.argsort(row)[:5]] for row in d2]
     assert (listed == exact).mean() > 0.99  # roundings may swap neighbours
     assert similar(ids[0], k=10**6).height == len(ids) - 1
-    with raises(UnknownIds, f"1 unknown {side}: 'nobody'"):
-        similar(["nobody", ids[0]])
 
 
 def check_a_prepared_copy_answers_alike(case: Case) -> None:
@@ -192,7 +211,7 @@ def check_a_prepared_copy_answers_alike(case: Case) -> None:
             assert ready.similar_users(users).equals(model.similar_users(users))
         if "similar items" in model.capabilities:
             assert ready.similar_items(items).equals(model.similar_items(items))
-        if "fold-in" in model.capabilities:
+        if {"fold-in", "new users"} & model.capabilities:
             liked = items[:2].to_list()
             assert ready.recommend_for(liked).equals(model.recommend_for(liked))
     part = planted(n_users=50)
@@ -224,3 +243,83 @@ def check_scoring(case: Case) -> None:
     for bad in (["ab"], [("a",)], [("a", "b", "c")], [7], pairs.rename({"item": "movie"})):
         with raises(ParameterError, "pairs"):
             model.score(bad)
+
+
+def check_candidates_of_each_user(case: Case) -> None:
+    """Candidates by user are those of one call for each user."""
+    model, data = case.model, case.data
+    users, items = data.user_ids.values[:5].to_list(), data.item_ids.values.to_list()
+    allow = {user: items[at::3] for at, user in enumerate(users)} | {"who": items[:7]}
+    deny = {user: items[at : at + 4] for at, user in enumerate(users[:3])}
+    forms: list[dict[str, Any]] = [
+        {"allow": allow},
+        {"deny": deny},
+        {"allow": allow, "deny": deny},
+        {"allow": allow, "deny": items[:9]},
+        {"allow": items[:20], "deny": deny},
+    ]
+    for form in forms:
+        together = model.recommend([*users, "who"], 4, on_unknown="popular", **form)
+        alone = [
+            model.recommend(
+                user,
+                4,
+                on_unknown="popular",
+                **{
+                    name: given.get(user, []) if isinstance(given, dict) else given
+                    for name, given in form.items()
+                },
+            )
+            for user in [*users, "who"]
+        ]
+        assert together.equals(pl.concat(alone))
+    with raises(ParameterError, "allow names no items for user 'who'"):
+        model.recommend(["who"], on_unknown="popular", allow={users[0]: items})
+    with raises(ParameterError, "allow holds 7, and the model's user ids are str"):
+        model.recommend(users[:1], allow={7: items})
+
+
+def check_unavailable_items(case: Case) -> None:
+    """Items marked as unavailable are in no list, also after saving; scores stay."""
+    data = case.data
+    items, users = data.item_ids.values.to_list(), data.user_ids.values[:6]
+    model = case.model.snapshot().set_unavailable(items[2:12])
+    with folder() as out:
+        model.save(out)
+        again = case.load(out)
+    for marked in (model, again):
+        assert marked.unavailable.to_list() == items[2:12]
+        listed = marked.recommend([*users, "who"], 9, on_unknown="popular", deny=items[:1])
+        expected = case.model.recommend(
+            [*users, "who"], 9, on_unknown="popular", deny=items[:1] + items[2:12]
+        )
+        assert listed.equals(expected)
+        if "similar items" in model.capabilities:
+            assert not set(marked.similar_items(items[:5], 50)["similar"]) & set(items[2:12])
+        if {"fold-in", "new users"} & model.capabilities:
+            assert not set(marked.recommend_for(items[3], 50)["item"]) & set(items[2:12])
+    assert len(case.model.unavailable) == 0
+    assert len(model.set_unavailable([]).unavailable) == 0
+    with raises(ParameterError, "unavailable holds 7"):
+        model.set_unavailable([7])
+
+
+def check_diversity(case: Case) -> None:
+    """Diverse lists hold what may be listed, and say where it stood; without a space refused."""
+    model, users = case.model, case.data.user_ids.values
+    if "metric space" not in model.capabilities:
+        with raises(Unsupported, "more diverse"):
+            model.recommend(users[:2], diversity=0.5)
+        return
+    whole = model.recommend(users, 40)
+    for method in ("mmr", "dpp"):
+        plain = model.recommend(users, 5, diversity=1e-9, rerank=method)
+        assert plain.drop("rank_by_score").equals(model.recommend(users, 5))
+        answer = model.recommend(users, 5, diversity=0.7, rerank=method)
+        assert answer["rank"].to_list() == [1, 2, 3, 4, 5] * len(users)
+        at = answer.join(whole, on=["user", "item"], how="left", maintain_order="left")
+        assert (at["rank_right"] == at["rank_by_score"]).all()
+        assert (at["score_right"] == at["score"]).all()
+    for bad in (-0.1, 1.1, float("nan"), "much", None, True):
+        with raises(ParameterError, "diversity must be a number in 0..1"):
+            model.recommend(users[:1], diversity=bad)

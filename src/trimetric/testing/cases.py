@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -206,3 +207,13 @@ def raises(kind: type[Exception], match: str = "") -> Iterator[list[str]]:
         assert re.search(match, message[0]), f"{message[0]!r} does not match {match!r}"
     else:
         raise AssertionError(f"no {kind.__name__} was raised, with a message like {match!r}")
+
+
+@contextmanager
+def warns(match: str) -> Iterator[None]:
+    """Fail unless the body warns in words that have a match of a pattern."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    said = [str(warning.message) for warning in caught]
+    assert any(re.search(match, text) for text in said), f"{said} do not match {match!r}"

@@ -70,7 +70,7 @@ def export(
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
     write: Callable[..., str] = import_module(f"{__name__}.to_{to}").write
     ids = known.item_ids, known.user_ids
-    space = Space(scorer.items, scorer.users, *ids, known.seen, model)
+    space = Space(scorer.items, scorer.users, *ids, known.seen, model, len(known.unavailable))
     more = {"approximate": approximate} if to == "faiss" else {}
     out = Path(out)
     with output_errors(out):
@@ -86,6 +86,7 @@ def export(
                 "dim": space.items.shape[1],
                 "items": len(space.items),
                 "users": len(space.users),
+                "unavailable": known.item_ids.decode(known.unavailable).to_list(),
                 "distance": "Euclidean; the nearest is the best",
                 "files": {path.name: _described(path) for path in sorted(folder.iterdir())},
             }

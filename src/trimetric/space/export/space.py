@@ -16,7 +16,7 @@ by plain L2 distance with the nearest first, are the recommendations in their or
 weights, nothing else to add. Items at equal distance go by their id (numbers by value, text by its
 UTF-8 bytes). Squared, a distance here is what `trimetric recommend` shows as `distance`.
 
-Nothing is filtered. What each user was trained on is exported beside, so that a server can leave it
+Nothing is filtered{unavailable}. What each user was trained on is exported beside, so that a server can leave it
 out, as `trimetric recommend` does by default. A user of whom nothing was seen was not trained: that
 position means nothing.
 
@@ -36,6 +36,8 @@ class Space:
         The items each user was trained on, by rows.
     model : str
         The model's name.
+    unavailable : int
+        How many items are marked as unavailable; the manifest names them.
     """
 
     items: np.ndarray
@@ -44,10 +46,15 @@ class Space:
     user_ids: Vocabulary
     seen: Csr
     model: str
+    unavailable: int = 0
 
     def contract(self) -> str:
         """Say what the order means."""
         return CONTRACT.format(
+            unavailable=f": {self.unavailable:,} items that are marked as unavailable are written"
+            " too, and manifest.json names them, so that a server can leave them out"
+            if self.unavailable
+            else "",
             dim=self.items.shape[1],
             version=__version__,
             model=self.model,
