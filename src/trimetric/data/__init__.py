@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimetric.data import datasets, synthetic
-    from trimetric.data.clean import ReadReport
     from trimetric.data.ids import Vocabulary
     from trimetric.data.interactions import AlignReport, Interactions
+    from trimetric.data.report import ReadReport
     from trimetric.data.splits import (
         Split,
         split_column,
@@ -37,7 +37,7 @@ __all__ = [
 _HOMES = {
     "AlignReport": "interactions",
     "Interactions": "interactions",
-    "ReadReport": "clean",
+    "ReadReport": "report",
     "Vocabulary": "ids",
     "summarize": "summary",
 }

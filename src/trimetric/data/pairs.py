@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from trimetric.data.clean import ReadReport, Rules, complete, typed
+from trimetric.data.clean import complete, typed
+from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import RepeatedRows, Rule, in_order, merge
+from trimetric.data.report import ReadReport
+from trimetric.data.rules import Rules
 from trimetric.data.weighting import weighted
 from trimetric.errors import DataError
 
 
-def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[str, Any]:
+def assemble(
+    raw: pl.DataFrame,
+    rules: Rules,
+    source: str,
+    text: bool,
+    columns: Mapping[str, str] | None = None,
+    form: Form | None = None,
+) -> dict[str, Any]:
     """Clean the columns, number the ids, order the pairs, and let each pair in once.
 
     Parameters
@@ -28,6 +39,10 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         What to call the table in errors.
     text : bool
         Whether the values are text whose types are still to be found.
+    columns : mapping, optional
+        {role: column of the table}, for errors.
+    form : Form, optional
+        How the values are written.
 
     Returns
     -------
@@ -36,7 +51,8 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     """
     if not raw.height:
         raise DataError(f"{source} has no rows; it needs at least one interaction")
-    frame, nulls = complete(typed(raw, source, text), rules, source)
+    frame, notes = typed(raw, source, text, columns, form)
+    frame, nulls = complete(frame, rules, source, columns)
     rows = frame.height
     if rules.drop_zeros:
         frame = frame.filter(pl.col("rating") != 0)
@@ -83,7 +99,16 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         "labels": None if labels is None else labels[at],
         "weights": merged,
         "repeated": repeated,
-        "report": ReadReport(raw.height, nulls, zeros, duplicates, below, **left_out, repeats=rule),
+        "report": ReadReport(
+            raw.height,
+            nulls,
+            zeros,
+            duplicates,
+            below,
+            **left_out,
+            repeats=rule,
+            notes=tuple(notes),
+        ),
     }
 
 

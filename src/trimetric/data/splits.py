@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from trimetric import counter, notebook
+from trimetric.data.build import WEIGHTS_MARK
 from trimetric.data.ids import Vocabulary
-from trimetric.data.interactions import WEIGHTS_MARK, Interactions
+from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, OutputError, ParameterError
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 from trimetric.storage.tables import system_errors

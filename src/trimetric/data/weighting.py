@@ -11,7 +11,7 @@ import polars as pl
 from trimetric.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
-    from trimetric.data.clean import Rules
+    from trimetric.data.rules import Rules
 
 DROP = "drop"
 MOST_LISTED = 10
@@ -68,8 +68,9 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
     if (weights < 0).any():
         negative = weights < 0
         raise DataError(
-            f"{source}: column {rules.weight!r} is negative in {negative.sum():,} rows, the least"
-            f" {float(np.min(weights.to_numpy())):g}; weights must be above 0, and rows of weight 0 are left out"
+            f"{source}: column {rules.weight!r} is negative in {negative.sum():,} rows, the"
+            f" least {float(np.min(weights.to_numpy())):g}; weights must be above 0, and rows of"
+            " weight 0 are left out"
         )
     positive = weights.cast(pl.Float32) > 0
     frame = frame if positive.all() else frame.filter(positive)
