@@ -21,7 +21,7 @@ from trimetric.cli import (
     update,
 )
 from trimetric.cli.options import grouped
-from trimetric.cli.output import note
+from trimetric.cli.output import in_options, note
 
 app = typer.Typer(
     name="trimetric", no_args_is_help=True, add_completion=False, rich_markup_mode=None
@@ -60,7 +60,7 @@ def _version(show: bool) -> None:
 
 
 def _warn(message: Any, *_: Any, **__: Any) -> None:
-    note(f"warning: {message}")
+    note(f"warning: {in_options(str(message))}")
 
 
 @app.callback()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Json, Model
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Json, Model
 from trimetric.cli.output import emit_json, show
 from trimetric.cli.reading import read_held_out
 from trimetric.errors import ParameterError

@@ -14,6 +14,14 @@ _OPTIONS = [
     (r"\b(user|item|rating|timestamp|weight|event)=False", r"--\1-column none"),
     (r"\b(user|item|rating|timestamp|weight|event)=(?=')", r"--\1-column "),
     (r"\b(user|item|rating|timestamp|weight|event)=(?![\w'])", r"--\1-column"),
+    (r"\bsplit=False", "--split-column none"),
+    (r"\bheader=False", "--no-header"),
+    (r"\bquote=False", "--quote none"),
+    (r"\b(null|format|separator|quote|escape|encoding|decimal)=(?=['\"])", r"--\1 "),
+    (r"\b(null|format|separator|quote|escape|encoding|decimal)=(?!\w)", r"--\1"),
+    (r"\btime_format=(?=['\"])", "--time-format "),
+    (r"\btime_format=?(?!\w)", "--time-format"),
+    (r"\b(format|separator|quote|escape|encoding|decimal|null) must be\b", r"--\1 must be"),
     (r"\bnulls=['\"]drop['\"]", "--nulls drop"),
     (r"\brepeats=['\"]?(?=\w)", "--repeats "),
     (r"(?<=--repeats )(\w+)['\"]", r"\1"),
@@ -35,7 +43,7 @@ def in_options(message: str) -> str:
     """Name options in an error as the command line does: `--min-rating` for `min_rating`."""
     for python, option in _OPTIONS:
         message = re.sub(python, option, message)
-    return message
+    return message.replace("--escape '\\\\'", "--escape '\\'")
 
 
 def emit(text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trimetric.cli.options import Columns
+from trimetric.cli.columns import Columns
 from trimetric.errors import DataError
 
 if TYPE_CHECKING:

@@ -50,7 +50,9 @@ def typed(
     notes : list of str
         What was decided about the values.
     """
-    form, done, notes = form or Form(), {}, []
+    form = form or Form()
+    done: dict[str, pl.Series] = {}
+    notes: list[str] = []
     for series in raw:
         role = series.name
         where = f"{source}: column {(columns or {}).get(role, role)!r}"

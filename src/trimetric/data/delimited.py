@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 
@@ -130,15 +131,12 @@ def _quoting(data: bytes, name: str, form: Form) -> tuple[bytes, Form, bool]:
                 " quotes are part of the text"
             )
         if quote:
-            raise DataError(
-                f"{name}: line {line} has a quote that neither opens nor closes a field; mend it, or"
-                " say with quote=False that quotes are part of the text"
-            )
+            return _requoted(data, sign, quote, name), form, False
         if not _even(data, sign):
             raise DataError(
                 f"{name}: this is no table that can be read: line {line} has a quote that neither"
                 " opens nor closes a field, and without regard to quotes rows differ in their"
-                " number of fields; mend it, or say with escape= or quote= what quotes mean"
+                " number of fields; mend it, or say with quote='\"' that quotes inside a field are text"
             )
         return data, form.found(quote=False), True
     if data.count(b"\n\n") > MOST_BLANK_LINES:
@@ -149,6 +147,24 @@ def _quoting(data: bytes, name: str, form: Form) -> tuple[bytes, Form, bool]:
     return data, form.found(quote=quote or '"'), False
 
 
+def _requoted(data: bytes, sign: str, quote: str, name: str) -> bytes:
+    """Double the quotes that stand inside fields without quotes, where they are text."""
+    check_utf8(data, name)
+    out = io.StringIO(newline="")
+    rows = csv.reader(
+        io.StringIO(data.decode(), newline=""), delimiter=sign, quotechar=quote, strict=True
+    )
+    writer = csv.writer(out, delimiter=sign, quotechar=quote, lineterminator="\n")
+    try:
+        writer.writerows(rows)
+    except csv.Error as error:
+        raise DataError(
+            f"{name}: line {rows.line_num} has a quote that neither opens nor closes a field"
+            f" ({error}); mend it, or say with quote=False that quotes are part of the text"
+        ) from None
+    return out.getvalue().encode()
+
+
 def _even(data: bytes, sign: str) -> bool:
     """Tell whether all lines have the same number of fields, quotes aside."""
     counts = {line.count(sign.encode()) for line in data.split(b"\n") if line.strip()}
@@ -157,13 +173,14 @@ def _even(data: bytes, sign: str) -> bool:
 
 def _refuse_quotes(frame: pl.DataFrame, columns: dict[str, str], name: str, form: Form) -> None:
     for role, column in columns.items():
-        quoted = frame[role].str.contains(r'^".*"$').fill_null(False)
+        quoted = frame[role].str.contains(r'^".*"$') | frame[role].str.contains(r'^"[^"]*$')
+        quoted = quoted.fill_null(False)
         if quoted.any():
             row = int(quoted.arg_max() or 0)
             raise DataError(
-                f"{name}: column {column!r} holds {frame[role][row]!r} in row {row + 1}, while other"
-                " quotes in the file do not enclose a field; say with quote=False that quotes are"
-                " part of the text, or mend the file"
+                f"{name}: column {column!r} holds {frame[role][row]!r} in row {row + 1}, while"
+                " other quotes in the file do not enclose a field; say with quote=False that"
+                " quotes are part of the text, or mend the file"
             )
 
 
@@ -237,8 +254,8 @@ def _picked(pick: Pick, names: list[str], source: str, form: Form) -> dict[str, 
     except DataError as error:
         if form.header and _looks_like_data(names):
             raise DataError(
-                f"{error}. The first line looks like data; if it names no columns, give header=False"
-                " and name them by position, as in user='1', item='2'"
+                f"{error}. The first line looks like data; if it names no columns, give"
+                " header=False and name them by position, as in user='1', item='2'"
             ) from None
         raise
     for column in columns.values():
@@ -263,7 +280,7 @@ def _why(text: _Text, data: bytes, name: str, form: Form, error: BaseException) 
         return few
     check_utf8(data, name)
     try:
-        quoting = csv.QUOTE_NONE if form.quote is False else csv.QUOTE_MINIMAL
+        quoting: Any = csv.QUOTE_NONE if form.quote is False else csv.QUOTE_MINIMAL
         stream = io.StringIO(text.data.decode(), newline="")
         rows = csv.reader(
             stream, delimiter=text.separator, quoting=quoting, quotechar=form.quote or '"'

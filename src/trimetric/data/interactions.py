@@ -296,9 +296,9 @@ class Interactions:
         """Read csv, tsv, jsonl, json or parquet, also packed with gzip, bzip2, zstd, xz or zip.
 
         What is not said of a file's form is found out and told in the report; what could be read
-        in two ways is an error that names the option. Ids are kept exactly. In a text file an id column is int64 if every id comes back the same
-        from it, else text, so "007" stays "007". Rows are counted from 1, without the header and
-        blank lines.
+        in two ways is an error that names the option. Ids are kept exactly. In a text file an id
+        column is int64 if every id comes back the same from it, else text, so "007" stays "007".
+        Rows are counted from 1, without the header and blank lines.
 
         Parameters
         ----------

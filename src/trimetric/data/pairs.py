@@ -62,7 +62,7 @@ def assemble(
     below = 0
     if rules.min_rating is not None and "rating" in frame.columns:
         frame, below = _liked(frame, rules.min_rating, source)
-    frame, left_out = weighted(frame, rules, source)
+    frame, zero_weights, events = weighted(frame, rules, source)
     user_ids, item_ids = (Vocabulary.from_values(frame[role]) for role in ("user", "item"))
     users, items = user_ids.encode(frame["user"]), item_ids.encode(frame["item"])
     ratings, timestamps, weights = (
@@ -105,7 +105,8 @@ def assemble(
             zeros,
             duplicates,
             below,
-            **left_out,
+            zero_weights=zero_weights,
+            events=events,
             repeats=rule,
             notes=tuple(notes),
         ),

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from trimetric.data import unpack
@@ -64,10 +64,10 @@ class Source:
         path = urlsplit(self.name).path if places.is_uri(self.name) else self.name
         return [end.lower() for end in reversed(Path(path).suffixes)]
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> io.BufferedReader:
         """Open the bytes as they are, packed or not."""
         if self.path is None:
-            return io.BytesIO(self.content or b"")
+            return io.BufferedReader(io.BytesIO(self.content or b""))
         try:
             return self.path.open("rb")
         except OSError as error:
@@ -77,10 +77,9 @@ class Source:
         """Return all bytes, unpacked."""
         with self.open() as stream:
             try:
-                buffered = io.BufferedReader(stream) if self.path is None else stream  # type: ignore[arg-type]
-                start = buffered.peek(8)[:8] if hasattr(buffered, "peek") else b""
+                start = stream.peek(8)[:8]
                 how = unpack.packing(self.endings[0] if self.endings else "", start)
-                return unpack.unpacked(buffered, how, self.size, self.name)
+                return unpack.unpacked(stream, how, self.size, self.name)
             except OSError as error:
                 raise DataError(f"{self.name} cannot be read: {why(error)}") from None
 

@@ -340,7 +340,8 @@ def _shipped_codes(data: Interactions) -> np.ndarray:
     unknown = [str(name) for name in names if name.strip().lower() not in LABELS]
     if unknown:
         raise DataError(
-            f"{data.name}: column 'split' holds {unknown[0]!r}; it may hold {', '.join(LABELS)}"
+            f"{data.name}: column 'split' holds {unknown[0]!r}; it may hold {', '.join(LABELS)};"
+            " if the column tells something else, split=False ignores it"
         )
     return np.array([LABELS[name.strip().lower()] for name in names])[codes]
 

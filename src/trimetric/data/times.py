@@ -62,8 +62,6 @@ def seconds(series: pl.Series, where: str, time_format: str | None) -> pl.Series
 
 
 def _of_numbers(numbers: pl.Series, where: str, unit: str | None) -> pl.Series:
-    if unit is None:
-        _refuse_doubtful(numbers, where)
     each = UNITS[unit or "s"]
     if numbers.dtype.is_float():
         scaled = (numbers / each).floor()
@@ -72,6 +70,8 @@ def _of_numbers(numbers: pl.Series, where: str, unit: str | None) -> pl.Series:
     whole = scaled.cast(pl.Int64, strict=False)
     remedy = f"timestamps are Unix seconds within int64; {_IGNORE}"
     refuse(numbers, whole.is_null() & numbers.is_not_null(), where, remedy)
+    if unit is None:
+        _refuse_doubtful(whole, where)
     return whole
 
 
