@@ -107,7 +107,7 @@ def test_escapes_of_everything():
     "text",
     [
         'user,item,note\na,1,27" monitor\nb,2,x\n',
-        'user,item,note\na,1,x\nb,2,5\'10" tall\n',
+        "user,item,note\na,1,x\nb,2,5'10\" tall\n",
         'user\titem\tnote\na\t1\t"weird al" yankovic\nb\t2\tx\n',
         'user\titem\tnote\na\t1\t"heroes"\nb\t2\tthe "who"\n',
         'user;item;note\na;1;"open\nb;2;x\n',
@@ -150,7 +150,7 @@ def test_numbers_with_a_comma():
 @pytest.mark.parametrize("word", ["NULL", "\\N", "NA", "null", "None"])
 def test_words_for_missing_values(word):
     text = f"user,item\n{word},1\n{word},2\nb,3\n"
-    with pytest.warns(UserWarning, match=rf"'user' holds .* in 2 rows.*null="):
+    with pytest.warns(UserWarning, match=r"'user' holds .* in 2 rows.*null="):
         assert len(read(text)) == 3
     with pytest.raises(DataError, match="no value in row 1"):
         read(text, null=word)

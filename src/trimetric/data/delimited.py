@@ -136,7 +136,8 @@ def _quoting(data: bytes, name: str, form: Form) -> tuple[bytes, Form, bool]:
             raise DataError(
                 f"{name}: this is no table that can be read: line {line} has a quote that neither"
                 " opens nor closes a field, and without regard to quotes rows differ in their"
-                " number of fields; mend it, or say with quote='\"' that quotes inside a field are text"
+                " number of fields; mend it, or say with quote='\"' that quotes inside a field are"
+                " text"
             )
         return data, form.found(quote=False), True
     if data.count(b"\n\n") > MOST_BLANK_LINES:
@@ -271,7 +272,7 @@ def _looks_like_data(names: list[str]) -> bool:
 
 
 def _blank_lines(data: bytes) -> int:
-    return sum(1 for _ in re.finditer(rb"(?m)^\r?$\n?", data)) if b"\n" in data else 0
+    return sum(1 for _ in re.finditer(rb"(?m)^\r?\n", data)) if b"\n" in data else 0
 
 
 def _why(text: _Text, data: bytes, name: str, form: Form, error: BaseException) -> str:

@@ -79,7 +79,10 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
             f"{files[0].name} and others are {tables[0][2].format} and {different[0]}; read files"
             " of one format at a time"
         )
+    kinds = [[_kind(series) for series in table[0]] for table in tables]
     try:
+        if any(kind != kinds[0] for kind in kinds):
+            raise ValueError("text and other values do not mix")
         frame = pl.concat([table[0] for table in tables], how="vertical_relaxed")
     except FAILURES as error:
         columns = [dict(table[0].schema) for table in tables]
@@ -90,6 +93,12 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
         ) from None
     blank = sum(table[3] for table in tables)
     return Table(frame, tables[0][1], tables[0][2], f"{name} and {len(files) - 1} more", blank)
+
+
+def _kind(series: pl.Series) -> str:
+    if series.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "text"
+    return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())
 
 
 def mark(given: Any, key: str) -> str | None:

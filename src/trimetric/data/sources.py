@@ -113,7 +113,7 @@ def find(given: Any) -> list[Source]:
         raise ParameterError(
             "a text of several lines is no path; give io.StringIO(text) to read the text itself"
         )
-    if hasattr(given, "read"):
+    if hasattr(given, "read") and not isinstance(given, type):
         return [_of_object(given)]
     if isinstance(given, str | os.PathLike):
         return _of_place(given)

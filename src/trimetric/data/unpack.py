@@ -24,7 +24,7 @@ MAGIC = {
 LIMIT = "TRIMETRIC_MAX_UNPACKED"
 LEAST_LIMIT = 2**30  # bytes; below it nothing is refused
 MOST_TIMES = 100  # logs shrink to a fifth or a tenth, rarely to a fiftieth
-_CHUNK = 2**20
+_CHUNK, _SMALL_CHUNK = 2**20, 2**14
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, ValueError)
 
 
@@ -109,6 +109,36 @@ def _zip(stream: IO[bytes], name: str) -> IO[bytes]:
     return archive.open(members[0])
 
 
+class _Zstd:
+    """Reads zstd to its end; zstandard's own reader is content with a part of it."""
+
+    def __init__(self, stream: IO[bytes], module: Any) -> None:
+        self._stream, self._module, self._rest = stream, module, b""
+
+    def __enter__(self) -> _Zstd:
+        self._frame = self._module.ZstdDecompressor().decompressobj()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def read(self, _: int) -> bytes:
+        """Return the next bytes, b"" at the end."""
+        while packed := self._rest or self._stream.read(_SMALL_CHUNK):
+            if self._frame.eof:
+                self._frame = self._module.ZstdDecompressor().decompressobj()
+            try:
+                out = self._frame.decompress(packed)
+            except self._module.ZstdError as error:
+                raise EOFError(str(error)) from None
+            self._rest = self._frame.unused_data if self._frame.eof else b""
+            if out:
+                return out
+        if not self._frame.eof:
+            raise EOFError("the last frame has no end")
+        return b""
+
+
 def _zstd(stream: IO[bytes], name: str) -> Any:
     try:
         import zstandard
@@ -117,4 +147,4 @@ def _zstd(stream: IO[bytes], name: str) -> Any:
             f"{name} is packed with zstd, which needs zstandard; install it with"
             " pip install 'trimetric[files]', or unpack the file"
         ) from None
-    return zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+    return _Zstd(stream, zstandard)
