@@ -34,6 +34,7 @@ _OPTIONS = [
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
+    (r"\bout (?=\w+:/)", "--out "),
     (r"\bout must end in\b", "--out must end in"),
 ]
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")

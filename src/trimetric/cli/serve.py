@@ -8,6 +8,7 @@ from typer import Argument, Option
 from trimetric.cli.options import Quiet
 from trimetric.cli.output import note
 from trimetric.errors import MissingExtra
+from trimetric.storage import places
 
 
 def serve(
@@ -53,7 +54,7 @@ def serve(
         ) from None
     settings = Settings(
         models=tuple(map(Path, models)),
-        items=None if items is None else Path(items),
+        items=None if items is None else places.source(items, "--items"),
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),

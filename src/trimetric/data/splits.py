@@ -21,6 +21,7 @@ from trimetric.data.build import WEIGHTS_MARK
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import DataError, OutputError, ParameterError
+from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 from trimetric.storage.tables import system_errors
 
@@ -94,7 +95,7 @@ class Split:
         OutputError
             The folder cannot be written, or holds other files; what was there is intact.
         """
-        folder = Path(folder)
+        folder = places.output(folder)
         _refuse_other_files(folder)
         document = {**(about or {}), "name": self.train.name, **self.how}
         with output_errors(folder), replacing_folder(folder) as fresh:
@@ -118,7 +119,7 @@ class Split:
         DataError
             A file is missing or damaged.
         """
-        folder = Path(folder)
+        folder = places.source(folder, "folder")
         try:
             document = json.loads((folder / "split.json").read_bytes())
             name, sizes = document["name"], document["pairs"]

@@ -12,6 +12,7 @@ from trimetric.models.answers import as_ids
 from trimetric.progress import counting
 from trimetric.space.filters import as_list
 from trimetric.space.lists import check_k
+from trimetric.storage import places
 from trimetric.storage.blocks import Batch, write_batch
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def recommend_to_file(
     batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
     with counting("users", len(ids), progress) as counter:
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
-        return write_batch(Path(out), batch, done=counter.done, log=log)
+        return write_batch(places.output(out), batch, done=counter.done, log=log)
 
 
 def _users_per_block(k: int, n_items: int) -> int:

@@ -13,7 +13,7 @@ from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.training_data import aligned, describe
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
-from trimetric.storage import artifact
+from trimetric.storage import artifact, places
 from trimetric.training import CHECKPOINT_SECONDS
 
 
@@ -57,7 +57,7 @@ class ClosedForm(Recommender):
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             size = self.memory(data)
             if out is not None:
-                artifact.probe(Path(out), size)
+                artifact.probe(places.output(out), size)
             began = time.monotonic()
             scorer = self.learn(data)
             history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]

@@ -19,7 +19,7 @@ from trimetric.models.training_data import aligned, check_negatives, describe, d
 from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
-from trimetric.storage import artifact
+from trimetric.storage import artifact, places
 
 
 class EpochTrained(Recommender):
@@ -81,9 +81,9 @@ class EpochTrained(Recommender):
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
             if out is not None:
-                artifact.probe(Path(out))  # before any work is done for nothing
+                artifact.probe(places.output(out))  # before any work is done for nothing
                 identity = self._identity(data, held_out, negatives)
-                folder = Path(out) / "checkpoint"
+                folder = places.output(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
             fitted = self._train(data, held_out, negatives, monitor, checkpoints, resume, progress)
             self._take(fitted, also_seen, out)
