@@ -41,7 +41,7 @@ def refused_to_fit(room: Path, *args: object) -> str:
     [
         ("", "d.csv is empty"),
         ("user,item\n", "d.csv"),
-        ("userId,item\na,x\n", "did you mean --user-column 'userId'?"),
+        ("users,item\na,x\n", "did you mean --user-column 'users'?"),
         ("user,item,rating\na,x,4\nb,y,good\n", "'rating' holds 'good' in row 2"),
         ("user,item,rating\na,x,4\nb,y,nan\n", "row 2"),
         ("user,item,rating\na,x,4\nb,y,-2\n", "negative in 1 rows.* give --min-rating"),

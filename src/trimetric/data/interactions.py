@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from trimetric import notebook
-from trimetric.data import build
+from trimetric.data import build, combine
 from trimetric.data.ids import Vocabulary
-from trimetric.data.repeats import RepeatedRows
+from trimetric.data.repeats import RepeatedRows, Rule
 from trimetric.data.report import ReadReport
 from trimetric.errors import DataError, ParameterError
 
@@ -258,6 +259,79 @@ class Interactions:
             "weight": self.weights,
         }
         return pl.DataFrame({name: c for name, c in columns.items() if c is not None})
+
+    def to_pandas(self) -> Any:
+        """Return the pairs as a pandas frame, with the columns of `to_frame`.
+
+        Raises
+        ------
+        MissingExtra
+            pandas is not installed.
+        """
+        return combine.to_pandas(self)
+
+    def to_scipy(self, values: Literal["weights", "ratings", "timestamps"] | None = None) -> Any:
+        """Return a scipy.sparse.csr_array of users by items, in the order of the vocabularies.
+
+        Parameters
+        ----------
+        values : str, optional
+            What its entries are; by default the weights, or ones without weights.
+
+        Raises
+        ------
+        DataError
+            The data has no such values.
+        MissingExtra
+            scipy is not installed.
+        """
+        return combine.to_scipy(self, values)
+
+    def concat(self, *others: Interactions, repeats: Rule | None = None) -> Interactions:
+        """Put this log and others together, over the union of their users and items.
+
+        Parameters
+        ----------
+        *others : Interactions
+            With the same of ratings, timestamps and labels. If any has weights, pairs of those
+            without count 1.
+        repeats : "latest", "first", "sum" or "max", optional
+            How pairs that are in several logs merge; by default as this log did with weights, and
+            the latest without. Rows that a log with times had repeated are merged anew.
+
+        Raises
+        ------
+        DataError
+            The logs differ in what they have, or in the kind of their ids.
+        """
+        return combine.concat([self, *others], repeats)
+
+    def filter(
+        self,
+        users: Iterable[Any] | None = None,
+        items: Iterable[Any] | None = None,
+        since: Any = None,
+        until: Any = None,
+        min_rating: float | None = None,
+    ) -> Interactions:
+        """Keep the pairs that fulfil all conditions; vocabularies are compacted.
+
+        Parameters
+        ----------
+        users, items : sequence of ids, optional
+        since, until : Unix seconds, datetime, or ISO date, optional
+            From `since` on, and before `until`; without a zone in UTC. Repeated pairs are merged
+            from their rows in that time.
+        min_rating : float, optional
+
+        Raises
+        ------
+        UnknownIds
+            An id is not in the data.
+        DataError
+            The data lacks times or ratings, or nothing is left.
+        """
+        return combine.select(self, users, items, since, until, min_rating)
 
     @classmethod
     def of(cls, data: Any, **options: Any) -> Interactions:

@@ -11,6 +11,7 @@ import polars as pl
 from trimetric.data.clean import complete, typed
 from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
+from trimetric.data.labels import codes
 from trimetric.data.repeats import RepeatedRows, Rule, in_order, merge
 from trimetric.data.report import ReadReport
 from trimetric.data.rules import Rules
@@ -73,9 +74,13 @@ def assemble(
     rule = rules.merging(weights is not None)
     keys = users.astype(np.int64) * len(item_ids) + items
     order = in_order(keys, timestamps, weights if rule == "sum" else None)
+    across = 0
+    if labels is not None and rules.duplicates != "error":
+        order = _of_first_part(keys[order], labels[order], order)
+        across = frame.height - len(order)
     of_rows = None if weights is None else weights[order]
     kept, merged, starts = merge(keys[order], of_rows, rule)
-    duplicates = frame.height - len(kept)
+    duplicates = len(order) - len(kept)
     if duplicates and rules.duplicates == "error":
         raise DataError(
             f"{source} repeats {duplicates:,} (user, item) pairs;"
@@ -108,9 +113,23 @@ def assemble(
             zero_weights=zero_weights,
             events=events,
             repeats=rule,
+            across_parts=across,
             notes=tuple(notes),
         ),
     }
+
+
+def _of_first_part(keys: np.ndarray, labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the rows of each pair that are in its first part of a shipped split.
+
+    All are in order of key. What a pair is in a later part is no news to who trains on the first.
+    """
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    parts = codes(labels) if len(starts) < len(keys) else None
+    if parts is None:
+        return order
+    first = np.minimum.reduceat(parts, starts)
+    return order[parts == np.repeat(first, np.diff(np.append(starts, len(keys))))]
 
 
 def _liked(frame: pl.DataFrame, least: float, source: str) -> tuple[pl.DataFrame, int]:

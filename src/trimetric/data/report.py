@@ -31,6 +31,8 @@ class ReadReport:
         Rows of event types that `event_weights` leaves out.
     repeats : "latest", "first", "sum" or "max"
         How repeated pairs were merged.
+    across_parts : int
+        Rows of pairs that an earlier part of the shipped split has.
     blank : int
         Rows of a text file that held separators only.
     read_as : str
@@ -48,6 +50,7 @@ class ReadReport:
     zero_weights: int = 0
     events: int = 0
     repeats: Rule = "latest"
+    across_parts: int = 0
     blank: int = 0
     read_as: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -61,6 +64,7 @@ class ReadReport:
             "below_min_rating": "below the least rating, left out",
             "zero_weights": "of weight 0, left out",
             "events": "of event types that do not count, left out",
+            "across_parts": "of pairs that an earlier part of the split has, left out",
             "duplicates": WORDS[self.repeats],
             "below_core": "of users or items with too few, left out",
         }
