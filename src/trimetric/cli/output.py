@@ -14,6 +14,7 @@ _OPTIONS = [
     (r"\b(user|item|rating|timestamp|weight|event)=False", r"--\1-column none"),
     (r"\b(user|item|rating|timestamp|weight|event)=(?=')", r"--\1-column "),
     (r"\b(user|item|rating|timestamp|weight|event)=(?![\w'])", r"--\1-column"),
+    (r"\bid_column=", "--id-column"),
     (r"\bsplit=False", "--split-column none"),
     (r"\bheader=False", "--no-header"),
     (r"\bquote=False", "--quote none"),

@@ -17,6 +17,10 @@ def serve(
         str | None,
         Option(help="Table of items: item, title, picture (https), and other columns to show."),
     ] = None,
+    id_column: Annotated[
+        str | None,
+        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
+    ] = None,
     host: Annotated[
         str, Option(help="Address to listen on; one that other machines reach needs a key.")
     ] = "127.0.0.1",
@@ -55,6 +59,7 @@ def serve(
     settings = Settings(
         models=tuple(map(Path, models)),
         items=None if items is None else places.source(items, "--items"),
+        id_column=id_column,
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
