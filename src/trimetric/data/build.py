@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import form as forms
-from trimetric.data import in_memory, readers
+from trimetric.data import in_memory, readers, sources
 from trimetric.data.clean import typed
 from trimetric.data.form import Form
 from trimetric.data.pairs import assemble
@@ -27,8 +27,9 @@ def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
     if options.get("header") is False:
         options |= {role: _position(options[role]) for role in ROLES if role in options}
     rules, form = parted(options, (*_OPTIONS, *forms.NAMES))
+    files = sources.find(given)
     if rules.weight is None and rules.event_weights is None:
-        rules = replace(rules, weight=readers.mark(given, WEIGHTS_MARK))
+        rules = replace(rules, weight=readers.mark(files[0], WEIGHTS_MARK))
     columns: dict[str, str] = {}
     source = str(given) if isinstance(given, str | Path) else "the data"
 
@@ -38,7 +39,7 @@ def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
         columns.update(chosen)
         return chosen
 
-    table = readers.read(given, pick, form)
+    table = readers.read(files, pick, form)
     named = table.name if source == "the data" else source
     made = assemble(table.frame, rules, named, table.text, columns, table.form)
     notes = (*rules.recognised(columns), *made["report"].notes)
@@ -52,7 +53,7 @@ def of_table(frame: Any, name: str, options: dict[str, Any]) -> dict[str, Any]:
     columns: dict[str, str] = {}
 
     def pick(existing: list[str]) -> dict[str, str]:
-        columns.update(rules.columns(existing, name))
+        columns.update(rules.columns(existing, name, "Interactions.from_frame(table, {})"))
         return columns
 
     raw = in_memory.load(frame, pick, name)

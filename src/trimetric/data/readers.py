@@ -101,15 +101,14 @@ def _kind(series: pl.Series) -> str:
     return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())
 
 
-def mark(given: Any, key: str) -> str | None:
+def mark(file: Source, key: str) -> str | None:
     """Return an entry of the metadata of a Parquet file; None if there is none."""
-    path = Path(given) if isinstance(given, str | Path) and "\n" not in str(given) else None
-    if path is None or path.suffix.lower() not in (".parquet", ".pq"):
+    if sources.ENDINGS.get(file.endings[0] if file.endings else "") != "parquet":
         return None
     try:
-        with path.expanduser().open("rb") as stream:
+        with file.open() as stream:
             return pl.read_parquet_metadata(stream).get(key)
-    except (*FAILURES, RuntimeError):
+    except FAILURES:
         return None  # what is wrong with the file is said when it is read
 
 

@@ -92,8 +92,16 @@ class Rules:
             raise ParameterError("repeats='max' needs weights; give weight= or event_weights=")
         return self.repeats or ("sum" if weights else "latest")
 
-    def columns(self, existing: Sequence[str], source: str) -> dict[str, str]:
+    def columns(self, existing: Sequence[str], source: str, call: str = "{}") -> dict[str, str]:
         """Return {role: column} for the roles to read from a table that has these columns.
+
+        Parameters
+        ----------
+        existing : sequence of str
+        source : str
+            How errors call the table.
+        call : str
+            How errors write the argument that names a column.
 
         Raises
         ------
@@ -111,11 +119,11 @@ class Rules:
                 optional and column is None and not (wanted and role in existing)
             ):
                 if role == "event" and self.event_weights is not None:
-                    raise DataError(_missing(role, role, existing, source))
+                    raise DataError(_missing(role, role, existing, source, call))
                 continue
             column = role if column is None or column is True else column
             if column not in existing:
-                raise DataError(_missing(role, column, existing, source))
+                raise DataError(_missing(role, column, existing, source, call))
             if column in (c for r, c in columns.items() if (r, role) != ("rating", "weight")):
                 raise DataError(f"{source}: column {column!r} is given two roles; name another one")
             columns[role] = column
@@ -158,10 +166,11 @@ def _check_column(role: str, column: object) -> None:
     )
 
 
-def _missing(role: str, column: str, existing: Sequence[str], source: str) -> str:
+def _missing(role: str, column: str, existing: Sequence[str], source: str, call: str) -> str:
     lowered = {name.casefold(): name for name in existing}
     near = difflib.get_close_matches(column.casefold(), lowered, n=1, cutoff=0.5)
-    hint = f"; did you mean {role}={lowered[near[0]]!r}?" if near else f"; name it with {role}="
+    argument = call.format(f"{role}={lowered[near[0]]!r}" if near else f"{role}=")
+    hint = f"; did you mean {argument}?" if near else f"; name it with {argument}"
     return f"{source} has no column {column!r}; columns: {_listed(existing)}{hint}"
 
 

@@ -113,6 +113,8 @@ def find(given: Any) -> list[Source]:
         raise ParameterError(
             "a text of several lines is no path; give io.StringIO(text) to read the text itself"
         )
+    if isinstance(given, Source):
+        return [given]
     if hasattr(given, "read") and not isinstance(given, type):
         return [_of_object(given)]
     if isinstance(given, str | os.PathLike):
