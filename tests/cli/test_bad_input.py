@@ -41,7 +41,7 @@ def refused_to_fit(room: Path, *args: object) -> str:
     [
         ("", "d.csv is empty"),
         ("user,item\n", "d.csv"),
-        ("userId,item\na,x\n", "did you mean --user-column 'userId'?"),
+        ("users,item\na,x\n", "did you mean --user-column 'users'?"),
         ("user,item,rating\na,x,4\nb,y,good\n", "'rating' holds 'good' in row 2"),
         ("user,item,rating\na,x,4\nb,y,nan\n", "row 2"),
         ("user,item,rating\na,x,4\nb,y,-2\n", "negative in 1 rows.* give --min-rating"),
@@ -139,7 +139,7 @@ def test_a_user_with_every_item_is_told_and_skipped(room: Path) -> None:
         (["recommend", "m", "--user", "u0001", "--on-unknown", "guess"], "--on-unknown must be"),
         (["recommend", "m", "--all"], "--all needs --out"),
         (["recommend", "m"], "give users by --user"),
-        (["recommend", "m", "--users-file", "none.txt"], "none.txt cannot be read: No such file"),
+        (["recommend", "m", "--users-file", "none.txt"], "none.txt does not exist"),
         (["recommend", "none", "--user", "1"], "no such folder: none"),
         (["recommend", ".", "--user", "1"], "it has no model.json"),
         (["similar-items", "m", "--item", "nothing"], "unknown item: 'nothing'"),

@@ -30,7 +30,7 @@ def refused(call, *parts, error=DataError):
         ("t.csv", b"\n \n", ["is empty"]),
         ("t.jsonl", b"", ["is empty"]),
         ("t.csv", b"user,item\n", ["no rows"]),
-        ("t.csv", b"userId,item\n1,2\n", ["no column 'user'", "'userId'", "user='userId'"]),
+        ("t.csv", b"users,item\n1,2\n", ["no column 'user'", "'users'", "user='users'"]),
         ("t.csv", b"user,item,rating\n1,2,3\n3,4,good\n", ["'good'", "row 2", "rating=False"]),
         ("t.csv", b"user,item,rating\n1,2,3\n3,4,nan\n", ["nan", "row 2", "nulls='drop'"]),
         ("t.csv", b"user,item,rating\n1,2,1e39\n", ["1e+39", "not a finite"]),
@@ -42,7 +42,7 @@ def refused(call, *parts, error=DataError):
         ("t.csv", b"user,item,timestamp\n1,2,\n", ["'timestamp'", "no value"]),
         ("t.csv", b"user,item\n\xe9,1\n", ["line 2", "UTF-8"]),
         ("t.csv", bytes(range(256)), ["t.csv"]),
-        ("t.csv", b'user,item\n"1,2\n3,4\n', ["no table"]),
+        ("t.csv", b'user,item\n"1,2\n3,4\n', ["'\"1'", "row 1", "quote=False"]),
         ("t.csv.gz", GZ[: len(GZ) // 2], ["cut short"]),
         ("t.csv.gz", b"user,item\n1,2\n", ["damaged"]),
         ("t.csv.gz", GZ[:-8] + bytes(8), ["damaged"]),
@@ -56,7 +56,7 @@ def refused(call, *parts, error=DataError):
         ("t.jsonl", b'{"user":true,"item":2}\n', ["Boolean"]),
         ("t.jsonl", b'{"user":1.5,"item":2}\n', ["1.5", "row 1"]),
         ("t.xlsx", b"PK", [".csv", ".parquet"]),
-        ("t.parquet.gz", GZ, [".csv"]),
+        ("t.parquet.gz", GZ, ["not a whole parquet"]),
     ],
 )
 def test_files(tmp_path, name, content, parts):
@@ -77,7 +77,10 @@ def test_missing_files_and_folders(tmp_path):
     (tmp_path / "ratings.csv").write_text("user,item\n1,2\n")
     refused(lambda: Interactions.read(tmp_path / "rating.csv"), "did you mean ratings.csv?")
     refused(lambda: Interactions.read(tmp_path / "no" / "t.csv"), "nor does its folder")
-    refused(lambda: Interactions.read(tmp_path), "is a folder")
+    (tmp_path / "t.parquet").write_bytes(b"")
+    refused(lambda: Interactions.read(tmp_path), "is a folder", "1 csv, 1 parquet", "*.csv")
+    (tmp_path / "none").mkdir()
+    refused(lambda: Interactions.read(tmp_path / "none"), "is a folder without")
 
 
 @pytest.mark.parametrize(

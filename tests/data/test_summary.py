@@ -30,7 +30,7 @@ def test_counts_of_all_kinds() -> None:
 
 def test_many_ratings_are_binned_and_odd_times_are_no_dates() -> None:
     ratings = np.arange(40) / 8
-    data = Interactions.from_arrays(range(40), range(40), ratings, [2**62] * 40)
+    data = Interactions.from_arrays(range(40), range(40), ratings, [2**62] * 40, time_format="s")
     summary = summarize(data)
     assert len(summary["ratings"]) == 10
     assert sum(summary["ratings"].values()) == 40

@@ -189,3 +189,18 @@ def test_on_the_command_line(tmp_path):
         (("--event-weights", "view=1", "--weight-column", "timestamp"), "not both"),
     ):
         assert part in refused("data", "inspect", "log.csv", *given_options, cwd=tmp_path)
+
+
+def test_saved_parts_read_together_keep_their_weights(tmp_path):
+    data = Interactions.from_frame(LOG, event_weights=TABLE)
+    split = split_random(data, test=0.3, valid=0)
+    split.save(tmp_path)
+    for given_place in (tmp_path, f"{tmp_path}/*.parquet", sorted(tmp_path.glob("*.parquet"))):
+        assert weights(Interactions.read(given_place)) == weights(data)
+    assert Interactions.read(tmp_path / "train.parquet", weight=False).weights is None
+
+
+def test_models_are_told_how_to_name_columns():
+    frame = pl.DataFrame({"who": ["a"], "what": [1]})
+    with pytest.raises(DataError, match=r"Interactions\.from_frame\(table, user=\)"):
+        Interactions.of(frame)

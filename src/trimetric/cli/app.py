@@ -22,7 +22,7 @@ from trimetric.cli import (
     update,
 )
 from trimetric.cli.options import grouped
-from trimetric.cli.output import note
+from trimetric.cli.output import in_options, note
 
 app = typer.Typer(
     name="trimetric", no_args_is_help=True, add_completion=True, rich_markup_mode=None
@@ -62,7 +62,7 @@ def _version(show: bool) -> None:
 
 
 def _warn(message: Any, *_: Any, **__: Any) -> None:
-    note(f"warning: {message}")
+    note(f"warning: {in_options(str(message))}")
 
 
 @app.callback()

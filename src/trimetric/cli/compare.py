@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Data, Json, Quiet
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger, show
 from trimetric.cli.reading import print_summary, read
 from trimetric.cli.splitting import SplitOptions

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from typer import Option, Typer
 
-from trimetric.cli.options import Columns, Data, Json, grouped
-from trimetric.cli.output import emit, emit_json, show
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Data, Json, grouped
+from trimetric.cli.output import emit, emit_json, rows_table, show
 from trimetric.cli.reading import read
 from trimetric.cli.splitting import SplitOptions
 
@@ -15,17 +16,27 @@ app = Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+FIRST = 5
 
 
 def inspect(data: Data, columns: Columns, json: Json = False) -> None:
-    """Count what DATA holds; rows with a missing value are left out and counted."""
+    """Tell how DATA is read, count what it holds, and show its first pairs.
+
+    Rows with a missing value are left out and counted.
+    """
+    import numpy as np
+
     from trimetric.data import summarize
 
-    summary = summarize(read(data, replace(columns, nulls="drop")))
+    found = read(data, replace(columns, nulls="drop"))
+    summary = summarize(found)
+    first = found.take(np.arange(min(FIRST, len(found)))).to_frame()
+    summary["first"] = first.to_dicts()
     if json:
         emit_json(summary)
     else:
-        show(_table(summary))
+        show(_table({name: value for name, value in summary.items() if name != "first"}))
+        show(rows_table(first, "first pairs"))
 
 
 def split(
@@ -90,8 +101,8 @@ def _table(summary: dict[str, Any]) -> Any:
                 if name != "seconds" and (key != "rows" or v)
             )
         elif isinstance(value, list):
-            value = ", ".join(value)
-        if key != "name":
+            value = ", ".join(map(str, value))
+        if key != "name" and value not in ("", None):
             table.add_row(key.replace("_", " "), _number(value))
     return table
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from trimetric.cli.options import Columns, Json
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Json
 from trimetric.cli.output import emit, emit_json, show
 from trimetric.cli.reading import read, read_held_out
 from trimetric.errors import ParameterError

@@ -23,6 +23,10 @@ def explain(
     items: Annotated[
         str | None, Option("--items", help="Table of items, with columns item and title.")
     ] = None,
+    id_column: Annotated[
+        str | None,
+        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
+    ] = None,
     k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
     reasons: Annotated[int, Option(help="Number of the user's items to name.")] = 5,
     examine: Annotated[
@@ -42,7 +46,7 @@ def explain(
     if (user is None) == (liked is None):
         raise ParameterError("give --user ID, or a new user by --liked ID (repeatable)")
     trained = load(model)
-    names = {} if items is None else titles(items, trained.item_ids)
+    names = {} if items is None else titles(items, trained.item_ids, id_column)
     [target] = trained.item_ids.parse([item])
     if user is not None:
         [parsed] = trained.user_ids.parse([user])

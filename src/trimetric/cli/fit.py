@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Data, Json, Quiet
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger
 from trimetric.cli.reading import counts, print_summary, read, read_held_out
 from trimetric.errors import ArtifactError, CheckpointMismatch, DataError, ParameterError
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
@@ -111,9 +113,9 @@ def fit(
         valid = "none"  # a model without epochs has nothing to stop
     parts = _parts(whole, valid, valid_share, columns)
     log(parts.message)
-    finished = _finished(untrained, parts, Path(out)) if resume else None
+    finished = _finished(untrained, parts, places.output(out)) if resume else None
     if resume and finished is None:
-        _check_resumable(untrained, Path(out))
+        _check_resumable(untrained, places.output(out))
     if finished:
         log(f"{out} holds this model, finished; nothing to resume")
     trained = finished or untrained.fit(

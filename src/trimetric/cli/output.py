@@ -15,6 +15,15 @@ _OPTIONS = [
     (r"\b(user|item|rating|timestamp|weight|event)=False", r"--\1-column none"),
     (r"\b(user|item|rating|timestamp|weight|event)=(?=')", r"--\1-column "),
     (r"\b(user|item|rating|timestamp|weight|event)=(?![\w'])", r"--\1-column"),
+    (r"\bid_column=", "--id-column"),
+    (r"\bsplit=False", "--split-column none"),
+    (r"\bheader=False", "--no-header"),
+    (r"\bquote=False", "--quote none"),
+    (r"\b(null|format|separator|quote|escape|encoding|decimal)=(?=['\"])", r"--\1 "),
+    (r"\b(null|format|separator|quote|escape|encoding|decimal)=(?!\w)", r"--\1"),
+    (r"\btime_format=(?=['\"])", "--time-format "),
+    (r"\btime_format=?(?!\w)", "--time-format"),
+    (r"\b(format|separator|quote|escape|encoding|decimal|null) must be\b", r"--\1 must be"),
     (r"\bnulls=['\"]drop['\"]", "--nulls drop"),
     (r"\brepeats=['\"]?(?=\w)", "--repeats "),
     (r"(?<=--repeats )(\w+)['\"]", r"\1"),
@@ -27,6 +36,7 @@ _OPTIONS = [
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
+    (r"\bout (?=\w+:/)", "--out "),
     (r"\bout must end in\b", "--out must end in"),
     (r"\b(rank|score)=False", r"--\1-column none"),
     (r"\b(rank|score)=(?![\w'])", r"--\1-column"),
@@ -39,7 +49,7 @@ def in_options(message: str) -> str:
     """Name options in an error as the command line does: `--min-rating` for `min_rating`."""
     for python, option in _OPTIONS:
         message = re.sub(python, option, message)
-    return message
+    return message.replace("--escape '\\\\'", "--escape '\\'")
 
 
 def emit(text: str) -> None:

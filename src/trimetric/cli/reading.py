@@ -1,11 +1,10 @@
 """DATA (a file, a data set's name, or `planted`) and files of ids."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from trimetric.cli.options import Columns
+from trimetric.cli.columns import Columns
 from trimetric.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,12 +61,18 @@ def lines(option: str, name: str, empty: bool = False) -> list[str]:
         The file cannot be read, is not UTF-8, or holds no ids (unless it may be `empty`); the
         message begins with the option.
     """
+    from trimetric.data import sources
+    from trimetric.data.encodings import as_utf8, unix_lines
+
     try:
-        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
+        found = sources.find(name)
+        if len(found) != 1:
+            raise DataError(f"it names {len(found)} files; give one")
+        raw, _ = as_utf8(found[0].read(), found[0].name, None)
+        text = unix_lines(raw).decode().replace("\r\n", "\n")
         ids = [line.strip(" \t") for line in text.split("\n") if line.strip(" \t")]
-    except OSError as error:
-        raise DataError(f"{option} {name} cannot be read: {error.strerror}") from None
+    except DataError as error:
+        raise DataError(f"{option}: {error}") from None
     except UnicodeDecodeError:
         raise DataError(f"{option} {name} is not UTF-8 text; give one id per line") from None
     if not ids and not empty:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -11,6 +10,7 @@ from trimetric.cli.options import Json, Model, Quiet
 from trimetric.cli.output import emit, emit_json, logger, rows_table, show
 from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,7 +102,9 @@ def recommend(
         if out is None:
             _print(trained, model, "recommendations", rows, json)
         else:
-            _print_written(model, out, write_blocks(Path(out), iter([rows])), "a new user", json)
+            _print_written(
+                model, out, write_blocks(places.output(out), iter([rows])), "a new user", json
+            )
         return
     users = user if users_file is None else lines("--users-file", users_file)
     ids = None if users is None else trained.user_ids.parse(users)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from trimetric.cli.columns import Columns
 from trimetric.cli.compare import Jobs, Seeds, Size, command
-from trimetric.cli.options import Columns, Json, Quiet
+from trimetric.cli.options import Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger, note
 from trimetric.cli.reading import print_summary, read
 from trimetric.errors import ParameterError

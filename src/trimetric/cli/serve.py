@@ -8,6 +8,7 @@ from typer import Argument, Option
 from trimetric.cli.options import Quiet
 from trimetric.cli.output import note
 from trimetric.errors import MissingExtra
+from trimetric.storage import places
 
 
 def serve(
@@ -15,6 +16,10 @@ def serve(
     items: Annotated[
         str | None,
         Option(help="Table of items: item, title, picture (https), and other columns to show."),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
     ] = None,
     host: Annotated[
         str, Option(help="Address to listen on; one that other machines reach needs a key.")
@@ -53,7 +58,8 @@ def serve(
         ) from None
     settings = Settings(
         models=tuple(map(Path, models)),
-        items=None if items is None else Path(items),
+        items=None if items is None else places.source(items, "--items"),
+        id_column=id_column,
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),

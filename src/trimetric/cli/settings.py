@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trimetric.errors import ParameterError
+from trimetric.storage import places
 
 DEFAULT = "centroid"
 _CONSTANTS = {"true": True, "false": False, "none": None}
@@ -24,7 +25,7 @@ def collect(
     """
     from trimetric.models import REGISTRY, create, model_class
 
-    settings = _toml(Path(config)) if config else {}
+    settings = _toml(places.source(config, "--config")) if config else {}
     named = settings.pop("model", None)
     model = model or named or ("sml" if preset is not None else DEFAULT)
     if not isinstance(model, str) or model not in REGISTRY:

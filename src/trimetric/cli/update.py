@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Columns, Json, Model, Quiet
+from trimetric.cli.columns import Columns
+from trimetric.cli.options import Json, Model, Quiet
 from trimetric.cli.output import emit, emit_json, logger
 from trimetric.cli.reading import counts, print_summary, read
 from trimetric.errors import DataError

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimetric.data import datasets, synthetic
-    from trimetric.data.clean import ReadReport
     from trimetric.data.ids import Vocabulary
     from trimetric.data.interactions import AlignReport, Interactions
+    from trimetric.data.report import ReadReport
     from trimetric.data.splits import (
         Split,
         split_column,
@@ -40,7 +40,7 @@ __all__ = [
 _HOMES = {
     "AlignReport": "interactions",
     "Interactions": "interactions",
-    "ReadReport": "clean",
+    "ReadReport": "report",
     "Vocabulary": "ids",
     "kfold": "user_split",
     "split_users": "user_split",

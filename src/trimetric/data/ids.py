@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -77,7 +78,8 @@ class Vocabulary:
         """Return `ids` in the dtype of `values`, null where an id cannot be one of them."""
         series = ids if isinstance(ids, pl.Series) else None
         if isinstance(ids, np.ndarray) and ids.dtype.kind in "iuU":
-            series = pl.Series(np.ascontiguousarray(ids))
+            with suppress(UnicodeEncodeError):
+                series = pl.Series(np.ascontiguousarray(ids))
         if series is not None:
             if self.kind == "int" and series.dtype.is_integer():
                 return series.cast(pl.Int64, strict=False)

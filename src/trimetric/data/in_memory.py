@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
         return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
     if isinstance(frame, Mapping) or _is_from(frame, "pandas"):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
+        _refuse_twice(names, source)
         keys = dict(zip(names, frame.keys(), strict=True))
         columns = pick(names)
         return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in columns.items()})
     if hasattr(frame, "__arrow_c_stream__"):
+        _refuse_twice(getattr(frame, "column_names", []), source)
         converted = pl.DataFrame(frame)
     elif hasattr(frame, "__dataframe__"):
         converted = pl.from_dataframe(frame)
@@ -69,18 +72,34 @@ def column(values: Any, where: str) -> pl.Series:
         return values
     if _is_from(values, "pandas"):
         missing = np.asarray(values.isna())
+        if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects
+            wide = np.uint64 if values.dtype.kind == "u" else np.int64
+            return _masked(values.to_numpy(dtype=wide, na_value=0), missing)
         array = values.to_numpy()
         if array.dtype.kind in "iufbM":
             return pl.Series(np.ascontiguousarray(array))
         return _from_objects([None if m else v for v, m in zip(array, missing, strict=True)], where)
     if _is_from(values, "pyarrow"):
         return pl.Series(values)
+    if isinstance(values, np.ma.MaskedArray):
+        return _masked(np.asarray(values.data), np.ma.getmaskarray(values), where)
     array = values if isinstance(values, np.ndarray) else None
     if array is not None and array.ndim != 1:
         raise DataError(f"{where} must have one dimension, got shape {array.shape}")
     if array is not None and array.dtype.kind in "iufbM":
         return pl.Series(np.ascontiguousarray(array))
     return _from_objects(array.tolist() if array is not None else list(values), where)
+
+
+def _masked(values: np.ndarray, missing: np.ndarray, where: str = "") -> pl.Series:
+    series = column(values, where)
+    return series.set(pl.Series(missing), None) if missing.any() else series
+
+
+def _refuse_twice(names: Sequence[str], source: str) -> None:
+    twice = sorted({name for name in names if list(names).count(name) > 1}) if names else []
+    if twice:
+        raise DataError(f"{source} has several columns called {twice[0]!r}; rename all but one")
 
 
 def _from_objects(values: list, where: str) -> pl.Series:
@@ -104,8 +123,46 @@ def _from_objects(values: list, where: str) -> pl.Series:
         _within_int64(values, where)
         return pl.Series([None if v is None else int(v) for v in values], dtype=pl.Int64)
     if first == "str":
-        return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String)
+        return _texts(values, where)
+    if first == "time":
+        return _times(values, where)
     return pl.Series(values, strict=False)
+
+
+def _texts(values: list, where: str) -> pl.Series:
+    try:
+        return pl.Series([None if v is None else str(v) for v in values], dtype=pl.String)
+    except UnicodeEncodeError:
+        for row, value in enumerate(values):
+            if value is not None and _is_broken(str(value)):
+                raise DataError(
+                    f"{where} holds {value!r} in row {row + 1}, which is half of a surrogate pair"
+                    " and no text; mend it"
+                ) from None
+        raise
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _times(values: list, where: str) -> pl.Series:
+    """Times with zones become UTC, whatever their zones; they cannot stand beside others."""
+    zoned = [v is not None and getattr(v, "tzinfo", None) is not None for v in values]
+    if not any(zoned):
+        return pl.Series(values, strict=False)
+    for row, value in enumerate(values):
+        if value is not None and not zoned[row]:
+            raise DataError(
+                f"{where} mixes times with and without a zone: row {row + 1} holds {value}; give"
+                " all of them zones, or none"
+            )
+    utc = [None if v is None else v.astimezone(UTC).replace(tzinfo=None) for v in values]
+    return pl.Series(utc, dtype=pl.Datetime("us"))
 
 
 def _floats(values: list, where: str) -> pl.Series:

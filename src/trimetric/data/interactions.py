@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from trimetric import notebook
-from trimetric.data import in_memory, readers
-from trimetric.data.clean import ReadReport, Rules, typed
+from trimetric.data import build, combine
 from trimetric.data.ids import Vocabulary
-from trimetric.data.pairs import assemble
-from trimetric.data.repeats import RepeatedRows
+from trimetric.data.repeats import RepeatedRows, Rule
+from trimetric.data.report import ReadReport
 from trimetric.errors import DataError, ParameterError
-
-WEIGHTS_MARK = "trimetric:weights"  # of a Parquet file: its column of weights
 
 
 @dataclass(frozen=True)
@@ -261,6 +260,79 @@ class Interactions:
         }
         return pl.DataFrame({name: c for name, c in columns.items() if c is not None})
 
+    def to_pandas(self) -> Any:
+        """Return the pairs as a pandas frame, with the columns of `to_frame`.
+
+        Raises
+        ------
+        MissingExtra
+            pandas is not installed.
+        """
+        return combine.to_pandas(self)
+
+    def to_scipy(self, values: Literal["weights", "ratings", "timestamps"] | None = None) -> Any:
+        """Return a scipy.sparse.csr_array of users by items, in the order of the vocabularies.
+
+        Parameters
+        ----------
+        values : str, optional
+            What its entries are; by default the weights, or ones without weights.
+
+        Raises
+        ------
+        DataError
+            The data has no such values.
+        MissingExtra
+            scipy is not installed.
+        """
+        return combine.to_scipy(self, values)
+
+    def concat(self, *others: Interactions, repeats: Rule | None = None) -> Interactions:
+        """Put this log and others together, over the union of their users and items.
+
+        Parameters
+        ----------
+        *others : Interactions
+            With the same of ratings, timestamps and labels. If any has weights, pairs of those
+            without count 1.
+        repeats : "latest", "first", "sum" or "max", optional
+            How pairs that are in several logs merge; by default as this log did with weights, and
+            the latest without. Rows that a log with times had repeated are merged anew.
+
+        Raises
+        ------
+        DataError
+            The logs differ in what they have, or in the kind of their ids.
+        """
+        return combine.concat([self, *others], repeats)
+
+    def filter(
+        self,
+        users: Iterable[Any] | None = None,
+        items: Iterable[Any] | None = None,
+        since: Any = None,
+        until: Any = None,
+        min_rating: float | None = None,
+    ) -> Interactions:
+        """Keep the pairs that fulfil all conditions; vocabularies are compacted.
+
+        Parameters
+        ----------
+        users, items : sequence of ids, optional
+        since, until : Unix seconds, datetime, or ISO date, optional
+            From `since` on, and before `until`; without a zone in UTC. Repeated pairs are merged
+            from their rows in that time.
+        min_rating : float, optional
+
+        Raises
+        ------
+        UnknownIds
+            An id is not in the data.
+        DataError
+            The data lacks times or ratings, or nothing is left.
+        """
+        return combine.select(self, users, items, since, until, min_rating)
+
     @classmethod
     def of(cls, data: Any, **options: Any) -> Interactions:
         """Make interactions of whatever is given.
@@ -268,8 +340,9 @@ class Interactions:
         Parameters
         ----------
         data : path, data set's name, frame, scipy sparse matrix, tuple of arrays, or Interactions
-            A tuple is (users, items), (users, items, ratings) or with timestamps too.
-            Interactions are returned as they are.
+            A tuple is (users, items), (users, items, ratings) or with timestamps too. Lists of
+            paths, URIs and open files are read as `read` does. Interactions are returned as they
+            are.
         **options
             As `read`, `datasets.load`, `from_frame`, `from_scipy` or `from_arrays` take them.
         """
@@ -277,35 +350,42 @@ class Interactions:
             if options:
                 raise ParameterError(f"Interactions are already read; {sorted(options)} came late")
             return data
-        if isinstance(data, str | Path):
+        if isinstance(data, str | os.PathLike):
             from trimetric.data import datasets
 
-            path = Path(data)
-            if not path.exists() and path.name == str(data) and not path.suffix:
-                return datasets.load(str(data), **options)
-            return cls.read(path, **options)
-        if isinstance(data, tuple):
+            text = os.fspath(data)
+            if text.replace("_", "").replace("-", "").isalnum() and not Path(text).exists():
+                return datasets.load(text, **options)
+            return cls.read(data, **options)
+        if isinstance(data, tuple) and not all(isinstance(one, str | os.PathLike) for one in data):
             return cls.from_arrays(*data, **options)
+        if isinstance(data, tuple | list) or hasattr(data, "read"):
+            return cls.read(data, **options)
         if hasattr(data, "tocoo"):
             return cls.from_scipy(data, **options)
         return cls.from_frame(data, **options)
 
     @classmethod
-    def read(cls, path: str | Path, **rules: Any) -> Interactions:
-        """Read a csv, tsv, jsonl or parquet file (the texts also as .gz).
+    def read(cls, path: Any, **rules: Any) -> Interactions:
+        """Read csv, tsv, jsonl, json or parquet, also packed with gzip, bzip2, zstd, xz or zip.
 
-        Ids are kept exactly. In a text file an id column is int64 if every id comes back the same
-        from it, else text, so "007" stays "007". Rows are counted from 1, without the header and
-        blank lines.
+        What is not said of a file's form is found out and told in the report; what could be read
+        in two ways is an error that names the option. Ids are kept exactly. In a text file an id
+        column is int64 if every id comes back the same from it, else text, so "007" stays "007".
+        Rows are counted from 1, without the header and blank lines.
 
         Parameters
         ----------
-        path : str or Path
+        path : str, path, open file, or list of these
+            A file; a folder or a pattern such as "logs/*.csv", whose files are read one below the
+            other (folders called name=value give a column); "-" for standard input; a URI such as
+            s3://bucket/log.parquet.
         **rules
             The fields of `Rules`: user, item, rating, timestamp, split, weight, event,
             event_weights, min_rating, nulls, duplicates, repeats. For instance
             `read("likes.csv", user="userId", min_rating=4)`. A column of weights is only taken
-            when it is named, or when `Split.save` wrote it.
+            when it is named, or when `Split.save` wrote it. Also the fields of `Form`: format,
+            separator, header, quote, escape, encoding, decimal, null, time_format.
 
         Raises
         ------
@@ -314,13 +394,7 @@ class Interactions:
             are of mixed types; a value is missing or a rating is not a finite number (unless
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
-        path = Path(path)
-        if rules.get("weight") is None and rules.get("event_weights") is None:
-            marked = readers.mark(path, WEIGHTS_MARK)
-            rules = {**rules, "weight": marked} if marked else rules
-        parsed = Rules(**_checked(rules))
-        raw, text = readers.load(path, lambda columns: parsed.columns(columns, str(path)))
-        return cls(**assemble(raw, parsed, str(path), text), name=path.name, text=text).compact()
+        return cls(**build.of_files(path, rules)).compact()
 
     @classmethod
     def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
@@ -329,9 +403,7 @@ class Interactions:
         The ids keep the type they have: text stays text. Floats are accepted as ids only if all
         are whole and within 2^53, the form in which pandas holds ints beside missing values.
         """
-        parsed = Rules(**_checked(rules))
-        raw = in_memory.load(frame, lambda columns: parsed.columns(columns, name), name)
-        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
+        return cls(**build.of_table(frame, name, rules)).compact()
 
     @classmethod
     def from_arrays(
@@ -351,16 +423,7 @@ class Interactions:
         the ratings as weights.
         """
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
-        if weights is not None:
-            given, rules = {**given, "weight": weights}, {"weight": "weight", **rules}
-        columns = {role: v for role, v in given.items() if v is not None}
-        raw = in_memory.table(
-            {role: in_memory.column(v, f"{name}: {role}") for role, v in columns.items()}
-        )
-        parsed = Rules(**_checked(rules))
-        roles = parsed.columns(raw.columns, name)
-        raw = raw.select(pl.col(column).alias(role) for role, column in roles.items())
-        return cls(**assemble(raw, parsed, name, text=False), name=name).compact()
+        return cls(**build.of_arrays({**given, "weight": weights}, name, rules)).compact()
 
     @classmethod
     def from_scipy(
@@ -379,43 +442,7 @@ class Interactions:
         **rules
             min_rating and nulls, as for `read`; weight="rating" takes the values as weights too.
         """
-        if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
-            raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
-        if np.issubdtype(matrix.dtype, np.complexfloating):
-            raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
-        summed = matrix.tocsr(copy=True)
-        summed.sum_duplicates()
-        entries = summed.tocoo()
-        raw = in_memory.table(
-            {
-                "user": _axis(user_ids, matrix.shape[0], "user_ids").gather(entries.row),
-                "item": _axis(item_ids, matrix.shape[1], "item_ids").gather(entries.col),
-                "rating": pl.Series(np.asarray(entries.data, dtype=np.float64)),
-            }
-        )
-        parsed = Rules(**_checked(rules), drop_zeros=True)
-        roles = parsed.columns(raw.columns, "matrix")
-        raw = raw.select(pl.col(column).alias(role) for role, column in roles.items())
-        return cls(**assemble(raw, parsed, "matrix", text=False), name="matrix").compact()
-
-
-def _checked(rules: dict[str, Any]) -> dict[str, Any]:
-    known = [name for name in Rules.__dataclass_fields__ if name != "drop_zeros"]
-    unknown = sorted(set(rules) - set(known))
-    if unknown:
-        raise ParameterError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
-    return rules
-
-
-def _axis(ids: Any, size: int, name: str) -> pl.Series:
-    if ids is None:
-        return pl.Series(np.arange(size, dtype=np.int64))
-    series = typed(pl.DataFrame({"user": in_memory.column(ids, name)}), name, text=False)["user"]
-    if len(series) != size:
-        raise DataError(f"{name} has {len(series):,} ids for an axis of {size:,}")
-    if series.n_unique() != size:
-        raise DataError(f"{name} repeats an id; each row and column needs its own")
-    return series
+        return cls(**build.of_matrix(matrix, user_ids, item_ids, rules)).compact()
 
 
 def _used(vocabulary: Vocabulary, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:

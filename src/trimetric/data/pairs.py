@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from trimetric.data.clean import ReadReport, Rules, complete, typed
+from trimetric.data.clean import complete, typed
+from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
+from trimetric.data.labels import codes
 from trimetric.data.repeats import RepeatedRows, Rule, in_order, merge
+from trimetric.data.report import ReadReport
+from trimetric.data.rules import Rules
 from trimetric.data.weighting import weighted
 from trimetric.errors import DataError
 
 
-def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[str, Any]:
+def assemble(
+    raw: pl.DataFrame,
+    rules: Rules,
+    source: str,
+    text: bool,
+    columns: Mapping[str, str] | None = None,
+    form: Form | None = None,
+) -> dict[str, Any]:
     """Clean the columns, number the ids, order the pairs, and let each pair in once.
 
     Parameters
@@ -28,6 +40,10 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         What to call the table in errors.
     text : bool
         Whether the values are text whose types are still to be found.
+    columns : mapping, optional
+        {role: column of the table}, for errors.
+    form : Form, optional
+        How the values are written.
 
     Returns
     -------
@@ -36,7 +52,8 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     """
     if not raw.height:
         raise DataError(f"{source} has no rows; it needs at least one interaction")
-    frame, nulls = complete(typed(raw, source, text), rules, source)
+    frame, notes = typed(raw, source, text, columns, form)
+    frame, nulls = complete(frame, rules, source, columns)
     rows = frame.height
     if rules.drop_zeros:
         frame = frame.filter(pl.col("rating") != 0)
@@ -46,7 +63,7 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     below = 0
     if rules.min_rating is not None and "rating" in frame.columns:
         frame, below = _liked(frame, rules.min_rating, source)
-    frame, left_out = weighted(frame, rules, source)
+    frame, zero_weights, events = weighted(frame, rules, source)
     user_ids, item_ids = (Vocabulary.from_values(frame[role]) for role in ("user", "item"))
     users, items = user_ids.encode(frame["user"]), item_ids.encode(frame["item"])
     ratings, timestamps, weights = (
@@ -57,9 +74,13 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
     rule = rules.merging(weights is not None)
     keys = users.astype(np.int64) * len(item_ids) + items
     order = in_order(keys, timestamps, weights if rule == "sum" else None)
+    across = 0
+    if labels is not None and rules.duplicates != "error":
+        order = _of_first_part(keys[order], labels[order], order)
+        across = frame.height - len(order)
     of_rows = None if weights is None else weights[order]
     kept, merged, starts = merge(keys[order], of_rows, rule)
-    duplicates = frame.height - len(kept)
+    duplicates = len(order) - len(kept)
     if duplicates and rules.duplicates == "error":
         raise DataError(
             f"{source} repeats {duplicates:,} (user, item) pairs;"
@@ -83,8 +104,32 @@ def assemble(raw: pl.DataFrame, rules: Rules, source: str, text: bool) -> dict[s
         "labels": None if labels is None else labels[at],
         "weights": merged,
         "repeated": repeated,
-        "report": ReadReport(raw.height, nulls, zeros, duplicates, below, **left_out, repeats=rule),
+        "report": ReadReport(
+            raw.height,
+            nulls,
+            zeros,
+            duplicates,
+            below,
+            zero_weights=zero_weights,
+            events=events,
+            repeats=rule,
+            across_parts=across,
+            notes=tuple(notes),
+        ),
     }
+
+
+def _of_first_part(keys: np.ndarray, labels: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the rows of each pair that are in its first part of a shipped split.
+
+    All are in order of key. What a pair is in a later part is no news to who trains on the first.
+    """
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    parts = codes(labels) if len(starts) < len(keys) else None
+    if parts is None:
+        return order
+    first = np.minimum.reduceat(parts, starts)
+    return order[parts == np.repeat(first, np.diff(np.append(starts, len(keys))))]
 
 
 def _liked(frame: pl.DataFrame, least: float, source: str) -> tuple[pl.DataFrame, int]:

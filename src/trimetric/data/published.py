@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import readers
+from trimetric.data.json_rows import json_lines
 from trimetric.errors import DataError
 
 
@@ -58,7 +59,7 @@ def amazon_5core(folder: Path) -> pl.DataFrame:
             raise DataError(f"{path}: the reviews have no field {absent[0]!r}")
         return names
 
-    return readers.json_lines(_bytes(path), path, pick)
+    return json_lines(_bytes(path), str(path), pick)
 
 
 def citeulike(folder: Path) -> pl.DataFrame:

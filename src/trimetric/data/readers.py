@@ -2,193 +2,215 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import gzip
-import io
-import json
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from trimetric.data.in_memory import column
+from trimetric.data import sources, unpack
+from trimetric.data.delimited import FAILURES, delimited
+from trimetric.data.encodings import as_utf8
+from trimetric.data.form import Form
+from trimetric.data.json_rows import json_array, json_lines
+from trimetric.data.sources import Source, few_descriptors
 from trimetric.errors import DataError
 
-FORMATS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".parquet": "", ".pq": ""}
 Pick = Callable[[list[str]], dict[str, str]]
-FAILURES = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    OSError,
-    ValueError,
-    MemoryError,
-)
 
 
-def load(path: Path, pick: Pick) -> tuple[pl.DataFrame, bool]:
-    """Read the columns that `pick` selects, named by their roles.
+@dataclass(frozen=True)
+class Table:
+    """Columns read from files.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-        A csv, tsv, jsonl (ndjson) or parquet file; the texts may end in .gz.
-    pick : callable
-        Given the columns that exist, returns {role: column}.
-
-    Returns
-    -------
     frame : polars.DataFrame
         One column a role, values as found.
     text : bool
         Whether the values are all text whose types are still to be found.
+    form : Form
+        The form of the files, as given and as found out.
+    name : str
+        What to call the data.
+    blank : int
+        Rows that held nothing, which are left out.
+    """
+
+    frame: pl.DataFrame
+    text: bool
+    form: Form
+    name: str
+    blank: int = 0
+
+
+def load(given: Any, pick: Pick) -> tuple[pl.DataFrame, bool]:
+    """Read the columns that `pick` selects; return them, and whether they are all text."""
+    table = read(given, pick, Form())
+    return table.frame, table.text
+
+
+def read(given: Any, pick: Pick, form: Form) -> Table:
+    """Read the columns that `pick` selects, named by their roles.
+
+    Parameters
+    ----------
+    given : path, file object, URI, or a list of them
+        As `sources.find` takes them; several files are read one below the other.
+    pick : callable
+        Given the columns that exist, returns {role: column}.
+    form : Form
+        What is known of how the files are written.
 
     Raises
     ------
     DataError
-        If the file is missing, empty, damaged or of another kind.
+        If a file is missing, empty, damaged or of another kind, or its form has to be said.
     """
-    suffix = kind(path)
-    if suffix in (".parquet", ".pq"):
-        return _parquet(path, pick), False
-    data = contents(path)
-    if not data.strip():
-        raise DataError(f"{path} is empty; it needs a line with the column names and rows below it")
-    if suffix in (".csv", ".tsv"):
-        return delimited(data, path, pick, FORMATS[suffix]), True
-    return json_lines(data, path, pick), False
+    files = sources.find(given)
+    tables = [_one(file, pick, form) for file in files]
+    name = Path(files[0].name).name if files[0].path else files[0].name
+    if len(tables) == 1:
+        return Table(*tables[0][:3], name, tables[0][3])
+    different = [t[2].format for t in tables if t[2].format != tables[0][2].format]
+    if different:
+        raise DataError(
+            f"{files[0].name} and others are {tables[0][2].format} and {different[0]}; read files"
+            " of one format at a time"
+        )
+    kinds = [[_kind(series) for series in table[0]] for table in tables]
+    try:
+        if any(kind != kinds[0] for kind in kinds):
+            raise ValueError("text and other values do not mix")
+        frame = pl.concat([table[0] for table in tables], how="vertical_relaxed")
+    except FAILURES as error:
+        columns = [dict(table[0].schema) for table in tables]
+        at = next((n for n, c in enumerate(columns) if c != columns[0]), 0)
+        raise DataError(
+            f"{files[at].name} does not fit {files[0].name}: {columns[at]} and {columns[0]}"
+            f" ({_first_line(error)})"
+        ) from None
+    blank = sum(table[3] for table in tables)
+    return Table(frame, tables[0][1], tables[0][2], f"{name} and {len(files) - 1} more", blank)
 
 
-def mark(path: Path, key: str) -> str | None:
+def _kind(series: pl.Series) -> str:
+    if series.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "text"
+    return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())
+
+
+def mark(file: Source, key: str) -> str | None:
     """Return an entry of the metadata of a Parquet file; None if there is none."""
-    if path.suffix.lower() not in (".parquet", ".pq") or not path.is_file():
+    if sources.ENDINGS.get(file.endings[0] if file.endings else "") != "parquet":
         return None
     try:
-        with path.open("rb") as stream:
+        with file.open() as stream:
             return pl.read_parquet_metadata(stream).get(key)
     except FAILURES:
         return None  # what is wrong with the file is said when it is read
 
 
-def kind(path: Path) -> str:
-    """Return the extension that tells the format, after checking that the file can be one."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give one file in it")
-    if not path.exists():
-        raise DataError(_absent(path))
-    inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    suffix = inner.suffix.lower()
-    packed = inner is not path and suffix in (".parquet", ".pq")
-    if suffix not in FORMATS or packed:
+def kind(file: Source, form: Form) -> str:
+    """Return the format of a file: the one given, or by its name, or by how it starts."""
+    if form.format:
+        return form.format
+    ends = [end for end in file.endings if end not in unpack.ENDINGS]
+    if ends and ends[0] in sources.ENDINGS:
+        return sources.ENDINGS[ends[0]]
+    if ends and file.path is not None and not _is_pipe(file.path):
+        shown = "".join(reversed(file.endings[:2]))
         raise DataError(
-            f"{path}: cannot tell the format from the extension {''.join(path.suffixes[-2:])!r};"
-            " use .csv, .tsv, .jsonl (each also with .gz) or .parquet"
+            f"{file.name}: cannot tell the format from the extension {shown!r}; use .csv, .tsv,"
+            " .jsonl, .json (each also packed, as .gz, .bz2, .zst or .zip) or .parquet, or name it"
+            " with format="
         )
-    return suffix
+    return ""
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.is_fifo()
 
 
 def contents(path: Path) -> bytes:
-    """Return the bytes of the file, unpacked if its name ends in .gz."""
+    """Return the bytes of a file, unpacked if its name ends in .gz or it is packed otherwise."""
+    return Source(str(path), path).read()
+
+
+def _one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form, int]:
+    format_ = kind(file, form)
+    choose, constant = _with_folders(pick, file)
+    if format_ == "parquet" and not any(end in unpack.ENDINGS for end in file.endings):
+        frame = _parquet(file, choose)
+        return _constants(frame, constant), False, form.found(format="parquet"), 0
+    data = file.read()
+    format_ = format_ or _by_content(data)
+    if format_ == "parquet":
+        frame = _parquet(Source(file.name, content=data), choose)
+        return _constants(frame, constant), False, form.found(format="parquet"), 0
+    if not data.strip():
+        raise DataError(f"{file.name} is empty; it needs rows, and csv a line of column names")
+    if format_ in ("jsonl", "json"):
+        data, encoding = as_utf8(data, file.name, form.encoding)
+        array = data.lstrip()[:1] == b"["
+        parse = json_array if array else json_lines
+        found = form.found(format="json" if array else "jsonl", encoding=encoding)
+        return _constants(parse(data, file.name, choose), constant), False, found, 0
+    frame, found, blank = delimited(data, file.name, choose, form.found(format=format_))
+    return _constants(frame, constant), True, found, blank
+
+
+def _by_content(data: bytes) -> str:
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
+
+
+def _with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
+    """Let `pick` also see the columns that the names of folders hold; they become constants."""
+    constant: dict[str, str] = {}
+
+    def choose(columns: list[str]) -> dict[str, str]:
+        more = [name for name in file.columns if name not in columns]
+        chosen = pick([*columns, *more])
+        constant.clear()
+        constant.update({role: file.columns[c] for role, c in chosen.items() if c in more})
+        return {role: column for role, column in chosen.items() if role not in constant}
+
+    return choose, constant
+
+
+def _constants(frame: pl.DataFrame, constant: dict[str, str]) -> pl.DataFrame:
+    if not constant:
+        return frame
+    return frame.with_columns(pl.lit(v, dtype=pl.String).alias(k) for k, v in constant.items())
+
+
+def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
     try:
-        if path.suffix.lower() != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as stream:
-            return stream.read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut short ({error}); fetch it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def delimited(data: bytes, path: Path, pick: Pick, separator: str) -> pl.DataFrame:
-    """Read delimited text with a line of column names; every column is String.
-
-    Where that line has no `separator`, but a semicolon, tab or bar, these separate.
-    """
-    header = data.split(b"\n", 1)[0]
-    if separator.encode() not in header:
-        separator = next((other for other in ";\t|" if other.encode() in header), separator)
-    try:
-        # Reading all columns, not only those picked, makes polars check the width of each row.
-        frame = pl.read_csv(data, separator=separator, infer_schema=False)
-    except FAILURES as error:
-        raise DataError(f"{path}: {_why(data, separator, error)}") from None
-    columns = pick(frame.columns)
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
-    return frame.select(pl.col(name).alias(role) for role, name in columns.items())
-
-
-def json_lines(data: bytes, path: Path, pick: Pick) -> pl.DataFrame:
-    """Read one JSON object per line; numbers and text keep their types."""
-    rows = [_object(line, path, n) for n, line in enumerate(data.splitlines(), 1) if line.strip()]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = pick(names)
-    return pl.DataFrame(
-        {
-            role: column([row.get(c) for row in rows], f"{path}: {c!r}")
-            for role, c in columns.items()
-        }
-    )
-
-
-def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: line {number} is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: line {number} must be a JSON object, got {str(value)[:40]!r}")
-    return value
-
-
-def _parquet(path: Path, pick: Pick) -> pl.DataFrame:
-    try:
-        with path.open("rb") as stream:
+        with file.open() as stream:
             existing = list(pl.read_parquet_schema(stream))
     except FAILURES as error:
-        raise DataError(_no_parquet(path, error)) from None
+        raise _no_parquet(file, error) from None
     columns = pick(existing)
     try:
-        with path.open("rb") as stream:
-            frame = pl.read_parquet(stream, columns=list(columns.values()))
+        with file.open() as stream:
+            frame = pl.read_parquet(stream, columns=list(dict.fromkeys(columns.values())))
     except FAILURES as error:
-        raise DataError(_no_parquet(path, error)) from None
+        raise _no_parquet(file, error) from None
     return frame.select(pl.col(name).alias(role) for role, name in columns.items())
 
 
-def _no_parquet(path: Path, error: BaseException) -> str:
-    return f"{path} is not a whole parquet file ({_first_line(error)}); fetch or write it again"
-
-
-def _why(data: bytes, separator: str, error: BaseException) -> str:
-    """Describe what the reader could not read, with its row."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as bad:
-        line = data.count(b"\n", 0, bad.start) + 1
-        return f"line {line} is not UTF-8 text; is this a text file? If so, save it as UTF-8"
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        width = len(next(rows))
-        for number, row in enumerate(rows, 1):
-            if len(row) > width:
-                return f"row {number} has {len(row)} fields and the header {width}"
-    except (csv.Error, StopIteration):
-        pass
-    return f"this is no table that can be read ({_first_line(error)})"
+def _no_parquet(file: Source, error: BaseException) -> DataError:
+    if isinstance(error, DataError):
+        return error
+    if few := few_descriptors():
+        return DataError(f"{file.name} cannot be read: {few}")
+    return DataError(
+        f"{file.name} is not a whole parquet file ({_first_line(error)}); fetch or write it again"
+    )
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _absent(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"{path} does not exist, nor does its folder"
-    names = [entry.name for entry in folder.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "check the name"
-    return f"{path} does not exist; {hint}"

@@ -105,3 +105,47 @@ def merge(
         merged = each[kept]
     with np.errstate(over="ignore"):  # infinite is refused by the caller
         return kept, merged.astype(np.float32), starts
+
+
+def within(
+    timestamps: np.ndarray,
+    ratings: np.ndarray | None,
+    weights: np.ndarray | None,
+    rows: RepeatedRows,
+    keep: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, RepeatedRows | None]:
+    """Merge repeated pairs again, from some of their rows.
+
+    Parameters
+    ----------
+    timestamps, ratings, weights : arrays of n values, or None
+        Of all pairs; those of pairs without a kept row stay as they are.
+    rows : RepeatedRows
+    keep : bool[m]
+        The rows to merge.
+
+    Returns
+    -------
+    timestamps, ratings, weights : arrays of n values, or None
+    rows : RepeatedRows or None
+        The kept rows of the pairs that still have several.
+    """
+    kept = rows.take(keep)
+    if not len(kept):
+        return timestamps, ratings, weights, None
+    last, merged, starts = merge(kept.pairs, kept.weights, kept.rule)
+    pairs = kept.pairs[starts]
+    timestamps = _changed(timestamps, pairs, kept.timestamps[last])
+    if ratings is not None and kept.ratings is not None:
+        ratings = _changed(ratings, pairs, kept.ratings[last])
+    if weights is not None and merged is not None:
+        weights = _changed(weights, pairs, merged)
+    counts = np.diff(np.append(starts, len(kept)))
+    several = kept.take(np.repeat(counts > 1, counts))
+    return timestamps, ratings, weights, several if len(several) else None
+
+
+def _changed(values: np.ndarray, at: np.ndarray, new: np.ndarray) -> np.ndarray:
+    values = values.copy()
+    values[at] = new
+    return values

@@ -18,28 +18,21 @@ import numpy as np
 import polars as pl
 
 from trimetric import counter, notebook
+from trimetric.data.build import WEIGHTS_MARK
 from trimetric.data.ids import Vocabulary
-from trimetric.data.interactions import WEIGHTS_MARK, Interactions
+from trimetric.data.interactions import Interactions
+from trimetric.data.labels import LABELS, TEST, TRAIN, VALID, codes, unknown
+from trimetric.data.repeats import within
 from trimetric.errors import DataError, OutputError, ParameterError
+from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 from trimetric.storage.tables import system_errors
 
-TRAIN, VALID, TEST = 0, 1, 2
 RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
 LEAST_HELD = 100  # fewer held-out pairs are too few to select by
 PARTS = ("train", "valid", "test")
 FILES = (*PARTS, "history")
 _NOT_HOW = ("name", "out", "fingerprint")  # of split.json
-LABELS = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "valid": VALID,
-    "val": VALID,
-    "validation": VALID,
-    "dev": VALID,
-    "test": TEST,
-    "testing": TEST,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +93,7 @@ class Split:
         OutputError
             The folder cannot be written, or holds other files; what was there is intact.
         """
-        folder = Path(folder)
+        folder = places.output(folder)
         _refuse_other_files(folder)
         document = {**(about or {}), "name": self.train.name, **self.how}
         with output_errors(folder), replacing_folder(folder) as fresh:
@@ -124,7 +117,7 @@ class Split:
         DataError
             A file is missing or damaged.
         """
-        folder = Path(folder)
+        folder = places.source(folder, "folder")
         try:
             document = json.loads((folder / "split.json").read_bytes())
             name, sizes = document["name"], document["pairs"]
@@ -276,11 +269,15 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
 
 
 def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1) -> Split:
-    """Hold out the latest pairs of all, by two cuts in time.
+    """Hold out the latest rows of all, by two cuts in time.
 
-    The test part begins at the time of the first of the latest floor(test * n) pairs, the
-    validation part at that of the first of the latest floor((test + valid) * n). Pairs of one
+    The test part begins at the time of the first of the latest floor(test * n) rows, the
+    validation part at that of the first of the latest floor((test + valid) * n). Rows of one
     time are never parted: they all go to the later side, so a part can exceed its share.
+
+    Where the log repeats pairs, it is cut first and then merged inside each part: a pair belongs
+    to the part of its first row, with the weight, rating and time of its rows in that part. Its
+    later rows are left out and counted in `how["repeats_left_out"]`.
 
     Raises
     ------
@@ -296,17 +293,35 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
             f"{data.name} has no timestamps, which a temporal split needs;"
             " name their column with timestamp=, or split at random"
         )
-    times, n = np.sort(data.timestamps), len(data)
+    rows = data.repeated
+    times = first = data.timestamps
+    if rows is not None:
+        once = np.ones(len(data), dtype=bool)
+        once[rows.pairs] = False
+        times = np.concatenate([times[once], rows.timestamps])
+        first = first.copy()
+        np.minimum.at(first, rows.pairs, rows.timestamps)
+    ordered, n = np.sort(times), len(times)
     held, both = _floor(test, n), _floor(test + valid, n)
-    part = np.full(n, TRAIN)
+    part = np.full(len(data), TRAIN)
     starts = {}
-    for code, name, size in ((VALID, "valid", both), (TEST, "test", held)):
+    for code, name, size in ((VALID, "valid", both if valid else 0), (TEST, "test", held)):
         if size:
-            starts[f"{name}_from"] = int(times[n - size])
-            part[data.timestamps >= times[n - size]] = code
-    if not valid:
-        part[part == VALID] = TRAIN
-    return parts_of(data, part, "temporal", {"test": test, "valid": valid, **starts})
+            starts[f"{name}_from"] = int(ordered[n - size])
+            part[first >= ordered[n - size]] = code
+    settings: dict[str, Any] = {"test": test, "valid": valid, **starts}
+    if rows is not None:
+        cuts = sorted(starts.values())
+        ends = np.array([cuts[0] if cuts else np.inf, cuts[-1] if cuts else np.inf, np.inf])
+        keep = rows.timestamps < ends[part[rows.pairs]]
+        settings["repeats_left_out"] = int((~keep).sum())
+        timestamps, ratings, weights, repeated = within(
+            data.timestamps, data.ratings, data.weights, rows, keep
+        )
+        data = replace(
+            data, timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
+        )
+    return parts_of(data, part, "temporal", settings)
 
 
 def split_column(data: Interactions) -> Split:
@@ -347,13 +362,15 @@ def shipped_part(
 
 def _shipped_codes(data: Interactions) -> np.ndarray:
     """Return TRAIN, VALID or TEST for each pair, by its label."""
-    names, codes = np.unique(np.asarray(data.labels), return_inverse=True)
-    unknown = [str(name) for name in names if name.strip().lower() not in LABELS]
-    if unknown:
+    labels = np.asarray(data.labels)
+    found = codes(labels)
+    if found is None:
+        first = unknown(np.unique(labels).tolist())[0]
         raise DataError(
-            f"{data.name}: column 'split' holds {unknown[0]!r}; it may hold {', '.join(LABELS)}"
+            f"{data.name}: column 'split' holds {first!r}; it may hold {', '.join(LABELS)};"
+            " if the column tells something else, split=False ignores it"
         )
-    return np.array([LABELS[name.strip().lower()] for name in names])[codes]
+    return found
 
 
 def _refuse_other_files(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trimetric.data.interactions import Interactions
+from trimetric.data.report import ReadReport
 
 MAX_VALUES = 12  # of a histogram; more distinct values are binned
 
@@ -20,7 +21,8 @@ def summarize(data: Interactions) -> dict[str, Any]:
     -------
     dict
         Plain values, fit for JSON: name, columns, users, items, pairs, density, ids (kinds of id),
-        pairs_a_user and pairs_an_item (min, median, mean, max), rows (see `ReadReport`),
+        pairs_a_user and pairs_an_item (min, median, mean, max), read_as,
+        notes and rows (see `ReadReport`),
         fingerprint; and where the data has them ratings and weights (histograms), time (first and
         last), and split (pairs by label).
     """
@@ -41,7 +43,9 @@ def summarize(data: Interactions) -> dict[str, Any]:
         "ids": {"user": data.user_ids.kind, "item": data.item_ids.kind},
         "pairs_a_user": _distribution(np.bincount(data.users, minlength=data.n_users)),
         "pairs_an_item": _distribution(np.bincount(data.items, minlength=data.n_items)),
-        "rows": vars(data.report),
+        "read_as": data.report.read_as,
+        "notes": list(data.report.notes),
+        "rows": _counts(data.report),
         "fingerprint": data.fingerprint,
     }
     if data.ratings is not None:
@@ -55,6 +59,11 @@ def summarize(data: Interactions) -> dict[str, Any]:
         labels, counts = np.unique(data.labels, return_counts=True)
         summary["split"] = {str(n): int(c) for n, c in zip(labels, counts, strict=True)}
     return summary
+
+
+def _counts(report: ReadReport) -> dict[str, Any]:
+    told = {name: v for name, v in vars(report).items() if name not in ("read_as", "notes")}
+    return told if report.duplicates else {n: v for n, v in told.items() if n != "repeats"}
 
 
 def _distribution(counts: np.ndarray) -> dict[str, Any]:

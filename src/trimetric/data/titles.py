@@ -6,14 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
-from trimetric.data import readers
+from trimetric.data import item_tables
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
-ID_COLUMNS = ("item", "id", "item_id")
 
-
-def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
+def titles(path: str | Path, ids: Vocabulary, id_column: str | None = None) -> dict[int | str, str]:
     """Return the titles of the items of a model.
 
     Parameters
@@ -23,25 +21,31 @@ def titles(path: str | Path, ids: Vocabulary) -> dict[int | str, str]:
         text. Items that the model does not know are left out, and so are items without a title.
     ids : Vocabulary
         The model's items.
+    id_column : str, optional
+        The column of the ids, if it is called otherwise.
 
     Raises
     ------
     DataError
         The file cannot be read, or lacks a column.
+
+    Warns
+    -----
+    UserWarning
+        The table has none of the items.
     """
 
-    def pick(columns: list[str]) -> dict[str, str]:
-        id_column = next((name for name in ID_COLUMNS if name in columns), None)
-        if id_column is None or "title" not in columns:
-            missing = "item" if id_column is None else "title"
+    def choose(columns: list[str], _: str) -> dict[str, str]:
+        if "title" not in columns:
             raise DataError(
-                f"{path} must have columns item and title; {missing!r} is not among"
+                f"{path} must have columns item and title; 'title' is not among"
                 f" {', '.join(columns)}"
             )
-        return {"item": id_column, "title": "title"}
+        return {"title": "title"}
 
-    frame, _ = readers.load(Path(path), pick)
-    named = frame.filter(pl.col("title").is_not_null() & pl.col("item").is_not_null())
+    frame = item_tables.read(path, id_column, choose)
+    item_tables.match(ids, frame["item"], str(path))
+    named = frame.filter(pl.col("title").is_not_null())
     items = ids.parse(named["item"].cast(pl.String).to_list())
     rows = ids.encode(items)
     texts = named["title"].cast(pl.String).to_list()

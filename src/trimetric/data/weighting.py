@@ -11,7 +11,7 @@ import polars as pl
 from trimetric.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
-    from trimetric.data.clean import Rules
+    from trimetric.data.rules import Rules
 
 DROP = "drop"
 MOST_LISTED = 10
@@ -37,15 +37,15 @@ def check_event_weights(table: Any) -> None:
         raise ParameterError("event_weights leaves every event type out; give one a weight above 0")
 
 
-def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFrame, dict[str, int]]:
+def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFrame, int, int]:
     """Give rows their weights (column weight, Float64) and leave out those that count nothing.
 
     Returns
     -------
     frame : polars.DataFrame
         Without the column of events.
-    left_out : dict
-        The rows left out: zero_weights and events, of `ReadReport`.
+    zero_weights, events : int
+        The rows left out, for `ReadReport`.
 
     Raises
     ------
@@ -61,9 +61,9 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
             )
         frame = _by_event(frame, rules.event_weights, source, rules.event or "event")
         _some(frame, rows, "has an event type that counts; give more of them a weight", source)
-        return frame, {"events": rows - frame.height}
+        return frame, 0, rows - frame.height
     if "weight" not in frame.columns:
-        return frame, {}
+        return frame, 0, 0
     weights = frame["weight"]
     if (weights < 0).any():
         negative = weights < 0
@@ -75,7 +75,7 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
     positive = weights.cast(pl.Float32) > 0
     frame = frame if positive.all() else frame.filter(positive)
     _some(frame, rows, f"has a weight above 0 in column {rules.weight!r}", source)
-    return frame, {"zero_weights": rows - frame.height}
+    return frame, rows - frame.height, 0
 
 
 def _by_event(

@@ -20,6 +20,7 @@ from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import Budget, budget, tuned
 from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
@@ -107,7 +108,9 @@ def compare(
         )
         for name in names
     }
-    outcomes = study.run(plans, {SPLIT: split}, Path(out) / RESULTS, workers=workers, log=log)
+    outcomes = study.run(
+        plans, {SPLIT: split}, places.output(out) / RESULTS, workers=workers, log=log
+    )
     everyone = [*outcomes.values(), *foreign]
     entrants = sorted(everyone, key=lambda entrant: -_mean(entrant, protocol, metric))
     if entrants[0].error:
@@ -119,10 +122,10 @@ def compare(
         "command": command,
         "seeds": list(range(seeds)),
         "budget": asdict(spend),
-        "seconds": round(study.seconds(Path(out) / RESULTS), 1),
+        "seconds": round(study.seconds(places.output(out) / RESULTS), 1),
         "sections": sections(result, split, spend, seeds),
     }
-    report.write(document, Path(out))
+    report.write(document, places.output(out))
     return replace(result, document=document)
 
 

@@ -12,6 +12,7 @@ from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
 from trimetric.space.given import by_key, ids_of
 from trimetric.space.lists import check_k
+from trimetric.storage import places
 from trimetric.storage.blocks import Batch, write_batch
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def recommend_to_file(
     batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
     with counting("users", len(ids), progress) as counter:
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
-        return write_batch(Path(out), batch, done=counter.done, log=log)
+        return write_batch(places.output(out), batch, done=counter.done, log=log)
 
 
 def _plain(model: "Recommender", name: str, given: Any) -> list | dict[Any, list]:

@@ -18,7 +18,7 @@ from trimetric.models.training_data import aligned, check_weights, describe
 from trimetric.progress import Silent
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
-from trimetric.storage import artifact
+from trimetric.storage import artifact, places
 from trimetric.training import CHECKPOINT_SECONDS
 
 
@@ -73,7 +73,7 @@ class ClosedForm(Recommender):
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             size = self.memory(data)
             if out is not None:
-                artifact.probe(Path(out), size)
+                artifact.probe(places.output(out), size)
             provenance = {**describe(data, held_out), "best_epoch": 0, "stopped": ""}
             place = None if out is None else str(out)
             run = TrainingRun(self.name, self.get_params(), provenance, out=place)

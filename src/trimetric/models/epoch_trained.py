@@ -29,7 +29,7 @@ from trimetric.models.training_data import (
 from trimetric.progress import make_reporter
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
-from trimetric.storage import artifact
+from trimetric.storage import artifact, places
 from trimetric.storage.atomic import reserved
 
 
@@ -97,10 +97,10 @@ class EpochTrained(Recommender):
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
             if out is not None:
-                artifact.probe(Path(out))  # before any work is done for nothing
+                artifact.probe(places.output(out))  # before any work is done for nothing
                 identity = self._identity(data, held_out, negatives)
                 identity |= {} if begin is None else begin.identity()
-                folder = Path(out) / "checkpoint"
+                folder = places.output(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
             observers = Observers(
                 callbacks,
@@ -201,4 +201,4 @@ class EpochTrained(Recommender):
 
 
 def _reserved(out: str | Path | None) -> AbstractContextManager[None]:
-    return nullcontext() if out is None else reserved(Path(out), "training into")
+    return nullcontext() if out is None else reserved(places.output(out), "training into")

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from trimetric.data import readers
-from trimetric.data.titles import ID_COLUMNS
+from trimetric.data import item_tables
 from trimetric.errors import DataError
 
 MOST_GROUPS = 64
@@ -31,6 +30,10 @@ class ItemsTable:
 
     def __len__(self) -> int:
         return len(self._row)
+
+    def ids(self) -> pl.Series:
+        """Return the ids in the table, as text."""
+        return pl.Series(list(self._row), dtype=pl.String)
 
     def of(self, item: int | str) -> dict[str, Any]:
         """Return what is known of an item, without empty cells."""
@@ -71,10 +74,16 @@ class ItemsTable:
 NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
 
 
-def read(path: Path) -> ItemsTable:
+def read(path: Path, id_column: str | None = None) -> ItemsTable:
     """Read a csv, tsv, jsonl or parquet file: item (or id), title, picture (https), and others.
 
     Columns of bytes, durations, records or lists of lists are left out: an answer cannot show them.
+
+    Parameters
+    ----------
+    path : Path
+    id_column : str, optional
+        The column of the ids, if it is called otherwise.
 
     Raises
     ------
@@ -83,34 +92,18 @@ def read(path: Path) -> ItemsTable:
         answer has too, a picture that is no https address, or titles or pictures that are no text.
     """
 
-    def pick(columns: list[str]) -> dict[str, str]:
-        item_column = next((name for name in ID_COLUMNS if name in columns), None)
-        if item_column is None:
-            raise DataError(
-                f"{path} has no column {' or '.join(ID_COLUMNS)}; there are {', '.join(columns)}"
-            )
-        taken = next(
-            (name for name in columns if name != item_column and name in (*TAKEN, "item")), None
-        )
+    def choose(columns: list[str], item_column: str) -> dict[str, str]:
+        others = [name for name in columns if name != item_column]
+        taken = next((name for name in others if name in (*TAKEN, "item")), None)
         if taken:
             raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
-        return {"item": item_column, **{name: name for name in columns if name != item_column}}
+        return {name: name for name in others}
 
-    frame, _ = readers.load(path, pick)
+    frame = item_tables.read(path, id_column, choose)
     ids = frame["item"]
-    if ids.dtype in (pl.Categorical, pl.Enum):
-        ids = ids.cast(pl.String)
-    if ids.dtype.is_float() and (ids.drop_nulls() == ids.drop_nulls().round()).all():
-        ids = ids.cast(pl.Int64, strict=False)  # null where it is no number
-    if not (ids.dtype.is_integer() or ids.dtype == pl.String):
-        raise DataError(f"{path}: ids must be whole numbers or text, got {ids.dtype}")
-    if ids.null_count():
-        row = int(ids.is_null().arg_true()[0]) + 1
-        raise DataError(f"{path}: row {row} has no id; give each item its own")
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]
         raise DataError(f"{path}: item {twice!r} is there twice; keep one row an item")
-    frame = frame.with_columns(ids.alias("item"))
     plain = [_plain(column) for column in frame]
     return ItemsTable(_checked(pl.DataFrame([entry for entry in plain if entry is not None]), path))
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import INT64_MAX, INT64_MIN, Vocabulary
+from trimetric.data.item_tables import match
 from trimetric.errors import UnknownIds
 from trimetric.models import from_artifact
 from trimetric.models.recommender import Recommender
@@ -176,6 +177,7 @@ def load(folder: Path, name: str, items: ItemsTable) -> ServedModel:
     """
     loaded = artifact.load(folder, "model")
     model = from_artifact(loaded, folder).prepared()
+    match(model.item_ids, items.ids(), "the table of items")
     served = ServedModel(name, model, loaded.checksum[:12], items)
     warm_up(served)
     return served

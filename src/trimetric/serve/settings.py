@@ -79,6 +79,8 @@ class Settings:
         Folders of saved models; each is served under its folder's name, the first by default.
     items : Path, optional
         A table of titles, pictures and more: see `items.read`.
+    id_column : str, optional
+        The column of that table with the ids, if it is called otherwise.
     host, port : str, int
         Where to listen; port 0 takes any free one.
     allowed_hosts : tuple of str
@@ -106,6 +108,7 @@ class Settings:
     access_log: bool = False
     quiet: bool = False
     limits: Limits = field(default_factory=Limits)
+    id_column: str | None = None
 
     def __post_init__(self) -> None:
         if not self.models:

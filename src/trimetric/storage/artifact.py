@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike
 
 from trimetric._version import __version__
 from trimetric.errors import ArtifactError, OutputError, ParameterError, Superseded
+from trimetric.storage import places
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
 FORMAT = "trimetric"
@@ -111,7 +112,7 @@ def save(
         The folder cannot be written, the disk is full, or a JSON file that is not ours stands
         there. The artifact that was there is intact and nothing is left behind.
     """
-    folder = Path(folder)
+    folder = places.output(folder)
     if not manifest.endswith(".json"):
         raise ParameterError(f"manifest must end in .json, got {manifest!r}")
     arrays = {name: _storable(name, array) for name, array in tensors.items()}
@@ -153,7 +154,7 @@ def load(folder: str | Path, kind: str | None = None, manifest: str = "model.jso
         It is missing, foreign, of a newer format, of another kind, truncated or damaged; the
         message says which, and of which file.
     """
-    path = Path(folder) / manifest
+    path = places.source(folder, "folder") / manifest
     while True:
         head = _head(path, kind)
         try:
@@ -168,12 +169,12 @@ def meta(
     folder: str | Path, kind: str | None = None, manifest: str = "model.json"
 ) -> dict[str, Any]:
     """Return the plain values of an artifact without reading its tensors: see `load`."""
-    return _head(Path(folder) / manifest, kind).meta
+    return _head(places.source(folder, "folder") / manifest, kind).meta
 
 
 def checksum(folder: str | Path, manifest: str = "model.json") -> str:
     """Return the SHA-256 that an artifact gives of its manifest, its tensors' own included."""
-    path = Path(folder) / manifest
+    path = places.source(folder, "folder") / manifest
     _read_manifest(path)
     return str(_read_json(path)["checksum"])
 
@@ -235,7 +236,7 @@ def probe(folder: str | Path, size: int = 0, manifest: str = "model.json") -> No
     OutputError
         As `save` would, or when fewer than `size` bytes are free.
     """
-    folder = Path(folder)
+    folder = places.output(folder)
     with output_errors(folder), output_folder(folder):
         _refuse_foreign(folder / manifest)
         with tempfile.TemporaryFile(dir=folder) as out:

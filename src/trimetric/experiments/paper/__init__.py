@@ -13,6 +13,7 @@ from trimetric.experiments.paper.recipes import HONEST, RELEASED
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import budget
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
@@ -93,7 +94,7 @@ def reproduce(
         plans |= figures.sweep_plans(spend, seeds, dataset)
     if "fig5" in targets or "fig6" in targets:
         plans |= figures.margin_plans(spend, seeds)
-    outcomes = study.run(plans, splits, Path(out) / RESULTS, workers=workers, log=log)
+    outcomes = study.run(plans, splits, places.output(out) / RESULTS, workers=workers, log=log)
     build = {
         "table3": tables.table3,
         "table4": tables.table4,
@@ -110,7 +111,7 @@ def reproduce(
         "command": command,
         "seeds": list(range(seeds)),
         "budget": asdict(spend),
-        "seconds": round(study.seconds(Path(out) / RESULTS), 1),
+        "seconds": round(study.seconds(places.output(out) / RESULTS), 1),
         "sections": [
             words.how(splits[RELEASED], splits[HONEST], spend, seeds),
             *sections,
@@ -118,5 +119,5 @@ def reproduce(
             words.oddities(dataset),
         ],
     }
-    report.write(document, Path(out))
+    report.write(document, places.output(out))
     return document

@@ -13,6 +13,7 @@ from trimetric.errors import OutputError, ParameterError
 from trimetric.space.export.space import Space
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
+from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing_folder
 
 FORMAT = "trimetric export"
@@ -72,7 +73,7 @@ def export(
     ids = known.item_ids, known.user_ids
     space = Space(scorer.items, scorer.users, *ids, known.seen, model, len(known.unavailable))
     more = {"approximate": approximate} if to == "faiss" else {}
-    out = Path(out)
+    out = places.output(out)
     with output_errors(out):
         _refuse_foreign(out)
         out.resolve().parent.mkdir(parents=True, exist_ok=True)

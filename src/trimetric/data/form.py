@@ -1,0 +1,132 @@
+"""The form of a file of interactions: what is given of it, and what was found."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from trimetric.errors import ParameterError
+
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
+OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
+_NAMED = {"\t": "tab", " ": "space"}
+
+
+@dataclass(frozen=True)
+class Form:
+    r"""How the values of a file are written; what is None is found out from the file.
+
+    Attributes
+    ----------
+    format : "csv", "tsv", "jsonl", "json", "parquet" or None
+        csv and tsv are text with a separator, jsonl has one JSON object per line, json is an array
+        of objects.
+    separator : str or None
+        What stands between the fields of a line: one or several characters.
+    header : bool or None
+        Whether the first line names the columns. Without names they are called 1, 2, 3, ...
+    quote : str, False or None
+        The sign around fields that hold a separator; False takes quotes as part of the text.
+    escape : str or None
+        The sign that takes the next character's meaning away, as in "say \"this\"". With it, a
+        field \N is missing.
+    encoding : str or None
+        The name of a text encoding, such as utf-16 or latin-1.
+    decimal : "." or ","
+        The decimal sign of numbers.
+    null : str or sequence of str
+        Words that stand for a missing value, besides the empty field.
+    time_format : str or None
+        "s", "ms", "us" or "ns" since 1970, or a pattern such as "%d/%m/%Y %H:%M".
+    """
+
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet"] | None = None
+    separator: str | None = None
+    header: bool | None = None
+    quote: str | Literal[False] | None = None
+    escape: str | None = None
+    encoding: str | None = None
+    decimal: Literal[".", ","] = "."
+    null: str | Sequence[str] = ()
+    time_format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            raise ParameterError(f"format must be one of {FORMATS}, got {self.format!r}")
+        if self.separator is not None:
+            _text("separator", self.separator)
+            if set(self.separator) & {"\n", "\r"}:
+                raise ParameterError("separator must be no line end")
+        for name in ("quote", "escape"):
+            sign = getattr(self, name)
+            if (
+                sign is not None
+                and sign is not False
+                and not (isinstance(sign, str) and len(sign) == 1 and sign.isascii() and sign > " ")
+            ):
+                no = ", or False for none" if name == "quote" else ""
+                raise ParameterError(f"{name} must be one ASCII character{no}; got {sign!r}")
+        if self.header not in (None, True, False):
+            raise ParameterError(f"header must be True or False, got {self.header!r}")
+        if self.encoding is not None:
+            _text("encoding", self.encoding)
+            try:
+                codecs.lookup(self.encoding)
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise ParameterError(
+                    f"encoding {self.encoding!r} is unknown; utf-8, utf-16, latin-1 and cp1252 are"
+                    " common ones"
+                ) from None
+        if self.decimal not in (".", ","):
+            raise ParameterError(f"decimal must be '.' or ',', got {self.decimal!r}")
+        words = (self.null,) if isinstance(self.null, str) else self.null
+        if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+            raise ParameterError(f"null must be words for missing values, got {self.null!r}")
+        object.__setattr__(self, "null", tuple(words))
+        if self.time_format is not None:
+            _text("time_format", self.time_format)
+            if self.time_format not in ("s", "ms", "us", "ns") and "%" not in self.time_format:
+                raise ParameterError(
+                    "time_format must be 's', 'ms', 'us' or 'ns', or a pattern such as"
+                    f" '%d/%m/%Y %H:%M'; got {self.time_format!r}"
+                )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that stand for a missing value."""
+        return tuple(self.null)
+
+    def found(self, **changes: Any) -> Form:
+        """Return the form with what was found out."""
+        return replace(self, **changes)
+
+    def described(self) -> str:
+        """Return one line, such as "csv; ';', utf-8 with BOM, header"; "" for no file."""
+        if self.format is None:
+            return ""
+        if self.format not in ("csv", "tsv"):
+            return self.format
+        said = [repr(self.separator) if self.separator not in _NAMED else _NAMED[self.separator]]
+        if self.encoding:
+            said.append("utf-8 with BOM" if self.encoding == "utf-8-sig" else self.encoding)
+        said.append("no header" if self.header is False else "header")
+        if self.quote is False:
+            said.append("quotes as text")
+        elif self.quote not in (None, '"'):
+            said.append(f"quote {self.quote}")
+        if self.escape:
+            said.append(f"escape {self.escape}")
+        if self.decimal == ",":
+            said.append("decimal comma")
+        return f"{self.format}; {', '.join(said)}"
+
+
+NAMES = tuple(field.name for field in fields(Form))
+
+
+def _text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        raise ParameterError(f"{name} must be text, got {value!r}")

@@ -1,0 +1,125 @@
+"""Tables of items: their ids, and what else is known of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from trimetric.data import names, readers
+from trimetric.data.clean import typed
+from trimetric.data.form import Form
+from trimetric.data.ids import Vocabulary
+from trimetric.errors import DataError
+
+ID_COLUMNS = ("item", "id", "item_id")
+
+
+def read(
+    path: Any,
+    id_column: str | None = None,
+    choose: Callable[[list[str], str], dict[str, str]] | None = None,
+) -> pl.DataFrame:
+    """Read a table of items.
+
+    Parameters
+    ----------
+    path : str, path or open file
+        As `Interactions.read` takes it.
+    id_column : str, optional
+        The column of the ids; by default item, id or item_id, or one whose name usually means it.
+    choose : callable, optional
+        Given all columns and that of the ids, returns {name: column} of the others to read; by
+        default all.
+
+    Returns
+    -------
+    polars.DataFrame
+        Column item (Int64 or String), and the others; numbers in text files are numbers.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, lacks a column, or lacks an id.
+    """
+    found: dict[str, str] = {}
+
+    def pick(columns: list[str]) -> dict[str, str]:
+        found["item"] = _id_column(columns, id_column, str(path))
+        others = [name for name in columns if name != found["item"]]
+        chosen = {name: name for name in others}
+        if choose is not None:
+            chosen = choose(columns, found["item"])
+        if "item" in chosen:
+            raise DataError(
+                f"{path}: column 'item' is not that of the ids, {found['item']!r}; rename it"
+            )
+        return {"item": found["item"], **chosen}
+
+    table = readers.read(path, pick, Form())
+    frame = table.frame
+    ids = typed(frame.select("item"), str(path), table.text, {"item": found["item"]})[0]["item"]
+    if ids.null_count():
+        row = int(ids.is_null().arg_true()[0]) + 1
+        raise DataError(f"{path}: row {row} has no id; give each item its own")
+    if table.text:
+        frame = frame.with_columns(_numbers(frame[name]) for name in frame.columns[1:])
+    return frame.with_columns(ids.alias("item"))
+
+
+def match(items: Vocabulary, table: pl.Series, source: str) -> None:
+    """Warn if a table knows none of a model's items, which then stay without titles.
+
+    Parameters
+    ----------
+    items : Vocabulary
+        The model's items.
+    table : polars.Series
+        The ids in the table; they match by their text.
+    source : str
+        What to call the table.
+    """
+    if not len(items) or not len(table):
+        return
+    known = items.values.cast(pl.String).is_in(table.cast(pl.String).implode()).sum()
+    if not known:
+        warnings.warn(
+            f"{source}: it has none of the model's {len(items):,} items; the model has such as"
+            f" {items.values[0]!r}, the table {table[0]!r}. Is another column that of"
+            " the ids (id_column=)?",
+            stacklevel=2,
+        )
+
+
+def _id_column(columns: list[str], wanted: str | None, source: str) -> str:
+    shown = ", ".join(map(repr, columns[:20]))
+    if wanted is not None:
+        if wanted not in columns:
+            raise DataError(f"{source} has no column {wanted!r}; there are {shown}")
+        return wanted
+    named = next((name for name in ID_COLUMNS if name in columns), None)
+    if named is not None:
+        return named
+    usual = names.candidates("item", columns)
+    if len(usual) == 1:
+        return usual[0]
+    if usual:
+        may = " or ".join(map(repr, usual))
+        raise DataError(f"{source}: the ids may be {may}; say which with id_column=")
+    raise DataError(
+        f"{source} has no column {' or '.join(ID_COLUMNS)}; there are {shown}; say with id_column="
+        " which holds the ids"
+    )
+
+
+def _numbers(texts: pl.Series) -> pl.Series:
+    """Return numbers that were read from text as numbers, if they come back the same."""
+    if texts.null_count() == len(texts) or texts.name in ("title", "picture"):
+        return texts
+    whole = texts.cast(pl.Int64, strict=False)
+    if whole.cast(pl.String).eq_missing(texts).all():
+        return whole
+    plain = texts.str.contains(r"^-?(0|[1-9]\d*)(\.\d+)?$").fill_null(True)
+    return texts.cast(pl.Float64, strict=False) if plain.all() else texts

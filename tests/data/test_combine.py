@@ -1,0 +1,194 @@
+"""Logs put together, chosen from, split in time with repeats, and handed to other libraries."""
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimetric.data import Interactions, split_column, split_temporal
+from trimetric.errors import DataError, ParameterError, UnknownIds
+
+LOG = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 40), st.integers(1, 4)),
+    min_size=20,
+    max_size=60,
+)
+RULES = st.sampled_from(["sum", "max", "latest", "first"])
+
+
+def made(log, **options):
+    users, items, times, weights = zip(*log, strict=True)
+    return Interactions.from_arrays(users, items, timestamps=times, weights=weights, **options)
+
+
+def pairs(data):
+    frame = data.to_frame()
+    columns = [c for c in ("timestamp", "weight", "rating") if c in frame.columns]
+    return {(r["user"], r["item"]): tuple(r[c] for c in columns) for r in frame.to_dicts()}
+
+
+def merged(log, rule):
+    """Merge rows as a reader of the documentation would."""
+    found = {}
+    for user, item, time, weight in sorted(log, key=lambda row: row[2]):
+        found.setdefault((user, item), []).append((time, weight))
+    rules = {
+        "sum": lambda rows: (rows[-1][0], sum(w for _, w in rows)),
+        "max": lambda rows: (rows[-1][0], max(w for _, w in rows)),
+        "latest": lambda rows: rows[-1],
+        "first": lambda rows: rows[0],
+    }
+    return {key: rules[rule](rows) for key, rows in found.items()}
+
+
+def one_row_a_time(log):
+    """Rows of a pair at one time have an order only in the file; keep one of each."""
+    return list({row[:3]: row for row in log}.values())
+
+
+@given(LOG, RULES, st.sampled_from([(0.2, 0.2), (0.3, 0.0), (0.4, 0.4)]))
+def test_a_temporal_split_cuts_first_and_merges_then(log, rule, shares):
+    log, (test, valid) = one_row_a_time(log), shares
+    try:
+        split = split_temporal(made(log, repeats=rule), test=test, valid=valid)
+    except DataError:
+        return
+    cuts = [split.how.get("valid_from", split.how["test_from"]), split.how["test_from"], np.inf]
+    seen, left_out, begin = set(), 0, -np.inf
+    for part, end in zip((split.train, split.valid, split.test), cuts, strict=True):
+        rows = [row for row in log if begin <= row[2] < end]
+        fresh = [row for row in rows if row[:2] not in seen]
+        left_out += len(rows) - len(fresh)
+        assert (pairs(part) if part is not None else {}) == merged(fresh, rule)
+        seen |= {row[:2] for row in rows}
+        begin = end
+    assert split.how.get("repeats_left_out", 0) == left_out
+    assert sum(row[2] >= split.how["test_from"] for row in log) >= int(test * len(log))
+
+
+def test_what_was_touched_before_the_cut_is_not_tested():
+    rows = [(1, 1, 10), (1, 1, 95), (1, 2, 20), (2, 1, 30), (2, 2, 40), (2, 3, 99)]
+    users, items, times = zip(*rows, strict=True)
+    data = Interactions.from_arrays(users, items, timestamps=times)
+    split = split_temporal(data, test=0.34, valid=0)
+    assert pairs(split.test) == {(2, 3): (99,)}
+    assert pairs(split.train)[1, 1] == (10,)
+    assert split.how["repeats_left_out"] == 1
+    again = split_temporal(split.train, test=0.25, valid=0)
+    assert "repeats_left_out" not in again.how
+    assert split_temporal(data.take(np.arange(len(data))), test=0.34, valid=0).how == split.how
+    core = data.k_core(users=2)
+    assert split_temporal(core, test=0.34, valid=0).how["repeats_left_out"] == 1
+
+
+def test_a_shipped_split_keeps_a_pair_in_its_first_part():
+    frame = {
+        "user": [1, 1, 1, 2, 2],
+        "item": [1, 1, 2, 1, 3],
+        "weight": [1, 2, 4, 8, 16],
+        "split": ["train", "test", "test", "train", "test"],
+    }
+    data = Interactions.from_frame(frame, weight="weight")
+    split = split_column(data)
+    assert pairs(split.train) == {(1, 1): (1,), (2, 1): (8,)}
+    assert pairs(split.test) == {(1, 2): (4,), (2, 3): (16,)}
+    assert data.report.across_parts == 1
+    assert "of pairs that an earlier part of the split has" in " ".join(data.report.lines())
+    frame["split"] = list("ABABA")  # no parts that are known, so nothing is decided
+    assert Interactions.from_frame(frame, weight="weight").report.across_parts == 0
+
+
+@given(LOG, LOG, RULES)
+def test_logs_put_together_are_the_log_of_both(first, second, rule):
+    both = one_row_a_time([*first, *second])
+    first, second = both[: len(first)], both[len(first) :]
+    if not second:
+        return
+    put = made(first, repeats=rule).concat(made(second, repeats=rule), repeats=rule)
+    assert pairs(put) == merged(both, rule)
+    assert put.report.rows_read == len(both)
+    assert put.report.duplicates == len(both) - len(put)
+
+
+def test_concat_of_logs_that_differ():
+    plain = Interactions.from_arrays(["a", "b"], [1, 2])
+    weighted = Interactions.from_arrays(["b", "c"], [2, 3], weights=[3, 4], name="bought")
+    put = plain.concat(weighted)
+    assert pairs(put) == {("a", 1): (1,), ("b", 2): (4,), ("c", 3): (4,)}
+    assert put.name == "arrays + bought"
+    with pytest.raises(DataError, match="no timestamps"):
+        plain.concat(Interactions.from_arrays(["a"], [1], timestamps=[1]))
+    with pytest.raises(DataError, match="whole numbers"):
+        plain.concat(Interactions.from_arrays([1], [1]))
+    minus = Interactions.from_arrays(["a"], [1], [-1], min_rating=-5)
+    assert pairs(minus.concat(minus)) == {("a", 1): (-1.0,)}
+
+
+def test_concat_of_files_where_ids_look_like_numbers_in_one(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item\nguest,7\n9,7\n")
+    (tmp_path / "b.csv").write_text("user,item\n9,7\n10,8\n")
+    a, b = (Interactions.read(tmp_path / f"{name}.csv") for name in "ab")
+    put = b.concat(a)
+    assert put.user_ids.values.to_list() == ["10", "9", "guest"]
+    assert len(put) == 3
+
+
+@given(LOG, RULES, st.integers(5, 35))
+def test_a_window_of_time_merges_what_is_in_it(log, rule, cut):
+    log = one_row_a_time(log)
+    data = made(log, repeats=rule)
+    inside = [row for row in log if row[2] >= cut]
+    if not inside:
+        return
+    assert pairs(data.filter(since=cut)) == merged(inside, rule)
+    assert pairs(data.filter(since=-1, until=100)) == merged(log, rule)
+
+
+def test_filters():
+    data = Interactions.from_arrays(["a", "a", "b"], [1, 2, 1], [5, 3, 4], [10, 20, 86400])
+    assert pairs(data.filter(users=["a"], min_rating=4)) == {("a", 1): (10, 5.0)}
+    assert data.filter(items=[2]).user_ids.values.to_list() == ["a"]
+    for since in ("1970-01-02", date(1970, 1, 2), datetime(1970, 1, 2, tzinfo=UTC), 86400):
+        assert pairs(data.filter(since=since)) == {("b", 1): (86400, 4.0)}
+    assert len(data.filter(until="1970-01-02T00:00:00+00:00")) == 2
+    with pytest.raises(UnknownIds):
+        data.filter(users=["a", "z"])
+    with pytest.raises(ParameterError, match="single id"):
+        data.filter(users="a")
+    for since in ("soon", [1], True):
+        with pytest.raises(ParameterError, match="since"):
+            data.filter(since=since)
+    for options in ({"since": 10**9}, {"min_rating": 6}, {"users": ["a"], "since": 86400}):
+        with pytest.raises(DataError, match="no interaction"):
+            data.filter(**options)
+    bare = Interactions.from_arrays([1], [1])
+    for options in ({"since": 1}, {"min_rating": 1}):
+        with pytest.raises(DataError, match="has no"):
+            bare.filter(**options)
+
+
+def test_matrices_and_frames_of_other_libraries():
+    data = Interactions.from_arrays(
+        ["b", "a", "b"], [7, 8, 9], [1, 2, 3], [4, 5, 6], weights=[2, 3, 4]
+    )
+    matrix = data.to_scipy()
+    assert matrix.toarray().tolist() == [[0, 3, 0], [2, 0, 4]]
+    assert data.to_scipy("ratings").toarray().tolist() == [[0, 2, 0], [1, 0, 3]]
+    assert data.to_scipy("timestamps").sum() == 15
+    matrix.data[:] = 0  # a copy
+    again = Interactions.from_scipy(data.to_scipy(), data.user_ids.values, data.item_ids.values)
+    assert again.ratings.tolist() == data.weights.tolist()
+    ones = Interactions.from_arrays([1, 2], [1, 1]).to_scipy()
+    assert ones.toarray().tolist() == [[1], [1]]
+    with pytest.raises(ParameterError, match="values"):
+        data.to_scipy("labels")
+    with pytest.raises(DataError, match="no ratings"):
+        Interactions.from_arrays([1], [1]).to_scipy("ratings")
+    frame = data.to_pandas()
+    assert frame.columns.to_list() == ["user", "item", "rating", "timestamp", "weight"]
+    same = Interactions.from_frame(frame, weight="weight")
+    assert same.fingerprint == data.fingerprint
+    assert pl.DataFrame(frame.to_dict("list")).rows() == data.to_frame().rows()

@@ -1,0 +1,73 @@
+"""Tables of items: ids that match, columns by name, numbers that stay numbers."""
+
+import polars as pl
+import pytest
+from command import done, inside
+
+import trimetric as tm
+from trimetric.data import Interactions
+from trimetric.data.item_tables import read
+from trimetric.data.titles import titles
+from trimetric.errors import DataError
+from trimetric.serve import items
+
+IDS = Interactions.from_arrays([1, 1, 1], [100, 101, 102]).item_ids
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["item,title\n100,tea\n", "item,title\n100.0,tea\n101.0,jam\n", "sku;title\n100;tea\n",
+     "id,item_code,title\n100,x,tea\n", "product_id\ttitle\n100\ttea\n"],
+)  # fmt: skip
+def test_titles_match(tmp_path, text):
+    path = tmp_path / "items.csv"
+    path.write_text(text)
+    assert titles(path, IDS)[100] == "tea"
+    assert items.read(path).of(100)["title"] == "tea"
+    pl.DataFrame({"item": [100.0, 101.0], "title": ["tea", "jam"]}).write_parquet(tmp_path / "t.pq")
+    assert titles(tmp_path / "t.pq", IDS) == {100: "tea", 101: "jam"}
+
+
+def test_ids_by_option(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("code,name_,title,price,stock,ean,when\n100,x,tea,2.50,7,0012,2020\n")
+    with pytest.raises(DataError, match="id_column="):
+        titles(path, IDS)
+    assert titles(path, IDS, id_column="code") == {100: "tea"}
+    known = items.read(path, "code").of("100")
+    assert known == {"name_": "x", "title": "tea", "price": 2.5, "stock": 7, "ean": "0012",
+                     "when": 2020}  # fmt: skip
+    with pytest.raises(DataError, match=r"no column 'sku'.*'code'"):
+        items.read(path, "sku")
+
+
+def test_several_columns_that_may_be_the_ids(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("sku,asin,title\n1,2,x\n")
+    with pytest.raises(DataError, match=r"'sku' or 'asin'.*id_column="):
+        read(path)
+    assert read(path, "asin")["item"].to_list() == [2]
+
+
+def test_tables_of_other_items_are_told(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("item,title\nA-100,tea\nA-101,jam\n")
+    with pytest.warns(UserWarning, match=r"none of the model's 3 items.*100.*A-100"):
+        assert titles(path, IDS) == {}
+
+
+def test_on_the_command_line(tmp_path):
+    tm.create("popularity").fit(Interactions.from_arrays([1, 1, 2], [100, 101, 100])).save(
+        tmp_path / "m"
+    )
+    (tmp_path / "log.csv").write_text(
+        "user,item\n" + "".join(f"{u},{100 + (u * i) % 7}\n" for u in range(9) for i in range(5))
+    )
+    (tmp_path / "items.csv").write_text("code,title\n100,tea\n101,jam\n")
+    done("fit", "log.csv", "--out", "sml", "--model", "sml", "--set", "epochs=1",
+         cwd=tmp_path)  # fmt: skip
+    args = ("explain", "sml", "--user", "1", "--item", "100", "--items", "items.csv")
+    assert "tea" in done(*args, "--id-column", "code", cwd=tmp_path)
+    refusal = inside(*args, cwd=tmp_path)
+    assert refusal.returncode == 2
+    assert "--id-column" in refusal.stderr
