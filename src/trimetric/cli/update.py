@@ -1,7 +1,6 @@
 """`trimetric update`: train a saved model further, on new interactions."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -42,9 +41,10 @@ def update(
     Far cheaper than training anew; known users and items move a little. Interactions that the
     model already has are left out.
     """
+    from trimetric.storage import places
     from trimetric.storage.atomic import reserved
 
-    with reserved(Path(out), "writing"):
+    with reserved(places.output(out), "writing"):
         _update(model, columns, new, out, epochs, lr, quiet, json)
 
 

@@ -94,7 +94,7 @@ class RankedLists:
         if not raw.height:
             raise DataError(f"{where} has no rows; give one for each place of a list")
         by = next((role for role in ("rank", "score") if role in raw.columns), None)
-        frame = typed(raw.select("user", "item"), where, text)
+        frame, _ = typed(raw.select("user", "item"), where, text)
         for role in ("user", "item"):
             _refuse_missing(frame[role].is_null(), where, str(wanted[role]), "no value")
         if by is not None:

@@ -351,11 +351,11 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
     if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
         raise ParameterError(f"expected pairs of a user and an item, got {pairs!r}")
     for pair in pairs:
-        both = [] if isinstance(pair, str | bytes) or not hasattr(pair, "__iter__") else [*pair]
-        if len(both) != 2:
+        ids = [] if isinstance(pair, str | bytes) or not hasattr(pair, "__iter__") else [*pair]
+        if len(ids) != 2:
             raise ParameterError(f"expected pairs of a user and an item, got {pair!r} among them")
-        users.append(both[0])
-        items.append(both[1])
+        users.append(ids[0])
+        items.append(ids[1])
     return ids_of(users, "user"), ids_of(items, "item")
 
 

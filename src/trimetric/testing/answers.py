@@ -11,6 +11,7 @@ from trimetric.errors import ParameterError, UnknownIds, Unsupported
 from trimetric.testing.cases import (
     Case,
     close,
+    folder,
     installed,
     learned,
     lists,
@@ -169,8 +170,8 @@ def check_similar(case: Case, side: str) -> None:
     others = ids[2:9].to_list()
     for form in ({"allow": others}, {"deny": others}, {"allow": dict.fromkeys(ids, others)}):
         kept = set(others) if "allow" in form else set(ids) - set(others)
-        answer = lists(similar(ids, k=4, **form))
-        assert answer == {
+        found = lists(similar(ids, k=4, **form))
+        assert found == {
             one: [other for other in listed if other in kept][:4]
             for one, listed in whole.items()
             if set(listed) & kept
@@ -320,6 +321,6 @@ def check_diversity(case: Case) -> None:
         at = answer.join(whole, on=["user", "item"], how="left", maintain_order="left")
         assert (at["rank_right"] == at["rank_by_score"]).all()
         assert (at["score_right"] == at["score"]).all()
-    for bad in (-0.1, 1.1, float("nan"), "much", None, True):
+    for bad in list[Any]([-0.1, 1.1, float("nan"), "much", None, True]):
         with raises(ParameterError, "diversity must be a number in 0..1"):
             model.recommend(users[:1], diversity=bad)

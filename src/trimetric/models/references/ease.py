@@ -1,5 +1,6 @@
 """EASE: the best linear autoencoder, in closed form (Steck, WWW 2019)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple, cast
 
@@ -53,7 +54,7 @@ class EASE(ClosedForm):
     name: ClassVar[str] = "ease"
     takes_weights = True
     solves_anew = True
-    row_axes = {"weights": ("item", "item")}
+    row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"weights": ("item", "item")}
     capabilities = frozenset({"similar items", "new users"})
     Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig

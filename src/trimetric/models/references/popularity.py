@@ -1,5 +1,6 @@
 """Popularity: every user is offered what most users like."""
 
+from collections.abc import Mapping
 from typing import ClassVar, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ class Popularity(ClosedForm):
     name: ClassVar[str] = "popularity"
     takes_weights = True
     solves_anew = True
-    row_axes = {"counts": ("item",)}
+    row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"counts": ("item",)}
 
     def memory(self, data: Interactions) -> int:
         """Return the size of the counts."""
