@@ -92,9 +92,7 @@ def recommend(
     keys = known.user_ids.decode(rows[places])
     hidden = known.seen.take(rows[places]) if options.exclude_seen else Csr.empty(len(places))
     mine, width = items.take(places), pool_size(k) if options.diversity else k
-    lists = candidate_lists.nearest(
-        scorer, rows[places], width, hidden, mine, options.approximate
-    )
+    lists = candidate_lists.nearest(scorer, rows[places], width, hidden, mine, options.approximate)
     before = None
     if options.diversity:
         space = metric_space(name, scorer, TO_DIVERSIFY)
@@ -314,9 +312,7 @@ def one_row(kind: str, vocabulary: Vocabulary, raw: Any) -> int:
     return int(vocabulary.encode(known_ids(kind, vocabulary, ids, "error"))[0])
 
 
-def weighted_rows(
-    kind: str, vocabulary: Vocabulary, given: Given
-) -> tuple[np.ndarray, np.ndarray]:
+def weighted_rows(kind: str, vocabulary: Vocabulary, given: Given) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of a new user's items, int32 ascending, and their weights, float32."""
     ids, weights = weighted_ids(given.ids, given.weights, kind)
     if not ids:
@@ -371,7 +367,9 @@ def _columns(pairs: Any) -> list | None:
         return list(pairs.column_names)
     if hasattr(pairs, "columns"):
         return list(pairs.columns)
-    return list(pairs.dtype.names) if getattr(getattr(pairs, "dtype", None), "names", None) else None
+    return (
+        list(pairs.dtype.names) if getattr(getattr(pairs, "dtype", None), "names", None) else None
+    )
 
 
 def _check_on_unknown(value: Any) -> None:

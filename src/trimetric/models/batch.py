@@ -93,7 +93,11 @@ def recommend_to_file(
     def compute(start: int, stop: int) -> "pl.DataFrame":
         block = ids[start:stop]
         return model.recommend(
-            block, k, **options, allow=_of(filters["allow"], block), deny=_of(filters["deny"], block)
+            block,
+            k,
+            **options,
+            allow=_of(filters["allow"], block),
+            deny=_of(filters["deny"], block),
         )
 
     identity = {

@@ -51,9 +51,7 @@ def explain_for(
     )
 
 
-def fold_in(
-    name: str, state: Fitted, among: Literal["item", "user"], given: Given
-) -> np.ndarray:
+def fold_in(name: str, state: Fitted, among: Literal["item", "user"], given: Given) -> np.ndarray:
     """Place a new user among items, or a new item among users: see `Recommender.fold_in`."""
     space, known = placing_space(name, state.scorer), state.known
     vocabulary = known.item_ids if among == "item" else known.user_ids

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.data.ids import Vocabulary
 from trimetric.data.forks import check_threads
+from trimetric.data.ids import Vocabulary
 from trimetric.errors import Unsupported
 from trimetric.models import answers, placing
 from trimetric.models.answers import Given, OnUnknown, OnUnknownItem

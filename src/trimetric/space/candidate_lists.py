@@ -30,9 +30,7 @@ def nearest(
     return best_of(scorer.score, users, candidates, k)
 
 
-def neighbours(
-    scorer: Scorer, kind: str, rows: np.ndarray, k: int, items: ItemFilter
-) -> Lists:
+def neighbours(scorer: Scorer, kind: str, rows: np.ndarray, k: int, items: ItemFilter) -> Lists:
     """Return the k nearest of each row that a filter leaves: see `Scorer.neighbours`."""
     if items.rows is None and items.allowed is None and items.denied is None:
         return scorer.neighbours(kind, rows, k)  # type: ignore[arg-type]

@@ -80,7 +80,9 @@ def _chosen(
     points = items[np.maximum(listed, 0)].astype(np.float64)
     there = listed >= 0
     to_user = ((points - users[:, None].astype(np.float64)) ** 2).sum(axis=2)
-    scale = np.maximum(np.where(there, to_user, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1), 1e-30)
+    scale = np.maximum(
+        np.where(there, to_user, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1), 1e-30
+    )
     relevance = -to_user if method == "mmr" else -to_user / scale[:, None]
     nearest = np.full((m, p), np.inf)  # d² to the nearest item chosen
     left = np.ones((m, p))  # r_i of the kernel, whose diagonal is 1

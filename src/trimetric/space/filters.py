@@ -12,7 +12,6 @@ from trimetric.space.given import by_key, check_type, ids_of
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
-    from trimetric.space.known import Known
 
 
 class Asked(NamedTuple):
@@ -98,7 +97,9 @@ class ItemFilter:
 
     def take(self, lists: np.ndarray) -> Self:
         """Return the filter of some of the lists, by place."""
-        allowed, denied = (None if c is None else c.take(lists) for c in (self.allowed, self.denied))
+        allowed, denied = (
+            None if c is None else c.take(lists) for c in (self.allowed, self.denied)
+        )
         return type(self)(self.rows, allowed, denied)
 
     def candidates(self, exclude: Csr) -> Csr | None:

@@ -43,7 +43,9 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
     if isinstance(given, Mapping):
         raise ParameterError(f"{noun}: expected a list of ids, got a mapping of {_few(given)}")
     if hasattr(given, "columns") or hasattr(given, "column_names"):
-        raise ParameterError(f"{noun}: expected a list of ids, got a table; give one of its columns")
+        raise ParameterError(
+            f"{noun}: expected a list of ids, got a table; give one of its columns"
+        )
     if getattr(given, "ndim", 1) > 1:
         raise ParameterError(
             f"{noun}: expected a list of ids, got an array of shape {tuple(given.shape)}"
@@ -87,7 +89,7 @@ def weighted_ids(given: Any, weights: Any, noun: str) -> tuple[list, np.ndarray]
     if by_id is not None:
         counts = _matched(ids, by_id, noun)
     else:
-        if isinstance(weights, Set) or isinstance(given, Set) and weights is not None:
+        if isinstance(weights, Set) or (isinstance(given, Set) and weights is not None):
             raise ParameterError(
                 "a set has no order, so that weights do not belong to ids; give a mapping of ids to"
                 " weights"
@@ -123,7 +125,7 @@ def check_type(kind: str, vocabulary: Vocabulary, ids: list, noun: str = "") -> 
         )
     if wrong:
         raise UnknownIds(
-            kind, wrong, f"the model's {kind} ids are {vocabulary.kind}: give ids of that type"
+            kind, ids, f"the model's {kind} ids are {vocabulary.kind}: give ids of that type"
         )
 
 

@@ -119,9 +119,7 @@ class InnerProduct(Scorer):
         both, n = padded_table(np.concatenate([unit[rows], unit])), len(unit)
 
         def cosines(places: np.ndarray) -> np.ndarray:
-            return table_of_pairs(
-                lambda a, b: pair_products(both, a, b, len(rows)), places, n
-            )
+            return table_of_pairs(lambda a, b: pair_products(both, a, b, len(rows)), places, n)
 
         places = np.arange(len(rows), dtype=np.int32)
         return nearest_by_table(cosines, places, n, k, with_itself(rows, exclude), only)

@@ -11,6 +11,7 @@ from trimetric.errors import ParameterError, UnknownIds, Unsupported
 from trimetric.testing.cases import (
     Case,
     close,
+    folder,
     installed,
     learned,
     lists,

@@ -10,14 +10,14 @@ from trimetric.data.csr import Csr, keys
 from trimetric.data.interactions import Interactions
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
+from trimetric.models.fitted import Fitted
+from trimetric.models.forgetting import Kept, is_solved_anew
 from trimetric.models.references.cooccurrence import (
     Similarity,
     Sparse,
     nearest_items,
     sum_sparse,
 )
-from trimetric.models.fitted import Fitted
-from trimetric.models.forgetting import Kept, is_solved_anew
 from trimetric.models.saved import Stored, check_lists
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
