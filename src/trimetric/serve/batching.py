@@ -14,7 +14,8 @@ from prometheus_client import Histogram
 
 from trimetric.engine.threads import limit_this_thread
 from trimetric.errors import UnknownIds
-from trimetric.serve.served_model import NOT_TRAINED_ON, ServedModel, encode
+from trimetric.serve.served_model import ServedModel, encode
+from trimetric.space.given import NOT_TRAINED_ON
 
 MAX_BATCH = 64
 

@@ -5,7 +5,6 @@ All but `recommend` run in a thread.
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.openapi import ResponseSpec
@@ -28,9 +27,9 @@ from trimetric.serve.replies import (
     unknown_ids,
     unprocessable,
 )
-from trimetric.serve.served_model import NOT_TRAINED_ON, ServedModel, encode
+from trimetric.serve.served_model import ServedModel, encode
 from trimetric.space.explanation import Explanation
-from trimetric.space.filters import ItemFilter
+from trimetric.space.given import NOT_TRAINED_ON, weighted_ids
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,26 +68,26 @@ def recommend_many(
             f"{len(data.users)} users with k {data.k} are above {schemas.MAX_CELLS} items;"
             " ask for fewer at a time"
         )
-    only = ItemFilter.from_ids(served.known.item_ids, *_parsed(served, data.allow, data.deny)).rows
     users = [served.users.parse(user) for user in data.users]
-    rows = np.array([served.trained_row(user) for user in users], dtype=np.int32)
-    unknown = [user for user, row in zip(users, rows, strict=True) if row < 0]
-    if unknown and data.on_unknown == "error":
-        remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
-        raise unknown_ids(served, UnknownIds("user", unknown, remedy))
-    trained = np.unique(rows[rows >= 0])
-    items, scores = served.nearest(trained, data.k, data.exclude_seen, only)
-    lists = {
-        row: served.listed(items[place], scores[place])
-        for place, row in enumerate(trained.tolist())
-    }
-    if unknown and data.on_unknown == "popular":
-        popular = served.known.most_popular(data.k, only)
-        lists[-1] = served.listed(popular, np.full(len(popular), np.nan, dtype=np.float32))
+    allow, deny = (_parsed(served, ids) for ids in (data.allow, data.deny))
+    with not_found(served):
+        frame = served.model.recommend(
+            list(dict.fromkeys(users)),
+            data.k,
+            exclude_seen=data.exclude_seen,
+            on_unknown=data.on_unknown,
+            allow=allow,
+            deny=deny,
+            diversity=data.diversity,
+            rerank=data.rerank,
+        )
+    lists = {user: part for (user,), part in frame.group_by("user")}
     results = [
-        b'{"user":%b,"recommendations":%b}' % (encode(user), lists[row])
-        for user, row in zip(users, rows.tolist(), strict=True)
-        if row in lists
+        b'{"user":%b,"recommendations":%b}' % (encode(user), _listed(served, lists[user], "item"))
+        if user in lists
+        else b'{"user":%b,"recommendations":[]}' % encode(user)
+        for user in users
+        if data.on_unknown != "skip" or served.trained_row(user) >= 0
     ]
     return raw_answer(served, b'"results":[%b]' % b",".join(results))
 
@@ -99,17 +98,33 @@ def recommend_for(
 ) -> Response[schemas.NewUserRecommendations]:
     """Recommend items to a new user who has these items."""
     served = model_of(request, data.model)
-    items, _ = many_rows(served, "item", data.items)
-    allow, deny = _parsed(served, data.allow, data.deny)
+    lookup = served.item_lookup
+    items = [lookup.parse(item) for item in data.items]
+    unknown = list(dict.fromkeys(item for item in items if lookup.row(item) < 0))
+    if unknown and data.on_unknown == "error":
+        raise unknown_ids(served, UnknownIds("item", unknown, NOT_TRAINED_ON))
+    weights: Any = data.weights
+    if isinstance(weights, dict):
+        weights = {lookup.parse(item): weight for item, weight in weights.items()}
+    given, counts = weighted_ids(items, weights, "item")
+    kept = {
+        item: weight
+        for item, weight in zip(given, counts.tolist(), strict=True)
+        if item not in unknown
+    }
+    if not kept:
+        raise unknown_ids(served, UnknownIds("item", unknown, NOT_TRAINED_ON))
     frame = served.model.recommend_for(
-        items,
+        kept,
         data.k,
-        weights=data.weights,
         exclude_given=data.exclude_given,
-        allow=allow,
-        deny=deny,
+        allow=_parsed(served, data.allow),
+        deny=_parsed(served, data.deny),
+        diversity=data.diversity,
+        rerank=data.rerank,
     )
-    return raw_answer(served, b'"recommendations":%b' % _listed(served, frame, "item"))
+    listed = _listed(served, frame, "item")
+    return raw_answer(served, b'"recommendations":%b,"skipped":%b' % (listed, encode(unknown)))
 
 
 @get("/v1/similar-items", sync_to_thread=True, responses=QUERY_ERRORS)
@@ -162,16 +177,26 @@ def explain_for(
     return _explained(served, why)
 
 
-def _parsed(served: ServedModel, *lists: list | None) -> list[list | None]:
-    """Return lists of ids in the type of the model's."""
+def _parsed(served: ServedModel, given: Any) -> Any:
+    """Return item ids in the type of the model's: a list, or a list for each user."""
     parse = served.item_lookup.parse
-    return [None if ids is None else [parse(raw) for raw in ids] for ids in lists]
+    if given is None:
+        return None
+    if isinstance(given, dict):
+        user = served.users.parse
+        return {user(key): [parse(raw) for raw in ids] for key, ids in given.items()}
+    return [parse(raw) for raw in given]
 
 
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     """Return a frame's ranked items as JSON."""
     rows = served.known.item_ids.encode(frame[column].to_list())
-    return served.listed(rows, frame["score"].to_numpy())
+    if "rank_by_score" not in frame.columns:
+        return served.listed(rows, frame["score"].to_numpy())
+    columns = {
+        name: frame[name].to_list() for name in frame.columns if name not in ("user", column)
+    }
+    return bytes(served.with_columns(rows.tolist(), **columns))
 
 
 def _explained(served: ServedModel, why: Explanation) -> Response[Any]:

@@ -23,15 +23,36 @@ Name = Annotated[
 ]
 Items = Annotated[
     list[Id],
-    Meta(min_length=1, max_length=MAX_IDS, extra_json_schema={"uniqueItems": True}),
+    Meta(
+        min_length=1,
+        max_length=MAX_IDS,
+        description="What is given several times counts several times.",
+    ),
 ]
 Weights = Annotated[
-    list[Weight], Meta(max_length=MAX_IDS, description="How much each item counts.")
+    list[Weight] | dict[Text, Weight],
+    Meta(
+        max_length=MAX_IDS,
+        description="How much each item counts: in the order of the items, or by id.",
+    ),
 ]
 Allow = Annotated[list[Id], Meta(max_length=MAX_FILTER, description="Recommend only these items.")]
 Deny = Annotated[
     list[Id], Meta(max_length=MAX_FILTER, description="Recommend none of these items.")
 ]
+OfEach = Annotated[list[Id], Meta(max_length=MAX_FILTER)]
+AllowEach = Annotated[
+    list[Id] | dict[Text, OfEach],
+    Meta(max_length=MAX_FILTER, description="Recommend only these items; or by user."),
+]
+DenyEach = Annotated[
+    list[Id] | dict[Text, OfEach],
+    Meta(max_length=MAX_FILTER, description="Recommend none of these items; or by user."),
+]
+Diversity = Annotated[
+    float, Meta(ge=0, le=1, description="How unlike each other the items of a list are to be.")
+]
+Rerank = Literal["mmr", "dpp"]
 
 # Parameters of a query string; ids there are text.
 QueryId = Annotated[str, QueryParameter(max_length=MAX_CHARS)]
@@ -75,8 +96,10 @@ class RecommendBody(Body):
     k: K = 10
     exclude_seen: bool = True
     on_unknown: Literal["error", "popular", "skip"] = "error"
-    allow: Allow | None = None
-    deny: Deny | None = None
+    allow: AllowEach | None = None
+    deny: DenyEach | None = None
+    diversity: Diversity = 0.0
+    rerank: Rerank = "mmr"
 
 
 class RecommendForBody(Body):
@@ -86,8 +109,28 @@ class RecommendForBody(Body):
     weights: Weights | None = None
     k: K = 10
     exclude_given: bool = True
+    on_unknown: Literal["error", "skip"] = "error"
     allow: Allow | None = None
     deny: Deny | None = None
+    diversity: Diversity = 0.0
+    rerank: Rerank = "mmr"
+
+
+class ForgetBody(Body):
+    """Users and items to forget, at least one."""
+
+    users: Annotated[list[Id], Meta(max_length=MAX_IDS)] = msgspec.field(default_factory=list)
+    items: Annotated[list[Id], Meta(max_length=MAX_IDS)] = msgspec.field(default_factory=list)
+
+
+class UnavailableBody(Body):
+    """Items that no list may have."""
+
+    items: Annotated[list[Id], Meta(max_length=MAX_FILTER)]
+    change: Annotated[
+        Literal["replace", "add", "remove"],
+        Meta(description="What they do to the items that are marked already."),
+    ] = "replace"
 
 
 class ExplainForBody(Body):
@@ -106,6 +149,9 @@ class Ranked(Struct, omit_defaults=True):
     rank: int
     score: Score
     distance: Distance = None
+    rank_by_score: Annotated[
+        int | None, Meta(description="Where the item stood without diversity.")
+    ] = None
 
 
 class RankedUser(Struct, omit_defaults=True):
@@ -148,6 +194,18 @@ class NewUserRecommendations(Answer):
     """Recommendations for a new user."""
 
     recommendations: list[Ranked]
+    skipped: Annotated[list[int | str], Meta(description="Unknown items, left out.")]
+
+
+class Forgotten(Answer):
+    """What was removed, with the fields of `Receipt.to_dict`."""
+
+
+class Unavailable(Answer):
+    """How many items are marked as unavailable, and how many of those given are unknown."""
+
+    unavailable: int
+    unknown: int
 
 
 class SimilarItems(Answer):

@@ -19,11 +19,11 @@ from trimetric.models.recommender import Recommender
 from trimetric.serve.items import ItemsTable
 from trimetric.serve.schemas import MAX_K
 from trimetric.serve.search import Search
+from trimetric.space.given import NOT_TRAINED_ON
 from trimetric.space.scorer import Lists
 from trimetric.storage import artifact
 
 QUICK_SECONDS = 0.001  # a model that ranks a user in less is ranked on the event loop itself
-NOT_TRAINED_ON = "the model was not trained on them"
 encode = msgspec.json.Encoder().encode
 _RANKS = [b',"rank":%d,"score":' % rank for rank in range(1, MAX_K + 1)]
 
@@ -81,6 +81,7 @@ class ServedModel:
     ) -> Lists:
         """Rank items for rows of users: see `Scorer.nearest`."""
         hidden = self.known.seen.take(users) if exclude_seen else Csr.empty(len(users))
+        only = self.known.available if only is None else only
         return self.scorer.nearest(users, k, exclude=hidden, only=only)
 
     def distance(self, scores: np.ndarray) -> dict[str, list]:
@@ -200,7 +201,7 @@ def warm_up(served: ServedModel) -> None:
     user, item = model.user_ids.decode(users[:1])[0], model.item_ids.decode(rows)[0]
     if "similar items" in model.capabilities:
         model.similar_items([item], 2)
-    if "fold-in" in model.capabilities:
+    if {"fold-in", "new users"} & model.capabilities:
         model.recommend_for([item], 2)
     if "metric space" in model.capabilities:
         model.explain(user, item)

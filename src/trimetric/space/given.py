@@ -125,7 +125,7 @@ def check_type(kind: str, vocabulary: Vocabulary, ids: list, noun: str = "") -> 
         )
     if wrong:
         raise UnknownIds(
-            kind, wrong, f"the model's {kind} ids are {vocabulary.kind}: give ids of that type"
+            kind, ids, f"the model's {kind} ids are {vocabulary.kind}: give ids of that type"
         )
 
 

@@ -126,7 +126,8 @@ def check_forgetting(case: Case) -> None:
     users, items = data.user_ids.values.to_list(), data.item_ids.values.to_list()
     model = case.new().fit(data, progress=False)
     receipt = model.forget(users[3], [items[5], items[0]])
-    assert (receipt.users, receipt.items) == ([users[3]], [items[0], items[5]])
+    assert receipt.users == [users[3]]
+    assert set(receipt.items) == {items[0], items[5]}
     pairs = data.to_frame().rows()
     gone = [pair for pair in pairs if pair[0] == users[3] or pair[1] in (items[0], items[5])]
     assert receipt.interactions == len(gone)
