@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Callable
 
+import numpy as np
+
 from trimetric.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|", "::")
@@ -84,10 +86,26 @@ def well_quoted(data: bytes, sign: str, quote: str) -> bool:
 
     Readers disagree on all other quotes, and some lose rows over them.
     """
+    if len(sign.encode()) == 1:
+        return _well_quoted(np.frombuffer(data, np.uint8), ord(sign), ord(quote))
     q, s = re.escape(quote.encode()), re.escape(sign.encode())
     whole = rb"(?:(?<=^)|(?<=[\n])|(?<=" + s + rb"))" + q + rb"(?:[^" + q + rb"]|" + q + q + rb")*"
     rest = re.sub(whole + q + rb"(?=" + s + rb"|\r?\n|\r?\Z)", b"", data)
     return quote.encode() not in rest
+
+
+def _well_quoted(data: np.ndarray, sign: int, quote: int) -> bool:
+    """Check that quotes open and close by turns; a doubled one closes and opens at once."""
+    at = np.flatnonzero(data == quote)
+    if len(at) % 2:
+        return False
+    opening, closing = at[::2], at[1::2]
+    before = data[opening[opening > 0] - 1]
+    after = data[closing[closing < len(data) - 1] + 1]
+    return bool(
+        np.isin(before, (sign, ord("\n"), quote)).all()
+        and np.isin(after, (sign, ord("\n"), ord("\r"), quote)).all()
+    )
 
 
 def first_odd_quote(data: bytes, sign: str, quote: str) -> int:
