@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.exceptions import PermissionDeniedException
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
 from litestar.response.base import ASGIResponse
 
 from trimetric.errors import UnknownIds
+from trimetric.models.forgetting import forget_in, mark_unavailable
 from trimetric.serve import schemas
 from trimetric.serve.replies import (
+    CHANGE_ERRORS,
     ERRORS,
     QUERY_ERRORS,
     answer,
@@ -150,6 +153,35 @@ def similar_users(
     return answer(served, user=known, similar=similar)
 
 
+@post("/v1/forget", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+def forget(request: Request, data: JSONBody[schemas.ForgetBody]) -> Response[schemas.Forgotten]:
+    """Remove users and items from the saved model, and answer from what is left."""
+    served = changeable(request, data.model)
+    users = [served.users.parse(user) for user in data.users]
+    items = [served.item_lookup.parse(item) for item in data.items]
+    registry = state_of(request).registry
+    folder = registry.folders[served.name]
+    with not_found(served):
+        receipt = forget_in(folder, users or None, items or None)
+    registry.replace(served.name)
+    fields = receipt.to_dict() | {"kind": receipt.model}
+    fields |= {"model": served.name, "version": registry.get(served.name).version}
+    return reply(fields)
+
+
+@post("/v1/unavailable", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+def unavailable(
+    request: Request, data: JSONBody[schemas.UnavailableBody]
+) -> Response[schemas.Unavailable]:
+    """Mark items as unavailable in the saved model, and list them no more."""
+    served = changeable(request, data.model)
+    items = [served.item_lookup.parse(item) for item in data.items]
+    registry = state_of(request).registry
+    marked, unknown = mark_unavailable(registry.folders[served.name], items, data.change)
+    registry.replace(served.name)
+    return answer(registry.get(served.name), unavailable=marked, unknown=unknown)
+
+
 @get("/v1/explain", sync_to_thread=True, responses=QUERY_ERRORS)
 def explain(
     request: Request,
@@ -175,6 +207,16 @@ def explain_for(
     item, _ = one_row(served, "item", data.item)
     why = served.model.explain_for(items, item, weights=data.weights, k=data.k)
     return _explained(served, why)
+
+
+def changeable(request: Request, name: str | None) -> ServedModel:
+    """Return a model that this request may change: only a server with a key lets it."""
+    if state_of(request).settings.api_key is None:
+        raise PermissionDeniedException(
+            "a model is changed with an API key only; start the server with one (--api-key, or"
+            " TRIMETRIC_API_KEY)"
+        )
+    return model_of(request, name)
 
 
 def _parsed(served: ServedModel, given: Any) -> Any:
