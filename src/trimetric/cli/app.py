@@ -15,6 +15,7 @@ from trimetric.cli import (
     explain,
     export,
     fit,
+    forget,
     recommend,
     reproduce,
     serve,
@@ -34,6 +35,8 @@ app.command()(grouped(recommend.similar_items, threaded=True))
 app.command()(grouped(recommend.similar_users, threaded=True))
 app.command()(grouped(explain.explain, threaded=True))
 app.command()(grouped(update.update, threaded=True))
+app.command()(grouped(forget.forget, threaded=True))
+app.command()(grouped(forget.unavailable))
 app.command()(grouped(export.export, threaded=True))
 app.command()(grouped(serve.serve))
 app.command()(grouped(compare.compare))

@@ -32,6 +32,7 @@ from trimetric.serve.replies import (
 )
 from trimetric.serve.served_model import ServedModel, encode
 from trimetric.space.explanation import Explanation
+from trimetric.space.filters import ItemFilter
 from trimetric.space.given import NOT_TRAINED_ON, weighted_ids
 
 if TYPE_CHECKING:
@@ -73,9 +74,17 @@ def recommend_many(
         )
     users = [served.users.parse(user) for user in data.users]
     allow, deny = (_parsed(served, ids) for ids in (data.allow, data.deny))
+    # Typed as text, an id of another type is unknown like others; these get what they get.
+    accepted = int if served.users.is_int else str
+    strangers = [user for user in users if not isinstance(user, accepted)]
+    if data.on_unknown == "error":
+        unknown = [user for user in users if served.trained_row(user) < 0]
+        if unknown:
+            remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
+            raise unknown_ids(served, UnknownIds("user", unknown, remedy))
     with not_found(served):
         frame = served.model.recommend(
-            list(dict.fromkeys(users)),
+            list(dict.fromkeys(user for user in users if user not in strangers)),
             data.k,
             exclude_seen=data.exclude_seen,
             on_unknown=data.on_unknown,
@@ -85,6 +94,8 @@ def recommend_many(
             rerank=data.rerank,
         )
     lists = {user: part for (user,), part in frame.group_by("user")}
+    if strangers and data.on_unknown == "popular":
+        lists |= dict.fromkeys(strangers, popular_frame(served, data.k, allow, deny))
     results = [
         b'{"user":%b,"recommendations":%b}' % (encode(user), _listed(served, lists[user], "item"))
         if user in lists
@@ -207,6 +218,16 @@ def explain_for(
     item, _ = one_row(served, "item", data.item)
     why = served.model.explain_for(items, item, weights=data.weights, k=data.k)
     return _explained(served, why)
+
+
+def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.DataFrame":
+    """Return the most popular items as `Recommender.recommend` lists them."""
+    import polars as pl
+
+    known = served.known
+    only = ItemFilter.from_ids(known.item_ids, allow, deny, available=known.available).rows
+    items = known.item_ids.decode(known.most_popular(k, only))
+    return pl.DataFrame({"item": items, "score": pl.Series([None] * len(items), dtype=pl.Float32)})
 
 
 def changeable(request: Request, name: str | None) -> ServedModel:

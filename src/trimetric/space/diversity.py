@@ -6,8 +6,8 @@ distances d² of the one space, so that nothing has to be scaled by hand:
 - "mmr", maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): the next item i has the
   largest (1 − δ)·(−d²(u, i)) + δ·min d²(i, j) over the items j chosen before.
 - "dpp", the greedy mode of a determinantal point process (Chen, Zhang and Zhou, NeurIPS 2018,
-  algorithm 1): the next item has the largest (1 − δ)·(−d²(u, i)/h) + δ·ln r_i, where r_i is what the
-  items chosen before leave unexplained of i: the quotient of the determinants of the kernel
+  algorithm 1): the next item has the largest (1 − δ)·(−d²(u, i)/h) + δ·ln r_i, where r_i is what
+  the items chosen before leave unexplained of i: the quotient of the determinants of the kernel
   exp(−d²(i, j) / 2h) with and without i. h is the mean d² from the user to the candidates.
 
 δ = 0 is the order of the scores, δ = 1 looks at the score of the first item only.

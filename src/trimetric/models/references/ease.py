@@ -51,7 +51,7 @@ class EASE(ClosedForm):
 
     name: ClassVar[str] = "ease"
     solves_anew = True
-    row_axes = {"weights": ("item", "item")}
+    row_axes: ClassVar = {"weights": ("item", "item")}
     capabilities = frozenset({"similar items", "new users"})
     Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig

@@ -19,7 +19,7 @@ class Popularity(ClosedForm):
 
     name: ClassVar[str] = "popularity"
     solves_anew = True
-    row_axes = {"counts": ("item",)}
+    row_axes: ClassVar = {"counts": ("item",)}
 
     def memory(self, data: Interactions) -> int:
         """Return the size of the counts."""
