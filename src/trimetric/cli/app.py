@@ -15,6 +15,7 @@ from trimetric.cli import (
     explain,
     export,
     fit,
+    forget,
     mcp,
     recommend,
     reproduce,
@@ -35,6 +36,8 @@ app.command()(grouped(recommend.similar_items, threaded=True))
 app.command()(grouped(recommend.similar_users, threaded=True))
 app.command()(grouped(explain.explain, threaded=True))
 app.command()(grouped(update.update, threaded=True))
+app.command()(grouped(forget.forget, threaded=True))
+app.command()(grouped(forget.unavailable))
 app.command()(grouped(export.export, threaded=True))
 app.command()(grouped(serve.serve))
 app.command()(grouped(mcp.mcp))

@@ -28,13 +28,26 @@ class Filters:
     deny_file: Annotated[
         str | None, Option(help="Recommend no item of this text file, one id per line.")
     ] = None
+    candidates: Annotated[
+        str | None,
+        Option(help="Recommend to each user only items of this table: columns user and item."),
+    ] = None
     approximate: Annotated[
         bool, Option("--approximate", help="Approximate search: faster, may miss some items.")
     ] = False
+    diversity: Annotated[
+        float, Option(help="0..1: how unlike each other the items of a list are to be.")
+    ] = 0.0
+    rerank: Annotated[str, Option(help="How, with --diversity: mmr or dpp.")] = "mmr"
 
     def options(self, model: "Recommender", log: Callable[[str], None]) -> dict[str, Any]:
         """Return the arguments for `recommend`; logs how many ids of a file are unknown."""
         options: dict[str, Any] = {"approximate": self.approximate}
+        options |= {"diversity": self.diversity, "rerank": self.rerank}
+        if self.candidates is not None:
+            if self.allow_file is not None:
+                raise ParameterError("give --candidates or --allow-file, not both")
+            options["allow"] = candidates_of(self.candidates, model, log)
         for name, file in (("allow", self.allow_file), ("deny", self.deny_file)):
             if file is not None:
                 ids = model.item_ids.parse(lines(f"--{name}-file", file, empty=name == "deny"))
@@ -46,6 +59,19 @@ class Filters:
                     )
                 options[name] = ids
         return options
+
+
+def candidates_of(path: str, model: "Recommender", log: Callable[[str], None]) -> dict[Any, list]:
+    """Return the items of each user in a table with columns user and item."""
+    from trimetric.data import Interactions
+
+    table = Interactions.read(path, rating=False, timestamp=False)
+    table = table.in_kinds_of(model.user_ids, model.item_ids)
+    unknown = int((model.item_ids.encode(table.item_ids.values) < 0).sum())
+    if unknown:
+        log(f"{unknown:,} of {table.n_items:,} items in {path} are unknown to the model")
+    frame = table.to_frame().group_by("user", maintain_order=True).agg("item")
+    return dict(frame.rows())
 
 
 K = Annotated[int, Option("-k", help="Length of each list.")]
@@ -62,6 +88,10 @@ def recommend(
     item: Annotated[
         list[str] | None,
         Option("--item", "--liked", help="Item id of a new user, in place of --user; repeatable."),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        Option("--weight", help="ID=NUMBER, repeatable: how much an --item counts."),
     ] = None,
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
@@ -98,7 +128,16 @@ def recommend(
     options = filters.options(trained, logger(quiet))
     if item is not None:
         items = trained.item_ids.parse(item)
-        rows = trained.recommend_for(items, k, exclude_given=not include_seen, **options)
+        if filters.candidates is not None:
+            raise ParameterError("--candidates are of known users; use --allow-file with --item")
+        rows = trained.recommend_for(
+            items,
+            k,
+            weights=None if weight is None else _weights(trained, items, weight),
+            exclude_given=not include_seen,
+            on_unknown="skip" if on_unknown == "skip" else "error",
+            **options,
+        )
         if out is None:
             _print(trained, model, "recommendations", rows, json)
         else:
@@ -122,13 +161,27 @@ def similar_items(
     model: Model,
     item: Annotated[list[str], Option("--item", help="Item id; repeatable.")],
     k: K = 10,
+    allow_file: Annotated[
+        str | None, Option(help="List only the items of this text file, one id per line.")
+    ] = None,
+    deny_file: Annotated[
+        str | None, Option(help="List no item of this text file, one id per line.")
+    ] = None,
+    on_unknown: Annotated[str, Option(help="Unknown items: error, or skip.")] = "error",
     json: Json = False,
 ) -> None:
     """List the items most similar to an item."""
     from trimetric.models import load
 
     trained = load(model)
-    rows = trained.similar_items(trained.item_ids.parse(item), k)
+    ids = trained.item_ids
+    rows = trained.similar_items(
+        ids.parse(item),
+        k,
+        allow=ids.parse(lines("--allow-file", allow_file)) if allow_file else None,
+        deny=ids.parse(lines("--deny-file", deny_file, empty=True)) if deny_file else None,
+        on_unknown=on_unknown,  # type: ignore[arg-type]
+    )
     _print(trained, model, "similar", rows, json)
 
 
@@ -136,14 +189,44 @@ def similar_users(
     model: Model,
     user: Annotated[list[str], Option("--user", help="User id; repeatable.")],
     k: K = 10,
+    allow_file: Annotated[
+        str | None, Option(help="List only the users of this text file, one id per line.")
+    ] = None,
+    deny_file: Annotated[
+        str | None, Option(help="List no user of this text file, one id per line.")
+    ] = None,
+    on_unknown: Annotated[str, Option(help="Unknown users: error, or skip.")] = "error",
     json: Json = False,
 ) -> None:
     """List the users most similar to a user."""
     from trimetric.models import load
 
     trained = load(model)
-    rows = trained.similar_users(trained.user_ids.parse(user), k)
+    ids = trained.user_ids
+    rows = trained.similar_users(
+        ids.parse(user),
+        k,
+        allow=ids.parse(lines("--allow-file", allow_file)) if allow_file else None,
+        deny=ids.parse(lines("--deny-file", deny_file, empty=True)) if deny_file else None,
+        on_unknown=on_unknown,  # type: ignore[arg-type]
+    )
     _print(trained, model, "similar", rows, json)
+
+
+def _weights(model: "Recommender", items: list, texts: list[str]) -> dict[Any, float]:
+    """Return the weights typed as ID=NUMBER; items without one count 1."""
+    weights: dict[Any, float] = dict.fromkeys(items, 1.0)
+    for text in texts:
+        name, sign, number = text.rpartition("=")
+        [item] = model.item_ids.parse([name])
+        try:
+            value = float(number)
+        except ValueError:
+            sign = ""
+        if not sign or item not in weights:
+            raise ParameterError(f"--weight must be ID=NUMBER of an --item, got {text!r}")
+        weights[item] = value
+    return weights
 
 
 def _load(folder: str) -> "tuple[Recommender, str]":

@@ -76,4 +76,7 @@ def serve(
         if not quiet:
             note(f"trimetric serves {', '.join(models)} at {url} (Ctrl-C stops)")
 
-    run(settings, announce)
+    try:
+        run(settings, announce)
+    finally:
+        logs.flush()

@@ -20,7 +20,7 @@ from trimetric.errors import ArtifactError, ParameterError, Superseded, Unsuppor
 from trimetric.models.answers import known_ids
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
-from trimetric.space.given import ids_of
+from trimetric.space.given import check_type, ids_of
 from trimetric.space.known import Known
 
 if TYPE_CHECKING:
@@ -191,6 +191,55 @@ def forget_in(
         removed=removed,
         still_held=held,
     )
+
+
+def mark_unavailable(
+    folder: str | Path, items: Any, change: str = "replace", out: str | Path | None = None
+) -> tuple[int, int]:
+    """Mark items of a saved model as unavailable: see `Recommender.set_unavailable`.
+
+    Parameters
+    ----------
+    folder : path
+    items : iterable of item ids
+    change : "replace", "add" or "remove"
+        What they do to the items that are marked already.
+    out : path, optional
+        Where to save to, in place of `folder`.
+
+    Returns
+    -------
+    (int, int)
+        How many items are marked now, and how many of those given the model does not know.
+    """
+    from trimetric.models import load
+    from trimetric.storage import artifact
+
+    if change not in ("replace", "add", "remove"):
+        raise ParameterError(f"change must be replace, add or remove, got {change!r}")
+    target = Path(folder if out is None else out)
+    same = target.resolve() == Path(folder).resolve()
+    for turn in range(TRIES):
+        before = artifact.checksum(folder)
+        model = load(folder)
+        given = ids_of(items, "unavailable", single=False)
+        check_type("item", model.item_ids, given, "unavailable")
+        known = [i for i, row in zip(given, model.item_ids.encode(given), strict=True) if row >= 0]
+        marked = model.unavailable.to_list()
+        if change == "add":
+            known = [*marked, *known]
+        elif change == "remove":
+            known = [item for item in marked if item not in set(known)]
+        unknown = int((model.item_ids.encode(given) < 0).sum())
+        model.set_unavailable(known)
+        try:
+            model.save(target, replaces=before if same else None)
+        except Superseded:
+            if turn + 1 == TRIES:
+                raise
+            continue
+        break
+    return len(model.unavailable), unknown
 
 
 # --- what is left -------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ API: Sequence[HTTPRouteHandler] = (
     handlers.similar_users,
     handlers.explain,
     handlers.explain_for,
+    handlers.forget,
+    handlers.unavailable,
     catalogue.user,
     catalogue.item,
     catalogue.users,

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
+from litestar.exceptions import PermissionDeniedException
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
 from litestar.response.base import ASGIResponse
 
 from trimetric.errors import UnknownIds
+from trimetric.models.forgetting import forget_in, mark_unavailable
 from trimetric.serve import schemas
 from trimetric.serve.replies import (
+    CHANGE_ERRORS,
     ERRORS,
     QUERY_ERRORS,
     answer,
@@ -29,6 +32,7 @@ from trimetric.serve.replies import (
 )
 from trimetric.serve.served_model import ServedModel, encode
 from trimetric.space.explanation import Explanation
+from trimetric.space.filters import ItemFilter
 from trimetric.space.given import NOT_TRAINED_ON, weighted_ids
 
 if TYPE_CHECKING:
@@ -70,9 +74,17 @@ def recommend_many(
         )
     users = [served.users.parse(user) for user in data.users]
     allow, deny = (_parsed(served, ids) for ids in (data.allow, data.deny))
+    # Typed as text, an id of another type is unknown like others; these get what they get.
+    accepted = int if served.users.is_int else str
+    strangers = [user for user in users if not isinstance(user, accepted)]
+    if data.on_unknown == "error":
+        unknown = [user for user in users if served.trained_row(user) < 0]
+        if unknown:
+            remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
+            raise unknown_ids(served, UnknownIds("user", unknown, remedy))
     with not_found(served):
         frame = served.model.recommend(
-            list(dict.fromkeys(users)),
+            list(dict.fromkeys(user for user in users if user not in strangers)),
             data.k,
             exclude_seen=data.exclude_seen,
             on_unknown=data.on_unknown,
@@ -82,6 +94,8 @@ def recommend_many(
             rerank=data.rerank,
         )
     lists = {user: part for (user,), part in frame.group_by("user")}
+    if strangers and data.on_unknown == "popular":
+        lists |= dict.fromkeys(strangers, popular_frame(served, data.k, allow, deny))
     results = [
         b'{"user":%b,"recommendations":%b}' % (encode(user), _listed(served, lists[user], "item"))
         if user in lists
@@ -150,6 +164,35 @@ def similar_users(
     return answer(served, user=known, similar=similar)
 
 
+@post("/v1/forget", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+def forget(request: Request, data: JSONBody[schemas.ForgetBody]) -> Response[schemas.Forgotten]:
+    """Remove users and items from the saved model, and answer from what is left."""
+    served = changeable(request, data.model)
+    users = [served.users.parse(user) for user in data.users]
+    items = [served.item_lookup.parse(item) for item in data.items]
+    registry = state_of(request).registry
+    folder = registry.folders[served.name]
+    with not_found(served):
+        receipt = forget_in(folder, users or None, items or None)
+    registry.replace(served.name)
+    fields = receipt.to_dict() | {"kind": receipt.model}
+    fields |= {"model": served.name, "version": registry.get(served.name).version}
+    return reply(fields)
+
+
+@post("/v1/unavailable", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+def unavailable(
+    request: Request, data: JSONBody[schemas.UnavailableBody]
+) -> Response[schemas.Unavailable]:
+    """Mark items as unavailable in the saved model, and list them no more."""
+    served = changeable(request, data.model)
+    items = [served.item_lookup.parse(item) for item in data.items]
+    registry = state_of(request).registry
+    marked, unknown = mark_unavailable(registry.folders[served.name], items, data.change)
+    registry.replace(served.name)
+    return answer(registry.get(served.name), unavailable=marked, unknown=unknown)
+
+
 @get("/v1/explain", sync_to_thread=True, responses=QUERY_ERRORS)
 def explain(
     request: Request,
@@ -175,6 +218,26 @@ def explain_for(
     item, _ = one_row(served, "item", data.item)
     why = served.model.explain_for(items, item, weights=data.weights, k=data.k)
     return _explained(served, why)
+
+
+def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.DataFrame":
+    """Return the most popular items as `Recommender.recommend` lists them."""
+    import polars as pl
+
+    known = served.known
+    only = ItemFilter.from_ids(known.item_ids, allow, deny, available=known.available).rows
+    items = known.item_ids.decode(known.most_popular(k, only))
+    return pl.DataFrame({"item": items, "score": pl.Series([None] * len(items), dtype=pl.Float32)})
+
+
+def changeable(request: Request, name: str | None) -> ServedModel:
+    """Return a model that this request may change: only a server with a key lets it."""
+    if state_of(request).settings.api_key is None:
+        raise PermissionDeniedException(
+            "a model is changed with an API key only; start the server with one (--api-key, or"
+            " TRIMETRIC_API_KEY)"
+        )
+    return model_of(request, name)
 
 
 def _parsed(served: ServedModel, given: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ class ModelRegistry:
     check_now: asyncio.Event = field(default_factory=asyncio.Event)
     _stamps: dict[str, Stamp] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
+    _replacing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def load(cls, models: tuple[Path, ...], items: ItemsTable, metrics: Metrics) -> "ModelRegistry":
@@ -90,6 +92,10 @@ class ModelRegistry:
 
     def replace(self, name: str) -> None:
         """Load a model anew and serve it, if it is intact and another version."""
+        with self._replacing:  # a slower load of an older version must not end last
+            self._replace(name)
+
+    def _replace(self, name: str) -> None:
         before = manifest_stamp(self.folders[name], tensors=True)
         try:
             fresh = load(self.folders[name], name, self.items)

@@ -29,6 +29,11 @@ ERRORS = {
 }
 """Error responses of a handler that takes a body."""
 
+CHANGE_ERRORS = ERRORS | {
+    403: ResponseSpec(Failure, description="The server has no API key.", generate_examples=False)
+}
+"""Error responses of a handler that changes a model."""
+
 QUERY_ERRORS = {status: spec for status, spec in ERRORS.items() if status not in (408, 413)}
 """Error responses of a handler that takes a query."""
 

@@ -26,6 +26,7 @@ from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
 SWITCH_SECONDS = 0.001
+LEAST_OPEN_FILES = 64
 COLLECT_EVERY = 10_000  # objects
 log = logging.getLogger("trimetric.serve")
 
@@ -46,12 +47,12 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
     ParameterError
         The address cannot be listened on.
     """
+    _allow_open_files(2 * settings.limits.connections + 100)
     with (
         bind(settings.host, settings.port) as listener,
         threadpool_limits(1, user_api="blas"),
         threads(1),
     ):
-        _allow_open_files(2 * settings.limits.connections + 100)
         # Work in threads must not keep the event loop waiting.
         sys.setswitchinterval(SWITCH_SECONDS)
         state = load_state(settings)
@@ -179,11 +180,24 @@ def url_of(listener: socket.socket) -> str:
 
 
 def _allow_open_files(n: int) -> None:
-    """Let this process open `n` files, connections included, if the system allows it."""
-    with suppress(ImportError, OSError, ValueError):
+    """Let this process open `n` files, connections included, if the system allows it.
+
+    Raises
+    ------
+    ParameterError
+        The system allows too few to serve at all.
+    """
+    with suppress(ImportError, OSError):
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY and soft < n:
             most = n if hard == resource.RLIM_INFINITY else min(n, hard)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            soft = most
+        if soft != resource.RLIM_INFINITY and soft < LEAST_OPEN_FILES:
+            raise ParameterError(
+                f"a server needs at least {LEAST_OPEN_FILES} open files, {n} for"
+                f" {(n - 100) // 2} connections, and this process may open {soft}; raise the limit"
+                f" (ulimit -n {n})"
+            )

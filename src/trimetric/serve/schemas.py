@@ -30,24 +30,21 @@ Items = Annotated[
     ),
 ]
 Weights = Annotated[
-    list[Weight] | dict[Text, Weight],
-    Meta(
-        max_length=MAX_IDS,
-        description="How much each item counts: in the order of the items, or by id.",
-    ),
+    Annotated[list[Weight], Meta(max_length=MAX_IDS)]
+    | Annotated[dict[Text, Weight], Meta(max_length=MAX_IDS)],
+    Meta(description="How much each item counts: in the order of the items, or by id."),
 ]
 Allow = Annotated[list[Id], Meta(max_length=MAX_FILTER, description="Recommend only these items.")]
 Deny = Annotated[
     list[Id], Meta(max_length=MAX_FILTER, description="Recommend none of these items.")
 ]
 OfEach = Annotated[list[Id], Meta(max_length=MAX_FILTER)]
+ByUser = Annotated[dict[Text, OfEach], Meta(max_length=MAX_IDS)]
 AllowEach = Annotated[
-    list[Id] | dict[Text, OfEach],
-    Meta(max_length=MAX_FILTER, description="Recommend only these items; or by user."),
+    OfEach | ByUser, Meta(description="Recommend only these items; an object says it by user.")
 ]
 DenyEach = Annotated[
-    list[Id] | dict[Text, OfEach],
-    Meta(max_length=MAX_FILTER, description="Recommend none of these items; or by user."),
+    OfEach | ByUser, Meta(description="Recommend none of these items; an object says it by user.")
 ]
 Diversity = Annotated[
     float, Meta(ge=0, le=1, description="How unlike each other the items of a list are to be.")

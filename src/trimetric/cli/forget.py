@@ -1,0 +1,92 @@
+"""`trimetric forget` and `trimetric unavailable`: users and items taken out of a saved model."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from trimetric.cli.options import Json, Model
+from trimetric.cli.output import emit, emit_json, note
+from trimetric.cli.reading import lines
+from trimetric.errors import ParameterError
+
+
+def forget(
+    model: Model,
+    user: Annotated[list[str] | None, Option("--user", help="User id; repeatable.")] = None,
+    item: Annotated[list[str] | None, Option("--item", help="Item id; repeatable.")] = None,
+    users_file: Annotated[str | None, Option(help="Text file of user ids, one per line.")] = None,
+    items_file: Annotated[str | None, Option(help="Text file of item ids, one per line.")] = None,
+    out: Annotated[
+        str | None, Option("--out", help="Folder to save to; the model's own by default.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        Option(help="File or folder, repeatable, to look through for lists that still hold them."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Remove users and items from a saved model and its checkpoint, and give a receipt.
+
+    Points of others that were trained together with them stay as they are, except means, which are
+    taken anew; train anew without them to end that too.
+    """
+    from trimetric.models import load
+    from trimetric.models.forgetting import forget_in
+
+    trained = load(model)
+    users = [*(user or ()), *(lines("--users-file", users_file) if users_file else ())]
+    items = [*(item or ()), *(lines("--items-file", items_file) if items_file else ())]
+    if not users and not items:
+        raise ParameterError("give --user ID or --item ID (repeatable), or a file of ids")
+    receipt = forget_in(
+        model,
+        trained.user_ids.parse(users) or None,
+        trained.item_ids.parse(items) or None,
+        out=out,
+        search=[Path(path) for path in search or ()],
+    )
+    if json:
+        emit_json(receipt.to_dict())
+        return
+    emit(
+        f"forgot {len(receipt.users):,} users, {len(receipt.items):,} items and"
+        f" {receipt.interactions:,} interactions in {receipt.folder}"
+    )
+    for path in receipt.removed:
+        emit(f"removed {path}")
+    for path in receipt.still_held:
+        note(f"still holds them: {path}")
+    emit(f"left of them: {receipt.owes}")
+
+
+def unavailable(
+    model: Model,
+    item: Annotated[list[str] | None, Option("--item", help="Item id; repeatable.")] = None,
+    items_file: Annotated[str | None, Option(help="Text file of item ids, one per line.")] = None,
+    change: Annotated[
+        str, Option(help="To those marked before: replace them, add to them, or remove from them.")
+    ] = "replace",
+    out: Annotated[
+        str | None, Option("--out", help="Folder to save to; the model's own by default.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Mark items that no list may have, such as those out of stock; a server follows.
+
+    An empty file marks none.
+    """
+    from trimetric.models import load
+    from trimetric.models.forgetting import mark_unavailable
+
+    if item is None and items_file is None:
+        raise ParameterError("give --item ID (repeatable) or --items-file FILE")
+    texts = [*(item or ()), *(lines("--items-file", items_file, empty=True) if items_file else ())]
+    ids = load(model).item_ids.parse(texts)
+    marked, unknown = mark_unavailable(model, ids, change, out)
+    if json:
+        emit_json({"folder": out or model, "unavailable": marked, "unknown": unknown})
+        return
+    if unknown:
+        note(f"{unknown:,} of {len(ids):,} ids are unknown to the model")
+    emit(f"{marked:,} items are unavailable in {out or model}")
