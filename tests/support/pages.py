@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -53,6 +54,9 @@ def run(page: str, folder: Path, env: dict[str, str]) -> dict:
 def _command(line: str, folder: Path, env: dict[str, str], servers: contextlib.ExitStack) -> None:
     words = shlex.split(line, comments=True)
     if not words:
+        return
+    if words[0] == "python":  # a script of ours
+        subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True, env=os.environ)
         return
     if words[-1] == "&":
         servers.enter_context(_served(words[1:-1], folder, env))

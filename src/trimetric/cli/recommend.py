@@ -74,6 +74,31 @@ def candidates_of(path: str, model: "Recommender", log: Callable[[str], None]) -
     return dict(frame.rows())
 
 
+@dataclass(frozen=True)
+class Titles:
+    """Where the titles of items are."""
+
+    items: Annotated[
+        str | None, Option("--items", help="Table of items, with columns item and title, to show.")
+    ] = None
+    id_column: Annotated[
+        str | None,
+        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
+    ] = None
+
+    def beside(self, rows: "pl.DataFrame", column: str, model: "Recommender") -> "pl.DataFrame":
+        """Return lists with a column `title` after the items; as they are without a table."""
+        if self.items is None:
+            return rows
+        import polars as pl
+
+        from trimetric.data.titles import titles
+
+        known = titles(self.items, model.item_ids, self.id_column)
+        texts = pl.Series("title", [known.get(item) for item in rows[column]], dtype=pl.String)
+        return rows.insert_column(rows.get_column_index(column) + 1, texts)
+
+
 K = Annotated[int, Option("-k", help="Length of each list.")]
 Users = Annotated[list[str] | None, Option("--user", help="User id; repeatable.")]
 
@@ -81,6 +106,7 @@ Users = Annotated[list[str] | None, Option("--user", help="User id; repeatable."
 def recommend(
     model: Model,
     filters: Filters,
+    titles: Titles,
     user: Users = None,
     users_file: Annotated[
         str | None, Option(help="Text file of user ids, one per line; - is standard input.")
@@ -138,6 +164,7 @@ def recommend(
             on_unknown="skip" if on_unknown == "skip" else "error",
             **options,
         )
+        rows = titles.beside(rows, "item", trained)
         if out is None:
             _print(trained, model, "recommendations", rows, json)
         else:
@@ -149,8 +176,11 @@ def recommend(
     ids = None if users is None else trained.user_ids.parse(users)
     options |= {"exclude_seen": not include_seen, "on_unknown": on_unknown}
     if out is None:
-        _print(trained, model, "recommendations", trained.recommend(ids or [], k, **options), json)
+        rows = titles.beside(trained.recommend(ids or [], k, **options), "item", trained)
+        _print(trained, model, "recommendations", rows, json)
         return
+    if titles.items is not None:
+        raise ParameterError("--items shows titles; files of --out hold ids, to be joined with it")
     progress = False if quiet else None
     count = recommend_to_file(trained, out, ids, k, **options, checksum=checksum, progress=progress)
     n_users = len(trained.user_ids if ids is None else ids)
@@ -159,6 +189,7 @@ def recommend(
 
 def similar_items(
     model: Model,
+    titles: Titles,
     item: Annotated[list[str], Option("--item", help="Item id; repeatable.")],
     k: K = 10,
     allow_file: Annotated[
@@ -182,7 +213,7 @@ def similar_items(
         deny=ids.parse(lines("--deny-file", deny_file, empty=True)) if deny_file else None,
         on_unknown=on_unknown,  # type: ignore[arg-type]
     )
-    _print(trained, model, "similar", rows, json)
+    _print(trained, model, "similar", titles.beside(rows, "similar", trained), json)
 
 
 def similar_users(
