@@ -1,0 +1,164 @@
+"""Forgetting: nothing is left of what was forgotten, and the rest stays as it was."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from command import done, refused
+
+import trimetric as tm
+from trimetric.errors import OutputError, Superseded
+from trimetric.models.batch import recommend_to_file
+from trimetric.models.forgetting import forget_in, mark_unavailable
+from trimetric.models.recommender import Recommender
+from trimetric.storage import artifact
+
+USER, ITEM = "user-ünïque-77", "item-ünïque-99"
+
+
+def data() -> tm.Interactions:
+    pairs = tm.synthetic.planted(60, 40, dim=4, clusters=4, per_user=6, seed=1).interactions
+    users = [USER if u == 7 else f"u{u}" for u in pairs.users.tolist()]
+    items = [ITEM if i == 9 else f"i{i}" for i in pairs.items.tolist()]
+    return tm.Interactions.from_arrays(users, items)
+
+
+def trained(kind: str) -> Recommender:
+    model = tm.create(kind)
+    known = model.get_params()
+    settings = {"dim": 8, "epochs": 2, "iterations": 2, "reconstruction": 0.25}
+    given = {name: value for name, value in settings.items() if name in known}
+    return tm.create(kind, **given).fit(data(), progress=False)
+
+
+def traces(folder: Path, needles: list[bytes]) -> list[str]:
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            body = path.read_bytes()
+            found += [path.name for needle in needles if needle in body]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["centroid", "sml", "cml", "bpr", "ials", "ease", "lrml"])
+def test_no_byte_is_left(kind: str, tmp_path: Path) -> None:
+    model, folder = trained(kind), tmp_path / "m"
+    model.save(folder)
+    user = int(model.user_ids.encode([USER])[0])
+    item = int(model.item_ids.encode([ITEM])[0])
+    needles = [USER.encode(), ITEM.encode()]
+    for name, array in model.tensors().items():
+        for side, row in (("user", user), ("own", user), ("item", item)):
+            if name.startswith(side) and array.ndim == 2:
+                needles.append(array[row].tobytes())
+    artifact.save(folder / "checkpoint", "checkpoint", {}, dict(model.tensors()))
+    assert set(needles) and len(traces(folder, needles)) >= len(needles)
+    before = artifact.checksum(folder)
+    receipt = forget_in(folder, USER, ITEM).to_dict()
+    assert traces(folder, needles) == []
+    assert receipt["removed"] == [str(folder / "checkpoint")]
+    assert receipt["checksum_before"] == before != receipt["checksum_after"]
+    assert receipt["fingerprint_before"] == data().fingerprint != receipt["fingerprint_after"]
+    assert (receipt["users"], receipt["items"]) == ([USER], [ITEM])
+    json.dumps(receipt)
+    left = tm.load(folder)
+    assert left.provenance["forgotten"] == [{"users": 1, "items": 1}]
+    assert len(left.recommend(left.user_ids.values, 3)["user"].unique()) == 59
+
+
+@pytest.mark.parametrize("kind", ["popularity", "itemknn", "ease"])
+def test_closed_forms_are_those_of_what_is_left(kind: str) -> None:
+    model, frame = trained(kind), data().to_frame()
+    model.forget(USER, ITEM)
+    rest = frame.filter((pl.col("user") != USER) & (pl.col("item") != ITEM))
+    again = tm.create(kind).fit(tm.Interactions.from_frame(rest))
+    users = again.user_ids.values
+    pairs = model.recommend(users, 10).select("user", "item")
+    assert model.score(pairs) == pytest.approx(again.score(pairs), rel=1e-5)
+
+
+def test_means_of_centroids_are_taken_anew() -> None:
+    """A user who had the item is placed as a new user with the rest is; others keep their bits."""
+    model = tm.CentroidML(dim=8, epochs=2, own=0, kappa=0, reconstruction=0.25, bias_rate=0)
+    model.fit(data(), progress=False)
+    before = model.snapshot()
+    model.forget(items=ITEM)
+    had = before.seen.take(np.arange(60)).contains(
+        type(before.seen).from_pairs(
+            np.arange(60), np.full(60, before.item_ids.encode([ITEM])[0]), 60
+        )
+    )
+    assert 0 < had.sum() < 60
+    assert (model.users[~had] == before.users[~had]).all()
+    frame = data().to_frame()
+    for row in np.flatnonzero(had):
+        user = model.user_ids.values[int(row)]
+        rest = frame.filter((pl.col("user") == user) & (pl.col("item") != ITEM))["item"]
+        assert model.users[row] == pytest.approx(before.fold_in(rest), abs=1e-6)
+
+
+def test_centroid_items_lose_the_users_who_go() -> None:
+    model = tm.CentroidML(dim=8, epochs=2, kappa=1.0, reconstruction=0)
+    model.fit(data(), progress=False)
+    before = model.snapshot()
+    theirs = set(data().to_frame().filter(pl.col("user") == USER)["item"])
+    model.forget(USER)
+    moved = (model.items[:, :8] != before.items[:, :8]).any(axis=1)
+    assert {item for item, m in zip(model.item_ids.values, moved, strict=True) if m} == theirs
+    stays = np.flatnonzero(before.user_ids.values != USER)
+    assert (model.users == before.users[stays]).all()
+
+
+def test_files_that_still_hold_them_are_named(tmp_path: Path) -> None:
+    model = trained("sml")
+    model.save(tmp_path / "m")
+    for name in ("a.parquet", "b.csv", "c.jsonl"):
+        recommend_to_file(model, tmp_path / "lists" / name, [USER, "u1"], 3)
+    recommend_to_file(model, tmp_path / "lists" / "other.csv", ["u1"], 1, deny=[ITEM])
+    model.export("npy", tmp_path / "export")
+    model.save(tmp_path / "copy")
+    receipt = forget_in(
+        tmp_path / "m", USER, search=[tmp_path / "lists", tmp_path / "export", tmp_path / "copy"]
+    )
+    held = {Path(path).name for path in receipt.still_held}
+    assert {"a.parquet", "b.csv", "c.jsonl", "model.json"} <= held
+    assert "other.csv" not in held
+    assert any("export" in path for path in receipt.still_held)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    trained("sml").save(tmp_path / "m")
+    said = done("forget", tmp_path / "m", "--user", USER, "--item", ITEM)
+    assert "forgot 1 users, 1 items" in said
+    assert "1 unknown user" in refused("forget", tmp_path / "m", "--user", USER)
+    assert "give --user" in refused("forget", tmp_path / "m")
+    (tmp_path / "out.txt").write_text("i1\ni2\nnone\n")
+    said = done("unavailable", tmp_path / "m", "--items-file", tmp_path / "out.txt")
+    assert "2 items are unavailable" in said
+    assert mark_unavailable(tmp_path / "m", ["i3"], "add") == (3, 0)
+    assert tm.load(tmp_path / "m").unavailable.to_list() == ["i1", "i2", "i3"]
+    assert mark_unavailable(tmp_path / "m", ["i1"], "remove") == (2, 0)
+    rows = done("recommend", tmp_path / "m", "--user", "u1", "-k", "50")
+    assert " i2 " not in rows
+
+
+def test_a_save_in_between_is_not_lost(tmp_path: Path) -> None:
+    model = trained("popularity")
+    model.save(tmp_path / "m")
+    stale = artifact.checksum(tmp_path / "m")
+    model.set_unavailable(["i1"]).save(tmp_path / "m")
+    with pytest.raises(Superseded, match="another save came"):
+        model.set_unavailable([]).save(tmp_path / "m", replaces=stale)
+    assert issubclass(Superseded, OutputError)
+    assert tm.load(tmp_path / "m").unavailable.to_list() == ["i1"]
+
+
+def test_unavailable_items_survive_a_new_day() -> None:
+    model = tm.CentroidML(dim=8, epochs=1, reconstruction=0).fit(data(), progress=False)
+    model.set_unavailable(["i1", "i3"])
+    model.partial_fit((["a", "zz"], ["a0", "zz"]), epochs=0, progress=False)
+    assert model.unavailable.to_list() == ["i1", "i3"]
+    model.forget(items="i1")
+    assert model.unavailable.to_list() == ["i3"]
