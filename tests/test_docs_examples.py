@@ -61,7 +61,7 @@ def named_commands() -> list[tuple[str, str]]:
         (page, " ".join(command.split()))
         for page in PAGES
         for command in re.findall(r"`(trimetric [^`]*)`", text(page))
-        + re.findall(r"^trimetric .*$", code[page], re.MULTILINE)
+        + re.findall(r"^trimetric .*$", code[page].replace("\\\n", " "), re.MULTILINE)
     ]
     assert len(commands) > 20
     return commands

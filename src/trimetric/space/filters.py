@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from trimetric.data.csr import Csr, among
+from trimetric.data.ids import Vocabulary
 from trimetric.errors import ParameterError
 from trimetric.space.given import by_key, check_type, ids_of
-
-if TYPE_CHECKING:
-    from trimetric.data.ids import Vocabulary
 
 
 class Asked(NamedTuple):
@@ -26,7 +24,7 @@ class Asked(NamedTuple):
     """
 
     kind: Literal["user", "item"]
-    vocabulary: "Vocabulary"
+    vocabulary: Vocabulary
     ids: list
 
 
@@ -51,7 +49,7 @@ class ItemFilter:
     @classmethod
     def from_ids(
         cls,
-        candidates: "Vocabulary",
+        candidates: Vocabulary,
         allow: Any = None,
         deny: Any = None,
         *,
@@ -116,7 +114,7 @@ class ItemFilter:
         return exclude if self.denied is None else exclude.union(self.denied)
 
 
-def _lists(candidates: "Vocabulary", name: str, given: Mapping, asked: Asked | None) -> Csr:
+def _lists(candidates: Vocabulary, name: str, given: Mapping, asked: Asked | None) -> Csr:
     if asked is None:
         raise ParameterError(
             f"{name} must be a list of ids here, where one list is asked for; got a mapping"
@@ -139,7 +137,7 @@ def _lists(candidates: "Vocabulary", name: str, given: Mapping, asked: Asked | N
     return Csr(indptr, np.concatenate([none, *lists]).astype(np.int32))
 
 
-def _rows(candidates: "Vocabulary", name: str, ids: Any) -> np.ndarray:
+def _rows(candidates: Vocabulary, name: str, ids: Any) -> np.ndarray:
     plain = ids_of(ids, name, single=False)
     check_type("item", candidates, plain, name)
     rows = candidates.encode(plain)
