@@ -90,7 +90,7 @@ def test_ids_of_another_type(model: Recommender, user: Any, on_unknown: Any) -> 
         model.recommend([user], on_unknown=on_unknown)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\udcff", "\udfff"])
+@pytest.mark.parametrize("text", ["\ud800", "a\udcff"])
 def test_half_a_surrogate_pair_is_an_unknown_id(text: str) -> None:
     model = tm.Popularity().fit((["a", "b"], ["x", "y"]))
     asks: list[Callable[[], Any]] = [

@@ -16,8 +16,9 @@ by plain L2 distance with the nearest first, are the recommendations in their or
 weights, nothing else to add. Items at equal distance go by their id (numbers by value, text by its
 UTF-8 bytes). Squared, a distance here is what `trimetric recommend` shows as `distance`.
 
-Nothing is filtered{unavailable}. What each user was trained on is
-exported beside, so that a server can leave it out, as `trimetric recommend` does by default. A user of whom nothing was seen was not trained: that
+Nothing is filtered{unavailable}.
+What each user was trained on is exported beside, so that a server can leave it out, as
+`trimetric recommend` does by default. A user of whom nothing was seen was not trained: that
 position means nothing.
 
 Made by trimetric {version} from a model `{model}`: {items:,} items and {users:,} users.
