@@ -234,7 +234,7 @@ def test_neighbours_and_newcomers(client: Client, models: dict[str, Recommender]
     some = {"items": [3, 999, "x"], "on_unknown": "skip", "diversity": 0.5}
     found = client.get("/v1/recommend-for", some)
     assert found["skipped"] == [999, "x"]
-    assert [row["rank_by_score"] for row in found["recommendations"]][0] == 1
+    assert found["recommendations"][0]["rank_by_score"] == 1
     each = {"users": [1, 2], "k": 3, "allow": {"1": [3, 4, 5], "2": [7]}, "exclude_seen": False}
     lists = client.get("/v1/recommend", each)["results"]
     assert sorted(row["item"] for row in lists[0]["recommendations"]) == [3, 4, 5]
