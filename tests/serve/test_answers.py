@@ -219,12 +219,26 @@ def test_neighbours_and_newcomers(client: Client, models: dict[str, Recommender]
         expected = model.recommend_for([3, 4], 5, **more)
         assert shown(found["recommendations"]) == plain(expected)
     for path in (
-        "/v1/similar-items?item=3",
         "/v1/similar-users?user=3",
         "/v1/explain?user=1&item=3",
     ):
         assert "ease" in client.get(f"{path}&model=ease", status=422)["error"]
-    assert "ease" in client.get("/v1/recommend-for", {"items": [3], "model": "ease"}, 422)["error"]
+    for path, body in (
+        ("/v1/similar-items?item=3&model=ease", None),
+        ("/v1/recommend-for", {"items": [3, 3], "model": "ease"}),
+    ):
+        assert "score" in str(client.get(path, body))
+    weighted = client.get("/v1/recommend-for", {"items": [3, 4], "weights": {"4": 9, "3": 1}})
+    expected = model.recommend_for({3: 1, 4: 9})
+    assert shown(weighted["recommendations"]) == plain(expected)
+    some = {"items": [3, 999, "x"], "on_unknown": "skip", "diversity": 0.5}
+    found = client.get("/v1/recommend-for", some)
+    assert found["skipped"] == [999, "x"]
+    assert found["recommendations"][0]["rank_by_score"] == 1
+    each = {"users": [1, 2], "k": 3, "allow": {"1": [3, 4, 5], "2": [7]}, "exclude_seen": False}
+    lists = client.get("/v1/recommend", each)["results"]
+    assert sorted(row["item"] for row in lists[0]["recommendations"]) == [3, 4, 5]
+    assert [row["item"] for row in lists[1]["recommendations"]] == [7]
 
 
 def test_explanations(client: Client, models: dict[str, Recommender]) -> None:
@@ -364,7 +378,7 @@ BAD = [
     ("/v1/recommend", {"users": [1], "more": 1}, 422, "more"),
     ("/v1/recommend", [1], 422, "object"),
     ("/v1/recommend-for", {"items": [1, 2], "weights": {"1": 2}}, 422, "no weight for item 2"),
-    ("/v1/recommend", {"users": [1, 2], "allow": {"1": [3]}}, 422, "allow names no items for user 2"),
+    ("/v1/recommend", {"users": [1, 2], "allow": {"1": [3]}}, 422, "no items for user 2"),
     ("/v1/forget", {"users": [1]}, 403, "with an API key only"),
     ("/v1/unavailable", {"items": [1]}, 403, "with an API key only"),
     ("/v1/recommend-for", {"items": [1], "weights": [1, 2]}, 422, "weights"),

@@ -29,6 +29,13 @@ def serve(
         list[str] | None,
         Option(help="Host name, repeatable, that requests may be addressed to; * allows any."),
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        Option(help="Origin of web pages, repeatable, whose scripts may ask; * allows any."),
+    ] = None,
+    root_path: Annotated[
+        str, Option(help="Path that a proxy serves this under, such as /recommend.")
+    ] = "",
     api_key: Annotated[
         str | None,
         Option(envvar="TRIMETRIC_API_KEY", help="Key that requests must carry.", show_envvar=True),
@@ -63,6 +70,8 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        root_path=root_path,
         api_key=api_key or None,
         open=open_,
         watch=not no_watch,

@@ -39,6 +39,13 @@ _SAFE = [
 _DATA = [*_SAFE, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
 
 
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, POST"),
+    (b"access-control-allow-headers", b"Authorization, X-API-Key, Content-Type"),
+    (b"access-control-max-age", b"600"),
+]
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -78,11 +85,16 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope = without_root(scope, self.state.settings.root_path)
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
             scope = {**scope, "method": "GET"}
         try:
             exchange.check()
+            if exchange.is_preflight:
+                await exchange.permit()
+                exchange.count()
+                return
             await self.app(scope, exchange.receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
@@ -101,20 +113,28 @@ class Exchange:
         self.path = scope["path"]
         self.status = self.size = 0
         self.deadline: float | None = None  # of the body
-        self.complete = self.closing = False
+        self.complete = self.closing = self.is_preflight = False
+        self.allowed_origin = b""
 
     def check(self) -> None:
         """Raise HTTPException unless host, key and query string are acceptable."""
-        settings, host, shown = self.state.settings, None, b""
+        settings, host, shown, asks = self.state.settings, None, b"", False
         for name, value in self.scope["headers"]:
             if name == b"host":
                 host = value if host is None else b""
+            elif name == b"origin":
+                self.allowed_origin = allowed_origin(settings, value)
+            elif name == b"access-control-request-method":
+                asks = True
             elif name == b"x-api-key":
                 shown = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 shown = value[7:].strip()
         if self.gate.hosts is not None and host is not None:
             check_host(self.gate.hosts, host)
+        self.is_preflight = bool(asks and self.allowed_origin and self.scope["method"] == "OPTIONS")
+        if self.is_preflight:  # browsers send no key with it
+            return
         if settings.api_key is not None and self.path not in PUBLIC:
             check_key(settings.api_key, shown, public=self.path in self.state.files)
         known = self.gate.parameters.get(self.path)
@@ -145,6 +165,10 @@ class Exchange:
                 *message["headers"],
                 *(self.gate.page_headers if self.path in self.state.files else _DATA),
             ]
+            if self.state.settings.cors_origins:
+                headers.append((b"vary", b"Origin"))
+            if self.allowed_origin:
+                headers.append((b"access-control-allow-origin", self.allowed_origin))
             self.closing = self.status in WHY_CUT_OFF
             if self.closing or self.state.draining:
                 headers.append(_CLOSE)
@@ -157,6 +181,12 @@ class Exchange:
                 await self._discard()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
+
+    async def permit(self) -> None:
+        """Answer a browser that asks whether a page of another origin may ask."""
+        headers = list(_PREFLIGHT)
+        await self.send({"type": "http.response.start", "status": 204, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: HTTPException) -> None:
         """Answer with an error."""
@@ -201,6 +231,22 @@ class Exchange:
                     self.complete = not message.get("more_body", False)
         except TimeoutError:
             pass
+
+
+def allowed_origin(settings: Settings, origin: bytes) -> bytes:
+    """Return what a response says of an origin: itself or * where it may ask, else nothing."""
+    if "*" in settings.cors_origins:
+        return b"*"
+    return origin if origin.decode("latin-1") in settings.cors_origins else b""
+
+
+def without_root(scope: Scope, root: str) -> Scope:
+    """Return a request's scope with the path below the one that a proxy serves this under."""
+    path = scope["path"]
+    if not root or not (path == root or path.startswith(root + "/")):
+        return scope
+    below = path[len(root) :] or "/"
+    return {**scope, "path": below, "raw_path": below.encode()}
 
 
 def error_body(error: HTTPException) -> bytes:

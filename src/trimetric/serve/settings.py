@@ -1,10 +1,13 @@
 """Settings of a server, and the limits that keep one client from using all of it."""
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from trimetric.errors import ParameterError
 
+ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d+)?|https?://\[[0-9a-fA-F:]+\](:\d+)?")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -86,6 +89,11 @@ class Settings:
     allowed_hosts : tuple of str
         Names that requests may give as their host, besides IP addresses, `host` and those of this
         machine; "*" allows any.
+    cors_origins : tuple of str
+        Origins of web pages, such as https://shop.example, whose scripts may ask; "*" for any.
+    root_path : str
+        Path under which a proxy passes requests on, such as /recommend; with or without it, they
+        are answered.
     api_key : str, optional
         Key that requests must carry.
     open : bool
@@ -102,6 +110,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    root_path: str = ""
     api_key: str | None = field(default=None, repr=False)
     open: bool = False
     watch: bool = True
@@ -115,6 +125,16 @@ class Settings:
             raise ParameterError("give at least one folder of a saved model")
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be in 0..65535, got {self.port}; 8000 is usual")
+        for origin in self.cors_origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise ParameterError(
+                    f"a CORS origin is scheme://host or scheme://host:port, got {origin!r};"
+                    " * is any"
+                )
+        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
+            raise ParameterError(
+                f"root path must begin and not end with /, such as /shop, got {self.root_path!r}"
+            )
         if self.api_key is not None and (not self.api_key or not self.api_key.isascii()):
             raise ParameterError("the API key must be ASCII text of at least one character")
         if self.host not in LOCAL and not self.api_key and not self.open:
