@@ -5,7 +5,10 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from trimetric.errors import OutputError
@@ -52,12 +55,12 @@ def in_options(message: str) -> str:
     return message.replace("--escape '\\\\'", "--escape '\\'")
 
 
-def emit(text: str) -> None:
+def emit(text: str, end: str = "\n") -> None:
     """Write a line to standard output; a closed pipe is no error."""
     if sys.stdout is None:
         raise OutputError("cannot write to standard output: it is closed")
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text + end)
         sys.stdout.flush()
     except OSError as error:
         # Python writes what is still buffered when it exits.
@@ -70,6 +73,20 @@ def emit(text: str) -> None:
 def emit_json(document: Any) -> None:
     """Write one JSON document; numbers that are not finite become null."""
     emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def file_or_stream(out: str) -> Iterator[str]:
+    """Give a path to write a csv file to, which is sent to standard output where `out` is -."""
+    if out != "-":
+        yield out
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out.csv"
+        yield str(path)
+        with path.open(newline="", encoding="utf-8") as written:
+            while text := written.read(1 << 20):
+                emit(text, end="")
 
 
 def show(table: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.options import Json, Model, Quiet
-from trimetric.cli.output import emit, emit_json, logger, rows_table, show
+from trimetric.cli.output import emit, emit_json, file_or_stream, logger, rows_table, show
 from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
 from trimetric.storage import places
@@ -122,7 +122,8 @@ def recommend(
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
     out: Annotated[
-        str | None, Option("--out", help="Write to a .parquet, .csv or .jsonl file.")
+        str | None,
+        Option("--out", help="Write to a .parquet, .csv or .jsonl file; - is csv on the output."),
     ] = None,
     include_seen: Annotated[
         bool, Option("--include-seen", help="Also recommend items the user already has.")
@@ -168,9 +169,9 @@ def recommend(
         if out is None:
             _print(trained, model, "recommendations", rows, json)
         else:
-            _print_written(
-                model, out, write_blocks(places.output(out), iter([rows])), "a new user", json
-            )
+            with file_or_stream(out) as path:
+                count = write_blocks(places.output(path), iter([rows]))
+            _print_written(model, out, count, "a new user", json)
         return
     users = user if users_file is None else lines("--users-file", users_file)
     ids = None if users is None else trained.user_ids.parse(users)
@@ -182,7 +183,9 @@ def recommend(
     if titles.items is not None:
         raise ParameterError("--items shows titles; files of --out hold ids, to be joined with it")
     progress = False if quiet else None
-    count = recommend_to_file(trained, out, ids, k, **options, checksum=checksum, progress=progress)
+    with file_or_stream(out) as path:
+        options |= {"checksum": checksum, "progress": progress}
+        count = recommend_to_file(trained, path, ids, k, **options)
     n_users = len(trained.user_ids if ids is None else ids)
     _print_written(model, out, count, f"{n_users:,} users", json, users=n_users)
 
@@ -283,6 +286,8 @@ def _print(
 def _print_written(
     folder: str, out: str, rows: int, recipient: str, json: bool, **more: int
 ) -> None:
+    if out == "-":
+        return
     if json:
         emit_json({"folder": folder, "out": out, **more, "rows": rows})
     else:

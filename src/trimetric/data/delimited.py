@@ -21,6 +21,7 @@ MOST_COLUMNS = 100_000
 LONGEST_HEADER = 10 * 2**20  # bytes
 MOST_BLANK_LINES = 1_000_000  # in a file with quotes, where they may be part of a field
 _SEP_LINE = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
+_BLANK = re.compile(rb"\n(?>[ \t\r]*+\n)++")  # possessive: nothing is kept to go back to
 _UNUSED = (b"\x1f", b"\x1e", b"\x1d", b"\x1c", b"\x02", b"\x03", b"\x04", b"\x05")
 FAILURES = (
     pl.exceptions.PolarsError,
@@ -119,8 +120,11 @@ def _quoting(data: bytes, name: str, form: Form) -> tuple[bytes, Form, bool]:
     """Decide what quotes mean; the last value tells whether values in quotes are in doubt."""
     quote, sign = form.quote, form.separator or ","
     if quote is False or (quote or '"').encode() not in data:
-        squeezed = re.sub(rb"\n(?:[ \t\r]*\n)+", b"\n", data) if b"\n\n" in data else data
-        return squeezed, form if quote is not None else form.found(quote=None), False
+        return (
+            _without_blank_lines(data),
+            form if quote is not None else form.found(quote=None),
+            False,
+        )
     if form.escape is None and not sniff.well_quoted(data, sign, quote or '"'):
         line = sniff.first_odd_quote(data, sign, quote or '"')
         escaped = f"\\{quote or chr(34)}".encode()
@@ -269,6 +273,13 @@ def _picked(pick: Pick, names: list[str], source: str, form: Form) -> dict[str, 
 
 def _looks_like_data(names: list[str]) -> bool:
     return sum(any(sign.isdigit() for sign in name) for name in names) * 2 >= len(names)
+
+
+def _without_blank_lines(data: bytes) -> bytes:
+    """Leave out blank lines, in memory that does not grow with how many stand together."""
+    while b"\n\n" in data:
+        data = data.replace(b"\n\n", b"\n")
+    return _BLANK.sub(b"\n", data) if re.search(rb"\n[ \t\r]", data) else data
 
 
 def _blank_lines(data: bytes) -> int:
