@@ -123,7 +123,7 @@ def recommend(
     k: K = 10,
     out: Annotated[
         str | None,
-        Option("--out", help="Write to a .parquet, .csv or .jsonl file; - is csv on the output."),
+        Option("--out", help="Write to a .parquet, .csv or .jsonl file; - prints csv."),
     ] = None,
     include_seen: Annotated[
         bool, Option("--include-seen", help="Also recommend items the user already has.")
