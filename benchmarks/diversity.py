@@ -2,8 +2,8 @@
 
     python benchmarks/diversity.py [DATA] [--model centroid]
 
-Split per user; lists of ten for the users of the test part. Intra-list distance is the mean d² of two
-items of a list in the model's space.
+Split per user; lists of ten for the users of the test part. Intra-list distance is the mean d² of
+two items of a list in the model's space.
 """
 
 import argparse

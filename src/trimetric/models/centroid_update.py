@@ -126,7 +126,7 @@ def without(model: Any, state: Fitted, left: Fitted, kept: Kept) -> MetricSpace:
             old.second.items[kept.items], old.second.weights[kept.items], old.second.scale
         )
         weighted = second.items[data.items] * second.weights[data.items][:, None]
-        theirs = unit_sums(weighted, data.indptr, length).astype(np.float32)
+        theirs = unit_sums(weighted, data.indptr, float(length)).astype(np.float32)
         theirs[~touched_users] = space.users[kept.users[~touched_users], dim + 1 :]
         points = theirs, length * second.items
     placement = Centroids(trained, old.settings, known.seen.counts, second)

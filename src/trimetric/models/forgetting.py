@@ -314,7 +314,7 @@ def _provenance(
 ) -> tuple[dict[str, Any], str | None]:
     """Return the provenance of what is left: no fingerprint tells of data that held the rest."""
     train = provenance.get("train") or {}
-    now = {"train": {**train, "fingerprint": rest.fingerprint, "pairs": len(rest)}}
+    now: dict[str, Any] = {"train": {**train, "fingerprint": rest.fingerprint, "pairs": len(rest)}}
     if provenance.get("valid"):
         now["valid"] = {**provenance["valid"], "fingerprint": None}
     if "updates" in provenance:

@@ -125,7 +125,8 @@ class Settings:
         for origin in self.cors_origins:
             if origin != "*" and not ORIGIN.fullmatch(origin):
                 raise ParameterError(
-                    f"a CORS origin is scheme://host or scheme://host:port, got {origin!r}; * is any"
+                    f"a CORS origin is scheme://host or scheme://host:port, got {origin!r}; *"
+                    " is any"
                 )
         if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
             raise ParameterError(

@@ -1,6 +1,7 @@
 """The best of candidates that each user has by themselves."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -30,17 +31,19 @@ def nearest(
     return best_of(scorer.score, users, candidates, k)
 
 
-def neighbours(scorer: Scorer, kind: str, rows: np.ndarray, k: int, items: ItemFilter) -> Lists:
+def neighbours(
+    scorer: Scorer, kind: Literal["item", "user"], rows: np.ndarray, k: int, items: ItemFilter
+) -> Lists:
     """Return the k nearest of each row that a filter leaves: see `Scorer.neighbours`."""
     if items.rows is None and items.allowed is None and items.denied is None:
-        return scorer.neighbours(kind, rows, k)  # type: ignore[arg-type]
+        return scorer.neighbours(kind, rows, k)
     candidates = items.candidates(Csr.empty(len(rows)))
     if candidates is None:
-        return scorer.neighbours(kind, rows, k, exclude=items.denied, only=items.rows)  # type: ignore[arg-type]
+        return scorer.neighbours(kind, rows, k, exclude=items.denied, only=items.rows)
     one = np.array([0, 0], dtype=np.int64)
     none = Csr(one, np.zeros(0, dtype=np.int32))
     parts = [
-        scorer.neighbours(  # type: ignore[arg-type]
+        scorer.neighbours(
             kind, rows[at : at + 1], k, exclude=none, only=candidates.take(np.array([at])).items
         )
         for at in range(len(rows))

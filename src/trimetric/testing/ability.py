@@ -1,6 +1,7 @@
 """Checks of what some models can do and others refuse: a space, fold-in, explanations, new data."""
 
 from copy import copy
+from typing import Any
 
 import numpy as np
 
@@ -90,23 +91,25 @@ def check_weights_of_a_basket(case: Case) -> None:
         return
     a, b, c = ids[:3]
     answer = model.recommend_for([a, b, c], weights=[1, 9, 2])
-    for given, weights in (
+    same: list[tuple[Any, Any]] = [
         ({a: 1, b: 9, c: 2}, None),
         ([c, a, b], {a: 1, b: 9, c: 2}),
         (iter([c, b, a]), iter([2, 9, 1])),
         ([a, b, c, c, b], [1, 4, 1, 1, 5]),
         ([c, a, c, *[b] * 9], None),
         (np.array([b, a, c]), np.array([9, 1, 2], dtype=np.uint8)),
-    ):
+    ]
+    for given, weights in same:
         assert model.recommend_for(given, weights=weights).equals(answer)
-    for weights, match in (
+    wrong: list[tuple[Any, str]] = [
         ({a: 1, b: 9}, f"no weight for item '{c}'"),
         ({a: 1, b: 9, c: 2, "x": 1}, "weights for 'x', which are not among"),
         ([1, 9], "one number for each of 3"),
         ([1, 9, 0], "above 0 and finite, got 0"),
         ([1, 9, "2"], "above 0 and finite, got '2'"),
         ({1, 9, 2}, "a set has no order"),
-    ):
+    ]
+    for weights, match in wrong:
         with raises(ParameterError, match):
             model.recommend_for([a, b, c], weights=weights)
     with raises(ParameterError, "given twice"):
