@@ -98,6 +98,9 @@ def test_origins_and_a_sub_path(folder: Path) -> None:
         for path in ("/shop/v1/models", "/v1/models"):
             status, found = headers("GET", path, Origin=shop, X_API_Key="k")
             assert (status, found["access-control-allow-origin"]) == (200, shop)
+        assert headers("GET", "/shop/")[0] == headers("GET", "/shop/page/app.js")[0] == 200
+        status, found = headers("GET", "/shop")
+        assert (status, found["location"]) == (307, "/shop/")
         status, found = headers("GET", "/v1/models", Origin=shop)
         assert (status, found["access-control-allow-origin"]) == (401, shop)
         status, found = headers("GET", "/v1/models", Origin="https://other.example", X_API_Key="k")

@@ -343,10 +343,10 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
                 f"pairs must have columns user and item; {missing[0]!r} is not among"
                 f" {', '.join(map(str, columns))}"
             )
-        both = ids_of(pairs["user"], "user"), ids_of(pairs["item"], "item")
-        if len(both[0]) != len(both[1]):
-            raise ParameterError(f"pairs have {len(both[0])} users and {len(both[1])} items")
-        return both
+        sides = ids_of(pairs["user"], "user"), ids_of(pairs["item"], "item")
+        if len(sides[0]) != len(sides[1]):
+            raise ParameterError(f"pairs have {len(sides[0])} users and {len(sides[1])} items")
+        return sides
     users, items = [], []
     if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
         raise ParameterError(f"expected pairs of a user and an item, got {pairs!r}")

@@ -85,7 +85,13 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope = without_root(scope, self.state.settings.root_path)
+        root = self.state.settings.root_path
+        if root and scope["path"] == root:  # the page's own links are relative
+            headers = [(b"location", root.encode() + b"/"), (b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 307, "headers": headers})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        scope = without_root(scope, root)
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
             scope = {**scope, "method": "GET"}
@@ -243,9 +249,9 @@ def allowed_origin(settings: Settings, origin: bytes) -> bytes:
 def without_root(scope: Scope, root: str) -> Scope:
     """Return a request's scope with the path below the one that a proxy serves this under."""
     path = scope["path"]
-    if not root or not (path == root or path.startswith(root + "/")):
+    if not root or not path.startswith(root + "/"):
         return scope
-    below = path[len(root) :] or "/"
+    below = path[len(root) :]
     return {**scope, "path": below, "raw_path": below.encode()}
 
 

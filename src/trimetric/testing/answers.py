@@ -181,7 +181,7 @@ def check_similar(case: Case, side: str) -> None:
     with warns(f"1 of 2 {side}s are unknown and left out: 'nobody'"):
         assert similar(["nobody", ids[0]], on_unknown="skip").equals(similar(ids[0]))
     answer = similar(ids, k=5)
-    assert not (answer[side] == answer["similar"]).any()
+    assert answer.filter(answer[side] == answer["similar"]).is_empty()
     if "metric space" not in model.capabilities:
         assert answer.columns == [side, "similar", "rank", "score"]
         for group in answer.partition_by(side):

@@ -41,7 +41,7 @@ async function ask(url, options) {
     if (key) headers["X-API-Key"] = key;
     let reply;
     try {
-      reply = await fetch(url, { ...options, headers });
+      reply = await fetch(new URL(url.slice(1), document.baseURI), { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ApiError(0, { error: "The server does not answer; is it still running?" });
