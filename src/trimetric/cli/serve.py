@@ -29,6 +29,17 @@ def serve(
         list[str] | None,
         Option(help="Host name, repeatable, that requests may be addressed to; * allows any."),
     ] = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        Option(
+            metavar="URL",
+            help="Origin of web pages, repeatable, that may ask from a browser, such as"
+            " https://shop.example; * for any.",
+        ),
+    ] = None,
+    root_path: Annotated[
+        str, Option(metavar="PATH", help="Path that a proxy offers this server under: /sub.")
+    ] = "",
     api_key: Annotated[
         str | None,
         Option(envvar="TRIMETRIC_API_KEY", help="Key that requests must carry.", show_envvar=True),
@@ -69,6 +80,8 @@ def serve(
         access_log=access_log,
         quiet=quiet,
         limits=limits_of(limit or []),
+        cors_origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     logs.to_standard_error(quiet)
 

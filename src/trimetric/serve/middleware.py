@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from litestar.exceptions import ClientException, HTTPException, NotAuthorizedException
 
+from trimetric.serve.cors import Cors
 from trimetric.serve.served_model import encode
 from trimetric.serve.settings import LOCAL, Settings
 from trimetric.serve.state import AppState
@@ -72,23 +73,39 @@ class Gate:
         )
         self.page_headers = [*_SAFE, (b"content-security-policy", policy)]
         self.hosts = allowed_hosts(state.settings)
+        origins = state.settings.cors_origins
+        self.cors = Cors(origins) if origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, let the application answer it, and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.state.settings.root_path:
+            scope = self.below_root(scope)
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
             scope = {**scope, "method": "GET"}
         try:
             exchange.check()
-            await self.app(scope, exchange.receive, exchange.send)
+            if exchange.is_preflight():
+                await exchange.answer_preflight()
+            else:
+                exchange.check_query()
+                await self.app(scope, exchange.receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except HTTPException as error:
             await exchange.refuse(error)
         exchange.count()
+
+    def below_root(self, scope: Scope) -> Scope:
+        """Return a request without the sub-path, which a proxy may have passed on or taken off."""
+        root, path = self.state.settings.root_path, scope["path"]
+        if path in self.routes or not (path == root or path.startswith(root + "/")):
+            return scope
+        path = path[len(root) :] or "/"
+        return {**scope, "path": path, "raw_path": quote(path).encode()}
 
 
 class Exchange:
@@ -102,9 +119,11 @@ class Exchange:
         self.status = self.size = 0
         self.deadline: float | None = None  # of the body
         self.complete = self.closing = False
+        self.origin: bytes | None = None
+        self.asks_leave = False  # to send a request from a page of another origin
 
     def check(self) -> None:
-        """Raise HTTPException unless host, key and query string are acceptable."""
+        """Raise HTTPException unless host and key are acceptable."""
         settings, host, shown = self.state.settings, None, b""
         for name, value in self.scope["headers"]:
             if name == b"host":
@@ -113,10 +132,36 @@ class Exchange:
                 shown = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 shown = value[7:].strip()
+            elif name == b"origin":
+                self.origin = value
+            elif name == b"access-control-request-method":
+                self.asks_leave = True
         if self.gate.hosts is not None and host is not None:
             check_host(self.gate.hosts, host)
-        if settings.api_key is not None and self.path not in PUBLIC:
+        if settings.api_key is not None and self.path not in PUBLIC and not self.is_preflight():
             check_key(settings.api_key, shown, public=self.path in self.state.files)
+
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page of another origin may send a request."""
+        return (
+            self.gate.cors is not None
+            and self.scope["method"] == "OPTIONS"
+            and self.origin is not None
+            and self.asks_leave
+        )
+
+    async def answer_preflight(self) -> None:
+        """Answer a browser that asks for a page, which it does without the page's key."""
+        cors = self.gate.cors
+        if cors is None or not cors.allows(self.origin):
+            detail = "pages of this origin may not ask here; --cors-origin allows them"
+            raise ClientException(detail, status_code=403)
+        start = {"type": "http.response.start", "status": 204, "headers": cors.preflight()}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def check_query(self) -> None:
+        """Raise HTTPException unless the query string is acceptable."""
         known = self.gate.parameters.get(self.path)
         if known and self.scope["method"] == "GET":
             check_query(known, self.scope["query_string"])
@@ -145,6 +190,8 @@ class Exchange:
                 *message["headers"],
                 *(self.gate.page_headers if self.path in self.state.files else _DATA),
             ]
+            if self.gate.cors is not None:
+                headers += self.gate.cors.headers(self.origin)
             self.closing = self.status in WHY_CUT_OFF
             if self.closing or self.state.draining:
                 headers.append(_CLOSE)

@@ -1,9 +1,11 @@
 """Settings of a server, and the limits that keep one client from using all of it."""
 
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from trimetric.errors import ParameterError
+from trimetric.serve.cors import origin_of
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
@@ -69,6 +71,25 @@ def limits_of(texts: list[str]) -> Limits:
     return Limits(**values)
 
 
+def sub_path(text: str) -> str:
+    """Return a path without its last slash, "" for the root.
+
+    Raises
+    ------
+    ParameterError
+        It is no plain path.
+    """
+    path = text.rstrip("/")
+    parts = path.split("/")[1:]
+    plain = re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path, re.ASCII)
+    if not plain or "." in parts or ".." in parts:
+        raise ParameterError(
+            f"{text!r} is no path to serve under; give one such as /recommender: letters, digits"
+            " and . _ ~ - between slashes, beginning with one"
+        )
+    return path
+
+
 @dataclass(frozen=True)
 class Settings:
     """What to serve, and where.
@@ -95,6 +116,11 @@ class Settings:
     access_log, quiet : bool
         Log each request; log nothing but warnings and errors.
     limits : Limits
+    cors_origins : tuple of str
+        Origins of web pages that may ask from a browser; "*" for any, which no key may go with.
+    root_path : str
+        The path, such as /sub, under which a proxy offers this server; requests may come with it
+        or without.
     """
 
     models: tuple[Path, ...]
@@ -109,8 +135,17 @@ class Settings:
     quiet: bool = False
     limits: Limits = field(default_factory=Limits)
     id_column: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    root_path: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
+        object.__setattr__(self, "root_path", sub_path(self.root_path))
+        if "*" in self.cors_origins and self.api_key:
+            raise ParameterError(
+                "a server with a key is not for pages of any origin (*); name those that have the"
+                " key, such as --cors-origin https://shop.example"
+            )
         if not self.models:
             raise ParameterError("give at least one folder of a saved model")
         if not 0 <= self.port <= 65535:
