@@ -19,6 +19,7 @@ import trimetric as tm
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError, OutputError, ParameterError, Unsupported
 from trimetric.space.export import KINDS
+from trimetric.storage import atomic
 
 K = 10
 SIGNS = ["\t", "\n", "\r", "\\", "\\N", "\\.", "'", '"', "ä", "\u2028", ",", "{}", " "]

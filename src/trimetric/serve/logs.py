@@ -95,9 +95,7 @@ class NeverWaits(logging.Handler):
         return os.write(self._number, piece)
 
     def _is_ready(self) -> bool:
-        return self._poll is None or any(
-            event & select.POLLOUT for _, event in self._poll.poll(0)
-        )
+        return self._poll is None or any(event & select.POLLOUT for _, event in self._poll.poll(0))
 
 
 def to_standard_error(quiet: bool) -> None:
