@@ -1,5 +1,6 @@
 """Answers while the model changes in another thread: each is of the old model or of the new one."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -132,10 +133,8 @@ def changed(model: Recommender) -> list[Any]:
     before = model.snapshot()
     before.forget(users=[USERS[0], USERS[4]], items=[ITEMS[0]])
     states.append(before._fitted)
-    try:
+    with contextlib.suppress(Unsupported):
         states.append(model.snapshot().partial_fit(DAY, epochs=1, progress=False)._fitted)
-    except Unsupported:
-        pass
     marked = model.snapshot().set_unavailable([ITEMS[7]])
     return [*states, marked._fitted]
 

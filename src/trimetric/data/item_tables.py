@@ -10,8 +10,8 @@ import polars as pl
 
 from trimetric.data import names, readers
 from trimetric.data.clean import typed
-from trimetric.data.form import Form
 from trimetric.data.forks import check_threads
+from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
