@@ -1,8 +1,7 @@
-"""Requests that are meant to break something: a refusal in JSON that shows what it was, never 500."""
+"""Requests that are meant to break something: refused in JSON that shows them escaped, no 500."""
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from serving import Server, serving, trained
