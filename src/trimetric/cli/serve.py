@@ -31,10 +31,14 @@ def serve(
     ] = None,
     cors_origin: Annotated[
         list[str] | None,
-        Option(help="Origin of web pages, repeatable, whose scripts may ask; * allows any."),
+        Option(
+            metavar="URL",
+            help="Origin of web pages, repeatable, that may ask from a browser, such as"
+            " https://shop.example; * for any.",
+        ),
     ] = None,
     root_path: Annotated[
-        str, Option(help="Path that a proxy serves this under, such as /recommend.")
+        str, Option(metavar="PATH", help="Path that a proxy offers this server under: /sub.")
     ] = "",
     api_key: Annotated[
         str | None,
@@ -70,14 +74,14 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=tuple(allowed_host or ()),
-        cors_origins=tuple(cors_origin or ()),
-        root_path=root_path,
         api_key=api_key or None,
         open=open_,
         watch=not no_watch,
         access_log=access_log,
         quiet=quiet,
         limits=limits_of(limit or []),
+        cors_origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     logs.to_standard_error(quiet)
 
@@ -85,7 +89,4 @@ def serve(
         if not quiet:
             note(f"trimetric serves {', '.join(models)} at {url} (Ctrl-C stops)")
 
-    try:
-        run(settings, announce)
-    finally:
-        logs.flush()
+    run(settings, announce)

@@ -12,6 +12,7 @@ import polars as pl
 from trimetric.data import form as forms
 from trimetric.data import in_memory, readers, sources
 from trimetric.data.clean import typed
+from trimetric.data.forks import check_threads
 from trimetric.data.form import Form
 from trimetric.data.pairs import assemble
 from trimetric.data.rules import ROLES, Rules
@@ -23,6 +24,7 @@ _OPTIONS = tuple(field.name for field in fields(Rules) if field.name != "drop_ze
 
 def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in files."""
+    check_threads()
     options = dict(options)
     if options.get("header") is False:
         options |= {role: _position(options[role]) for role in ROLES if role in options}
@@ -49,6 +51,7 @@ def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def of_table(frame: Any, name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in a table in memory."""
+    check_threads()
     rules, form = parted(options, (*_OPTIONS, *forms.OF_VALUES))
     columns: dict[str, str] = {}
 
@@ -64,6 +67,7 @@ def of_table(frame: Any, name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def of_arrays(given: dict[str, Any], name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in arrays, {role: values}."""
+    check_threads()
     given = {role: values for role, values in given.items() if values is not None}
     if "weight" in given:
         options = {"weight": "weight", **options}
@@ -73,6 +77,7 @@ def of_arrays(given: dict[str, Any], name: str, options: dict[str, Any]) -> dict
 
 def of_matrix(matrix: Any, user_ids: Any, item_ids: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in a scipy sparse matrix."""
+    check_threads()
     if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
         raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
     if np.issubdtype(matrix.dtype, np.complexfloating):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from trimetric.data.forks import check_threads
 from trimetric.errors import DataError, ParameterError
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
@@ -29,9 +30,13 @@ class Vocabulary:
 
     values: pl.Series
 
+    def __post_init__(self) -> None:
+        check_threads()
+
     @classmethod
     def from_values(cls, values: pl.Series) -> Vocabulary:
         """Collect the distinct ids of an Int64 or String series; nulls are left out."""
+        check_threads()
         return cls(values.drop_nulls().unique().sort().rename("id"))
 
     def __len__(self) -> int:
@@ -57,6 +62,7 @@ class Vocabulary:
         """
         if isinstance(ids, str | bytes | int | float):
             raise ParameterError(f"ids must be a list, got the single id {ids!r}; give [{ids!r}]")
+        check_threads()
         wanted = self._typed(ids)
         if not len(self) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.int32)
@@ -90,6 +96,7 @@ class Vocabulary:
 
     def decode(self, rows: Iterable[int]) -> pl.Series:
         """Return the original id of each row; the rows must lie in 0..len-1."""
+        check_threads()
         return self.values.gather(np.asarray(rows, dtype=np.int64))
 
     def parse(self, texts: Iterable[str]) -> list[int | str]:

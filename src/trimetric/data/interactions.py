@@ -15,6 +15,7 @@ import polars as pl
 
 from trimetric import notebook
 from trimetric.data import build, combine
+from trimetric.data.forks import check_threads
 from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import RepeatedRows, Rule
 from trimetric.data.report import ReadReport
@@ -73,6 +74,7 @@ class Interactions:
     repeated: RepeatedRows | None = None
 
     def __post_init__(self) -> None:
+        check_threads()
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32, "weights": np.float32}
         for name, values in self._arrays().items():
             # A view, so that the flag is set on it and not on an array of the caller's.
@@ -175,6 +177,7 @@ class Interactions:
 
     def compact(self) -> Interactions:
         """Drop the users and items without interactions from the vocabularies."""
+        check_threads()
         user_ids, users = _used(self.user_ids, self.users)
         item_ids, items = _used(self.item_ids, self.items)
         return replace(self, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
@@ -250,6 +253,7 @@ class Interactions:
 
         Columns user and item, and those the data has of rating, timestamp, split and weight.
         """
+        check_threads()
         columns = {
             "user": self.user_ids.decode(self.users),
             "item": self.item_ids.decode(self.items),

@@ -10,6 +10,7 @@ import polars as pl
 
 from trimetric.data import names, readers
 from trimetric.data.clean import typed
+from trimetric.data.forks import check_threads
 from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
@@ -44,6 +45,7 @@ def read(
     DataError
         The file cannot be read, lacks a column, or lacks an id.
     """
+    check_threads()
     found: dict[str, str] = {}
 
     def pick(columns: list[str]) -> dict[str, str]:

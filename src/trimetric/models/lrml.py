@@ -95,12 +95,14 @@ class LRML(EpochTrained):
     @property
     def user_vectors(self) -> np.ndarray:
         """Vectors α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._learned.rows[: len(self.user_ids), : self.config.dim]
+        learned = self._learned
+        return learned.rows[: learned.n_users, : self.config.dim]
 
     @property
     def item_vectors(self) -> np.ndarray:
         """Vectors β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._learned.rows[len(self.user_ids) :, : self.config.dim]
+        learned = self._learned
+        return learned.rows[learned.n_users :, : self.config.dim]
 
     @property
     def keys(self) -> np.ndarray:
@@ -134,11 +136,12 @@ class LRML(EpochTrained):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return vectors, keys and memory."""
+        now = self.snapshot()
         return {
-            "user_vectors": self.user_vectors,
-            "item_vectors": self.item_vectors,
-            "keys": self.keys,
-            "memory": self.memory_slots,
+            "user_vectors": now.user_vectors,
+            "item_vectors": now.item_vectors,
+            "keys": now.keys,
+            "memory": now.memory_slots,
         }
 
     def restore(self, stored: Stored) -> Scorer:

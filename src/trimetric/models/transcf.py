@@ -108,22 +108,26 @@ class TransCF(EpochTrained):
     @property
     def user_vectors(self) -> np.ndarray:
         """Vectors α, float32 (n_users, dim), in the order of `user_ids`."""
-        return self._learned.rows[: len(self.user_ids), : self.config.dim]
+        learned = self._learned
+        return learned.rows[: learned.n_users, : self.config.dim]
 
     @property
     def item_vectors(self) -> np.ndarray:
         """Vectors β, float32 (n_items, dim), in the order of `item_ids`."""
-        return self._learned.rows[len(self.user_ids) :, : self.config.dim]
+        learned = self._learned
+        return learned.rows[learned.n_users :, : self.config.dim]
 
     @property
     def user_neighbours(self) -> np.ndarray:
         """Means ᾱ of the vectors of each user's training items, float32 (n_users, dim)."""
-        return self._learned.means[: len(self.user_ids), : self.config.dim]
+        learned = self._learned
+        return learned.means[: learned.n_users, : self.config.dim]
 
     @property
     def item_neighbours(self) -> np.ndarray:
         """Means β̄ of the vectors of each item's training users, float32 (n_items, dim)."""
-        return self._learned.means[len(self.user_ids) :, : self.config.dim]
+        learned = self._learned
+        return learned.means[learned.n_users :, : self.config.dim]
 
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the kernel below: see `EpochTrained.learner`."""
@@ -137,11 +141,12 @@ class TransCF(EpochTrained):
     def tensors(self) -> dict[str, np.ndarray]:
         """Return vectors and means of neighbourhoods."""
         # Means are saved: `seen`, from which they came, may later hold more than was trained on.
+        now = self.snapshot()
         return {
-            "user_vectors": self.user_vectors,
-            "item_vectors": self.item_vectors,
-            "user_neighbours": self.user_neighbours,
-            "item_neighbours": self.item_neighbours,
+            "user_vectors": now.user_vectors,
+            "item_vectors": now.item_vectors,
+            "user_neighbours": now.user_neighbours,
+            "item_neighbours": now.item_neighbours,
         }
 
     def restore(self, stored: Stored) -> Scorer:

@@ -17,7 +17,7 @@ from litestar.exceptions import (
 )
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.spec import Components, Reference, SecurityScheme
+from litestar.openapi.spec import Components, Reference, SecurityScheme, Server
 
 from trimetric import __version__
 from trimetric.errors import TrimetricError
@@ -26,6 +26,7 @@ from trimetric.serve.middleware import ClientGone, Gate, error_body
 from trimetric.serve.page import File
 from trimetric.serve.registry import watch
 from trimetric.serve.replies import DOOR_ERRORS, reply, state_of
+from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
 log = logging.getLogger("trimetric.serve")
@@ -125,7 +126,7 @@ def create_app(state: AppState) -> Gate:
             ClientGone: _client_gone,
             Exception: _defect,
         },
-        openapi_config=_openapi_config(keyed=state.settings.api_key is not None),
+        openapi_config=_openapi_config(state.settings),
         request_max_body_size=state.settings.limits.body_bytes,
         logging_config=None,
     )
@@ -136,7 +137,8 @@ def create_app(state: AppState) -> Gate:
     return Gate(app, state, parameters, {route.path for route in app.routes})
 
 
-def _openapi_config(keyed: bool) -> OpenAPIConfig:
+def _openapi_config(settings: Settings) -> OpenAPIConfig:
+    keyed = settings.api_key is not None
     schemes: dict[str, SecurityScheme | Reference] = {
         "bearer": SecurityScheme(type="http", scheme="bearer"),
         "key": SecurityScheme(type="apiKey", name="X-API-Key", security_scheme_in="header"),
@@ -144,6 +146,7 @@ def _openapi_config(keyed: bool) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="trimetric",
         version=__version__,
+        servers=[Server(url=settings.root_path or "/")],
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes if keyed else None),
         security=[{name: []} for name in schemes] if keyed else None,

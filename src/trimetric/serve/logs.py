@@ -1,18 +1,16 @@
-"""Logs as JSON, one object a line, on standard error."""
+"""Logs as JSON, one object a line, on standard error, which never keep the server waiting."""
 
 import json
 import logging
 import os
-import queue
+import select
+import socket
+import stat
 import sys
-import threading
-import time
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO
 
-WAITING = 10_000  # lines
-FLUSH_SECONDS = 1.0
-
+PIECE = getattr(select, "PIPE_BUF", 512)  # what a pipe takes at once if it takes anything
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -32,56 +30,77 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class DroppingHandler(logging.Handler):
-    """Writes lines from a thread of its own; those that cannot be written are dropped and counted.
+class NeverWaits(logging.Handler):
+    """Writes lines to a file, a terminal, a pipe or a socket, and drops what that does not take.
 
-    A reader that stands still, or a full disk, thus never keeps an answer waiting.
+    A line that has begun is ended before the next one. After lines were dropped, the next one that
+    can be written follows a line that counts them.
+
+    Parameters
+    ----------
+    number : int
+        The open file.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, number: int) -> None:
         super().__init__()
-        self._stream, self._dropped = stream, 0
-        self._lines: queue.Queue[str] = queue.Queue(WAITING)
-        threading.Thread(target=self._write, name="log", daemon=True).start()
+        self._number, self._rest, self.dropped = number, b"", 0
+        self._socket: socket.socket | None = None
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            self._socket = socket.socket(fileno=os.dup(number))
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(number, select.POLLOUT)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line, or drop it if too many wait."""
+        """Write a line, or count it as dropped."""
+        line = self._line(record)
+        if self._rest:
+            self._rest = self._write(self._rest)
+        if line is None or self._rest:
+            self.dropped += 1
+            return
+        if self.dropped:
+            many = {"dropped": self.dropped}
+            note = self._line(logging.makeLogRecord({"msg": "log lines dropped", **many}))
+            line = (note or b"") + line
+        left = self._write(line)
+        if left == line:
+            self.dropped += 1
+        else:
+            self._rest, self.dropped = left, 0
+
+    def close(self) -> None:
+        """Let go of what was opened here."""
+        if self._socket is not None:
+            self._socket.close()
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> bytes | None:
         try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
-            self._dropped += 1
+            return self.format(record).encode() + b"\n"
+        except Exception:  # what is logged cannot be shown: that is no reason to fail
+            return None
 
-    def flush(self) -> None:
-        """Wait until the lines are written, but not for long."""
-        ends = time.monotonic() + FLUSH_SECONDS
-        while self._lines.unfinished_tasks and time.monotonic() < ends:
-            time.sleep(0.005)
+    def _write(self, data: bytes) -> bytes:
+        """Write what is taken at once; return the rest."""
+        with suppress(OSError):  # nobody reads, the disk is full, or there is no room now
+            while data and self._is_ready():
+                data = data[self._send(data[:PIECE]) :]
+        return data
 
-    def _write(self) -> None:
-        descriptor = self._stream.fileno()
-        while True:
-            line = self._lines.get()
-            dropped, self._dropped = self._dropped, 0
-            try:
-                if dropped:
-                    note = {"level": "warning", "event": "log lines dropped", "lines": dropped}
-                    write_all(descriptor, json.dumps(note) + "\n")
-                write_all(descriptor, line + "\n")
-            except OSError:
-                self._dropped += 1 + dropped
-            self._lines.task_done()
+    def _send(self, piece: bytes) -> int:
+        if self._socket is not None and hasattr(socket, "MSG_DONTWAIT"):
+            return self._socket.send(piece, socket.MSG_DONTWAIT)
+        return os.write(self._number, piece)
 
-
-def write_all(descriptor: int, text: str) -> None:
-    """Write text without the buffer of a stream, whose lock an exiting process would wait for."""
-    rest = memoryview(text.encode("utf-8", "backslashreplace"))
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    def _is_ready(self) -> bool:
+        return self._poll is None or any(event & select.POLLOUT for _, event in self._poll.poll(0))
 
 
 def to_standard_error(quiet: bool) -> None:
     """Send the server's log lines to standard error; `quiet` leaves warnings and errors."""
-    handler = DroppingHandler(sys.stderr)
+    handler = _handler()
     handler.setFormatter(JsonLines())
     for name, level in (("trimetric.serve", logging.INFO), ("uvicorn", logging.ERROR)):
         logger = logging.getLogger(name)
@@ -89,7 +108,10 @@ def to_standard_error(quiet: bool) -> None:
         logger.setLevel(max(level, logging.WARNING if quiet else level))
 
 
-def flush() -> None:
-    """Wait, not for long, until the lines that were logged are written."""
-    for handler in logging.getLogger("trimetric.serve").handlers:
-        handler.flush()
+def _handler() -> logging.Handler:
+    if sys.stderr is None:  # closed before Python began
+        return logging.NullHandler()
+    try:
+        return NeverWaits(sys.stderr.fileno())
+    except (OSError, ValueError):  # no file of the system
+        return logging.StreamHandler(sys.stderr)

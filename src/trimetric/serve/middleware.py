@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from litestar.exceptions import ClientException, HTTPException, NotAuthorizedException
 
+from trimetric.serve.cors import Cors
 from trimetric.serve.served_model import encode
 from trimetric.serve.settings import LOCAL, Settings
 from trimetric.serve.state import AppState
@@ -37,13 +38,6 @@ _SAFE = [
     (b"cache-control", b"no-store"),
 ]
 _DATA = [*_SAFE, (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")]
-
-
-_PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"Authorization, X-API-Key, Content-Type"),
-    (b"access-control-max-age", b"600"),
-]
 
 
 class ClientGone(Exception):
@@ -79,34 +73,39 @@ class Gate:
         )
         self.page_headers = [*_SAFE, (b"content-security-policy", policy)]
         self.hosts = allowed_hosts(state.settings)
+        origins = state.settings.cors_origins
+        self.cors = Cors(origins) if origins else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, let the application answer it, and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        root = self.state.settings.root_path
-        if root and scope["path"] == root:  # the page's own links are relative
-            headers = [(b"location", root.encode() + b"/"), (b"content-length", b"0")]
-            await send({"type": "http.response.start", "status": 307, "headers": headers})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
-        scope = without_root(scope, root)
+        if self.state.settings.root_path:
+            scope = self.below_root(scope)
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
             scope = {**scope, "method": "GET"}
         try:
             exchange.check()
-            if exchange.is_preflight:
-                await exchange.permit()
-                exchange.count()
-                return
-            await self.app(scope, exchange.receive, exchange.send)
+            if exchange.is_preflight():
+                await exchange.answer_preflight()
+            else:
+                exchange.check_query()
+                await self.app(scope, exchange.receive, exchange.send)
         except ClientGone:
             exchange.status = CLIENT_GONE
         except HTTPException as error:
             await exchange.refuse(error)
         exchange.count()
+
+    def below_root(self, scope: Scope) -> Scope:
+        """Return a request without the sub-path, which a proxy may have passed on or taken off."""
+        root, path = self.state.settings.root_path, scope["path"]
+        if path in self.routes or not (path == root or path.startswith(root + "/")):
+            return scope
+        path = path[len(root) :] or "/"
+        return {**scope, "path": path, "raw_path": quote(path).encode()}
 
 
 class Exchange:
@@ -119,30 +118,50 @@ class Exchange:
         self.path = scope["path"]
         self.status = self.size = 0
         self.deadline: float | None = None  # of the body
-        self.complete = self.closing = self.is_preflight = False
-        self.allowed_origin = b""
+        self.complete = self.closing = False
+        self.origin: bytes | None = None
+        self.asks_leave = False  # to send a request from a page of another origin
 
     def check(self) -> None:
-        """Raise HTTPException unless host, key and query string are acceptable."""
-        settings, host, shown, asks = self.state.settings, None, b"", False
+        """Raise HTTPException unless host and key are acceptable."""
+        settings, host, shown = self.state.settings, None, b""
         for name, value in self.scope["headers"]:
             if name == b"host":
                 host = value if host is None else b""
-            elif name == b"origin":
-                self.allowed_origin = allowed_origin(settings, value)
-            elif name == b"access-control-request-method":
-                asks = True
             elif name == b"x-api-key":
                 shown = value
             elif name == b"authorization" and value[:7].lower() == b"bearer ":
                 shown = value[7:].strip()
+            elif name == b"origin":
+                self.origin = value
+            elif name == b"access-control-request-method":
+                self.asks_leave = True
         if self.gate.hosts is not None and host is not None:
             check_host(self.gate.hosts, host)
-        self.is_preflight = bool(asks and self.allowed_origin and self.scope["method"] == "OPTIONS")
-        if self.is_preflight:  # browsers send no key with it
-            return
-        if settings.api_key is not None and self.path not in PUBLIC:
+        if settings.api_key is not None and self.path not in PUBLIC and not self.is_preflight():
             check_key(settings.api_key, shown, public=self.path in self.state.files)
+
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page of another origin may send a request."""
+        return (
+            self.gate.cors is not None
+            and self.scope["method"] == "OPTIONS"
+            and self.origin is not None
+            and self.asks_leave
+        )
+
+    async def answer_preflight(self) -> None:
+        """Answer a browser that asks for a page, which it does without the page's key."""
+        cors = self.gate.cors
+        if cors is None or not cors.allows(self.origin):
+            detail = "pages of this origin may not ask here; --cors-origin allows them"
+            raise ClientException(detail, status_code=403)
+        start = {"type": "http.response.start", "status": 204, "headers": cors.preflight()}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def check_query(self) -> None:
+        """Raise HTTPException unless the query string is acceptable."""
         known = self.gate.parameters.get(self.path)
         if known and self.scope["method"] == "GET":
             check_query(known, self.scope["query_string"])
@@ -171,10 +190,8 @@ class Exchange:
                 *message["headers"],
                 *(self.gate.page_headers if self.path in self.state.files else _DATA),
             ]
-            if self.state.settings.cors_origins:
-                headers.append((b"vary", b"Origin"))
-            if self.allowed_origin:
-                headers.append((b"access-control-allow-origin", self.allowed_origin))
+            if self.gate.cors is not None:
+                headers += self.gate.cors.headers(self.origin)
             self.closing = self.status in WHY_CUT_OFF
             if self.closing or self.state.draining:
                 headers.append(_CLOSE)
@@ -187,12 +204,6 @@ class Exchange:
                 await self._discard()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
-
-    async def permit(self) -> None:
-        """Answer a browser that asks whether a page of another origin may ask."""
-        headers = list(_PREFLIGHT)
-        await self.send({"type": "http.response.start", "status": 204, "headers": headers})
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: HTTPException) -> None:
         """Answer with an error."""
@@ -237,22 +248,6 @@ class Exchange:
                     self.complete = not message.get("more_body", False)
         except TimeoutError:
             pass
-
-
-def allowed_origin(settings: Settings, origin: bytes) -> bytes:
-    """Return what a response says of an origin: itself or * where it may ask, else nothing."""
-    if "*" in settings.cors_origins:
-        return b"*"
-    return origin if origin.decode("latin-1") in settings.cors_origins else b""
-
-
-def without_root(scope: Scope, root: str) -> Scope:
-    """Return a request's scope with the path below the one that a proxy serves this under."""
-    path = scope["path"]
-    if not root or not path.startswith(root + "/"):
-        return scope
-    below = path[len(root) :]
-    return {**scope, "path": below, "raw_path": below.encode()}
 
 
 def error_body(error: HTTPException) -> bytes:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from uvicorn import Config, Server
 
 from trimetric.engine.threads import threads
-from trimetric.errors import ParameterError
+from trimetric.errors import ParameterError, ResourceError
 from trimetric.serve import items, maps, page
 from trimetric.serve.app import create_app
 from trimetric.serve.connection import limited_connection
@@ -26,8 +26,9 @@ from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
 SWITCH_SECONDS = 0.001
-LEAST_OPEN_FILES = 64
 COLLECT_EVERY = 10_000  # objects
+OWN_FILES = 64  # the event loop's, threads', logs', and those of a model that is loaded meanwhile
+LEAST_CONNECTIONS = 64  # or fewer, where the limit on connections says so
 log = logging.getLogger("trimetric.serve")
 
 
@@ -46,8 +47,10 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
         A model or the items table cannot be loaded.
     ParameterError
         The address cannot be listened on.
+    ResourceError
+        The process may open too few files.
     """
-    _allow_open_files(2 * settings.limits.connections + 100)
+    _allow_open_files(settings.limits.connections)
     with (
         bind(settings.host, settings.port) as listener,
         threadpool_limits(1, user_api="blas"),
@@ -71,7 +74,7 @@ def load_state(settings: Settings) -> AppState:
     metrics = Metrics()
     maps.warm_up()
     registry = ModelRegistry.load(settings.models, table, metrics)
-    return AppState(settings, registry, metrics, page.read())
+    return AppState(settings, registry, metrics, page.read(settings.root_path))
 
 
 class DrainingServer(Server):
@@ -179,25 +182,33 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _allow_open_files(n: int) -> None:
-    """Let this process open `n` files, connections included, if the system allows it.
+def _allow_open_files(connections: int) -> None:
+    """Let this process open files for that many connections, as far as the system allows it.
 
     Raises
     ------
-    ParameterError
-        The system allows too few to serve at all.
+    ResourceError
+        They are too few to serve.
     """
-    with suppress(ImportError, OSError):
+    try:
         import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY and soft < n:
-            most = n if hard == resource.RLIM_INFINITY else min(n, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-        if soft != resource.RLIM_INFINITY and soft < LEAST_OPEN_FILES:
-            raise ParameterError(
-                f"a server needs at least {LEAST_OPEN_FILES} open files, {n} for"
-                f" {(n - 100) // 2} connections, and this process may open {soft}; raise the limit"
-                f" (ulimit -n {n})"
-            )
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted, need = 2 * connections + 100, min(connections, LEAST_CONNECTIONS) + OWN_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < need:
+        raise ResourceError(
+            f"this process may open {files} files at a time, and serve needs {need}: {OWN_FILES} of"
+            f" its own and one for each connection; raise the limit (ulimit -n {need}, better"
+            f" {wanted})"
+        )
+    if files < connections + OWN_FILES:
+        log.warning(
+            "few files", extra={"may_open": files, "needs": wanted, "connections": connections}
+        )

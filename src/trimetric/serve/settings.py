@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from trimetric.errors import ParameterError
+from trimetric.serve.cors import origin_of
 
-ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:\d+)?|https?://\[[0-9a-fA-F:]+\](:\d+)?")
-ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -72,6 +71,25 @@ def limits_of(texts: list[str]) -> Limits:
     return Limits(**values)
 
 
+def sub_path(text: str) -> str:
+    """Return a path without its last slash, "" for the root.
+
+    Raises
+    ------
+    ParameterError
+        It is no plain path.
+    """
+    path = text.rstrip("/")
+    parts = path.split("/")[1:]
+    plain = re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path, re.ASCII)
+    if not plain or "." in parts or ".." in parts:
+        raise ParameterError(
+            f"{text!r} is no path to serve under; give one such as /recommender: letters, digits"
+            " and . _ ~ - between slashes, beginning with one"
+        )
+    return path
+
+
 @dataclass(frozen=True)
 class Settings:
     """What to serve, and where.
@@ -89,11 +107,6 @@ class Settings:
     allowed_hosts : tuple of str
         Names that requests may give as their host, besides IP addresses, `host` and those of this
         machine; "*" allows any.
-    cors_origins : tuple of str
-        Origins of web pages, such as https://shop.example, whose scripts may ask; "*" for any.
-    root_path : str
-        Path under which a proxy passes requests on, such as /recommend; with or without it, they
-        are answered.
     api_key : str, optional
         Key that requests must carry.
     open : bool
@@ -103,6 +116,11 @@ class Settings:
     access_log, quiet : bool
         Log each request; log nothing but warnings and errors.
     limits : Limits
+    cors_origins : tuple of str
+        Origins of web pages that may ask from a browser; "*" for any, which no key may go with.
+    root_path : str
+        The path, such as /sub, under which a proxy offers this server; requests may come with it
+        or without.
     """
 
     models: tuple[Path, ...]
@@ -110,8 +128,6 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    root_path: str = ""
     api_key: str | None = field(default=None, repr=False)
     open: bool = False
     watch: bool = True
@@ -119,22 +135,21 @@ class Settings:
     quiet: bool = False
     limits: Limits = field(default_factory=Limits)
     id_column: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    root_path: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
+        object.__setattr__(self, "root_path", sub_path(self.root_path))
+        if "*" in self.cors_origins and self.api_key:
+            raise ParameterError(
+                "a server with a key is not for pages of any origin (*); name those that have the"
+                " key, such as --cors-origin https://shop.example"
+            )
         if not self.models:
             raise ParameterError("give at least one folder of a saved model")
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be in 0..65535, got {self.port}; 8000 is usual")
-        for origin in self.cors_origins:
-            if origin != "*" and not ORIGIN.fullmatch(origin):
-                raise ParameterError(
-                    f"a CORS origin is scheme://host or scheme://host:port, got {origin!r};"
-                    " * is any"
-                )
-        if self.root_path and not ROOT_PATH.fullmatch(self.root_path):
-            raise ParameterError(
-                f"root path must begin and not end with /, such as /shop, got {self.root_path!r}"
-            )
         if self.api_key is not None and (not self.api_key or not self.api_key.isascii()):
             raise ParameterError("the API key must be ASCII text of at least one character")
         if self.host not in LOCAL and not self.api_key and not self.open:

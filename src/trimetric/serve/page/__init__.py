@@ -28,12 +28,22 @@ Files = dict[str, File]
 """By the path they are served under."""
 
 
-def read() -> Files:
-    """Return the page's files: index.html as /, the others as /page/NAME."""
+def read(root_path: str = "") -> Files:
+    """Return the page's files: index.html as /, the others as /page/NAME.
+
+    Parameters
+    ----------
+    root_path : str
+        What goes before these paths in the addresses that a browser is given.
+    """
     entries: Files = {}
     for entry in files(__name__).iterdir():
         kind = entry.name.rpartition(".")[2]
         if kind in MEDIA:
             path = "/" if entry.name == "index.html" else f"/page/{entry.name}"
-            entries[path] = File(entry.read_bytes(), MEDIA[kind])
+            body = entry.read_bytes()
+            if path == "/":
+                body = body.replace(b'href="/', f'href="{root_path}/'.encode())
+                body = body.replace(b'src="/', f'src="{root_path}/'.encode())
+            entries[path] = File(body, MEDIA[kind])
     return entries

@@ -1,6 +1,7 @@
 // Asks the server, and nobody else.
 
 const KEY = "trimetric-key";
+const ROOT = new URL("..", import.meta.url).pathname.slice(0, -1); // "" unless under a sub-path
 const replies = new Map();
 const versions = new Map();
 let asking = null;
@@ -41,7 +42,7 @@ async function ask(url, options) {
     if (key) headers["X-API-Key"] = key;
     let reply;
     try {
-      reply = await fetch(new URL(url.slice(1), document.baseURI), { ...options, headers });
+      reply = await fetch(ROOT + url, { ...options, headers });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ApiError(0, { error: "The server does not answer; is it still running?" });
