@@ -152,6 +152,7 @@ def test_slashes_do_not_get_past_the_checks(server: Server) -> None:
         status, head, _ = raw(server, f"GET {path}")
         assert status == 200
         assert b"script-src 'self'" in head
+        assert head.count(b"charset=utf-8") == 1
 
 
 @pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "a%00b"])
