@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import trimetric as tm
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import Unsupported
 from trimetric.models.recommender import Recommender
@@ -85,7 +86,11 @@ def plain(value: Any) -> Any:
         return value.to_list()
     if isinstance(value, dict | list | float | int | str | None):
         return repr(value)
-    return id(value)
+    if isinstance(value, Csr):
+        return value.indptr.tobytes(), value.items.tobytes()
+    if isinstance(value, Known):
+        return plain(value.seen), plain(value.user_ids), plain(value.item_ids)
+    return type(value)
 
 
 def tensors(model: Recommender) -> dict[str, bytes]:
@@ -115,10 +120,10 @@ def race(model: Recommender, states: list[Any], asked: dict[str, Callable[[], An
     threads = [threading.Thread(target=ask_on, args=(name,)) for name in asked]
     for one in threads:
         one.start()
-    for _ in range(300):
+    for _ in range(100):
         for state in states:
             model._fitted = state
-    while min(counts.values()) < 3 and not wrong:
+    while min(counts.values()) < 5 and not wrong:
         for state in states:
             model._fitted = state
     done.set()
@@ -140,7 +145,7 @@ def changed(model: Recommender) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["centroid", "sml", "bpr", "ials", "itemknn", "ease", "popularity", "lrml", "transcf"]
+    "kind", ["centroid", "sml", "bpr", "ials", "ease", "popularity", "lrml", "transcf"]
 )
 def test_an_answer_is_of_one_state(kind: str) -> None:
     model = made(kind)

@@ -138,10 +138,21 @@ def test_what_is_unknown_is_shown_escaped(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/%ff", "/%00", "/..%2f..%2fetc/passwd", "/v1/%ed%a0%80", "/page/%2e%2e/app.js", "//", "/%"],
+    ["/%ff", "/%00", "/..%2f..%2fetc/passwd", "/v1/%ed%a0%80", "/page/%2e%2e/app.js", "/%"],
 )
 def test_paths(server: Server, path: str) -> None:
     is_sound(server, *raw(server, f"GET {path}"), {404})
+
+
+def test_slashes_do_not_get_past_the_checks(server: Server) -> None:
+    for path in ("//v1//recommend", "/v1/recommend/", "/v1/recommend//"):
+        assert raw(server, f"GET {path}?user=%ff")[0] == 422
+        assert raw(server, f"GET {path}?no=1")[0] == 422
+    for path in ("/", "//"):
+        status, head, _ = raw(server, f"GET {path}")
+        assert status == 200
+        assert b"script-src 'self'" in head
+        assert head.count(b"charset=utf-8") == 1
 
 
 @pytest.mark.parametrize("name", ["%ff", "%ed%a0%80", "a%00b"])

@@ -81,8 +81,7 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self.state.settings.root_path:
-            scope = self.below_root(scope)
+        scope = self.located(scope)
         exchange = Exchange(self, scope, receive, send)
         if scope["method"] == "HEAD":  # as GET; the server sends no body
             scope = {**scope, "method": "GET"}
@@ -99,12 +98,20 @@ class Gate:
             await exchange.refuse(error)
         exchange.count()
 
-    def below_root(self, scope: Scope) -> Scope:
-        """Return a request without the sub-path, which a proxy may have passed on or taken off."""
-        root, path = self.state.settings.root_path, scope["path"]
-        if path in self.routes or not (path == root or path.startswith(root + "/")):
+    def located(self, scope: Scope) -> Scope:
+        """Return a request with its path as routes are written.
+
+        Slashes that are doubled or at the end do not count, and a proxy may have passed the
+        sub-path on or taken it off.
+        """
+        root, given = self.state.settings.root_path, scope["path"]
+        path = given
+        if given not in self.routes:
+            path = "/" + "/".join(part for part in given.split("/") if part)
+            if path not in self.routes and root and (path + "/").startswith(root + "/"):
+                path = path[len(root) :] or "/"
+        if path == given:
             return scope
-        path = path[len(root) :] or "/"
         return {**scope, "path": path, "raw_path": quote(path).encode()}
 
 

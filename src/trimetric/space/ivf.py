@@ -51,13 +51,17 @@ class Cells:
     """
 
     def __init__(self, space: Prepared, dim: int, probes: int, seed: int) -> None:
-        self._faiss, self._space, self._dim = load_faiss(), space, dim
+        self._faiss, self._space, self._dim, self._seed = load_faiss(), space, dim, seed
         points = np.ascontiguousarray(space.points[:, :dim])
         centres = around(points, n_cells(len(points)), seed)
         self.probes = min(probes, len(centres))
         self._centres = prepared(centres)
         home = top_k(points, self._centres, 1, None)[0][:, 0]
         self._index = filled(self._faiss, centres, points, home)
+
+    def __reduce__(self) -> tuple:
+        # faiss is no part of a copy: the same points and seed give the same cells.
+        return type(self), (self._space, self._dim, self.probes, self._seed)
 
     @property
     def faiss_index(self) -> Any:
