@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -428,3 +429,66 @@ def test_ials_that_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Diverged, match=r"NaN with reg 100.0 and alpha 30.0; a larger reg"):
         model.fit(planted())
     assert "not trained" in repr(model)
+
+
+# --- new users and similar items ------------------------------------------------------------------
+
+
+def listed(answer: pl.DataFrame, n: int) -> np.ndarray:
+    return answer["score"].to_numpy()[:n]
+
+
+def test_ease_of_a_new_user_and_similar_items() -> None:
+    data = planted(n_users=90, n_items=70)
+    model, ids = tm.EASE(reg=5).fit(data), data.item_ids.values
+    twin = ease_twin(dense(data), 5)
+    expected = 2 * twin[3] + twin[8]
+    order = np.argsort(-np.delete(expected, [3, 8]), kind="stable")
+    answer = model.recommend_for({ids[3]: 2, ids[8]: 1}, k=20)
+    assert listed(answer, 20) == pytest.approx(np.delete(expected, [3, 8])[order][:20], abs=1e-5)
+    near = model.similar_items(ids[4], 69)
+    assert listed(near, 69) == pytest.approx(-np.sort(-np.delete(twin[4], 4)), abs=1e-5)
+
+
+def test_itemknn_of_a_new_user_and_similar_items() -> None:
+    data = planted(n_users=90, n_items=70)
+    model, ids = tm.ItemKNN(neighbours=9, shrink=3).fit(data), data.item_ids.values
+    twin = nearest_twin(dense(data) > 0, 9, 0.5, 3)
+    expected = 2 * twin[3] + twin[8]
+    answer = model.recommend_for({ids[3]: 2, ids[8]: 1}, k=20)
+    order = np.argsort(-np.delete(expected, [3, 8]), kind="stable")
+    assert listed(answer, 20) == pytest.approx(np.delete(expected, [3, 8])[order][:20], rel=1e-6)
+    near = model.similar_items(ids[4], 69)
+    column = twin[:, 4]
+    assert len(near) == (column > 0).sum() <= 9
+    assert listed(near, 69) == pytest.approx(-np.sort(-column[column > 0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ease", "itemknn"])
+def test_a_new_user_with_a_known_history_gets_the_known_list(kind: str) -> None:
+    data = planted()
+    model = tm.create(kind).fit(data)
+    for user in data.user_ids.values[:9]:
+        theirs = data.to_frame().filter(pl.col("user") == user)["item"]
+        answer = model.recommend(user, 20).drop("user")
+        assert model.recommend_for(theirs, 20).equals(answer)
+
+
+def test_ials_of_a_new_user_and_what_is_alike() -> None:
+    pytest.importorskip("implicit")
+    data = planted(n_users=90, n_items=70)
+    model = tm.IALS(dim=8, reg=0.5, alpha=5, iterations=3).fit(data)
+    ids, items = data.item_ids.values, model.item_factors.astype(np.float64)
+    weight, liked = np.ones(70), np.zeros(70)
+    weight[[3, 8]], liked[[3, 8]] = [10, 5], 1
+    left = items.T @ (weight[:, None] * items) + 0.5 * np.eye(8)
+    scores = items @ np.linalg.solve(left, items.T @ (weight * liked))
+    answer = model.recommend_for({ids[3]: 2, ids[8]: 1}, k=68)
+    assert listed(answer, 68) == pytest.approx(-np.sort(-np.delete(scores, [3, 8])), abs=1e-5)
+    for factors, similar, names in (
+        (items, model.similar_items, ids),
+        (model.user_factors.astype(np.float64), model.similar_users, data.user_ids.values),
+    ):
+        unit = factors / np.linalg.norm(factors, axis=1, keepdims=True)
+        cosines = -np.sort(-np.delete(unit @ unit[4], 4))
+        assert listed(similar(names[4], 30), 30) == pytest.approx(cosines[:30], abs=1e-5)
