@@ -528,7 +528,7 @@ def test_limits_are_read_and_checked() -> None:
 
 def test_items_are_shown_with_their_columns(client: Client) -> None:
     found = client.get("/v1/item?item=-5")
-    assert (found["picture"], found["year"]) == ("https://pictures.example/1.png", "1990")
+    assert (found["picture"], found["year"]) == ("https://pictures.example/1.png", 1990)
     assert "title" not in found  # it has none
     assert "title" not in client.get("/v1/item?item=34")  # nor a row
     for row in client.get("/v1/recommend?user=1&k=40")["recommendations"]:
@@ -541,7 +541,7 @@ def test_items_are_shown_with_their_columns(client: Client) -> None:
         ({"title": ["a"]}, "no column item or id"),
         ({"item": [1, 1]}, "item 1 is there twice"),
         ({"item": [1, None]}, "row 2 has no id"),
-        ({"item": [1.5]}, "whole numbers or text"),
+        ({"item": [1.5]}, r"whole numbers within 2\^53 or text"),
         ({"item": [float("nan")]}, "row 1 has no id"),
         ({"item": [1], "score": [2]}, "'score'"),
         ({"item": [1], "version": ["x"]}, "'version'"),

@@ -87,7 +87,6 @@ def serve(
 
     def announce(url: str) -> None:
         if not quiet:
-            logs.flush()  # so that lines stand in their order
             note(f"trimetric serves {', '.join(models)} at {url} (Ctrl-C stops)")
 
     run(settings, announce)
