@@ -96,7 +96,7 @@ def test_ids_are_read_as_recommend_reads_them(model: tm.SML, tmp_path: Path) -> 
     first = model.user_ids.values[0]
     assert recommend_to_file(model, tmp_path / "one.parquet", first, 3) == 3
     for allow in ("i00", 7):
-        with pytest.raises(ParameterError, match="allow must be a list of item ids"):
+        with pytest.raises(ParameterError, match="allow must be a list of ids"):
             recommend_to_file(model, tmp_path / "no.parquet", allow=allow)
 
 

@@ -480,7 +480,7 @@ def test_ials_of_a_new_user_and_what_is_alike() -> None:
     model = tm.IALS(dim=8, reg=0.5, alpha=5, iterations=3).fit(data)
     ids, items = data.item_ids.values, model.item_factors.astype(np.float64)
     weight, liked = np.ones(70), np.zeros(70)
-    weight[[3, 8]], liked[[3, 8]] = [10, 5], 1
+    weight[[3, 8]], liked[[3, 8]] = [9, 5], 1  # 1 + (alpha - 1)·w
     left = items.T @ (weight[:, None] * items) + 0.5 * np.eye(8)
     scores = items @ np.linalg.solve(left, items.T @ (weight * liked))
     answer = model.recommend_for({ids[3]: 2, ids[8]: 1}, k=68)

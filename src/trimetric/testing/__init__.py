@@ -24,7 +24,7 @@ __all__ = ["CHECKS", "Case", "Check", "check_recommender"]
 
 CHECKS: tuple[Check, ...] = tuple(
     check
-    for module in (answers, ids, training, ability, settings, saving, reproducibility)
+    for module in (saving, answers, ids, training, ability, settings, reproducibility)
     for check in checks_in(module)
 )
 """All checks, each a function of a `Case` with a `name`: for a test suite of its own.
