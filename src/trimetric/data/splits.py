@@ -26,7 +26,6 @@ from trimetric.data.repeats import within
 from trimetric.errors import DataError, OutputError, ParameterError
 from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
-from trimetric.storage.tables import system_errors
 
 RANDOM, PER_USER, LEAVE_ONE_OUT = 101, 102, 103
 LEAST_HELD = 100  # fewer held-out pairs are too few to select by
@@ -102,7 +101,7 @@ class Split:
                 if part is not None:
                     frame = part.to_frame().drop("split", strict=False)
                     marks = {WEIGHTS_MARK: "weight"} if part.weights is not None else None
-                    with replacing(fresh / f"{name}.parquet") as out, system_errors():
+                    with replacing(fresh / f"{name}.parquet") as out:
                         frame.write_parquet(out, metadata=marks)
             with replacing(fresh / "split.json") as out:
                 out.write(json.dumps(document, indent=2).encode())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimetric.errors import Interrupted, OutputError
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
-from trimetric.storage.tables import check_extension, system_errors, write_blocks
+from trimetric.storage.tables import check_extension, write_blocks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,7 +133,7 @@ def _compute_missing(
     done(answered)
     for number, (start, stop) in list(enumerate(batch.spans))[finished:]:
         rows = batch.compute(start, stop)
-        with replacing(_block(folder, number)) as file, system_errors():
+        with replacing(_block(folder, number)) as file:
             rows.write_parquet(file)
         done(stop)
 

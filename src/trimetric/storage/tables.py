@@ -1,14 +1,12 @@
 """Write frames that come block by block to one file, in bounded memory and in one step."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from trimetric.errors import ParameterError
 from trimetric.storage.atomic import output_errors, output_folder, replacing
-from trimetric.storage.causes import system_error
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +32,6 @@ def write_blocks(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
         output_errors(path),
         output_folder(path.parent),
         replacing(path) as out,
-        system_errors(),
     ):
         try:
             _WRITERS[path.suffix](out, counted)
@@ -49,18 +46,6 @@ def check_extension(path: Path) -> None:
     """Raise ParameterError unless `write_blocks` can write this kind of file."""
     if path.suffix not in _WRITERS:
         raise ParameterError(f"out must end in .parquet, .csv or .jsonl, got {path.name!r}")
-
-
-@contextmanager
-def system_errors() -> Iterator[None]:
-    """Raise the system's errors as `OSError`, which Polars wraps in errors of its own."""
-    try:
-        yield
-    except Exception as error:
-        found = None if isinstance(error, OSError) else system_error(error)
-        if found is None:
-            raise
-        raise found from error
 
 
 class _Counted:
