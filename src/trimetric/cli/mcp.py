@@ -36,7 +36,7 @@ def mcp(
     one.
     """
     try:
-        from trimetric.serve import agents
+        from trimetric.serve import agents, logs
         from trimetric.serve import items as tables
         from trimetric.serve.settings import Settings
     except ImportError as error:
@@ -46,11 +46,12 @@ def mcp(
     from trimetric.engine.threads import threads
 
     log = logger(quiet)
+    logs.to_standard_error(quiet=True)
     if http:  # the same rule on who may reach it
         Settings(models=(Path(model),), host=host, port=port, api_key=api_key, open=open_)
     table = tables.NO_ITEMS if items is None else tables.read(Path(items))
     with threads(1):
-        current = agents.CurrentModel(Path(model), table, log)
+        current = agents.CurrentModel(Path(model), table)
         if not http:
             log(f"trimetric offers {model} on standard input and output")
             agents.serve_streams(current)

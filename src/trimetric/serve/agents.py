@@ -18,10 +18,10 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from trimetric._version import __version__
-from trimetric.errors import ArtifactError, TrimetricError, UnknownIds
-from trimetric.serve import served_model
+from trimetric.errors import TrimetricError, UnknownIds
 from trimetric.serve.items import ItemsTable
-from trimetric.serve.registry import manifest_stamp
+from trimetric.serve.monitoring import Metrics
+from trimetric.serve.registry import ModelRegistry
 from trimetric.serve.schemas import MAX_CHARS, MAX_IDS
 from trimetric.serve.served_model import ServedModel
 
@@ -47,27 +47,18 @@ class CurrentModel:
     ----------
     folder : Path
     items : ItemsTable
-    log : callable
-        Receives a line where a newer version is refused.
     """
 
-    def __init__(self, folder: Path, items: ItemsTable, log: Callable[[str], None]) -> None:
-        self._folder, self._items, self._log = folder, items, log
+    def __init__(self, folder: Path, items: ItemsTable) -> None:
         self._lock = threading.Lock()
-        self._stamp = manifest_stamp(folder)
-        self._served = served_model.load(folder, folder.resolve().name, items)
+        self._registry = ModelRegistry.load((folder,), items, Metrics())
 
     def get(self) -> ServedModel:
         """Return the version to answer from; load a newer one first."""
         with self._lock:
-            stamp = manifest_stamp(self._folder)
-            if stamp != self._stamp:
-                self._stamp = stamp
-                try:
-                    self._served = served_model.load(self._folder, self._served.name, self._items)
-                except (ArtifactError, OSError) as error:
-                    self._log(f"the newer version is refused, the older one answers on: {error}")
-            return self._served
+            for name in self._registry.changed():
+                self._registry.replace(name)
+            return self._registry.get(None)
 
 
 def make_server(model: CurrentModel) -> MCPServer:
@@ -190,9 +181,7 @@ def _listed(served: ServedModel, frame: Any, column: str) -> list[dict[str, Any]
 
 
 def _explained(served: ServedModel, why: Any) -> dict[str, Any]:
-    titles = {item: served.items.of(item).get("title") for item in why.items}
-    known = {item: title for item, title in titles.items() if title is not None}
-    return {"sentence": why.sentence(known), **why.to_dict()}
+    return {"sentence": why.sentence(served.items.titles_of(why.items)), **why.to_dict()}
 
 
 def serve_streams(model: CurrentModel) -> None:

@@ -263,8 +263,7 @@ def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
 
 
 def _explained(served: ServedModel, why: Explanation) -> Response[Any]:
-    titles = {item: served.items.of(item).get("title") for item in why.items}
-    known = {item: title for item, title in titles.items() if title is not None}
+    known = served.items.titles_of(why.items)
     extra = {"titles": {str(item): title for item, title in known.items()}} if known else {}
     fields = {**why.to_dict(), "sentence": why.sentence(known), **extra}
     return reply({**fields, "model": served.name, "version": served.version})

@@ -1,5 +1,6 @@
 """The items table: titles, pictures and whatever else people should see of an item."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ class ItemsTable:
         if row is None:
             return {}
         return {name: v for name, v in self._shown.row(row, named=True).items() if v is not None}
+
+    def titles_of(self, items: Iterable[Any]) -> dict[Any, str]:
+        """Return the titles of items by id, without those that have none."""
+        titles = {item: self.of(item).get("title") for item in items}
+        return {item: title for item, title in titles.items() if title is not None}
 
     def titles(self, items: pl.Series) -> pl.Series | None:
         """Return the titles of items, null where there is none; None without such a column."""
