@@ -95,6 +95,13 @@ class Csr(NamedTuple):
         fresh = np.concatenate([[True], both[1:] != both[:-1]])
         return self.from_keys(both[fresh], self.n_users)
 
+    def transposed(self, n_items: int) -> tuple[Self, np.ndarray]:
+        """Return the users of each item, ascending, and where each entry stood, int64 (n,)."""
+        order = np.argsort(self.items, kind="stable")
+        counts = np.bincount(self.items, minlength=n_items)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return type(self)(indptr, self.users[order]), order
+
     def is_valid(self, n_items: int) -> bool:
         """Check that `indptr` spans `items`, and each list ascends within 0..n_items - 1."""
         indptr, items = self

@@ -639,8 +639,8 @@ def make_params(settings: CentroidSettings, positives: Positives, n_items: int) 
     """Return the settings as a kernel takes them."""
     sizes = np.diff(positives.indptr)
     least = 1 if settings.own > 0 else 2  # a mean without its only item says nothing
-    by_item = Csr.from_pairs(positives.items, positives.users, n_items)
-    order = np.argsort(positives.items, kind="stable")[: len(positives.weights)]
+    by_item, order = Csr(positives.indptr, positives.items).transposed(n_items)
+    weights = positives.weights
     size = n_candidates(settings.candidates, positives, n_items)
     item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
     reference = min(100.0, n_items**0.5)
@@ -664,7 +664,7 @@ def make_params(settings: CentroidSettings, positives: Positives, n_items: int) 
         users=np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32),
         item_indptr=by_item.indptr,
         item_users=by_item.items,
-        item_counts=positives.weights[order],
+        item_counts=weights[order] if len(weights) else weights,
     )
 
 

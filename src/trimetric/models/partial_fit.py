@@ -95,9 +95,9 @@ class Day:
     @property
     def by_item(self) -> Weighted:
         """The users of each item, and how much they count."""
-        data, order = self.data, np.argsort(self.data.items, kind="stable")
-        lists = Csr.from_pairs(data.items, data.users, data.n_items)
-        return lists, _ones_unless(data.weights, len(data))[order]
+        lists, weights = self.by_user
+        turned, order = lists.transposed(self.data.n_items)
+        return turned, weights[order]
 
 
 def partial_fit(

@@ -37,8 +37,8 @@ class Counted(NamedTuple):
 def by_item(by_user: Counted, n_items: int) -> Counted:
     """Return the users of each item, ascending."""
     lists, weights = by_user
-    order = np.argsort(lists.items, kind="stable")[: len(weights)]
-    return Counted(Csr.from_pairs(lists.items, lists.users, n_items), weights[order])
+    turned, order = lists.transposed(n_items)
+    return Counted(turned, weights[order] if len(weights) else weights)
 
 
 def squares(likers: Counted) -> np.ndarray:

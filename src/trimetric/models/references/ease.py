@@ -131,10 +131,8 @@ def rows_of_weights(learned: Autoencoder, items: np.ndarray) -> np.ndarray:
 
 def sum_for_new(learned: Autoencoder, lists: Csr, weights: np.ndarray) -> np.ndarray:
     """Return Σ w_i B_ij over the items i of new users, for all items j: float32 (b, n_items)."""
-    out = np.zeros((lists.n_users, len(learned.weights)), dtype=np.float32)
-    for row, item, weight in zip(lists.users, lists.items, weights, strict=True):
-        out[row] += weight * learned.weights[item]
-    return out
+    theirs = learned._replace(seen=Counted.of(lists, weights))
+    return sum_of_weights(theirs, np.arange(lists.n_users))
 
 
 def sum_of_weights(learned: Autoencoder, users: np.ndarray) -> np.ndarray:

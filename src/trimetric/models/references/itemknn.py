@@ -160,12 +160,8 @@ def similarities_of(learned: Neighbours, items: np.ndarray) -> np.ndarray:
 
 def sum_for_new(learned: Neighbours, lists: Csr, weights: np.ndarray) -> np.ndarray:
     """Return Σ w_i similarity(i, j) over the items i of new users: float32 (b, n_items)."""
-    (indptr, near), similarities = learned.near
-    out = np.zeros((lists.n_users, len(indptr) - 1), dtype=np.float32)
-    for row, item, weight in zip(lists.users, lists.items, weights, strict=True):
-        mine = slice(indptr[item], indptr[item + 1])
-        out[row, near[mine]] += weight * similarities[mine]
-    return out
+    theirs = replace(learned, seen=Counted.of(lists, weights))
+    return sum_of_similarities(theirs, np.arange(lists.n_users))
 
 
 def sum_of_similarities(learned: Neighbours, users: np.ndarray) -> np.ndarray:
