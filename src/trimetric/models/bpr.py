@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -52,9 +52,54 @@ class BPR(EpochTrained):
     ----------
     preset : str, optional
         "released": d = 30, Adam at .001, reg .1.
-    **settings
-        Fields of `BPRConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 60
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 512
+        Samples in a mini-batch, 1..1000000.
+    lr : float, default 0.05
+        Learning rate, above 0 up to 10.
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    reg : float, default 0.01
+        Weight of ‖·‖²/2 of the rows of each triplet, 0..1000 (released: .1).
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam" or "sgd", default "adagrad"
+        "adagrad", "rowwise-adagrad", "adam" (released; lazy rows) or "sgd" (Rendle et al.).
+    init_std : float, default 0.1
+        Standard deviation of the first values, 0..1000.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["released"] | None = None,
+            dim: int = 100,
+            epochs: int = 60,
+            batch_size: int = 512,
+            lr: float = 0.05,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 0,
+            patience: int = 6,
+            seed: int = 0,
+            reg: float = 0.01,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad",
+            init_std: float = 0.1,
+        ) -> None: ...
 
     name: ClassVar[str] = "bpr"
     takes_weights = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
@@ -109,14 +109,97 @@ class CentroidML(EpochTrained):
 
     Parameters
     ----------
-    **settings
-        Fields of `CentroidConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 30
+        Most passes over the users, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 128
+        Users in a block, 1..1000000, which share their candidates and one step.
+    lr : float, default 0.15
+        Learning rate of the items' points, above 0 up to 10.
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    temperature : float, default None
+        τ of the softmax, above 0; None finds it by short trials.
+    own : float, default 0.4
+        ω: the share of a user's own point, 0..1; 0 leaves users without parameters.
+    kappa : float, default None
+        κ: how much an item is composed of its users, 0..1000; None finds 0 or 1 by short trials.
+    shrink : float, default 1.0
+        c: items with few users are composed of them the less; above 0.
+    margin : float, default 1.0
+        m of all users, 0..1000.
+    candidates : int, default None
+        |J|: items that a block contrasts with, drawn anew each time; 0 is the whole catalogue.
+    lam : float, default 0.0
+        λ of equation (6), 0..1000: the weight of the item's hinge; the paper's about .01; 0 is off.
+    item_margin : float, default 1.0
+        n of all items, 0..1000; the paper's 1.
+    item_candidates : int, default 64
+        |I|: how many of the block's candidates its items contrast with, at least 1.
+    own_rate : float, default 2.0
+        Learning rate of users' own points, as a multiple of `lr`.
+    weight_rate : float, default 1.0
+        Learning rate of ln h, the items' weights in a mean; 0 keeps all at 1.
+    bias_rate : float, default 0.1
+        Learning rate of the items' biases; 0 leaves them out.
+    reconstruction : float, default None
+        w: squared distances of the second objective are multiplied by it; 0 leaves it out.
+    reconstruction_dim : int, default 100
+        Columns of the second objective, 1..4096, beside the `dim` of the first.
+    reconstruction_epochs : int, default 8
+        Passes over the users for the second objective, at least 1.
+    reconstruction_lr : float, default 0.1
+        Learning rate of the second objective, above 0 up to 10.
 
     Raises
     ------
     ParameterError
         A setting is unknown or out of range.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            dim: int = 100,
+            epochs: int = 30,
+            batch_size: int = 128,
+            lr: float = 0.15,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 0,
+            patience: int = 6,
+            seed: int = 0,
+            temperature: float | None = None,
+            own: float = 0.4,
+            kappa: float | None = None,
+            shrink: float = 1.0,
+            margin: float = 1.0,
+            candidates: int | None = None,
+            lam: float = 0.0,
+            item_margin: float = 1.0,
+            item_candidates: int = 64,
+            own_rate: float = 2.0,
+            weight_rate: float = 1.0,
+            bias_rate: float = 0.1,
+            reconstruction: float | None = None,
+            reconstruction_dim: int = 100,
+            reconstruction_epochs: int = 8,
+            reconstruction_lr: float = 0.1,
+        ) -> None: ...
 
     name: ClassVar[str] = "centroid"
     takes_weights = True

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from trimetric import keywords
 from trimetric.errors import ParameterError
 from trimetric.evaluation import metrics
 
@@ -152,8 +153,12 @@ def check_names(model: str, config: type[Config], settings: Mapping[str, Any]) -
     known = sorted(item.name for item in fields(config))
     unknown = sorted(settings.keys() - set(known))
     if unknown:
-        listed = ", ".join(known) or "no settings"
-        raise ParameterError(f"unknown setting {unknown[0]!r}; {model} has {listed}")
+        name, listed = unknown[0], ", ".join(known) or "no settings"
+        hint = keywords.meant(name, known)
+        if not hint and name in keywords.OF_FIT:
+            hint = f"it belongs to training: fit(..., {keywords.OF_FIT[name]}=...)"
+        hint += "" if not hint else " " if hint.endswith("?") else "; "
+        raise ParameterError(f"unknown setting {name!r}; {hint}{model} has {listed}")
 
 
 def named(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -80,9 +80,66 @@ class FML(EpochTrained):
     ----------
     preset : str, optional
         "paper": every cell, Adagrad at .1, α = .1, a = 1.5.
-    **settings
-        Fields of `FMLConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 60
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 512
+        Samples in a mini-batch, 1..1000000.
+    lr : float, default 0.1
+        Learning rate, above 0 up to 10.
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam" or "sgd", default "adagrad"
+        "adagrad" (paper), "rowwise-adagrad", "adam" (lazy rows) or "sgd".
+    cells : "all" or "sampled", default "sampled"
+        "all" (paper): every user-item cell once an epoch, or "sampled": positives and negatives.
+    negatives : int, default 4
+        Uniform negatives a positive, 1..1000, redrawn each epoch; unused with cells="all".
+    confidence : float, default 0.1
+        α of the weight 1 + α·y, 0..1000.
+    distance : float, default 1.5
+        a: what d² of a cell without an interaction should be, above 0 up to 1000.
+    keep : float, default 0.95
+        How likely each squared difference is kept in training, above 0 up to 1.
+    init_std : float, default None
+        Standard deviation of the first coordinates, 0..1000; None is 1/√dim (released).
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["paper"] | None = None,
+            dim: int = 100,
+            epochs: int = 60,
+            batch_size: int = 512,
+            lr: float = 0.1,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 0,
+            patience: int = 6,
+            seed: int = 0,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad",
+            cells: Literal["all", "sampled"] = "sampled",
+            negatives: int = 4,
+            confidence: float = 0.1,
+            distance: float = 1.5,
+            keep: float = 0.95,
+            init_std: float | None = None,
+        ) -> None: ...
 
     name: ClassVar[str] = "fml"
     capabilities = MetricSpace.capabilities

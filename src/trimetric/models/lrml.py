@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -83,9 +83,63 @@ class LRML(EpochTrained):
     preset : str, optional
         "released": the negative shares the positive pair's relation. The code says no more: its
         numbers are arguments.
-    **settings
-        Fields of `LRMLConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 60
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 512
+        Samples in a mini-batch, 1..1000000.
+    lr : float, default 0.05
+        Learning rate, above 0 up to 10.
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 1000
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    slots : int, default 20
+        N: keys, and rows of the memory, 1..1000.
+    margin : float, default 0.5
+        m of the hinge, above 0 up to 1000.
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam" or "sgd", default "adagrad"
+        "adagrad", "rowwise-adagrad", "adam" (lazy rows) or "sgd".
+    clip : float, default 1.0
+        The most that ‖gradient‖ of a user or an item may be in a mini-batch, above 0 up to 1e6.
+    shared_relation : bool, default False
+        Let the negative reuse the positive pair's relation, as the authors' code does.
+    init_std : float, default 0.01
+        Standard deviation of all first values, 0..1000; larger ones overfit.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["released"] | None = None,
+            dim: int = 100,
+            epochs: int = 60,
+            batch_size: int = 512,
+            lr: float = 0.05,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 1000,
+            patience: int = 6,
+            seed: int = 0,
+            slots: int = 20,
+            margin: float = 0.5,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adagrad",
+            clip: float = 1.0,
+            shared_relation: bool = False,
+            init_std: float = 0.01,
+        ) -> None: ...
 
     name: ClassVar[str] = "lrml"
     Config: ClassVar[type[TrainingConfig]] = LRMLConfig

@@ -1,7 +1,7 @@
 """MLP: the tower of NCF alone (He et al., WWW 2017)."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -30,9 +30,60 @@ class MLP(EpochTrained):
     ----------
     preset : str, optional
         "paper": Adam at .001, a tower 64-32-16-8, reg 0.
-    **settings
-        Fields of `MLPConfig`.
+    dim : int, default 32
+        Columns of the tower's embeddings, 1..1024 (paper: 32 for a tower 64-32-16-8).
+    epochs : int, default 40
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 256
+        Samples in a mini-batch, 1..1000000; positives and negatives both count.
+    lr : float, default 0.001
+        Learning rate, above 0 up to 10 (paper: .001, of .0001 to .005).
+    schedule : "linear" or "constant", default "constant"
+        "constant" (paper), or "linear": the rate falls from `lr` towards 0 over `epochs`.
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 2
+        Epochs between two validations, at least 1: it overfits soon after its best.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 5
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    depth : int, default 3
+        Hidden layers, 1..12: of `dim` units, then of half as many each.
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam" or "sgd", default "adam"
+        "adam" (paper; lazy rows), "adagrad", "rowwise-adagrad" or "sgd".
+    negatives : int, default 4
+        Uniform negatives a positive, 1..1000, redrawn each epoch.
+    reg : float, default 0.003
+        Weight of ‖·‖²/2 of the two rows of each sample, 0..1000 (paper: none).
+    init_std : float, default 0.01
+        Standard deviation of the first embeddings, 0..1000; matrices start as Glorot's.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["paper"] | None = None,
+            dim: int = 32,
+            epochs: int = 40,
+            batch_size: int = 256,
+            lr: float = 0.001,
+            schedule: Literal["linear", "constant"] = "constant",
+            metric: str = "ndcg@10",
+            validate_every: int = 2,
+            validate_users: int = 0,
+            patience: int = 5,
+            seed: int = 0,
+            depth: int = 3,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "adam",
+            negatives: int = 4,
+            reg: float = 0.003,
+            init_std: float = 0.01,
+        ) -> None: ...
 
     name: ClassVar[str] = "mlp"
     Config: ClassVar[type[TrainingConfig]] = MLPConfig

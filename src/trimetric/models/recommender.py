@@ -5,6 +5,7 @@ is one object, `Fitted`, which is assigned last: a `fit` that fails changes noth
 is of one state of the model.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from trimetric import keywords
 from trimetric.data.csr import Csr
 from trimetric.data.forks import check_threads
 from trimetric.data.ids import Vocabulary
@@ -50,8 +52,10 @@ class Recommender(ABC):
     ----------
     preset : str, optional
         One of `presets`; settings given here override it.
+    variant : str, optional
+        One of `variants`; settings given here override it too.
     **settings
-        Fields of the model's `Config`.
+        Fields of the model's `Config`, which the signature shows.
 
     Raises
     ------
@@ -62,6 +66,8 @@ class Recommender(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Groups of settings that make ablations."""
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """Those of its scorer: see `space.scorer.Scorer`."""
     takes_weights: ClassVar[bool] = False
@@ -72,10 +78,22 @@ class Recommender(ABC):
     """Whether forgetting learns again from the interactions that are left."""
 
     config: Any
+    __signature__: ClassVar[inspect.Signature]
     _fitted: Fitted | None = None
 
-    def __init__(self, *, preset: str | None = None, **settings: Any) -> None:
-        self.config = self.configured(preset, settings)
+    def __init__(
+        self, *, preset: str | None = None, variant: str | None = None, **settings: Any
+    ) -> None:
+        chosen = named("variant", variant, self.variants)
+        self.config = self.configured(preset, {**chosen, **settings})
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        whole = keywords.signature(cls.__init__, cls.Config)
+        hidden = {"self", *(() if cls.presets else ("preset",))}
+        hidden |= set() if cls.variants else {"variant"}
+        shown = [p for name, p in whole.parameters.items() if name not in hidden]
+        cls.__signature__ = whole.replace(parameters=shown)
 
     # --- what a model file writes ---------------------------------------------------------------
 

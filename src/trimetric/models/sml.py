@@ -1,7 +1,7 @@
 """SML: symmetric metric learning with adaptive margins (Li et al., AAAI 2020)."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
 from trimetric.models import partial_fit
-from trimetric.models.config import TrainingConfig, named
+from trimetric.models.config import TrainingConfig
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
@@ -84,8 +84,56 @@ class SML(EpochTrained):
         "paper" or "released"; other settings given here override it.
     variant : str, optional
         An ablation of the paper's Table 4: base, base+u, base+s, base+s+p, base+s+u or all.
-    **settings
-        Fields of `TripletConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 60
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 512
+        Samples in a mini-batch, 1..1000000.
+    lr : float, default 0.4
+        Learning rate, above 0 up to 10; the paper chooses among .1, .05 and .01.
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam", default "rowwise-adagrad"
+        "rowwise-adagrad" (one number a row), "adagrad" (released) or "adam" (paper; lazy rows).
+    negatives : "uniform" or "popularity" or "hardest", default "hardest"
+        "uniform" (paper), "popularity", or "hardest": the nearest of `candidates` uniform draws.
+    candidates : int, default None
+        S of "hardest", 1..60000; None is 10 at temperature 0, else √items up to 100.
+    temperature : float, default None
+        τ of the noise on distances, 0..1000; None finds it by short trials; 0 is the bare hinge.
+    rank_weight : bool, default False
+        Weigh the user's hinge by CML's ln(1 + rank) (Hsieh et al. 2017); needs "hardest".
+    lam : float, default 0.2
+        λ of equation (6), 0..1000: the weight of the item's hinge; the paper's about .01.
+    gamma : float, default 512.0
+        γ of equation (6), 0..1e6, per 512 triplets: how strongly learned margins grow.
+    adaptive_users : bool, default False
+        Learn m_u for each user (paper); otherwise all keep `margin`.
+    adaptive_items : bool, default False
+        Learn n_v for each item (paper); otherwise all keep `item_margin`.
+    margin : float, default 0.8
+        m of all users, or the limit where learned margins start; above 0 (paper: 1).
+    item_margin : float, default 0.8
+        n of all items, or the limit where learned margins start; above 0 (paper: 1).
+    radius : float, default 1.0
+        l: all points stay within this distance of the origin; the paper's 1.
+    sphere : bool, default False
+        Keep points at distance l instead of within it.
+    init_mean : float, default 0.0
+        Mean of the first coordinates; the paper's .1.
+    init_std : float, default None
+        Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03.
 
     Raises
     ------
@@ -93,17 +141,48 @@ class SML(EpochTrained):
         A setting is unknown or out of range.
     """
 
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["paper", "released"] | None = None,
+            variant: Literal["base", "base+u", "base+s", "base+s+p", "base+s+u", "all"]
+            | None = None,
+            dim: int = 100,
+            epochs: int = 60,
+            batch_size: int = 512,
+            lr: float = 0.4,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 0,
+            patience: int = 6,
+            seed: int = 0,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam"] = "rowwise-adagrad",
+            negatives: Literal["uniform", "popularity", "hardest"] = "hardest",
+            candidates: int | None = None,
+            temperature: float | None = None,
+            rank_weight: bool = False,
+            lam: float = 0.2,
+            gamma: float = 512.0,
+            adaptive_users: bool = False,
+            adaptive_items: bool = False,
+            margin: float = 0.8,
+            item_margin: float = 0.8,
+            radius: float = 1.0,
+            sphere: bool = False,
+            init_mean: float = 0.0,
+            init_std: float | None = None,
+        ) -> None: ...
+
     name: ClassVar[str] = "sml"
     takes_weights = True
     Config: ClassVar[type[TrainingConfig]] = TripletConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS
     capabilities = MetricSpace.capabilities | {"fold-in"}
     config: TripletConfig
-
-    def __init__(
-        self, *, preset: str | None = None, variant: str | None = None, **settings: Any
-    ) -> None:
-        super().__init__(preset=preset, **{**named("variant", variant, VARIANTS), **settings})
 
     @property
     def temperature(self) -> float:

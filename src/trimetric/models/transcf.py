@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -82,9 +82,66 @@ class TransCF(EpochTrained):
         "released": d = 10, SGD at .001, 1000 triplets a mini-batch, whose hinges are averaged,
         projection once an epoch. Averaged, hinges hardly move anything at that rate: `mean=False`
         does.
-    **settings
-        Fields of `TransCFConfig`.
+    dim : int, default 100
+        Columns of the embeddings, 1..4096.
+    epochs : int, default 60
+        Most passes over the interactions, 0..100000; with validation data training stops earlier.
+    batch_size : int, default 512
+        Samples in a mini-batch, 1..1000000.
+    lr : float, default 0.2
+        Learning rate, above 0 up to 10 (paper: .001-.005, for SGD).
+    schedule : "linear" or "constant", default "linear"
+        "linear": the rate falls from `lr` towards 0 over `epochs`; or "constant".
+    metric : word, default "ndcg@10"
+        What validation measures, on full ranking.
+    validate_every : int, default 5
+        Epochs between two validations, at least 1.
+    validate_users : int, default 0
+        Most users that validation looks at while training, always the same; 0 for all.
+    patience : int, default 6
+        Validations without a new best before training stops; 0 trains all epochs.
+    seed : int, default 0
+        Any integer of 64 bits; the same seed, data and settings give the same bits.
+    margin : float, default 1.0
+        m of the hinge, above 0 up to 1000.
+    reg_distance : float, default 0.01
+        Weight of D(u,v), 0..1000, which draws positive pairs together beyond the hinge.
+    reg_neighbours : float, default 0.01
+        Weight of ‖α_u − ᾱ_u‖² + ‖β_v − β̄_v‖², 0..1000.
+    optimizer : "rowwise-adagrad" or "adagrad" or "adam" or "sgd", default "rowwise-adagrad"
+        "rowwise-adagrad", "adagrad", "adam" (lazy rows) or "sgd" (paper).
+    mean : bool, default False
+        Average the hinges over each mini-batch (released) instead of summing them.
+    projection : "batch" or "epoch", default "batch"
+        Bring rows back into the ball after each mini-"batch", or once an "epoch" (released).
+    init_std : float, default 0.1
+        Standard deviation of the first values, 0..1000 (released: .01).
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            preset: Literal["released"] | None = None,
+            dim: int = 100,
+            epochs: int = 60,
+            batch_size: int = 512,
+            lr: float = 0.2,
+            schedule: Literal["linear", "constant"] = "linear",
+            metric: str = "ndcg@10",
+            validate_every: int = 5,
+            validate_users: int = 0,
+            patience: int = 6,
+            seed: int = 0,
+            margin: float = 1.0,
+            reg_distance: float = 0.01,
+            reg_neighbours: float = 0.01,
+            optimizer: Literal["rowwise-adagrad", "adagrad", "adam", "sgd"] = "rowwise-adagrad",
+            mean: bool = False,
+            projection: Literal["batch", "epoch"] = "batch",
+            init_std: float = 0.1,
+        ) -> None: ...
 
     name: ClassVar[str] = "transcf"
     Config: ClassVar[type[TrainingConfig]] = TransCFConfig

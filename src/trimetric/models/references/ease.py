@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -47,9 +47,17 @@ class EASE(ClosedForm):
 
     Parameters
     ----------
-    **settings
-        Fields of `EASEConfig`.
+    reg : float, default 200.0
+        Weight λ of ‖B‖², .01..1000000.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            reg: float = 200.0,
+        ) -> None: ...
 
     name: ClassVar[str] = "ease"
     takes_weights = True

@@ -1,7 +1,7 @@
 """iALS: matrix factorisation of all cells, weighted (Hu, Koren and Volinsky, ICDM 2008)."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -56,9 +56,29 @@ class IALS(ClosedForm):
 
     Parameters
     ----------
-    **settings
-        Fields of `IALSConfig`.
+    dim : int, default 128
+        Columns of the factors, 1..4096.
+    reg : float, default 100.0
+        Weight of ‖α‖² and ‖β‖² of each row, .0001..1000000.
+    alpha : float, default 30.0
+        Weight of a cell with an interaction; one without weighs 1. Above 0 up to 1000000.
+    iterations : int, default 15
+        Times that the users' factors, then the items', are solved for, 1..10000.
+    seed : int, default 0
+        Any integer of 64 bits.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            dim: int = 128,
+            reg: float = 100.0,
+            alpha: float = 30.0,
+            iterations: int = 15,
+            seed: int = 0,
+        ) -> None: ...
 
     name: ClassVar[str] = "ials"
     takes_weights = True

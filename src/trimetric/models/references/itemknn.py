@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 import numpy as np
 
@@ -53,9 +53,23 @@ class ItemKNN(ClosedForm):
 
     Parameters
     ----------
-    **settings
-        Fields of `ItemKNNConfig`.
+    neighbours : int, default 200
+        Most similar items kept for each item, 1..10000.
+    shrink : float, default 10.0
+        Added to the denominator of the similarity, 0..1000000.
+    power : float, default 0.5
+        How much the popularity of a user's item counts against it, 0..1; .5 makes the cosine.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(
+            self,
+            *,
+            neighbours: int = 200,
+            shrink: float = 10.0,
+            power: float = 0.5,
+        ) -> None: ...
 
     name: ClassVar[str] = "itemknn"
     takes_weights = True

@@ -1,7 +1,7 @@
 """Popularity: every user is offered what most users like."""
 
 from collections.abc import Mapping
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class Popularity(ClosedForm):
 
     A model that does not beat it has learned nothing of anybody's taste.
     """
+
+    if TYPE_CHECKING:  # written by tools/signatures
+
+        def __init__(self) -> None: ...
 
     name: ClassVar[str] = "popularity"
     takes_weights = True

@@ -1,0 +1,147 @@
+"""Keyword arguments that are the fields of a dataclass: shown in signatures, helped when misspelt.
+
+Functions and classes whose settings are declared once, in a dataclass, take them as `**options`.
+Here their signatures are written out for `help`, `inspect` and completion, and an unknown name gets
+an error that says which one was meant, also where it is the name of another library.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "factors": ("dim",),
+    "n_factors": ("dim",),
+    "num_factors": ("dim",),
+    "no_components": ("dim",),
+    "n_components": ("dim",),
+    "embedding_size": ("dim",),
+    "embedding_dim": ("dim",),
+    "latent_dim": ("dim",),
+    "rank": ("dim",),
+    "n_epochs": ("epochs", "iterations"),
+    "num_epochs": ("epochs", "iterations"),
+    "max_epochs": ("epochs", "iterations"),
+    "epochs": ("iterations",),
+    "iterations": ("epochs",),
+    "n_iter": ("epochs", "iterations"),
+    "max_iter": ("epochs", "iterations"),
+    "max_iterations": ("epochs", "iterations"),
+    "train_batch_size": ("batch_size",),
+    "learning_rate": ("lr",),
+    "lr_all": ("lr",),
+    "step_size": ("lr",),
+    "regularization": ("reg", "radius"),
+    "reg_all": ("reg",),
+    "reg_weight": ("reg",),
+    "reg_param": ("reg",),
+    "weight_decay": ("reg",),
+    "l2": ("reg",),
+    "lambda_": ("reg",),
+    "random_state": ("seed",),
+    "random_seed": ("seed",),
+    "K": ("neighbours",),
+    "k": ("neighbours",),
+    "n_neighbors": ("neighbours",),
+    "max_k": ("neighbours",),
+    "stopping_step": ("patience",),
+    "early_stopping": ("patience",),
+    "n_negatives": ("negatives", "candidates"),
+    "max_sampled": ("candidates",),
+    "userid": ("user",),
+    "user_col": ("user",),
+    "user_column": ("user",),
+    "item_col": ("item",),
+    "item_column": ("item",),
+    "rating_col": ("rating",),
+    "time": ("timestamp",),
+    "time_col": ("timestamp",),
+    "weight_col": ("weight",),
+    "sep": ("separator",),
+    "delimiter": ("separator",),
+    "field_separator": ("separator",),
+    "na_values": ("null",),
+    "quotechar": ("quote",),
+    "escapechar": ("escape",),
+    "threshold": ("min_rating",),
+}
+"""Names in implicit, LightFM, RecBole, RecTools, Surprise, Spark, scikit-learn and pandas; ours."""
+
+OF_FIT = {
+    "num_threads": "threads",
+    "n_jobs": "threads",
+    "workers": "threads",
+    "verbose": "progress",
+    "show_progress": "progress",
+    "progress_bar": "progress",
+    "threads": "threads",
+    "progress": "progress",
+    "callbacks": "callbacks",
+}
+"""Names of arguments of `fit` that other libraries give to the model."""
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return the one of `known` that an unknown name means, as a question; "" where none is near.
+
+    Parameters
+    ----------
+    name : str
+        What was given.
+    known : collection of str
+        What there is.
+    """
+    ours = [one for one in ELSEWHERE.get(name, ()) if one in known]
+    if ours:
+        return f"the setting for that is {ours[0]}"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def signature(function: Callable, *kinds: type) -> inspect.Signature:
+    """Return a signature in which the fields of dataclasses stand for `**options`.
+
+    Parameters
+    ----------
+    function : callable
+        With a parameter of that kind; what it names itself is not taken from the fields.
+    *kinds : dataclasses
+    """
+    own = inspect.signature(function)
+    named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    taken = {parameter.name for parameter in named}
+    added: dict[str, inspect.Parameter] = {}
+    for kind in kinds:
+        hints = get_type_hints(kind, include_extras=True)
+        for field in fields(kind):
+            if field.name not in taken:
+                added[field.name] = _parameter(field, hints[field.name])
+    return own.replace(parameters=[*named, *added.values()])
+
+
+def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[Callable], Callable]:
+    """Show the fields of dataclasses in a function's signature, in place of its `**options`.
+
+    Parameters
+    ----------
+    *kinds : dataclasses
+    leave : collection of str
+        Fields that the function does not take.
+    """
+
+    def shown(function: Callable) -> Callable:
+        whole = signature(function, *kinds)
+        kept = [p for name, p in whole.parameters.items() if name not in leave]
+        function.__signature__ = whole.replace(parameters=kept)  # type: ignore[attr-defined]
+        return function
+
+    return shown
+
+
+def _parameter(field: Field, hint: Any) -> inspect.Parameter:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    only = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, only, default=default, annotation=bare)
