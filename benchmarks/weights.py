@@ -38,9 +38,9 @@ def ratings(tm, seed):
     ways = {
         "liked alone": train.take(liked),
         "all alike": train,
-        "all, weight = rating": replace(train, weights=rating),
-        "all, weight = 2^(rating - 3)": replace(train, weights=np.exp2(rating - 3)),
-        "liked, a 5 counts 2": replace(train.take(liked), weights=1.0 + (rating[liked] == 5)),
+        "all, weight = rating": train.changed(weights=rating),
+        "all, weight = 2^(rating - 3)": train.changed(weights=np.exp2(rating - 3)),
+        "liked, a 5 counts 2": train.take(liked).changed(weights=1.0 + (rating[liked] == 5)),
     }
     return ways, data.take(held), train
 
@@ -62,8 +62,8 @@ def plays(tm, seed):
     counts = counts[there].astype(np.float32)
     ways = {
         "all alike": train,
-        "weight = plays": replace(train, weights=counts),
-        "weight = log2(1 + plays)": replace(train, weights=np.log2(1 + counts)),
+        "weight = plays": train.changed(weights=counts),
+        "weight = log2(1 + plays)": train.changed(weights=np.log2(1 + counts)),
         "played twice or more": train.take(counts > 1),
     }
     return ways, planted.take(held), train
@@ -78,7 +78,7 @@ def quality(tm, name, train, held, seen):
     from trimetric.evaluation import validator
 
     model = tm.create(name).fit(train)
-    model.mark_seen(replace(seen, weights=None))
+    model.mark_seen(seen.changed(weights=None))
     held, seen = (part.align(model.user_ids, model.item_ids)[0] for part in (held, seen))
     return validator(held, Csr.of(seen), METRIC)(model.scorer)
 

@@ -9,7 +9,9 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+F = TypeVar("F", bound=Callable)
 
 ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "factors": ("dim",),
@@ -121,7 +123,7 @@ def signature(function: Callable, *kinds: type) -> inspect.Signature:
     return own.replace(parameters=[*named, *added.values()])
 
 
-def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[Callable], Callable]:
+def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[F], F]:
     """Show the fields of dataclasses in a function's signature, in place of its `**options`.
 
     Parameters
@@ -131,7 +133,7 @@ def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[Callable], Cal
         Fields that the function does not take.
     """
 
-    def shown(function: Callable) -> Callable:
+    def shown(function: F) -> F:
         whole = signature(function, *kinds)
         kept = [p for name, p in whole.parameters.items() if name not in leave]
         function.__signature__ = whole.replace(parameters=kept)  # type: ignore[attr-defined]

@@ -85,7 +85,7 @@ def test_arrays_are_read_only_copies_or_views_that_leave_the_callers_alone():
     assert not data.users.flags.writeable
     assert (data.users.dtype, data.ratings.dtype) == (np.int32, np.float32)
     direct = np.zeros(1, dtype=np.int32)
-    Interactions(data.user_ids, data.item_ids, direct, direct)
+    Interactions.from_rows(data.user_ids, data.item_ids, direct, direct)
     assert direct.flags.writeable
 
 

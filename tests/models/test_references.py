@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +55,7 @@ def dense(data: tm.Interactions) -> np.ndarray:
 def weighted(data: tm.Interactions, seed: int = 3) -> tm.Interactions:
     """Return interactions with weights of 1, 2 and 4."""
     drawn = np.random.default_rng(seed).choice([1, 2, 4], len(data)).astype(np.float32)
-    return replace(data, weights=drawn)
+    return data.changed(weights=drawn)
 
 
 def table(model: Recommender) -> np.ndarray:

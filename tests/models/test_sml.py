@@ -115,7 +115,7 @@ def test_the_limits_themselves_are_fine(name: str, limits: tuple[float, float]) 
         ({"negatives": "uniform", "rank_weight": True}, "rank_weight needs negatives='hardest'"),
         ({"variant": "base+q"}, r"variant must be one of base, base\+u"),
         ({"preset": "best"}, "preset must be one of paper, released"),
-        ({"lamda": 1}, "unknown setting 'lamda'; sml has adaptive_items"),
+        ({"lamda": 1}, "unknown setting 'lamda'; did you mean lam\\? sml has adaptive_items"),
     ],
 )
 def test_refusals_say_what_would_do(given: dict[str, Any], told: str) -> None:

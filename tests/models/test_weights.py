@@ -1,6 +1,5 @@
 """Weights of interactions: a weight of 2 counts as the row given twice, in training and after."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ QUICK = {"dim": 8, "epochs": 4}
 
 def of_row(data: tm.Interactions, weight: float, more: float = 1.0) -> tm.Interactions:
     """Return the data with one weight for all interactions of the items 0..9, another elsewhere."""
-    return replace(data, weights=np.where(data.items < 10, weight, more).astype(np.float32))
+    return data.changed(weights=np.where(data.items < 10, weight, more).astype(np.float32))
 
 
 def rank_of_first_items(model: tm.CentroidML, data: tm.Interactions) -> float:
@@ -83,7 +82,7 @@ def test_a_day_adds_to_weights(name: str) -> None:
     seen = int(model.known.items_of(0)[0])
     before = model.known.weights_of(0)[0]
     frame = {"user": [users[known]] * 2, "item": [items[seen], items[new]]}
-    day = replace(tm.Interactions.from_frame(frame), weights=np.float32([4, 4]))
+    day = tm.Interactions.from_frame(frame).changed(weights=np.float32([4, 4]))
     model.partial_fit(day, epochs=1)
     history = dict(zip(model.known.items_of(0).tolist(), model.known.weights_of(0), strict=True))
     assert history[seen] == before + 4
@@ -96,7 +95,7 @@ def test_what_is_marked_as_seen_counts_1(tmp_path: Path) -> None:
     split = tm.split_random(data, test=0.2, valid=0, seed=0)
     assert split.train.weights is not None
     model = tm.EASE().fit(split.train)
-    model.mark_seen(replace(split.test, weights=None))
+    model.mark_seen(split.test.changed(weights=None))
     model.save(tmp_path)
     again = tm.load(tmp_path)
     for user in range(data.n_users):

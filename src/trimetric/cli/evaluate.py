@@ -167,7 +167,9 @@ def _held_out(model: "Recommender | None", columns: Columns, given: tuple[str | 
         return held
     if model is None:
         raise ParameterError("--valid needs --train with --lists: what was trained on")
-    known = Interactions(model.user_ids, model.item_ids, model.seen.users, model.seen.items)
+    known = Interactions.from_rows(
+        model.user_ids, model.item_ids, model.seen.users, model.seen.items
+    )
     return Split(known, validated, held, {"method": "files"})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from trimetric import keywords
 from trimetric.data import form as forms
 from trimetric.data import in_memory, readers, sources
 from trimetric.data.clean import typed
@@ -109,10 +110,11 @@ def parted(options: dict[str, Any], known: tuple[str, ...]) -> tuple[Rules, Form
     """
     unknown = sorted(set(options) - set(known))
     if unknown:
-        files = " of files" if unknown[0] in forms.NAMES else ""
+        files = " here: it is one of files" if unknown[0] in forms.NAMES else ""
+        hint = keywords.meant(unknown[0], known)
+        hint += "" if not hint else " " if hint.endswith("?") else "; "
         raise ParameterError(
-            f"unknown option {unknown[0]!r}{' here: it is one' + files if files else ''};"
-            f" there are {', '.join(known)}"
+            f"unknown option {unknown[0]!r}{files}; {hint}there are {', '.join(known)}"
         )
     of_form = {name: value for name, value in options.items() if name in forms.NAMES}
     if of_form.get("decimal", "") is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
         repeats=both.report.repeats,
         notes=tuple(note for r in reports for note in r.notes),
     )
-    return replace(both, report=report, text=all(log.text for log in logs))
+    return both.changed(report=report, text=all(log.text for log in logs))
 
 
 def select(
@@ -140,8 +139,8 @@ def _between(data: Interactions, since: Any, until: Any) -> Interactions:
         timestamps, ratings, weights, repeated = within(
             data.timestamps, data.ratings, data.weights, rows, kept
         )
-        data = replace(
-            data, timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
+        data = data.changed(
+            timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
         )
     if not inside.any():
         raise DataError(f"{data.name}: no interaction lies between since={since} and until={until}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def load(name: str, **rules: Any) -> Interactions:
         raise DataError(_absent(name))
     if path.is_dir():
         return Interactions.from_frame(load_published(name, path), name=name, **rules)
-    return replace(Interactions.read(path, **rules), name=name)
+    return Interactions.read(path, **rules).changed(name=name)
 
 
 def titles(name: str) -> pl.DataFrame | None:

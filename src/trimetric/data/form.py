@@ -5,13 +5,32 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from trimetric.errors import ParameterError
 
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
 OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
 _NAMED = {"\t": "tab", " ": "space"}
+
+
+class ValueOptions(TypedDict, total=False):
+    """The fields of `Form` that tables in memory have too, as keyword arguments."""
+
+    decimal: Literal[".", ","]
+    null: str | Sequence[str]
+    time_format: str | None
+
+
+class FormOptions(ValueOptions, total=False):
+    """The fields of `Form` as keyword arguments, for type checkers."""
+
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet"] | None
+    separator: str | None
+    header: bool | None
+    quote: str | Literal[False] | None
+    escape: str | None
+    encoding: str | None
 
 
 @dataclass(frozen=True)

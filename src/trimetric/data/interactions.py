@@ -5,21 +5,36 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import polars as pl
 
-from trimetric import notebook
+from trimetric import keywords, notebook
 from trimetric.data import build, combine
 from trimetric.data.forks import check_threads
+from trimetric.data.form import Form, FormOptions, ValueOptions
 from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import RepeatedRows, Rule
 from trimetric.data.report import ReadReport
+from trimetric.data.rules import RuleOptions, Rules
 from trimetric.errors import DataError, ParameterError
+
+
+class TableOptions(RuleOptions, ValueOptions):
+    """Keyword arguments of `Interactions.from_frame`."""
+
+
+class ReadOptions(RuleOptions, FormOptions):
+    """Keyword arguments of `Interactions.read`."""
+
+
+_ROLES_OF_ARRAYS = ("user", "item", "rating", "timestamp", "split", "event", "event_weights")
+_NOTHING_READ = ReadReport(0)
+_OF_FILES = ("format", "separator", "header", "quote", "escape", "encoding")
 
 
 @dataclass(frozen=True)
@@ -31,11 +46,19 @@ class AlignReport:
     dropped: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Interactions:
     """Pairs of users and items, each pair once, in order of user and then item.
 
-    Make one with `read`, `from_frame`, `from_arrays`, `from_scipy`, or `of`, which takes them all.
+    `Interactions(data)` reads whatever `of` takes: a file, a frame, a matrix, arrays, the name of a
+    data set. `read`, `from_frame`, `from_arrays` and `from_scipy` read one kind each.
+
+    Parameters
+    ----------
+    data : path, data set's name, frame, scipy sparse matrix, tuple of arrays, or Interactions
+        See `of`.
+    **options
+        The fields of `Rules`, such as user="customer_id" and min_rating=4, and of `Form`.
 
     Attributes
     ----------
@@ -67,13 +90,46 @@ class Interactions:
     ratings: np.ndarray | None = None
     timestamps: np.ndarray | None = None
     labels: np.ndarray | None = None
-    report: ReadReport = field(default_factory=lambda: ReadReport(0))
+    report: ReadReport = _NOTHING_READ
     name: str = "data"
     text: bool = False
     weights: np.ndarray | None = None
     repeated: RepeatedRows | None = None
 
-    def __post_init__(self) -> None:
+    @keywords.takes(Rules, Form, leave=("drop_zeros",))
+    def __init__(self, data: Any, **options: Unpack[ReadOptions]) -> None:
+        vars(self).update(self.of(data, **options).__getstate__())
+
+    @classmethod
+    def from_rows(
+        cls,
+        user_ids: Vocabulary,
+        item_ids: Vocabulary,
+        users: np.ndarray,
+        items: np.ndarray,
+        **others: Any,
+    ) -> Interactions:
+        """Put pairs together that are in order already; nothing is checked.
+
+        Parameters
+        ----------
+        user_ids, item_ids : Vocabulary
+        users, items : int (n,)
+            Rows of the vocabularies, sorted by (user, item), without repeats.
+        **others
+            The other attributes.
+        """
+        self = object.__new__(cls)
+        given = {"user_ids": user_ids, "item_ids": item_ids, "users": users, "items": items}
+        vars(self).update(given | others)  # the rest are defaults of the class
+        self._read_only()
+        return self
+
+    def changed(self, **attributes: Any) -> Interactions:
+        """Return interactions with some attributes replaced; nothing is checked."""
+        return Interactions.from_rows(**(self.__getstate__() | attributes))
+
+    def _read_only(self) -> None:
         check_threads()
         kinds = {"users": np.int32, "items": np.int32, "ratings": np.float32, "weights": np.float32}
         for name, values in self._arrays().items():
@@ -93,7 +149,7 @@ class Interactions:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.__post_init__()  # unpickled arrays are writeable
+        self._read_only()  # unpickled arrays are writeable
 
     @property
     def n_users(self) -> int:
@@ -173,14 +229,14 @@ class Interactions:
             positions[rows] = np.arange(len(rows))
             repeated = repeated.moved(positions)
         arrays = {name: values[rows] for name, values in self._arrays().items()}
-        return replace(self, **arrays, repeated=repeated)
+        return self.changed(**arrays, repeated=repeated)
 
     def compact(self) -> Interactions:
         """Drop the users and items without interactions from the vocabularies."""
         check_threads()
         user_ids, users = _used(self.user_ids, self.users)
         item_ids, items = _used(self.item_ids, self.items)
-        return replace(self, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
+        return self.changed(user_ids=user_ids, item_ids=item_ids, users=users, items=items)
 
     def k_core(self, users: int = 1, items: int = 1) -> Interactions:
         """Keep users with at least `users` pairs and items with at least `items`, repeatedly.
@@ -206,7 +262,7 @@ class Interactions:
                 " ask for a smaller core"
             )
         below = self.report.below_core + len(self) - left
-        return replace(self.take(keep).compact(), report=replace(self.report, below_core=below))
+        return self.take(keep).compact().changed(report=replace(self.report, below_core=below))
 
     def align(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[Interactions, AlignReport]:
         """Express the pairs in other vocabularies, leaving out those with an unknown id.
@@ -227,7 +283,7 @@ class Interactions:
         # Ids of one kind keep their order in every vocabulary, so the pairs stay sorted.
         part = self.take(keep)
         users, items = to_user[part.users], to_item[part.items]
-        part = replace(part, user_ids=user_ids, item_ids=item_ids, users=users, items=items)
+        part = part.changed(user_ids=user_ids, item_ids=item_ids, users=users, items=items)
         return part, report
 
     def in_kinds_of(self, user_ids: Vocabulary, item_ids: Vocabulary) -> Interactions:
@@ -245,7 +301,7 @@ class Interactions:
                 changed[f"{side}s"] = ids.encode(texts)[rows]
         if not changed:
             return self
-        moved = replace(self, **changed)
+        moved = self.changed(**changed)
         return moved._at(np.lexsort((moved.items, moved.users)))
 
     def to_frame(self) -> pl.DataFrame:
@@ -338,7 +394,7 @@ class Interactions:
         return combine.select(self, users, items, since, until, min_rating)
 
     @classmethod
-    def of(cls, data: Any, **options: Any) -> Interactions:
+    def of(cls, data: Any, **options: Unpack[ReadOptions]) -> Interactions:
         """Make interactions of whatever is given.
 
         Parameters
@@ -350,27 +406,29 @@ class Interactions:
         **options
             As `read`, `datasets.load`, `from_frame`, `from_scipy` or `from_arrays` take them.
         """
+        given: dict[str, Any] = dict(options)
         if isinstance(data, cls):
-            if options:
-                raise ParameterError(f"Interactions are already read; {sorted(options)} came late")
+            if given:
+                raise ParameterError(f"Interactions are already read; {sorted(given)} came late")
             return data
         if isinstance(data, str | os.PathLike):
             from trimetric.data import datasets
 
             text = os.fspath(data)
             if text.replace("_", "").replace("-", "").isalnum() and not Path(text).exists():
-                return datasets.load(text, **options)
-            return cls.read(data, **options)
+                return datasets.load(text, **given)
+            return cls.read(data, **given)
         if isinstance(data, tuple) and not all(isinstance(one, str | os.PathLike) for one in data):
-            return cls.from_arrays(*data, **options)
+            return cls.from_arrays(*data, **given)
         if isinstance(data, tuple | list) or hasattr(data, "read"):
-            return cls.read(data, **options)
+            return cls.read(data, **given)
         if hasattr(data, "tocoo"):
-            return cls.from_scipy(data, **options)
-        return cls.from_frame(data, **options)
+            return cls.from_scipy(data, **given)
+        return cls.from_frame(data, **given)
 
     @classmethod
-    def read(cls, path: Any, **rules: Any) -> Interactions:
+    @keywords.takes(Rules, Form, leave=("drop_zeros",))
+    def read(cls, path: Any, **rules: Unpack[ReadOptions]) -> Interactions:
         """Read csv, tsv, jsonl, json or parquet, also packed with gzip, bzip2, zstd, xz or zip.
 
         What is not said of a file's form is found out and told in the report; what could be read
@@ -398,18 +456,22 @@ class Interactions:
             are of mixed types; a value is missing or a rating is not a finite number (unless
             nulls="drop"); ratings are negative without `min_rating`; or no row is left.
         """
-        return cls(**build.of_files(path, rules)).compact()
+        return cls.from_rows(**build.of_files(path, dict(rules))).compact()
 
     @classmethod
-    def from_frame(cls, frame: Any, *, name: str = "frame", **rules: Any) -> Interactions:
+    @keywords.takes(Rules, Form, leave=("drop_zeros", *_OF_FILES))
+    def from_frame(
+        cls, frame: Any, *, name: str = "frame", **rules: Unpack[TableOptions]
+    ) -> Interactions:
         """Read a polars, pandas or pyarrow table, or a mapping of columns; `rules` as for `read`.
 
         The ids keep the type they have: text stays text. Floats are accepted as ids only if all
         are whole and within 2^53, the form in which pandas holds ints beside missing values.
         """
-        return cls(**build.of_table(frame, name, rules)).compact()
+        return cls.from_rows(**build.of_table(frame, name, dict(rules))).compact()
 
     @classmethod
+    @keywords.takes(Rules, leave=("drop_zeros", *_ROLES_OF_ARRAYS))
     def from_arrays(
         cls,
         users: Any,
@@ -419,7 +481,7 @@ class Interactions:
         *,
         weights: Any = None,
         name: str = "arrays",
-        **rules: Any,
+        **rules: Unpack[RuleOptions],
     ) -> Interactions:
         """Read arrays or lists of one length: user ids, item ids, ratings, Unix seconds, weights.
 
@@ -427,11 +489,13 @@ class Interactions:
         the ratings as weights.
         """
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
-        return cls(**build.of_arrays({**given, "weight": weights}, name, rules)).compact()
+        made = build.of_arrays({**given, "weight": weights}, name, dict(rules))
+        return cls.from_rows(**made).compact()
 
     @classmethod
+    @keywords.takes(Rules, leave=("drop_zeros", "duplicates", "repeats", *_ROLES_OF_ARRAYS))
     def from_scipy(
-        cls, matrix: Any, user_ids: Any = None, item_ids: Any = None, **rules: Any
+        cls, matrix: Any, user_ids: Any = None, item_ids: Any = None, **rules: Unpack[RuleOptions]
     ) -> Interactions:
         """Read a scipy sparse matrix of users by items, whose values are the ratings.
 
@@ -446,7 +510,7 @@ class Interactions:
         **rules
             min_rating and nulls, as for `read`; weight="rating" takes the values as weights too.
         """
-        return cls(**build.of_matrix(matrix, user_ids, item_ids, rules)).compact()
+        return cls.from_rows(**build.of_matrix(matrix, user_ids, item_ids, dict(rules))).compact()
 
 
 def _used(vocabulary: Vocabulary, rows: np.ndarray) -> tuple[Vocabulary, np.ndarray]:

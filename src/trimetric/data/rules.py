@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -16,6 +16,23 @@ from trimetric.errors import DataError, ParameterError
 
 ROLES = ("user", "item", "rating", "timestamp", "split", "weight", "event")
 Column = str | Literal[False] | None
+
+
+class RuleOptions(TypedDict, total=False):
+    """The fields of `Rules` as keyword arguments, for type checkers."""
+
+    user: str | None
+    item: str | None
+    rating: Column
+    timestamp: Column
+    split: Column
+    weight: Column
+    event: Column
+    event_weights: Mapping[str, float | str] | None
+    min_rating: float | None
+    nulls: Literal["error", "drop"]
+    duplicates: Literal["last", "error"]
+    repeats: Rule | None
 
 
 @dataclass(frozen=True)

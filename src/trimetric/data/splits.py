@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,7 +129,7 @@ class Split:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{folder / 'split.json'} is not that of a split") from None
         parts = {
-            part: replace(Interactions.read(folder / f"{part}.parquet"), name=name)
+            part: Interactions.read(folder / f"{part}.parquet").changed(name=name)
             for part in FILES
             if sizes.get(part)
         }
@@ -317,8 +317,8 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
         timestamps, ratings, weights, repeated = within(
             data.timestamps, data.ratings, data.weights, rows, keep
         )
-        data = replace(
-            data, timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
+        data = data.changed(
+            timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
         )
     return parts_of(data, part, "temporal", settings)
 

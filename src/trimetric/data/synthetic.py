@@ -102,7 +102,7 @@ def planted(
     liked, radii = _likes(users, items, np.clip(reach, 1, n_items), notice, keys[7])
     _befriend(liked, radii, users, items)
     rows, columns = np.nonzero(liked)
-    interactions = Interactions(
+    interactions = Interactions.from_rows(
         _named("u", n_users), _named("i", n_items), rows, columns, name="planted"
     )
     return Planted(

@@ -154,7 +154,8 @@ def released_data(data: "Interactions") -> "Interactions":
     if dropped == 0:
         return data
     below = data.report.below_min_rating + dropped
-    return replace(data.take(keep).compact(), report=replace(data.report, below_min_rating=below))
+    report = replace(data.report, below_min_rating=below)
+    return data.take(keep).compact().changed(report=report)
 
 
 class BestPerMetric:

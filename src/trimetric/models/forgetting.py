@@ -267,7 +267,7 @@ def known_without(known: Known, kept: Kept) -> Known:
 def interactions_of(known: Known) -> Interactions:
     """Return what users have seen as interactions, in the rows of the model."""
     seen = known.seen
-    return Interactions(
+    return Interactions.from_rows(
         known.user_ids, known.item_ids, seen.users, seen.items, weights=known.weights, name="left"
     )
 

@@ -221,7 +221,7 @@ def joined(known: Known, new: Interactions) -> Day:
             sums[at] += 1.0 if given is None else given
         fresh[place] = True
         weights = sums.astype(np.float32)
-    data = Interactions(users, items, *pairs, weights=weights, name=new.name)
+    data = Interactions.from_rows(users, items, *pairs, weights=weights, name=new.name)
     return Day(data, user_rows, item_rows, fresh)
 
 
