@@ -25,7 +25,7 @@ def measures(model, held: dict, strength: float, method: str) -> tuple[float, fl
         listed = group["item"].to_list()
         hits = np.array([item in held[user] for item in listed])
         gains.append((hits * discounts[: len(hits)]).sum() / discounts[: len(held[user])].sum())
-        points = model.items[model.item_ids.encode(listed)].astype(float)
+        points = model.item_embeddings[model.item_ids.encode(listed)].astype(float)
         d2 = ((points[:, None] - points[None]) ** 2).sum(axis=2)
         distances.append(d2.sum() / max(len(listed) * (len(listed) - 1), 1))
     return float(np.mean(gains)), float(np.mean(distances))

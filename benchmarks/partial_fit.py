@@ -76,7 +76,7 @@ def movement(before, after):
         rows = getattr(after, f"{side}_ids").encode(getattr(before, f"{side}_ids").values)
         moved = getattr(after, f"{side}s")[rows] - getattr(before, f"{side}s")
         found[side] = float(np.linalg.norm(moved, axis=1).mean())
-    pairs = before.users[before.seen.users] - before.items[before.seen.items]
+    pairs = before.user_embeddings[before.seen.users] - before.item_embeddings[before.seen.items]
     typical = float(np.median(np.linalg.norm(pairs, axis=1)))
     return {"typical distance": typical, **{f"{s} moved": d / typical for s, d in found.items()}}
 

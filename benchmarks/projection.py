@@ -57,7 +57,7 @@ def main():
     began = time.perf_counter()
     ours = on_threads(1, model.project)
     seconds = time.perf_counter() - began
-    space = model.items[ours.items], model.users[ours.users]
+    space = model.item_embeddings[ours.items], model.user_embeddings[ours.users]
     ways = {"ours": ours.quality | {"seconds": round(seconds, 2)}}
     others = {"two principal components": components}
     for name, package, fit in (("openTSNE", "openTSNE", open_tsne), ("UMAP", "umap", umap)):

@@ -204,8 +204,8 @@ def implicits(model, split, threads):
     from implicit.evaluation import ranking_metrics_at_k
 
     other = BayesianPersonalizedRanking(factors=DIM, num_threads=threads)
-    other.user_factors = np.ascontiguousarray(model.users)
-    other.item_factors = np.ascontiguousarray(model.items)
+    other.user_factors = np.ascontiguousarray(model.user_embeddings)
+    other.item_factors = np.ascontiguousarray(model.item_embeddings)
     train, test = (
         matrix(part.users, part.items, part.n_users, part.n_items)
         for part in (split.train, split.test)
@@ -217,7 +217,10 @@ def implicits(model, split, threads):
 
 def plain_numpy(model, split):
     """NDCG@10 by a matrix product a block of users, argpartition and a set of test pairs."""
-    users, items = np.ascontiguousarray(model.users), np.ascontiguousarray(model.items)
+    users, items = (
+        np.ascontiguousarray(model.user_embeddings),
+        np.ascontiguousarray(model.item_embeddings),
+    )
     half = np.einsum("ij,ij->i", items, items) / 2
     train, test = (
         matrix(part.users, part.items, part.n_users, part.n_items)

@@ -24,19 +24,27 @@ def ours(model, train, threads):
     from trimetric.engine.topk import top_k
 
     seen = (train.indptr, train.items)
-    return lambda: record.on_threads(threads, lambda: top_k(model.users, model.items, K, seen))
+    return lambda: record.on_threads(
+        threads, lambda: top_k(model.user_embeddings, model.item_embeddings, K, seen)
+    )
 
 
 def implicits(model, train, threads):
     from implicit.cpu.topk import topk
 
     seen = matrix(train.users, train.items, train.n_users, train.n_items)
-    users, items = np.ascontiguousarray(model.users), np.ascontiguousarray(model.items)
+    users, items = (
+        np.ascontiguousarray(model.user_embeddings),
+        np.ascontiguousarray(model.item_embeddings),
+    )
     return lambda: topk(items, users, K, filter_query_items=seen, num_threads=threads)
 
 
 def plain_numpy(model, train, threads):
-    users, items = np.ascontiguousarray(model.users), np.ascontiguousarray(model.items)
+    users, items = (
+        np.ascontiguousarray(model.user_embeddings),
+        np.ascontiguousarray(model.item_embeddings),
+    )
     half = np.einsum("ij,ij->i", items, items) / 2
 
     def run():

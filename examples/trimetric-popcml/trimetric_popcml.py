@@ -57,7 +57,7 @@ class PopCML(EpochTrained):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what is saved."""
-        return {"users": self.users, "items": self.items}
+        return {"users": self.user_embeddings, "items": self.item_embeddings}
 
     def restore(self, stored: Stored) -> MetricSpace:
         """Return the space of what was saved."""

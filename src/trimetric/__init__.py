@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from trimetric.evaluation.lists import RankedLists
     from trimetric.evaluation.summary import beyond_accuracy
+    from trimetric.frames import set_output
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
     from trimetric.models.callbacks import Callback
@@ -87,6 +88,7 @@ _HOMES = {
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
+    "set_output": "frames",
     "threads": "engine.threads",
 }
 
@@ -121,6 +123,7 @@ __all__ = [
     "evaluate",
     "kfold",
     "load",
+    "set_output",
     "split_column",
     "split_leave_one_out",
     "split_per_user",
@@ -139,4 +142,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted(__all__)

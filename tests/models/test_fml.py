@@ -152,7 +152,12 @@ def test_each_column_is_kept_as_often_as_wanted(keep: float) -> None:
 def test_it_learns() -> None:
     def measured(epochs: int, **given: Any) -> float:
         model = fitted(tm.FML, epochs, **given)
-        assert np.linalg.norm(np.concatenate([model.users, model.items]), axis=1).max() <= 1.00001
+        assert (
+            np.linalg.norm(
+                np.concatenate([model.user_embeddings, model.item_embeddings]), axis=1
+            ).max()
+            <= 1.00001
+        )
         return quality(model)
 
     start = measured(0)

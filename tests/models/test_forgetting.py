@@ -91,12 +91,12 @@ def test_means_of_centroids_are_taken_anew() -> None:
         )
     )
     assert 0 < had.sum() < 60
-    assert (model.users[~had] == before.users[~had]).all()
+    assert (model.user_embeddings[~had] == before.user_embeddings[~had]).all()
     frame = data().to_frame()
     for row in np.flatnonzero(had):
         user = model.user_ids.values[int(row)]
         rest = frame.filter((pl.col("user") == user) & (pl.col("item") != ITEM))["item"]
-        assert model.users[row] == pytest.approx(before.fold_in(rest), abs=1e-6)
+        assert model.user_embeddings[row] == pytest.approx(before.fold_in(rest), abs=1e-6)
 
 
 def test_centroid_items_lose_the_users_who_go() -> None:
@@ -105,10 +105,10 @@ def test_centroid_items_lose_the_users_who_go() -> None:
     before = model.snapshot()
     theirs = set(data().to_frame().filter(pl.col("user") == USER)["item"])
     model.forget(USER)
-    moved = (model.items[:, :8] != before.items[:, :8]).any(axis=1)
+    moved = (model.item_embeddings[:, :8] != before.item_embeddings[:, :8]).any(axis=1)
     assert {item for item, m in zip(model.item_ids.values, moved, strict=True) if m} == theirs
     stays = np.flatnonzero(before.user_ids.values != USER)
-    assert (model.users == before.users[stays]).all()
+    assert (model.user_embeddings == before.user_embeddings[stays]).all()
 
 
 def test_files_that_still_hold_them_are_named(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ ASK = {
     "similar_items": lambda: model.similar_items([7], 3)["similar"].to_list(),
     "score": lambda: model.score([(5, 7)]).tolist(),
     "explain": lambda: model.explain(5, 7).user,
-    "users": lambda: len(model.users),
+    "users": lambda: len(model.user_embeddings),
     "approximate": lambda: model.recommend([5], 3, approximate=True)["item"].to_list(),
     "partial_fit": lambda: model.snapshot().partial_fit(([5, 900], [7, 8]), epochs=1) and 1,
     "save": lambda: model.save(sys.argv[1] + "-copy"),

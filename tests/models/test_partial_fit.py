@@ -76,7 +76,7 @@ def test_it_knows_all_that_happened(old: Any) -> None:
     assert model.item_ids.values.equals(both.item_ids.values)
     assert (model.seen.indptr == both.indptr).all()
     assert (model.seen.items == both.items).all()
-    assert model.users.shape == (both.n_users, 16)
+    assert model.user_embeddings.shape == (both.n_users, 16)
     found = model.recommend(LATE_USERS, k=5).join(FRAME, on=["user", "item"])
     assert found.height == 0
     [told] = model.provenance["updates"]
@@ -116,11 +116,11 @@ def test_newcomers_who_know_only_newcomers(old: Any) -> None:
     known = OLD.user_ids.values[:4].to_list()
     pairs = [*((user, "new item") for user in known), ("new user", "new item"), ("one", "other")]
     model = old().partial_fit(tuple(zip(*pairs, strict=True)), epochs=0)
-    at = {one: model.users[row] for row, one in enumerate(model.user_ids.values)}
-    item = model.items[model.item_ids.encode(["new item"])[0]]
+    at = {one: model.user_embeddings[row] for row, one in enumerate(model.user_ids.values)}
+    item = model.item_embeddings[model.item_ids.encode(["new item"])[0]]
     assert np.allclose(item, old().fold_in_item(known), atol=1e-3)
     assert ((at["new user"] - item) ** 2).sum() < ((at["one"] - item) ** 2).sum()
-    assert np.isfinite(model.users).all()
+    assert np.isfinite(model.user_embeddings).all()
     model.partial_fit((["one"], [OLD.item_ids.values[0]]))
     assert model.recommend(["one"], k=3).height == 3
 

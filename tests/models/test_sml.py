@@ -207,7 +207,7 @@ def test_positions_stay_in_the_ball(
         dim=20, epochs=3, lr=1, optimizer=optimizer, negatives=negatives, radius=radius,
         sphere=sphere, variant="all",
     ).fit(PAIRS)  # fmt: skip
-    lengths = np.linalg.norm(np.concatenate([model.users, model.items]), axis=1)
+    lengths = np.linalg.norm(np.concatenate([model.user_embeddings, model.item_embeddings]), axis=1)
     assert lengths.max() <= radius * 1.00001
     assert lengths.max() > radius * 0.99
     if sphere:
@@ -307,7 +307,11 @@ def test_a_user_with_every_item_is_skipped() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = tm.SML(dim=4, epochs=0).fit((users, items))
-    assert (model.users == start.users).all(axis=1).tolist() == [False, True, False]
+    assert (model.user_embeddings == start.user_embeddings).all(axis=1).tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert model.history[0]["triplets"] == 3
     assert model.recommend("b").height == 0
     assert model.recommend("c")["rank"].to_list() == [1, 2]
@@ -381,7 +385,9 @@ def test_a_planted_space_is_found_again(planted: tuple[Any, tm.Split], given: di
     def ranks(users: np.ndarray, items: np.ndarray) -> np.ndarray:
         return ((users[:, None] - items) ** 2).sum(axis=2).ravel().argsort().argsort()
 
-    spearman = np.corrcoef(ranks(model.users, model.items), ranks(made.users, made.items))[0, 1]
+    spearman = np.corrcoef(
+        ranks(model.user_embeddings, model.item_embeddings), ranks(made.users, made.items)
+    )[0, 1]
     assert spearman > 0.25
 
 

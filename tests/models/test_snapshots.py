@@ -47,8 +47,8 @@ def answers(model: Recommender) -> dict[str, Callable[[], Any]]:
     if "fold-in" in model.capabilities:
         asked["recommend_for"] = lambda: model.recommend_for([ITEM], 5).rows()
     if "metric space" in model.capabilities:
-        asked["users"] = lambda: model.users.tobytes()
-        asked["items"] = lambda: model.items.tobytes()
+        asked["users"] = lambda: model.user_embeddings.tobytes()
+        asked["items"] = lambda: model.item_embeddings.tobytes()
         asked["explain"] = lambda: model.explain(USER, ITEM).sentence()
         asked["fold_in"] = lambda: model.fold_in([ITEM]).tobytes()
     for name in properties(model):

@@ -54,8 +54,12 @@ def test_an_anchor_of_1_holds_points(name: str, days: tuple, tmp_path: Path) -> 
         [before, after] = (m._fitted.scorer.fold_in.trained.items for m in (old, model))
         assert np.allclose(before[rows.old_items, :8], after[rows.new_items, :8], atol=1e-6)
         return
-    assert np.array_equal(old.users[rows.old_users], model.users[rows.new_users])
-    assert np.array_equal(old.items[rows.old_items], model.items[rows.new_items])
+    assert np.array_equal(
+        old.user_embeddings[rows.old_users], model.user_embeddings[rows.new_users]
+    )
+    assert np.array_equal(
+        old.item_embeddings[rows.old_items], model.item_embeddings[rows.new_items]
+    )
     assert model.provenance["start"]["moved"] == {"users": 0.0, "items": 0.0}
 
 

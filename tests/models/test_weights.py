@@ -67,8 +67,8 @@ def test_what_explains_an_item_of_a_weighted_history() -> None:
     user = data.user_ids.values[int(np.argmax(np.diff(data.indptr)))]
     [item] = model.recommend([user], 1)["item"]
     told = model.explain(user, item, reasons=1000)
-    x = model.users[model.user_ids.encode([user])[0]]
-    t = model.items[model.item_ids.encode([item])[0]]
+    x = model.user_embeddings[model.user_ids.encode([user])[0]]
+    t = model.item_embeddings[model.item_ids.encode([item])[0]]
     assert sum(reason.adds for reason in told.reasons) == pytest.approx(2 * x @ t, rel=1e-4)
 
 

@@ -43,7 +43,7 @@ def liked(user: Any) -> list:
 
 def by_hand(model: Any, position: np.ndarray, theirs: list, item: Any) -> dict:
     """What an explanation should say, by sorting everything in float64."""
-    points = model.items.astype(float)
+    points = model.item_embeddings.astype(float)
     d2 = ((points - position.astype(float)) ** 2).sum(axis=1)
     at = {one: row for row, one in enumerate(ITEMS)}
     left = [one for one in ITEMS if one not in theirs or one == item]
@@ -90,7 +90,7 @@ def test_it_says_learned_margins(with_margins: tm.SML, user: Any, item: Any) -> 
 
 def says_what_numpy_finds(model: tm.SML, user: Any, item: Any) -> None:
     why, row = model.explain(user, item, examine=0), USERS.index(user)
-    agrees(why, by_hand(model, model.users[row], liked(user), item))
+    agrees(why, by_hand(model, model.user_embeddings[row], liked(user), item))
     assert (why.user, why.item, why.seen) == (user, item, item in liked(user))
     assert why.counterfactual is None
     fans = dict(FRAME.group_by("item").len().rows())

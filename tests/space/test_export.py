@@ -170,7 +170,7 @@ def read(ids: Vocabulary, text: str) -> object:
 
 
 def index_query(model: tm.SML) -> str:
-    vector = json.dumps(model.users[0].tolist())
+    vector = json.dumps(model.user_embeddings[0].tolist())
     return f"SELECT id FROM trimetric_items ORDER BY embedding <-> '{vector}' LIMIT 10"
 
 

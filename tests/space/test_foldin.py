@@ -52,7 +52,7 @@ def test_users_left_out_are_served_as_well_as_users_trained() -> None:
 
 def test_weights_pull(model: tm.SML) -> None:
     first, second = DATA.item_ids.values[:2]
-    at = {one: model.items[row] for row, one in enumerate(model.item_ids.values)}
+    at = {one: model.item_embeddings[row] for row, one in enumerate(model.item_ids.values)}
     for heavy in (0, 1):
         weights = [1.0, 1.0]
         weights[heavy] = 50.0
@@ -67,19 +67,19 @@ def test_a_new_item_is_near_its_users(model: tm.SML) -> None:
     item = DATA.item_ids.values[3]
     theirs = SPLIT.train.to_frame().filter(pl.col("item") == item)["user"].to_list()
     x = model.fold_in_item(theirs)
-    d = ((model.items - x) ** 2).sum(axis=1)
+    d = ((model.item_embeddings - x) ** 2).sum(axis=1)
     assert item in model.item_ids.decode(np.argsort(d)[:10]).to_list()
 
 
 def test_a_new_item_from_items_like_it(model: tm.SML) -> None:
     items, weights = DATA.item_ids.values[:3].to_list(), [1.0, 2.0, 5.0]
-    at = np.array(weights) @ model.items[:3] / 8
+    at = np.array(weights) @ model.item_embeddings[:3] / 8
     assert np.allclose(model.fold_in_item_from(items, weights), at, atol=1e-6)
     turned = model.fold_in_item_from(items[::-1], weights[::-1])
     assert (turned == model.fold_in_item_from(items, weights)).all()
-    assert (model.fold_in_item_from(items[1]) == model.items[1]).all()
+    assert (model.fold_in_item_from(items[1]) == model.item_embeddings[1]).all()
     near = model.similar_items(items[:1], k=8)["similar"].to_list()
-    d = ((model.items - model.fold_in_item_from(near)) ** 2).sum(axis=1)
+    d = ((model.item_embeddings - model.fold_in_item_from(near)) ** 2).sum(axis=1)
     found = model.item_ids.decode(np.argsort(d)[:12]).to_list()
     assert len(set(found) & set(near)) >= 6
     with pytest.raises(UnknownIds, match="nowhere"):

@@ -30,7 +30,7 @@ def test_shows_all_of_a_small_model(model):
 
 def test_keeps_more_than_two_principal_components(model):
     found = model.project()
-    items, users = model.items[found.items], model.users[found.users]
+    items, users = model.item_embeddings[found.items], model.user_embeddings[found.users]
     middle = items.mean(axis=0, dtype=np.float64)
     _, _, axes = np.linalg.svd(items - middle, full_matrices=False)
     plane = [((part - middle) @ axes[:2].T).astype(np.float32) for part in (items, users)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from trimetric import frames
 from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import Rule, within
 from trimetric.data.report import ReadReport
@@ -41,12 +42,7 @@ def to_scipy(data: Interactions, values: str | None = None) -> Any:
 
 def to_pandas(data: Interactions) -> Any:
     """Return the pairs as a pandas frame; see `Interactions.to_frame`."""
-    try:
-        import pandas as pd
-    except ImportError:
-        raise MissingExtra("to_pandas needs pandas; install it with pip install pandas") from None
-    frame = data.to_frame()
-    return pd.DataFrame({name: frame[name].to_numpy() for name in frame.columns})
+    return frames.in_pandas(data.to_frame())
 
 
 def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interactions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,6 +41,25 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __iter__(self) -> Iterator[int | str]:
+        return iter(self.values)
+
+    def __contains__(self, value: object) -> bool:
+        return bool(self.encode([value])[0] >= 0)
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return the id of a row, or the ids of several: a slice, a mask or row numbers.
+
+        Returns
+        -------
+        int or str, or polars.Series
+        """
+        if isinstance(rows, slice):
+            return self.values[rows]
+        if np.ndim(rows) == 0:
+            return self.values[int(rows)]
+        return self.values.gather(np.arange(len(self))[np.asarray(rows)])
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self):,} {self.kind} ids)"

@@ -166,9 +166,10 @@ class Interactions:
 
     def __repr__(self) -> str:
         extras = "".join(f", {name}" for name in self._arrays() if name not in ("users", "items"))
+        notes = "".join(f"; {note}" for note in self.report.notes)
         return (
             f"Interactions({self.name}: {self.n_users:,} users x {self.n_items:,} items,"
-            f" {len(self):,} pairs{extras})"
+            f" {len(self):,} pairs{extras}{notes})"
         )
 
     def _repr_html_(self) -> str:

@@ -20,7 +20,7 @@ USUAL = {
         *("videoid", "gameid", "recipeid", "stockcode", "filmid", "showid", "newsid", "podcastid"),
     ),
     "rating": ("rating",),
-    "timestamp": ("timestamp",),
+    "timestamp": ("timestamp", "ts", "time", "date", "datetime", "eventtime", "unixtime"),
 }
 
 

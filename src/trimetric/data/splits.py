@@ -9,7 +9,7 @@ or what `Interactions.of` reads: a frame, a path, a data set's name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +55,10 @@ class Split:
     test: Interactions
     how: dict[str, Any]
     history: Interactions | None = None
+
+    def __iter__(self) -> Iterator[Interactions | None]:
+        """Give the parts: `train, valid, test = split`."""
+        return iter((self.train, self.valid, self.test))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{part} {n:,}" for part, n in self.how["pairs"].items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trimetric import notebook
+from trimetric import frames, notebook
 from trimetric.evaluation.list_ranks import ListRanking
 from trimetric.evaluation.metrics import FORMER, Metric, Ranks, metric
 from trimetric.evaluation.protocols import EvaluationProtocol
@@ -93,6 +93,8 @@ class Result:
         What a reader of the figures must know beside `protocol.notes`.
     lists : dict or None
         What was met in lists made elsewhere: see `ListCounts`.
+    asked : tuple of str
+        The metrics that were asked for; if empty, those of the protocol.
     """
 
     model: str
@@ -106,11 +108,19 @@ class Result:
     vocabulary: "Vocabulary"
     remarks: tuple[str, ...] = ()
     lists: dict[str, Any] | None = None
+    asked: tuple[str, ...] = ()
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The value of each metric of the protocol; NaN where no user counts."""
-        return {m.name: m.mean(self.ranks) for m in self.protocol.metrics}
+        """The value of each metric that was asked for, or of the protocol's.
+
+        It is NaN where no user counts.
+        """
+        return {m.name: m.mean(self.ranks) for m in self._listed}
+
+    @property
+    def _listed(self) -> list[Metric]:
+        return [self._metric(name) for name in self.asked] or self.protocol.metrics
 
     def __getitem__(self, name: str) -> float:
         """Return any metric by name, also one that the protocol does not list."""
@@ -125,14 +135,32 @@ class Result:
         """The original ids of the users evaluated."""
         return self.vocabulary.decode(self.users)
 
+    def to_frame(self) -> "pl.DataFrame":
+        """Return the metrics as a frame: metric, k (null for the whole list) and value.
+
+        It is of Polars, or of pandas after `set_output("pandas")`.
+        """
+        import polars as pl
+
+        parts = [(*name.partition("@"), value) for name, value in self.reported.items()]
+        columns = {
+            "metric": [base for base, _, _, _ in parts],
+            "k": pl.Series([int(k) if k else None for _, _, k, _ in parts], dtype=pl.Int64),
+            "value": pl.Series([value for *_, value in parts], dtype=pl.Float64),
+        }
+        return frames.given_back(pl.DataFrame(columns))
+
     def per_user(self, *names: str) -> "pl.DataFrame":
-        """Return a frame of user, held_out, candidates and metrics: `names`, or all reported."""
+        """Return a frame of user, held_out, candidates and metrics: `names`, or all reported.
+
+        It is of Polars, or of pandas after `set_output("pandas")`.
+        """
         import polars as pl
 
         columns = {"user": self.user_ids, "held_out": self.ranks.held}
         columns["candidates"] = self.ranks.n_candidates
         columns |= {name: self.values(name) for name in names or self.reported}
-        return pl.DataFrame(columns)
+        return frames.given_back(pl.DataFrame(columns))
 
     def _metric(self, name: str) -> Metric:
         definition = metric(name)
@@ -168,7 +196,7 @@ class Result:
             "metrics": {name: None if isnan(v) else v for name, v in self.metrics.items()},
             "users_counted": {
                 m.name: int(np.count_nonzero(~np.isnan(m.per_user(self.ranks))))
-                for m in self.protocol.metrics
+                for m in self._listed
             },
             "counts": asdict(self.counts),
             "notes": self.notes,
@@ -185,7 +213,7 @@ class Result:
         cutoffs = list(dict.fromkeys(n.split("@")[1] for n in metrics if "@" in n))
         title = f"{self.model}, {self.part}, {self.protocol.name}"
         caption = [self.protocol.describe(), *self.counts.lines(), *self.notes]
-        table = Table(title=title, caption="\n".join(caption), caption_justify="left")
+        table = Table(title=title, caption="\n".join(caption), caption_justify="left", min_width=72)
         table.add_column("metric")
         for cutoff in cutoffs:
             table.add_column(f"@{cutoff}", justify="right")
@@ -195,6 +223,16 @@ class Result:
             shown = ("" if v is None else "-" if isnan(v) else f"{v:.4f}" for v in cells)
             table.add_row(LABELS.get(base, base), *shown)
         return table
+
+    def __str__(self) -> str:
+        """Return the table as text, 100 columns wide."""
+        from io import StringIO
+
+        from rich.console import Console
+
+        page = StringIO()
+        Console(file=page, width=100, color_system=None).print(self.table())
+        return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
     def _repr_html_(self) -> str:
         """Show the metrics by cutoff, then what they mean and what was left out."""

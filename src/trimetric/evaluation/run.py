@@ -1,6 +1,7 @@
 """Evaluate a model, a scorer or lists made elsewhere on held-out interactions."""
 
 import platform
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
+from trimetric.evaluation.asked import asked_of
 from trimetric.evaluation.list_ranks import list_protocol, rank_by_lists
 from trimetric.evaluation.metrics import Ranks
 from trimetric.evaluation.names import protocol as named_protocol
@@ -38,6 +40,8 @@ def evaluate(
     rank: "Column" = None,
     score: "Column" = None,
     name: str | None = None,
+    metrics: str | Iterable[str] | None = None,
+    at: int | Iterable[int] | None = None,
 ) -> Result:
     """Rank the held-out items of each user and measure how high they stand.
 
@@ -66,6 +70,10 @@ def evaluate(
         same items: short for `FullRanking(exclude="none")`.
     user, item, rank, score, name
         For lists alone: as in `RankedLists.of`.
+    metrics : str or iterable of str, optional
+        What to report, in this order, instead of all: "recall@20", or "recall" for each cutoff.
+    at : int or iterable of int, optional
+        Cutoffs, instead of the protocol's.
 
     Returns
     -------
@@ -87,14 +95,17 @@ def evaluate(
     if not isinstance(exclude_seen, bool | np.bool_):
         raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}")
     how = _repeating(how) if not exclude_seen else how
+    how, asked = asked_of(how, metrics, at)
     columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
     changed = [key for key, value in columns.items() if value not in (None, key)]
     if is_model(model) or is_scorer(model):
         if changed:
             raise ParameterError(f"{changed[0]} describes lists, and this is a model; leave it out")
-        return _evaluate_model(model, Parts.of(data, part), how)
+        return replace(_evaluate_model(model, Parts.of(data, part), how), asked=asked)
     lists = read_lists(model, columns)
-    return _evaluate_lists(lists, Parts.of(data, part), how, named)
+    # A protocol's usual cutoffs are left out where lists do not reach; those asked for are not.
+    result = _evaluate_lists(lists, Parts.of(data, part), how, named and at is None and not asked)
+    return replace(result, asked=asked)
 
 
 def checked_protocol(protocol: Any) -> EvaluationProtocol:

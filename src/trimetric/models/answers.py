@@ -63,6 +63,11 @@ class Options:
         )
 
 
+def everybody(known: Known) -> "pl.Series":
+    """Return the ids of all users who were trained on."""
+    return known.user_ids.decode(np.flatnonzero(known.seen.counts > 0))
+
+
 def recommend(
     name: str,
     known: Known,

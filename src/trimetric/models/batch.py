@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
+from trimetric.frames import in_polars
 from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
 from trimetric.space.given import by_key, ids_of
@@ -93,13 +94,14 @@ def recommend_to_file(
 
     def compute(start: int, stop: int) -> "pl.DataFrame":
         block = ids[start:stop]
-        return model.recommend(
-            block,
-            k,
-            **options,
-            allow=_of(filters["allow"], block),
-            deny=_of(filters["deny"], block),
-        )
+        with in_polars():
+            return model.recommend(
+                block,
+                k,
+                **options,
+                allow=_of(filters["allow"], block),
+                deny=_of(filters["deny"], block),
+            )
 
     identity = {
         **_versions(approximate),

@@ -14,7 +14,7 @@ from trimetric.models.fitted import Fitted
 from trimetric.models.forgetting import Kept, interactions_of, is_solved_anew
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import start_of
-from trimetric.models.training_data import aligned, check_weights, describe
+from trimetric.models.training_data import aligned, check_weights, describe, parts_given
 from trimetric.progress import Silent
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
@@ -63,7 +63,7 @@ class ClosedForm(Recommender):
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
         with limited_threads(threads):
-            data = Interactions.of(train)
+            data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
             if len(data) == 0:
                 raise DataError("the training data has no interactions; nothing can be learned")

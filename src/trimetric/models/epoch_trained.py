@@ -24,6 +24,7 @@ from trimetric.models.training_data import (
     check_weights,
     describe,
     digest,
+    parts_given,
     pool_of,
 )
 from trimetric.progress import make_reporter
@@ -87,7 +88,7 @@ class EpochTrained(Recommender):
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
         with limited_threads(threads), _reserved(out):
-            data = Interactions.of(train)
+            data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
             negatives = pool_of(pool, data)
             check_negatives(data, negatives)

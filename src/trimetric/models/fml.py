@@ -192,7 +192,7 @@ class FML(EpochTrained):
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the points."""
-        return {"users": self.users, "items": self.items}
+        return {"users": self.user_embeddings, "items": self.item_embeddings}
 
     def restore(self, stored: Stored) -> Scorer:
         """Return the space of saved points."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from trimetric import keywords
+from trimetric import frames, keywords
 from trimetric.data.csr import Csr
 from trimetric.data.forks import check_threads
 from trimetric.data.ids import Vocabulary
@@ -156,8 +156,10 @@ class Recommender(ABC):
 
         Parameters
         ----------
-        train : Interactions, path, data set name, frame, sparse matrix or (users, items)
-            Their weights, if they have some, count where `takes_weights`.
+        train : Interactions, Split, path, data set name, frame, sparse matrix or (users, items)
+            Their weights, if they have some, count where `takes_weights`. Of a split its train and
+            its validation part are taken. What columns of a frame were taken for, where they were
+            not named, is told on standard error.
         valid : the same, optional
             Held-out interactions that decide when to stop and which weights to keep. Users and
             items that `train` does not know are left out.
@@ -383,7 +385,7 @@ class Recommender(ABC):
         return self.provenance.get("tuned", {})
 
     @property
-    def users(self) -> np.ndarray:
+    def user_embeddings(self) -> np.ndarray:
         """Points α of a metric space, float32 (n_users, dim), in the order of `user_ids`.
 
         Raises Unsupported where the score is no distance.
@@ -391,7 +393,7 @@ class Recommender(ABC):
         return answers.metric_space(self.name, self.scorer).users
 
     @property
-    def items(self) -> np.ndarray:
+    def item_embeddings(self) -> np.ndarray:
         """Points β of a metric space, float32 (n_items, dim), in the order of `item_ids`.
 
         Raises Unsupported where the score is no distance.
@@ -402,7 +404,7 @@ class Recommender(ABC):
 
     def recommend(
         self,
-        users: Any,
+        users: Any = None,
         k: int = 10,
         *,
         exclude_seen: bool = True,
@@ -417,9 +419,10 @@ class Recommender(ABC):
 
         Parameters
         ----------
-        users : id or iterable of ids
+        users : id or iterable of ids, optional
             Original ids, answered in the order given: a list, an iterator, or an array of NumPy,
-            pandas, Polars or PyArrow.
+            pandas, Polars or PyArrow; by default everybody that the model was trained on, for
+            which `trimetric recommend --all` needs less memory.
         k : int
             Length of each list, at least 1. Users with fewer candidates get shorter lists.
         exclude_seen : bool
@@ -444,7 +447,7 @@ class Recommender(ABC):
 
         Returns
         -------
-        polars.DataFrame
+        polars.DataFrame, or pandas.DataFrame if asked with a pandas object: see `set_output`
             Columns user, item, rank (from 1), score (higher is better) and, for models with a
             metric space, distance: d² of equation (1), of which the score is the negative. Ties go
             by item order. With `diversity` also rank_by_score: where the item stood without it.
@@ -465,9 +468,11 @@ class Recommender(ABC):
         """
         state = self._state
         options = answers.Options(exclude_seen, allow, deny, approximate, diversity, rerank)
-        return answers.recommend(
-            self.name, state.known, state.scorer, users, k, on_unknown, options
+        asked = answers.everybody(state.known) if users is None else users
+        frame = answers.recommend(
+            self.name, state.known, state.scorer, asked, k, on_unknown, options
         )
+        return frames.given_back(frame, users)
 
     def recommend_for(
         self,
@@ -517,11 +522,12 @@ class Recommender(ABC):
         state = self._state
         options = answers.Options(exclude_given, allow, deny, approximate, diversity, rerank)
         given = Given(items, weights, on_unknown)
-        return answers.recommend_for(self.name, state.known, state.scorer, given, k, options)
+        frame = answers.recommend_for(self.name, state.known, state.scorer, given, k, options)
+        return frames.given_back(frame, items)
 
     def similar_items(
         self,
-        items: Any,
+        items: Any = None,
         k: int = 10,
         *,
         allow: Any = None,
@@ -535,7 +541,8 @@ class Recommender(ABC):
 
         Parameters
         ----------
-        items : id or iterable of ids
+        items : id or iterable of ids, optional
+            By default all that the model knows.
         k : int
         allow, deny : iterable of item ids, or mapping of `items` to iterables, optional
             List only these, and none of these: see `recommend`.
@@ -544,13 +551,15 @@ class Recommender(ABC):
 
         Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
         """
-        state, given = self._state, Given(items, None, on_unknown)
+        state = self._state
+        given = Given(state.known.item_ids if items is None else items, None, on_unknown)
         filters = (allow, deny)
-        return answers.similar(self.name, "item", state.known, state.scorer, given, k, filters)
+        frame = answers.similar(self.name, "item", state.known, state.scorer, given, k, filters)
+        return frames.given_back(frame, items)
 
     def similar_users(
         self,
-        users: Any,
+        users: Any = None,
         k: int = 10,
         *,
         allow: Any = None,
@@ -561,9 +570,11 @@ class Recommender(ABC):
 
         Parameters and errors are those of `similar_items`; `allow` and `deny` are of users.
         """
-        state, given = self._state, Given(users, None, on_unknown)
+        state = self._state
+        given = Given(answers.everybody(state.known) if users is None else users, None, on_unknown)
         filters = (allow, deny)
-        return answers.similar(self.name, "user", state.known, state.scorer, given, k, filters)
+        frame = answers.similar(self.name, "user", state.known, state.scorer, given, k, filters)
+        return frames.given_back(frame, users)
 
     def score(self, pairs: Any, *, on_unknown: OnUnknownItem = "error") -> np.ndarray:
         """Score pairs of original ids, higher is better: −d² for models with a metric space.
@@ -654,7 +665,8 @@ class Recommender(ABC):
         Returns
         -------
         float32 (dim,)
-            In the space of `users` and `items`: the nearest items are its recommendations.
+            In the space of `user_embeddings` and `item_embeddings`: the nearest items are its
+            recommendations.
 
         Raises
         ------

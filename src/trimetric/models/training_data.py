@@ -9,8 +9,33 @@ import numpy as np
 
 from trimetric.data.csr import Csr, weights_in
 from trimetric.data.interactions import Interactions
+from trimetric.data.splits import Split
 from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.progress import tell
 from trimetric.space.known import Known
+
+
+def parts_given(train: Any, valid: Any, progress: bool | None) -> tuple[Interactions, Any]:
+    """Return what `fit` was given to train and to validate on; of a split its parts.
+
+    What columns of a table were taken for is told on standard error, but with `progress=False`.
+
+    Raises
+    ------
+    ParameterError
+        A split, and validation data beside it.
+    """
+    if isinstance(train, Split):
+        if valid is not None:
+            raise ParameterError(
+                "fit got a split and validation data; give the split alone, or split.train and the"
+                " other validation data"
+            )
+        return train.train, train.valid
+    data = Interactions.of(train)
+    if data is not train and data.report.notes and progress is not False:
+        tell(f"{data.name}: {', '.join(data.report.notes)}")
+    return data, valid
 
 
 def aligned(valid: Any, data: Interactions) -> Interactions | None:

@@ -186,6 +186,9 @@ class Explanation:
         """
         return " ".join(_sentences(self, titles))
 
+    def __str__(self) -> str:
+        return self.sentence()
+
     def _repr_html_(self) -> str:
         return _page(self)
 

@@ -14,8 +14,8 @@ def check_space(case: Case) -> None:
     model, data = case.model, case.data
     assert model.capabilities == model.scorer.capabilities
     if "metric space" in model.capabilities:
-        assert model.items.shape[0] == data.n_items
-        assert model.users.shape[0] == data.n_users
+        assert model.item_embeddings.shape[0] == data.n_items
+        assert model.user_embeddings.shape[0] == data.n_users
         return
     for side in ("users", "items"):
         with raises(Unsupported, "no distance between two points"):

@@ -95,10 +95,12 @@ def check_approximate(case: Case) -> None:
         placed = model.recommend_for(items[:3], **form, approximate=True)
         assert placed["rank"].to_list() == [1, 2, 3, 4, 5, 6, 7]
         assert set(placed["item"]) <= set(items[3:30])
-    model.items[:] = model.items[::-1].copy()  # live views: an index of them is out of date
+    model.item_embeddings[:] = model.item_embeddings[
+        ::-1
+    ].copy()  # live views: an index of them is out of date
     fresh = model.recommend(users, **form, approximate=True)
     assert (fresh["score"].to_numpy() == model.score(fresh.select("user", "item"))).all()
-    model.items[:] = model.items[::-1].copy()
+    model.item_embeddings[:] = model.item_embeddings[::-1].copy()
 
 
 def check_held_out_ranks_agree_with_the_lists(case: Case) -> None:
@@ -190,7 +192,7 @@ def check_similar(case: Case, side: str) -> None:
         return
     assert answer.columns == [side, "similar", "rank", "score", "distance"]
     assert (answer["score"] == -answer["distance"]).all()
-    points = (model.items if side == "item" else model.users).astype(np.float64)
+    points = (model.item_embeddings if side == "item" else model.user_embeddings).astype(np.float64)
     d2 = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     np.fill_diagonal(d2, np.inf)
     assert close(answer["distance"], np.sort(d2)[:, :5].ravel(), rel=1e-5)
