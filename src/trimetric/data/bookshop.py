@@ -100,21 +100,21 @@ def books() -> pl.DataFrame:
     """Return the books of `bookshop`: item, title, genre, shelf, author, year and price."""
     shelf, within = _placed()
     n = len(shelf)
-    titles, authors = _titles(), _authors()
+    titles, author_names = _titles(), _authors()
     age = counter.uniform(counter.key(BOOKSHOP, 11), np.arange(n))
     steps = counter.bits(counter.key(BOOKSHOP, 12), np.arange(n)) % np.uint64(50)
-    per_shelf = _PER_SHELF // _PER_AUTHOR
+    authors = shelf * (_PER_SHELF // _PER_AUTHOR) + within % (_PER_SHELF // _PER_AUTHOR)
     return pl.DataFrame(
         {
             "item": _ids(),
             "title": [titles[s][w] for s, w in zip(shelf, within, strict=True)],
             "genre": [SHELVES[s].genre for s in shelf],
             "shelf": [SHELVES[s].name for s in shelf],
-            "author": [authors[s * per_shelf + w % per_shelf] for s, w in zip(shelf, within, strict=True)],
+            "author": [author_names[author] for author in authors],
             "year": 2022 - (age * age * 70).astype(np.int64),
             "price": (499 + 50 * steps.astype(np.int64)) / 100,
         }
-    )  # fmt: skip
+    )
 
 
 def _ids() -> list[str]:
@@ -189,7 +189,7 @@ def _drawn(weights: np.ndarray, n: int, key: np.uint64) -> np.ndarray:
 
 
 def _times(seed: int, readers: np.ndarray) -> np.ndarray:
-    """Return when each loan began: even from the reader's first day, in the first 500, to the end."""
+    """Return when each loan began: evenly from the reader's first day, of the first 500, on."""
     every = np.arange(N_READERS)
     joined = counter.bits(counter.key(seed, BOOKSHOP, 4), every) % np.uint64(500 * _DAY)
     start = joined.astype(np.int64)[readers]

@@ -19,9 +19,12 @@ class Shelf:
     subjects: tuple[str, ...]
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(text.split("|"))
+
+
 def _shelf(genre: str, name: str, patterns: str, subjects: str) -> Shelf:
-    split = [tuple(part.strip() for part in text.split("|")) for text in (patterns, subjects)]
-    return Shelf(genre, name, *split)
+    return Shelf(genre, name, _parts(patterns), _parts(subjects))
 
 
 SHELVES = (
@@ -168,8 +171,7 @@ SHELVES = (
     _shelf(
         "history",
         "explorers",
-        "Across the {}|Mapping the {}|The First Ships in the {}|Lost in the {}"
-        "|The Race for the {}",
+        "Across the {}|Mapping the {}|The First Ships in the {}|Lost in the {}|The Race for the {}",
         "Arctic|Pacific|Antarctic|Sahara|Northwest Passage|Caribbean|Indian Ocean|Gobi|Outback"
         "|Amazon Basin|Congo Basin|Spice Islands|Bering Strait|Red Sea|Patagonian Ice|Baltic"
         "|Black Sea|Coral Sea|Great Plains|Empty Quarter",
@@ -195,9 +197,9 @@ SHELVES = (
         "cooking",
         "baking",
         "Baking {}|Simply {}|The {} Handbook|{} for Sundays|A Year of {}",
-        "Sourdough|Rye Bread|Brioche|Shortbread|Scones|Croissants|Flatbread|Apple Pies|Cinnamon Buns"
-        "|Macarons|Tarts|Gingerbread|Focaccia|Bagels|Cheesecake|Pretzels|Meringues|Muffins"
-        "|Birthday Cakes|Biscuits",
+        "Sourdough|Rye Bread|Brioche|Shortbread|Scones|Croissants|Flatbread|Apple Pies"
+        "|Cinnamon Buns|Macarons|Tarts|Gingerbread|Focaccia|Bagels|Cheesecake|Pretzels|Meringues"
+        "|Muffins|Birthday Cakes|Biscuits",
     ),
     _shelf(
         "cooking",
@@ -333,8 +335,7 @@ SHELVES = (
     _shelf(
         "home and garden",
         "woodwork",
-        "Build Your Own {}|The Perfect {}|A {} in Ten Evenings|The Carpenter's {}"
-        "|How to Make a {}",
+        "Build Your Own {}|The Perfect {}|A {} in Ten Evenings|The Carpenter's {}|How to Make a {}",
         "Bookcase|Stool|Workbench|Rocking Chair|Toy Chest|Bird House|Kitchen Table|Canoe|Ladder"
         "|Cupboard|Guitar|Sledge|Bed|Treehouse|Spoon|Bench|Picture Frame|Rowing Boat|Doll's House"
         "|Garden Gate",
@@ -348,17 +349,17 @@ SHELVES = (
     ),
 )
 
-FIRST_NAMES = tuple(
-    "Agnes Alba Anders Anouk Arlo Basil Beata Bram Carys Cosima Dagny Dorian Edda Elias Enid"
-    " Farrah Fergus Gaspard Gwen Hedda Ida Ilya Imogen Ingrid Jasper Jonna Kit Lark Leif Linnea"
-    " Lorcan Maeve Magnus Mirela Nils Odile Oona Orla Osric Pascal".split()
+FIRST_NAMES = _parts(
+    "Agnes|Alba|Anders|Anouk|Arlo|Basil|Beata|Bram|Carys|Cosima|Dagny|Dorian|Edda|Elias|Enid"
+    "|Farrah|Fergus|Gaspard|Gwen|Hedda|Ida|Ilya|Imogen|Ingrid|Jasper|Jonna|Kit|Lark|Leif|Linnea"
+    "|Lorcan|Maeve|Magnus|Mirela|Nils|Odile|Oona|Orla|Osric|Pascal"
 )
 
-LAST_NAMES = tuple(
-    "Abernale Amblecote Arkwell Bellasize Birkholt Brackenridge Calloway-Finch Cardewell Corvell"
-    " Dunmarrow Eddowell Elderkin Fairbourne-Moss Fenwright Galbrook Garrowby Harkstone Hathersedge"
-    " Heronsgate Inglewhite Kettleby Kirrin-Vale Lanternby Larkham Lindqvale Lockersby Marchbanksen"
-    " Merriwold Nettlefold Norrington-Ash Oakhanger Orchardson Pellingham Pennyfeather Quillfeather"
-    " Rookwell Sandringale Silverdale Skelmere Southerby Tamberlin Thistlewood Umberleigh"
-    " Vanstone-Reed Wetherlam Whinstone Wickerby Winterburn Wolvercote Yarrowby".split()
+LAST_NAMES = _parts(
+    "Abernale|Amblecote|Arkwell|Bellasize|Birkholt|Brackenridge|Calloway-Finch|Cardewell|Corvell"
+    "|Dunmarrow|Eddowell|Elderkin|Fairbourne-Moss|Fenwright|Galbrook|Garrowby|Harkstone|Hathersedge"
+    "|Heronsgate|Inglewhite|Kettleby|Kirrin-Vale|Lanternby|Larkham|Lindqvale|Lockersby|Marchbanksen"
+    "|Merriwold|Nettlefold|Norrington-Ash|Oakhanger|Orchardson|Pellingham|Pennyfeather|Quillfeather"
+    "|Rookwell|Sandringale|Silverdale|Skelmere|Southerby|Tamberlin|Thistlewood|Umberleigh"
+    "|Vanstone-Reed|Wetherlam|Whinstone|Wickerby|Winterburn|Wolvercote|Yarrowby"
 )
