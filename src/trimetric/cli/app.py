@@ -79,6 +79,6 @@ def _trimetric(
 ) -> None:
     """Recommend with users and items in one Euclidean space: train, evaluate, serve.
 
-    DATA is a csv, tsv, jsonl or parquet file, the name of a known data set (`trimetric data list`),
-    or `planted`, which is generated.
+    DATA is a csv, tsv, jsonl or parquet file, or the name of a data set (`trimetric data list`);
+    `bookshop`, which has titles, and `planted` are generated, so that they are always there.
     """

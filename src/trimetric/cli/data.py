@@ -70,16 +70,27 @@ def known(json: Json = False) -> None:
     paths = {name: str(path) for name, path in datasets.available().items()}
     folders = [str(folder) for folder in datasets.folders()]
     if json:
-        rows = [
-            {"name": name, "title": source.title, "path": paths.get(name)}
+        rows: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "title": source.title,
+                "path": paths.get(name),
+                "url": source.url or None,
+            }
             for name, source in PUBLISHED.items()
+        ]
+        rows += [
+            {"name": name, "title": title, "path": None, "url": None, "generated": True}
+            for name, title in datasets.GENERATED.items()
         ]
         emit_json({"looked_in": folders, "data_sets": rows})
         return
     table = Table("name", "title", "path")
+    for name, title in datasets.GENERATED.items():
+        table.add_row(name, title, "always there")
     for name, source in PUBLISHED.items():
-        table.add_row(name, source.title, paths.get(name, "not found"))
-    table.add_row("planted", "generated", "always there")
+        absent = f"not found; published at {source.url}" if source.url else "not found"
+        table.add_row(name, source.title, paths.get(name, absent))
     show(table)
     emit("looked in " + " and ".join(folders))
 

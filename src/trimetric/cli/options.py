@@ -7,7 +7,9 @@ from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
-Data = Annotated[str, Argument(help="File, name of a data set, or planted.")]
+Data = Annotated[
+    str, Argument(help="File, or name of a data set: bookshop and planted are always there.")
+]
 Model = Annotated[str, Argument(help="Folder of a saved model.")]
 Threads = Annotated[
     int | None,

@@ -1,7 +1,6 @@
-"""DATA (a file, a data set's name, or `planted`) and files of ids."""
+"""DATA (a file or the name of a data set) and files of ids."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trimetric.cli.columns import Columns
@@ -10,19 +9,11 @@ from trimetric.errors import DataError
 if TYPE_CHECKING:
     from trimetric.data import Interactions
 
-PLANTED = "planted"
-
 
 def read(source: str, columns: Columns) -> "Interactions":
-    """Read interactions; `planted` is generated unless a file has that name."""
+    """Read interactions."""
     from trimetric.data import Interactions
 
-    if source == PLANTED and not Path(source).exists():
-        from trimetric.data import synthetic
-
-        if columns.min_rating is not None:
-            raise DataError("planted has no ratings; leave min_rating out")
-        return synthetic.planted().interactions
     return Interactions.of(source, **columns.rules())
 
 

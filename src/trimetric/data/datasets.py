@@ -1,4 +1,4 @@
-"""Known public data sets, found by name among files on this machine; nothing is downloaded."""
+"""Data sets by name: generated ones, and public ones found on this machine; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from trimetric.data.interactions import Interactions
 from trimetric.data.published import PUBLISHED, load_published, published_titles
 from trimetric.errors import DataError
 
-NAMES = tuple(PUBLISHED)
+GENERATED = {
+    "bookshop": "1,500 readers and 800 books, generated, with titles",
+    "planted": "2,000 users and 800 items, generated from a known space",
+}
+"""Names of data sets that are always there, and what they are."""
+
+NAMES = (*PUBLISHED, *GENERATED)
+"""Names that `load` knows."""
 
 
 def folders() -> list[Path]:
@@ -29,8 +36,8 @@ def folders() -> list[Path]:
 
 
 def available() -> dict[str, Path]:
-    """Return the known data sets that are on this machine, and where."""
-    paths = {name: _find(name) for name in NAMES}
+    """Return the known public data sets that are on this machine, and where."""
+    paths = {name: _find(name) for name in PUBLISHED}
     return {name: path for name, path in paths.items() if path is not None}
 
 
@@ -43,7 +50,8 @@ def load(name: str, **rules: Any) -> Interactions:
     """Read a data set by name.
 
     It is `<name>.parquet` in one of `folders()`, or a folder `<name>` there that holds the files
-    as officially published.
+    as officially published. Where neither is there, "bookshop" and "planted" are generated: see
+    `trimetric.synthetic`.
 
     Parameters
     ----------
@@ -58,6 +66,8 @@ def load(name: str, **rules: Any) -> Interactions:
         If it is not on this machine; says where it is published and where to put it.
     """
     path = _find(name)
+    if path is None and name in GENERATED:
+        return _generated(name, rules)
     if path is None:
         raise DataError(_absent(name))
     if path.is_dir():
@@ -68,17 +78,42 @@ def load(name: str, **rules: Any) -> Interactions:
 def titles(name: str) -> pl.DataFrame | None:
     """Return the titles of a data set's items (columns item and title), None if not at hand.
 
-    They are `<name>_items.parquet` in one of `folders()`, or MovieLens' own u.item or movies.dat in
-    the folder `<name>` there.
+    They are those of `items(name)`.
+    """
+    found = items(name)
+    return found if found is None else found.select("item", "title")
+
+
+def items(name: str) -> pl.DataFrame | None:
+    """Return what is known of a data set's items: columns item, title and others, or None.
+
+    It is `<name>_items.parquet` in one of `folders()`, MovieLens' own u.item or movies.dat in the
+    folder `<name>` there, or the books of "bookshop".
     """
     for folder in folders() if _plain(name) else ():
         path = folder / f"{name}_items.parquet"
         if path.is_file():
-            return readers.load(path, lambda _: {"item": "item", "title": "title"})[0]
+            return readers.load(path, lambda columns: {column: column for column in columns})[0]
         published = published_titles(name, folder / name)
         if published is not None:
             return published
+    if name == "bookshop" and _find(name) is None:
+        from trimetric.data.bookshop import books
+
+        return books()
     return None
+
+
+def _generated(name: str, rules: dict[str, Any]) -> Interactions:
+    from trimetric.data import synthetic
+
+    if rules.get("min_rating") is not None:
+        raise DataError(f"{name} has no ratings; leave min_rating out")
+    made = synthetic.bookshop() if name == "bookshop" else synthetic.planted()
+    data = made.interactions
+    if all(value is None for value in rules.values()):
+        return data
+    return Interactions.from_frame(data.to_frame(), name=name, **rules)
 
 
 def _plain(name: str) -> bool:
@@ -102,8 +137,9 @@ def _absent(name: str) -> str:
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"no file or data set is called {name!r}; {hint}There are {', '.join(NAMES)}"
     known = PUBLISHED[name]
+    where = f" at {known.url}" if known.url else ""
     return (
         f"data set {name!r} is not on this machine (looked in {looked}); it is published as"
-        f" {known.title}: put {known.files} in {folders()[-1] / name}, or set TRIMETRIC_DATA to"
-        f" a folder that holds {name}.parquet"
+        f" {known.title}{where}: put {known.files} in {folders()[-1] / name}, or set TRIMETRIC_DATA"
+        f" to a folder that holds {name}.parquet. bookshop and planted are always there"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,18 +24,23 @@ def read(
     path: Any,
     id_column: str | None = None,
     choose: Callable[[list[str], str], dict[str, str]] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Read a table of items.
 
     Parameters
     ----------
     path : str, path or open file
-        As `Interactions.read` takes it.
+        As `Interactions.read` takes it; or the name of a data set whose items are known, such as
+        "bookshop", unless a file is called so.
     id_column : str, optional
         The column of the ids; by default item, id or item_id, or one whose name usually means it.
     choose : callable, optional
         Given all columns and that of the ids, returns {name: column} of the others to read; by
         default all.
+    tell : callable, optional
+        Called with a line that names the column of the ids, where it is not called item and was
+        not named.
 
     Returns
     -------
@@ -60,13 +67,20 @@ def read(
             )
         return {"item": found["item"], **chosen}
 
-    table = readers.read(path, pick, Form())
-    frame = table.frame
-    ids = typed(frame.select("item"), str(path), table.text, {"item": found["item"]})[0]["item"]
+    known = _of_data_set(path)
+    if known is None:
+        table = readers.read(path, pick, Form())
+        frame, text = table.frame, table.text
+    else:
+        chosen = pick(known.columns)
+        frame, text = known.select(pl.col(name).alias(to) for to, name in chosen.items()), False
+    if tell is not None and id_column is None and found["item"] != "item":
+        tell(f"{path}: the ids of items are in its column {found['item']!r}")
+    ids = typed(frame.select("item"), str(path), text, {"item": found["item"]})[0]["item"]
     if ids.null_count():
         row = int(ids.is_null().arg_true()[0]) + 1
         raise DataError(f"{path}: row {row} has no id; give each item its own")
-    if table.text:
+    if text:
         frame = frame.with_columns(_numbers(frame[name]) for name in frame.columns[1:])
     return frame.with_columns(ids.alias("item"))
 
@@ -93,6 +107,29 @@ def match(items: Vocabulary, table: pl.Series, source: str) -> None:
             " the ids (id_column=)?",
             stacklevel=2,
         )
+
+
+def _of_data_set(path: Any) -> pl.DataFrame | None:
+    """Return the items of the data set that is named, None where a file or nothing is.
+
+    Raises
+    ------
+    DataError
+        It is a known data set whose items are not on this machine.
+    """
+    from trimetric.data import datasets
+
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(name, str) or Path(name).exists():
+        return None
+    known = datasets.items(name)
+    if known is None and name in datasets.NAMES:
+        where = " or ".join(str(folder) for folder in datasets.folders())
+        raise DataError(
+            f"the items of data set {name!r} are not on this machine; put {name}_items.parquet,"
+            f" with columns item and title, into {where}, or give a file"
+        )
+    return known
 
 
 def _id_column(columns: list[str], wanted: str | None, source: str) -> str:

@@ -16,11 +16,12 @@ from trimetric.errors import DataError
 
 @dataclass(frozen=True)
 class Published:
-    """A data set as published: its title, its files, and how to read them."""
+    """A data set as published: its title, its files, how to read them, and where it is."""
 
     title: str
     files: str
     read: Callable[[Path], pl.DataFrame]
+    url: str = ""
 
 
 def load_published(name: str, folder: Path) -> pl.DataFrame:
@@ -180,16 +181,43 @@ PUBLISHED = {
         "Amazon product data 2014, Amazon Instant Video, 5-core (J. McAuley, UCSD)",
         "reviews_Amazon_Instant_Video_5.json.gz",
         amazon_5core,
+        "https://jmcauley.ucsd.edu/data/amazon/",
     ),
-    "ml_100k": Published("GroupLens MovieLens 100K", "u.data", movielens_100k),
-    "ml_1m": Published("GroupLens MovieLens 1M", "ratings.dat", movielens_1m),
-    "citeulike_a": Published("CiteULike-a (Wang, Chen, Li; IJCAI 2013)", "users.dat", citeulike),
-    "citeulike_t": Published("CiteULike-t (Wang, Chen, Li; IJCAI 2013)", "users.dat", citeulike),
+    "ml_100k": Published(
+        "GroupLens MovieLens 100K",
+        "u.data",
+        movielens_100k,
+        "https://grouplens.org/datasets/movielens/100k/",
+    ),
+    "ml_1m": Published(
+        "GroupLens MovieLens 1M",
+        "ratings.dat",
+        movielens_1m,
+        "https://grouplens.org/datasets/movielens/1m/",
+    ),
+    "citeulike_a": Published(
+        "CiteULike-a (Wang, Chen, Li; IJCAI 2013)",
+        "users.dat",
+        citeulike,
+        "https://github.com/js05212/citeulike-a",
+    ),
+    "citeulike_t": Published(
+        "CiteULike-t (Wang, Chen, Li; IJCAI 2013)",
+        "users.dat",
+        citeulike,
+        "https://github.com/js05212/citeulike-t",
+    ),
     "gowalla_lightgcn": Published(
-        "LightGCN's Gowalla data (He et al., SIGIR 2020)", "train.txt and test.txt", lightgcn
+        "LightGCN's Gowalla data (He et al., SIGIR 2020)",
+        "train.txt and test.txt",
+        lightgcn,
+        "https://github.com/gusye1234/LightGCN-PyTorch",
     ),
     "yelp_core40": Published(
-        "Yelp 40-core sample (Mansoury et al., 2019)", "ratings.txt", yelp_core40
+        "Yelp 40-core sample (Mansoury et al., 2019)",
+        "ratings.txt",
+        yelp_core40,
+        "https://github.com/masoudmansoury/yelp_core40",
     ),
     "imdb_tang2015": Published(
         "IMDB reviews of Tang, Qin and Liu (ACL 2015)",

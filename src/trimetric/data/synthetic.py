@@ -12,9 +12,12 @@ import numpy as np
 import polars as pl
 
 from trimetric import counter
+from trimetric.data.bookshop import Bookshop, bookshop
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ParameterError
+
+__all__ = ["Bookshop", "Planted", "bookshop", "planted", "scale"]
 
 PLANTED, SCALE = 201, 202
 

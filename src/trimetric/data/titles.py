@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -11,18 +12,26 @@ from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
 
-def titles(path: str | Path, ids: Vocabulary, id_column: str | None = None) -> dict[int | str, str]:
+def titles(
+    path: str | Path,
+    ids: Vocabulary,
+    id_column: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> dict[int | str, str]:
     """Return the titles of the items of a model.
 
     Parameters
     ----------
     path : str or Path
-        A csv, tsv, jsonl or parquet file with columns item (or id) and title. Ids match by their
-        text. Items that the model does not know are left out, and so are items without a title.
+        A csv, tsv, jsonl or parquet file with columns item (or id) and title, or the name of a
+        data set whose titles are known. Ids match by their text. Items that the model does not know
+        are left out, and so are items without a title.
     ids : Vocabulary
         The model's items.
     id_column : str, optional
         The column of the ids, if it is called otherwise.
+    tell : callable, optional
+        As for `item_tables.read`.
 
     Raises
     ------
@@ -43,7 +52,7 @@ def titles(path: str | Path, ids: Vocabulary, id_column: str | None = None) -> d
             )
         return {"title": "title"}
 
-    frame = item_tables.read(path, id_column, choose)
+    frame = item_tables.read(path, id_column, choose, tell)
     item_tables.match(ids, frame["item"], str(path))
     named = frame.filter(pl.col("title").is_not_null())
     items = ids.parse(named["item"].cast(pl.String).to_list())
