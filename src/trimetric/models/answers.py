@@ -14,6 +14,7 @@ from trimetric.space import candidate_lists
 from trimetric.space.diversity import METHODS, Rerank, diversified, pool_size
 from trimetric.space.filters import Asked, ItemFilter
 from trimetric.space.given import NOT_TRAINED_ON, check_type, ids_of, weighted_ids
+from trimetric.space.inner_product import InnerProduct
 from trimetric.space.known import Known
 from trimetric.space.lists import check_k, ranked_frame
 from trimetric.space.metric import MetricSpace
@@ -228,6 +229,14 @@ def metric_space(name: str, scorer: Scorer, purpose: str = NO_L2_INDEX) -> Metri
         f"the score of {name} is no distance between two points, so that there is no space"
         f" {purpose}; centroid, sml, cml and fml have one"
     )
+
+
+def embeddings(name: str, scorer: Scorer, side: Literal["user", "item"]) -> np.ndarray:
+    """Return the points of a space, or the factors of an inner product, of users or items."""
+    if isinstance(scorer, InnerProduct):
+        return scorer.user_factors if side == "user" else scorer.item_factors
+    space = metric_space(name, scorer)
+    return space.users if side == "user" else space.items
 
 
 def placing_space(name: str, scorer: Scorer) -> MetricSpace:

@@ -386,19 +386,19 @@ class Recommender(ABC):
 
     @property
     def user_embeddings(self) -> np.ndarray:
-        """Points α of a metric space, float32 (n_users, dim), in the order of `user_ids`.
+        """Points or factors α, float32 (n_users, dim), in the order of `user_ids`: live views.
 
-        Raises Unsupported where the score is no distance.
+        Raises Unsupported where the score is neither a distance nor an inner product.
         """
-        return answers.metric_space(self.name, self.scorer).users
+        return answers.embeddings(self.name, self.scorer, "user")
 
     @property
     def item_embeddings(self) -> np.ndarray:
-        """Points β of a metric space, float32 (n_items, dim), in the order of `item_ids`.
+        """Points or factors β, float32 (n_items, dim), in the order of `item_ids`: live views.
 
-        Raises Unsupported where the score is no distance.
+        Raises Unsupported where the score is neither a distance nor an inner product.
         """
-        return answers.metric_space(self.name, self.scorer).items
+        return answers.embeddings(self.name, self.scorer, "item")
 
     # --- answers --------------------------------------------------------------------------------
 
