@@ -138,7 +138,7 @@ def test_a_user_with_every_item_is_told_and_skipped(room: Path) -> None:
         (["recommend", "m", "--user", "u0001", "--out", "r.xlsx"], "must end in .parquet, .csv"),
         (["recommend", "m", "--user", "u0001", "--on-unknown", "guess"], "--on-unknown must be"),
         (["recommend", "m", "--all"], "--all needs --out"),
-        (["recommend", "m"], "give users by --user"),
+        (["recommend", "m", "--out", "r.csv"], "give users by --user"),
         (["recommend", "m", "--users-file", "none.txt"], "none.txt does not exist"),
         (["recommend", "none", "--user", "1"], "no such folder: none"),
         (["recommend", ".", "--user", "1"], "it has no model.json"),

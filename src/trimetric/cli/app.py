@@ -20,6 +20,7 @@ from trimetric.cli import (
     recommend,
     reproduce,
     serve,
+    similar,
     update,
 )
 from trimetric.cli.options import grouped
@@ -32,8 +33,8 @@ app.command()(grouped(demo.demo, threaded=True))
 app.command()(grouped(fit.fit, threaded=True))
 app.command()(grouped(evaluate.evaluate, threaded=True))
 app.command()(grouped(recommend.recommend, threaded=True))
-app.command()(grouped(recommend.similar_items, threaded=True))
-app.command()(grouped(recommend.similar_users, threaded=True))
+app.command()(grouped(similar.similar_items, threaded=True))
+app.command()(grouped(similar.similar_users, threaded=True))
 app.command()(grouped(explain.explain, threaded=True))
 app.command()(grouped(update.update, threaded=True))
 app.command()(grouped(forget.forget, threaded=True))

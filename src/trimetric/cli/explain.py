@@ -1,31 +1,36 @@
 """`trimetric explain`: why an item ranks where it does for a user."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Json, Model
-from trimetric.cli.output import emit, emit_json, plain, rows_table, show
+from trimetric.cli.ids import anyone, suggesting, typed_ids
+from trimetric.cli.options import Json, Model, Quiet, Seed
+from trimetric.cli.output import emit, emit_json, logger, plain, rows_table, show
+from trimetric.cli.titles import Titles
 from trimetric.errors import ParameterError
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from trimetric.models.recommender import Recommender
     from trimetric.space.explanation import Explanation
 
 
 def explain(
     model: Model,
-    item: Annotated[str, Option("--item", help="Item id.")],
+    titles: Titles,
+    item: Annotated[
+        str | None, Option("--item", help="Item id; by default the best recommendation.")
+    ] = None,
     user: Annotated[str | None, Option("--user", help="User id.")] = None,
     liked: Annotated[
         list[str] | None,
-        Option("--liked", help="Item id of a new user, in place of --user; repeatable."),
-    ] = None,
-    items: Annotated[
-        str | None, Option("--items", help="Table of items, with columns item and title.")
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
+        Option(
+            "--liked",
+            help="Item id of a new user, in place of --user; repeatable, or several with commas.",
+        ),
     ] = None,
     k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
     reasons: Annotated[int, Option(help="Number of the user's items to name.")] = 5,
@@ -33,27 +38,33 @@ def explain(
         int,
         Option(help="Number of the user's items to leave out, one at a time, to see the effect."),
     ] = 100,
+    seed: Seed = 0,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Explain why an item ranks where it does for a user.
 
     Shows the user's items near it, the terms of the loss, and which items hold it in place. Needs
-    a model with a metric space, such as centroid, sml and cml.
+    a model with a metric space, such as centroid, sml and cml. Where no user is asked for, the
+    answer is for one at random.
     """
-    from trimetric.data.titles import titles
     from trimetric.models import load
 
-    if (user is None) == (liked is None):
-        raise ParameterError("give --user ID, or a new user by --liked ID (repeatable)")
-    trained = load(model)
-    names = {} if items is None else titles(items, trained.item_ids, id_column)
-    [target] = trained.item_ids.parse([item])
-    if user is not None:
-        [parsed] = trained.user_ids.parse([user])
-        why = trained.explain(parsed, target, k=k, reasons=reasons, examine=examine)
-    else:
-        liked_ids = trained.item_ids.parse(liked or [])
-        why = trained.explain_for(liked_ids, target, k=k, reasons=reasons, examine=examine)
+    if user is not None and liked is not None:
+        raise ParameterError("give --user ID, or a new user by --liked ID (repeatable), not both")
+    log, trained = logger(quiet), load(model)
+    options = {"k": k, "reasons": reasons, "examine": examine}
+    with suggesting(trained):
+        names = titles.of(trained, log)
+        if liked is not None:
+            given = typed_ids(liked, trained.item_ids)
+            best = _target(trained, item, lambda: trained.recommend_for(given, 1), log)
+            why = trained.explain_for(given, best, **options)
+        else:
+            chosen = [user] if user is not None else None
+            [who] = trained.user_ids.parse(chosen) if chosen else anyone("user", trained, seed, log)
+            best = _target(trained, item, lambda: trained.recommend([who], 1), log)
+            why = trained.explain(who, best, **options)
     if json:
         document = why.to_dict() | {"sentence": why.sentence(names)}
         if names:
@@ -61,6 +72,22 @@ def explain(
         emit_json({"folder": model, **document})
     else:
         _print(why, names)
+
+
+def _target(
+    model: "Recommender",
+    item: str | None,
+    lists: "Callable[[], pl.DataFrame]",
+    log: Callable[[str], None],
+) -> Any:
+    """Return the item that was asked for, or else the best recommendation."""
+    if item is not None:
+        return model.item_ids.parse([item])[0]
+    rows = lists()
+    if not len(rows):
+        raise ParameterError("no item is left to recommend to this user; ask for one by --item ID")
+    log(f"no item was asked for: {rows['item'][0]} is the best recommendation")
+    return rows["item"][0]
 
 
 def _print(why: "Explanation", names: dict) -> None:

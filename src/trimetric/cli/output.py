@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimetric.errors import OutputError
+from trimetric.errors import OutputError, TrimetricError
+from trimetric.storage import places
 from trimetric.storage.atomic import finite
 
 _OPTIONS = [
@@ -73,6 +74,25 @@ def emit(text: str, end: str = "\n") -> None:
 def emit_json(document: Any) -> None:
     """Write one JSON document; numbers that are not finite become null."""
     emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def replaces(out: str, log: Callable[[str], None], holding: str = "") -> bool:
+    """Tell whether something stands where output goes, and say that it will be replaced.
+
+    A folder counts if it holds the file called `holding`, or without that any file.
+    """
+    if out == "-" or places.is_uri(out):
+        return False
+    try:
+        path = places.output(out)
+        there = path.exists()
+        if there and path.is_dir():
+            there = (path / holding).exists() if holding else any(path.iterdir())
+    except (OSError, TrimetricError):
+        return False  # it is said when it is written
+    if there:
+        log(f"{out} is there already, and is replaced at the end")
+    return there
 
 
 @contextmanager

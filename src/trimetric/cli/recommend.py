@@ -1,4 +1,4 @@
-"""`trimetric recommend`, `similar-items` and `similar-users`: answers of a saved model."""
+"""`trimetric recommend`: lists of a saved model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
-from trimetric.cli.options import Json, Model, Quiet
-from trimetric.cli.output import emit, emit_json, file_or_stream, logger, rows_table, show
+from trimetric.cli.ids import anyone, asked, parted, suggesting, typed_ids
+from trimetric.cli.options import Json, K, Model, Quiet, Seed
+from trimetric.cli.output import emit, emit_json, file_or_stream, logger, replaces, rows_table, show
 from trimetric.cli.reading import lines
+from trimetric.cli.titles import Titles, WithTitles, digest
 from trimetric.errors import ParameterError
 from trimetric.storage import places
 
@@ -74,50 +76,28 @@ def candidates_of(path: str, model: "Recommender", log: Callable[[str], None]) -
     return dict(frame.rows())
 
 
-@dataclass(frozen=True)
-class Titles:
-    """Where the titles of items are."""
-
-    items: Annotated[
-        str | None, Option("--items", help="Table of items, with columns item and title, to show.")
-    ] = None
-    id_column: Annotated[
-        str | None,
-        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
-    ] = None
-
-    def beside(self, rows: "pl.DataFrame", column: str, model: "Recommender") -> "pl.DataFrame":
-        """Return lists with a column `title` after the items; as they are without a table."""
-        if self.items is None:
-            return rows
-        import polars as pl
-
-        from trimetric.data.titles import titles
-
-        known = titles(self.items, model.item_ids, self.id_column)
-        texts = pl.Series("title", [known.get(item) for item in rows[column]], dtype=pl.String)
-        return rows.insert_column(rows.get_column_index(column) + 1, texts)
-
-
-K = Annotated[int, Option("-k", help="Length of each list.")]
-Users = Annotated[list[str] | None, Option("--user", help="User id; repeatable.")]
-
-
 def recommend(
     model: Model,
     filters: Filters,
     titles: Titles,
-    user: Users = None,
+    user: Annotated[
+        list[str] | None,
+        Option("--user", help="User id; repeatable, or several with commas between them."),
+    ] = None,
     users_file: Annotated[
         str | None, Option(help="Text file of user ids, one per line; - is standard input.")
     ] = None,
     item: Annotated[
         list[str] | None,
-        Option("--item", "--liked", help="Item id of a new user, in place of --user; repeatable."),
+        Option(
+            "--item",
+            "--liked",
+            help="Item id of a new user, in place of --user; repeatable, or several with commas.",
+        ),
     ] = None,
     weight: Annotated[
         list[str] | None,
-        Option("--weight", help="ID=NUMBER, repeatable: how much an --item counts."),
+        Option("--weight", help="ID=NUMBER, repeatable or with commas: how much an --item counts."),
     ] = None,
     every: Annotated[bool, Option("--all", help="All users of the model; needs --out.")] = False,
     k: K = 10,
@@ -131,19 +111,21 @@ def recommend(
     on_unknown: Annotated[
         str, Option(help="Unknown users: error, popular (items), or skip.")
     ] = "error",
+    seed: Seed = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Recommend items to users.
 
-    Lists begin with the best item. With --out, users are answered in blocks that are kept until all
-    are done: after an interruption or a kill, the same command goes on where it was.
+    Lists begin with the best item. Where no user is asked for, the answer is for one at random. A
+    comma separates ids, unless an id with that comma is known. With --out, users are answered in
+    blocks that are kept until all are done: after an interruption or a kill, the same command goes
+    on where it was.
     """
-    from trimetric.models.batch import recommend_to_file
     from trimetric.space.lists import check_k
-    from trimetric.storage.tables import write_blocks
 
-    if (user is not None) + (users_file is not None) + (item is not None) + every != 1:
+    ways = (user is not None) + (users_file is not None) + (item is not None) + every
+    if ways > 1 or (ways == 0 and out is not None):
         raise ParameterError(
             "give users by --user ID (repeatable), --users-file FILE or --all, or a new user by"
             " --item ID (repeatable)"
@@ -151,106 +133,85 @@ def recommend(
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
+    log = logger(quiet)
     trained, checksum = _load(model)
-    options = filters.options(trained, logger(quiet))
-    if item is not None:
-        items = trained.item_ids.parse(item)
-        if filters.candidates is not None:
-            raise ParameterError("--candidates are of known users; use --allow-file with --item")
-        rows = trained.recommend_for(
-            items,
-            k,
-            weights=None if weight is None else _weights(trained, items, weight),
-            exclude_given=not include_seen,
-            on_unknown="skip" if on_unknown == "skip" else "error",
-            **options,
-        )
-        rows = titles.beside(rows, "item", trained)
+    with suggesting(trained):
+        options = filters.options(trained, log)
+        known = titles.of(trained, log, own=out is None)
+        if item is not None:
+            if filters.candidates is not None:
+                raise ParameterError(
+                    "--candidates are of known users; use --allow-file with --item"
+                )
+            items = typed_ids(item, trained.item_ids)
+            rows = trained.recommend_for(
+                items,
+                k,
+                weights=None if weight is None else _weights(trained, items, weight),
+                exclude_given=not include_seen,
+                on_unknown="skip" if on_unknown == "skip" else "error",
+                **options,
+            )
+            _tell_new(trained, model, titles.beside(rows, "item", known), out, json, log)
+            return
+        ids = asked("user", trained, user, users_file)
+        if ids is None and not every:
+            ids = anyone("user", trained, seed, log)
+        options |= {"exclude_seen": not include_seen, "on_unknown": on_unknown}
         if out is None:
+            rows = titles.beside(trained.recommend(ids or [], k, **options), "item", known)
             _print(trained, model, "recommendations", rows, json)
-        else:
-            with file_or_stream(out) as path:
-                count = write_blocks(places.output(path), iter([rows]))
-            _print_written(model, out, count, "a new user", json)
-        return
-    users = user if users_file is None else lines("--users-file", users_file)
-    ids = None if users is None else trained.user_ids.parse(users)
-    options |= {"exclude_seen": not include_seen, "on_unknown": on_unknown}
-    if out is None:
-        rows = titles.beside(trained.recommend(ids or [], k, **options), "item", trained)
-        _print(trained, model, "recommendations", rows, json)
-        return
-    if titles.items is not None:
-        raise ParameterError("--items shows titles; files of --out hold ids, to be joined with it")
-    progress = False if quiet else None
-    with file_or_stream(out) as path:
-        options |= {"checksum": checksum, "progress": progress}
-        count = recommend_to_file(trained, path, ids, k, **options)
+            return
+        options |= {"checksum": checksum, "progress": False if quiet else None}
+        replaced = replaces(out, log)
+        if known:
+            trained = WithTitles(trained, titles, known)  # type: ignore[assignment]
+            options["checksum"] += digest(known)
+        count = _to_file(trained, out, ids, k, options)
     n_users = len(trained.user_ids if ids is None else ids)
-    _print_written(model, out, count, f"{n_users:,} users", json, users=n_users)
+    more = {"users": n_users, "replaced": replaced}
+    _print_written(model, out, count, f"{n_users:,} users", json, **more)
 
 
-def similar_items(
-    model: Model,
-    titles: Titles,
-    item: Annotated[list[str], Option("--item", help="Item id; repeatable.")],
-    k: K = 10,
-    allow_file: Annotated[
-        str | None, Option(help="List only the items of this text file, one id per line.")
-    ] = None,
-    deny_file: Annotated[
-        str | None, Option(help="List no item of this text file, one id per line.")
-    ] = None,
-    on_unknown: Annotated[str, Option(help="Unknown items: error, or skip.")] = "error",
-    json: Json = False,
+def _to_file(
+    model: "Recommender", out: str, ids: list | None, k: int, options: dict[str, Any]
+) -> int:
+    from trimetric.models.batch import recommend_to_file
+
+    with file_or_stream(out) as path:
+        return recommend_to_file(model, path, ids, k, **options)
+
+
+def _tell_new(
+    trained: "Recommender",
+    folder: str,
+    rows: "pl.DataFrame",
+    out: str | None,
+    json: bool,
+    log: Callable[[str], None],
 ) -> None:
-    """List the items most similar to an item."""
-    from trimetric.models import load
+    """Print or write the list of a new user."""
+    from trimetric.storage.tables import write_blocks
 
-    trained = load(model)
-    ids = trained.item_ids
-    rows = trained.similar_items(
-        ids.parse(item),
-        k,
-        allow=ids.parse(lines("--allow-file", allow_file)) if allow_file else None,
-        deny=ids.parse(lines("--deny-file", deny_file, empty=True)) if deny_file else None,
-        on_unknown=on_unknown,  # type: ignore[arg-type]
-    )
-    _print(trained, model, "similar", titles.beside(rows, "similar", trained), json)
-
-
-def similar_users(
-    model: Model,
-    user: Annotated[list[str], Option("--user", help="User id; repeatable.")],
-    k: K = 10,
-    allow_file: Annotated[
-        str | None, Option(help="List only the users of this text file, one id per line.")
-    ] = None,
-    deny_file: Annotated[
-        str | None, Option(help="List no user of this text file, one id per line.")
-    ] = None,
-    on_unknown: Annotated[str, Option(help="Unknown users: error, or skip.")] = "error",
-    json: Json = False,
-) -> None:
-    """List the users most similar to a user."""
-    from trimetric.models import load
-
-    trained = load(model)
-    ids = trained.user_ids
-    rows = trained.similar_users(
-        ids.parse(user),
-        k,
-        allow=ids.parse(lines("--allow-file", allow_file)) if allow_file else None,
-        deny=ids.parse(lines("--deny-file", deny_file, empty=True)) if deny_file else None,
-        on_unknown=on_unknown,  # type: ignore[arg-type]
-    )
-    _print(trained, model, "similar", rows, json)
+    if out is None:
+        _print(trained, folder, "recommendations", rows, json)
+        return
+    replaced = replaces(out, log)
+    with file_or_stream(out) as path:
+        count = write_blocks(places.output(path), iter([rows]))
+    _print_written(folder, out, count, "a new user", json, replaced=replaced)
 
 
 def _weights(model: "Recommender", items: list, texts: list[str]) -> dict[Any, float]:
-    """Return the weights typed as ID=NUMBER; items without one count 1."""
+    """Return the weights typed as ID=NUMBER, also with commas; items without one count 1."""
     weights: dict[Any, float] = dict.fromkeys(items, 1.0)
-    for text in texts:
+    given = set(weights)
+
+    def known(text: str) -> bool:
+        name, sign, _ = text.rpartition("=")
+        return bool(sign) and model.item_ids.parse([name])[0] in given
+
+    for text in [one for typed in texts for one in parted(typed, known)]:
         name, sign, number = text.rpartition("=")
         [item] = model.item_ids.parse([name])
         try:

@@ -21,6 +21,16 @@ def serve(
         str | None,
         Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
     ] = None,
+    test: Annotated[
+        str | None,
+        Option(
+            help="Interactions held out from training, or the folder of a split: the page shows how"
+            " well the models rank them."
+        ),
+    ] = None,
+    valid: Annotated[
+        str | None, Option(help="The --valid of fit, beside --test: see `trimetric evaluate`.")
+    ] = None,
     host: Annotated[
         str, Option(help="Address to listen on; one that other machines reach needs a key.")
     ] = "127.0.0.1",
@@ -82,6 +92,8 @@ def serve(
         limits=limits_of(limit or []),
         cors_origins=tuple(cors_origin or ()),
         root_path=root_path,
+        test=None if test is None else places.source(test, "--test"),
+        valid=None if valid is None else places.source(valid, "--valid"),
     )
     logs.to_standard_error(quiet)
 

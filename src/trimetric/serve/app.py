@@ -21,7 +21,7 @@ from litestar.openapi.spec import Components, Reference, SecurityScheme, Server
 
 from trimetric import __version__
 from trimetric.errors import TrimetricError
-from trimetric.serve import catalogue, handlers, schemas
+from trimetric.serve import catalogue, handlers, quality, relations, schemas
 from trimetric.serve.middleware import ClientGone, Gate, error_body
 from trimetric.serve.page import File
 from trimetric.serve.registry import watch
@@ -49,6 +49,10 @@ API: Sequence[HTTPRouteHandler] = (
     catalogue.margins,
     catalogue.training,
     catalogue.summary,
+    quality.quality,
+    relations.between,
+    relations.columns,
+    relations.item_users,
 )
 """Handlers under /v1."""
 

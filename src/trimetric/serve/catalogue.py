@@ -99,9 +99,9 @@ def items(
 @get("/v1/models", sync_to_thread=False, responses=DOOR_ERRORS)
 def models(request: Request) -> Response[schemas.Models]:
     """List the served models; the first is the default."""
-    return reply(
-        {"models": [card(served) for served in state_of(request).registry.served.values()]}
-    )
+    state = state_of(request)
+    measured = {"measured": state.held_out is not None}
+    return reply({"models": [card(one) | measured for one in state.registry.served.values()]})
 
 
 @get("/v1/map", sync_to_thread=True, responses=QUERY_ERRORS)
@@ -181,6 +181,7 @@ def card(served: ServedModel) -> dict[str, Any]:
         "interactions": len(model.seen.items),
         "dim": model.get_params().get("dim"),
         "capabilities": sorted(model.capabilities),
+        "learned_margins": any(_margins(served)),
         "loaded_at": served.loaded_at,
     }
 
@@ -216,6 +217,14 @@ def _side(
         name: values[rows].tolist(),
         "margin": margins[rows].tolist(),
     }
+
+
+def _margins(served: ServedModel) -> tuple[bool, bool]:
+    """Tell whether the margins of users, and of items, were learned."""
+    space = served.scorer
+    if not isinstance(space, MetricSpace):
+        return False, False
+    return space.user_margins is not None, space.item_margins is not None
 
 
 def _margin(served: ServedModel, kind: str, row: int) -> float | None:

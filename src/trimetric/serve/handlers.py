@@ -5,6 +5,7 @@ All but `recommend` run in a thread.
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.exceptions import PermissionDeniedException
@@ -31,6 +32,7 @@ from trimetric.serve.replies import (
     unprocessable,
 )
 from trimetric.serve.served_model import ServedModel, encode
+from trimetric.serve.where import chosen
 from trimetric.space.explanation import Explanation
 from trimetric.space.filters import ItemFilter
 from trimetric.space.given import NOT_TRAINED_ON, weighted_ids
@@ -73,7 +75,7 @@ def recommend_many(
             " ask for fewer at a time"
         )
     users = [served.users.parse(user) for user in data.users]
-    allow, deny = (_parsed(served, ids) for ids in (data.allow, data.deny))
+    allow, deny = _allowed(served, data), _parsed(served, data.deny)
     # Typed as text, an id of another type is unknown like others; these get what they get.
     accepted = int if served.users.is_int else str
     strangers = [user for user in users if not isinstance(user, accepted)]
@@ -132,7 +134,7 @@ def recommend_for(
         kept,
         data.k,
         exclude_given=data.exclude_given,
-        allow=_parsed(served, data.allow),
+        allow=_allowed(served, data),
         deny=_parsed(served, data.deny),
         diversity=data.diversity,
         rerank=data.rerank,
@@ -251,6 +253,21 @@ def _parsed(served: ServedModel, given: Any) -> Any:
     return [parse(raw) for raw in given]
 
 
+def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.RecommendForBody) -> Any:
+    """Return the ids that `allow` and `where` leave, None for all."""
+    allow = _parsed(served, data.allow)
+    if not data.where:
+        return allow
+    rows = chosen(served.items, served.table_rows, data.where)
+    kept = served.known.item_ids.decode(rows).to_list()
+    if allow is None:
+        return kept
+    among = set(kept)
+    if isinstance(allow, dict):
+        return {user: [item for item in ids if item in among] for user, ids in allow.items()}
+    return [item for item in allow if item in among]
+
+
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     """Return a frame's ranked items as JSON."""
     rows = served.known.item_ids.encode(frame[column].to_list())
@@ -262,8 +279,18 @@ def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     return bytes(served.with_columns(rows.tolist(), **columns))
 
 
+def _together(served: ServedModel, item: int | str, other: int | str) -> dict[str, int]:
+    """Return how many users have both of two items, and how many have the second."""
+    first, second = (served.users_of(served.item_lookup.row(one)) for one in (item, other))
+    both = np.intersect1d(first, second, assume_unique=True)
+    return {"have": len(second), "have_both": len(both)}
+
+
 def _explained(served: ServedModel, why: Explanation) -> Response[Any]:
     known = served.items.titles_of(why.items)
     extra = {"titles": {str(item): title for item, title in known.items()}} if known else {}
     fields = {**why.to_dict(), "sentence": why.sentence(known), **extra}
+    fields["reasons"] = [
+        one | _together(served, why.item, one["item"]) for one in fields["reasons"]
+    ]
     return reply({**fields, "model": served.name, "version": served.version})

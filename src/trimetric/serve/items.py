@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from trimetric.data import item_tables
@@ -42,6 +43,15 @@ class ItemsTable:
         if row is None:
             return {}
         return {name: v for name, v in self._shown.row(row, named=True).items() if v is not None}
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column, by the table's rows."""
+        return self._shown[name]
+
+    def rows(self, items: pl.Series) -> np.ndarray:
+        """Return the row of each item, int64, -1 where the table has none."""
+        keys = items.cast(pl.String).to_list()
+        return np.array([self._row.get(key, -1) for key in keys], dtype=np.int64)
 
     def titles_of(self, items: Iterable[Any]) -> dict[Any, str]:
         """Return the titles of items by id, without those that have none."""

@@ -17,7 +17,7 @@ from uvicorn import Config, Server
 
 from trimetric.engine.threads import threads
 from trimetric.errors import ParameterError, ResourceError
-from trimetric.serve import items, maps, page
+from trimetric.serve import held_out, items, maps, page
 from trimetric.serve.app import create_app
 from trimetric.serve.connection import limited_connection
 from trimetric.serve.monitoring import Metrics
@@ -74,7 +74,8 @@ def load_state(settings: Settings) -> AppState:
     metrics = Metrics()
     maps.warm_up()
     registry = ModelRegistry.load(settings.models, table, metrics)
-    return AppState(settings, registry, metrics, page.read(settings.root_path))
+    held = None if settings.test is None else held_out.read(settings.test, settings.valid)
+    return AppState(settings, registry, metrics, page.read(settings.root_path), held)
 
 
 class DrainingServer(Server):

@@ -46,6 +46,24 @@ AllowEach = Annotated[
 DenyEach = Annotated[
     OfEach | ByUser, Meta(description="Recommend none of these items; an object says it by user.")
 ]
+
+
+class Span(Struct, forbid_unknown_fields=True):
+    """Numbers from a least to a greatest, both included; null leaves a side open."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+Values = Annotated[list[Text | int | float | bool], Meta(min_length=1, max_length=1000)]
+Where = Annotated[
+    dict[Text, Values | Span],
+    Meta(
+        max_length=100,
+        description="Recommend only items of these columns of the items table: values, of which an"
+        " item must have one, or a span of numbers. /v1/columns lists what there is.",
+    ),
+]
 Diversity = Annotated[
     float, Meta(ge=0, le=1, description="How unlike each other the items of a list are to be.")
 ]
@@ -95,6 +113,7 @@ class RecommendBody(Body):
     on_unknown: Literal["error", "popular", "skip"] = "error"
     allow: AllowEach | None = None
     deny: DenyEach | None = None
+    where: Where | None = None
     diversity: Diversity = 0.0
     rerank: Rerank = "mmr"
 
@@ -109,6 +128,7 @@ class RecommendForBody(Body):
     on_unknown: Literal["error", "skip"] = "error"
     allow: Allow | None = None
     deny: Deny | None = None
+    where: Where | None = None
     diversity: Diversity = 0.0
     rerank: Rerank = "mmr"
 
@@ -278,6 +298,99 @@ class ItemMatches(Answer):
     items: list[ItemMatch]
 
 
+class ItemUser(Struct, omit_defaults=True):
+    """A user who has an item."""
+
+    user: int | str
+    activity: int
+    score: Score
+    distance: Distance = None
+
+
+class ItemUsers(Answer):
+    """A page of the users who have an item, best scored first."""
+
+    item: int | str
+    total: int
+    users: list[ItemUser]
+
+
+class SharedItem(Struct):
+    """An item that two users have."""
+
+    item: int | str
+    popularity: int
+
+
+class Between(Answer):
+    """Two users side by side."""
+
+    user: int | str
+    other: int | str
+    distance: Annotated[float | None, Meta(description="d² between them; of metric models only.")]
+    activity: int
+    other_activity: int
+    n_shared: int
+    shared: Annotated[list[SharedItem], Meta(description="What both have, least popular first.")]
+    between: Annotated[
+        list[Ranked], Meta(description="Best mean score for the two, of what neither has.")
+    ]
+
+
+class ColumnValue(Struct):
+    """A value of a column, and how many items have it."""
+
+    value: str
+    items: int
+
+
+class Column(Struct, omit_defaults=True):
+    """A column of the items table: its values where they are few, or the span of its numbers."""
+
+    name: str
+    values: list[ColumnValue] = msgspec.field(default_factory=list)
+    span: Span | None = None
+
+
+class Columns(Answer):
+    """The columns that items can be chosen by."""
+
+    columns: list[Column]
+
+
+class ActivityGroup(Struct):
+    """Users with low..high items in training, and the mean metrics at k of theirs."""
+
+    low: int
+    high: int
+    users: int
+    ndcg: float
+    recall: float
+
+
+class PopularityGroup(Struct):
+    """Held-out items with low..high users in training: the share found in the first k."""
+
+    low: int
+    high: int
+    held_out: int
+    items: int
+    found: float
+
+
+class Quality(Answer, omit_defaults=True):
+    """How well a model ranks held-out interactions; until that is known, the status alone."""
+
+    status: Literal["ready", "computing"]
+    metrics: dict[str, float | None] = msgspec.field(default_factory=dict)
+    ranking: Annotated[str, Meta(description="What was ranked among what.")] = ""
+    notes: list[str] = msgspec.field(default_factory=list)
+    data: str = ""
+    k: int = 0
+    by_activity: list[ActivityGroup] = msgspec.field(default_factory=list)
+    by_popularity: list[PopularityGroup] = msgspec.field(default_factory=list)
+
+
 class ModelCard(Struct):
     """A served model."""
 
@@ -289,6 +402,8 @@ class ModelCard(Struct):
     interactions: int
     dim: int | None
     capabilities: list[str]
+    learned_margins: bool
+    measured: Annotated[bool, Meta(description="Whether /v1/quality can be asked.")]
     loaded_at: str
 
 

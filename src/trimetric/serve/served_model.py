@@ -53,6 +53,7 @@ class ServedModel:
         self._fragments: list[bytes | None] = [None] * len(model.item_ids)
         self.quick = False
         self.map: Any = None  # see `maps`
+        self.quality: Any = None  # see `quality`
 
     @cached_property
     def activity(self) -> np.ndarray:
@@ -63,6 +64,20 @@ class ServedModel:
     def popularity(self) -> np.ndarray:
         """How many users each item has, int64 (n_items,)."""
         return self.known.popularity
+
+    @cached_property
+    def table_rows(self) -> np.ndarray:
+        """The row of each item in the items table, int64, -1 where it has none."""
+        return self.items.rows(self.known.item_ids.values)
+
+    @cached_property
+    def _by_item(self) -> Csr:
+        return self.known.seen.transposed(len(self.known.item_ids))[0]
+
+    def users_of(self, item: int) -> np.ndarray:
+        """Return the rows of the users who have an item, int32 ascending."""
+        indptr, users = self._by_item
+        return users[indptr[item] : indptr[item + 1]]
 
     @cached_property
     def search(self) -> Search:

@@ -121,6 +121,9 @@ class Settings:
     root_path : str
         The path, such as /sub, under which a proxy offers this server; requests may come with it
         or without.
+    test, valid : Path, optional
+        Interactions held out from training, to measure the models on, and those that they were
+        validated on: see `held_out.read`.
     """
 
     models: tuple[Path, ...]
@@ -137,6 +140,8 @@ class Settings:
     id_column: str | None = None
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
+    test: Path | None = None
+    valid: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
@@ -148,6 +153,8 @@ class Settings:
             )
         if not self.models:
             raise ParameterError("give at least one folder of a saved model")
+        if self.valid is not None and self.test is None:
+            raise ParameterError("valid goes with test: interactions to measure the models on")
         if not 0 <= self.port <= 65535:
             raise ParameterError(f"port must be in 0..65535, got {self.port}; 8000 is usual")
         if self.api_key is not None and (not self.api_key or not self.api_key.isascii()):

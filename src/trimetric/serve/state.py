@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from litestar.exceptions import NotFoundException
 
 from trimetric.serve.batching import Batcher
+from trimetric.serve.held_out import HeldOut
 from trimetric.serve.monitoring import Metrics
 from trimetric.serve.page import Files
 from trimetric.serve.registry import ModelRegistry
@@ -23,6 +24,8 @@ class AppState:
     metrics : Metrics
     files : Files
         The explorer page.
+    held_out : HeldOut, optional
+        What models are measured on.
     draining : bool
         Whether the server is about to stop.
     """
@@ -31,6 +34,7 @@ class AppState:
     registry: ModelRegistry
     metrics: Metrics
     files: Files
+    held_out: HeldOut | None = None
     draining: bool = False
     batchers: dict[str, Batcher] = field(init=False)
 

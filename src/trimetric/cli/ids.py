@@ -1,0 +1,93 @@
+"""Ids that people type: lists of them, misspelled ones, and one at random where none is given."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from trimetric.cli.reading import lines
+from trimetric.errors import UnknownIds
+
+if TYPE_CHECKING:
+    from trimetric.data import Vocabulary
+    from trimetric.models.recommender import Recommender
+
+Kind = Literal["user", "item"]
+_LONGEST = 16  # commas in one id
+
+
+def typed_ids(texts: list[str], ids: "Vocabulary") -> list[Any]:
+    """Read ids that were typed: each text is one, or several with commas between them.
+
+    A known id may hold commas itself, alone or among others.
+    """
+
+    def known(text: str) -> bool:
+        return bool(ids.encode(ids.parse([text]))[0] >= 0)
+
+    return ids.parse([one for text in texts for one in parted(text, known)])
+
+
+def parted(text: str, known: Callable[[str], bool]) -> list[str]:
+    """Part a text at its commas, but for those inside of something known."""
+    if "," not in text or known(text):
+        return [text]
+    parts, found, start = text.split(","), list[str](), 0
+    while start < len(parts):
+        ends = range(min(len(parts), start + _LONGEST), start + 1, -1)
+        joined = ((",".join(parts[start:end]).strip(), end) for end in ends)
+        whole = ((one, end) for one, end in joined if known(one))
+        one, end = next(whole, (parts[start].strip(), start + 1))
+        if one:
+            found.append(one)
+        start = end
+    return found or [text]
+
+
+def asked(
+    kind: Kind, model: "Recommender", texts: list[str] | None, file: str | None
+) -> list[Any] | None:
+    """Return the ids given by options and by a file with one a line; None where none is."""
+    ids = model.user_ids if kind == "user" else model.item_ids
+    if file is not None:
+        return ids.parse(lines(f"--{kind}s-file", file))
+    return None if texts is None else typed_ids(texts, ids)
+
+
+def anyone(kind: Kind, model: "Recommender", seed: int, log: Callable[[str], None]) -> list[Any]:
+    """Return a known user or item with interactions, drawn by a seed; say how to ask for one."""
+    import numpy as np
+
+    from trimetric import counter
+
+    counts = model.seen.counts if kind == "user" else np.bincount(model.seen.items)
+    rows = np.flatnonzero(counts)
+    ids = model.user_ids if kind == "user" else model.item_ids
+    if not len(rows):
+        rows = np.arange(len(ids))
+    place = int(counter.bits(counter.key(seed, 0), np.arange(1))[0] % np.uint64(len(rows)))
+    chosen = ids.decode(rows[place : place + 1]).to_list()
+    log(
+        f"no {kind} was asked for: {chosen[0]!r} is one of {len(rows):,}, drawn at random;"
+        f" --{kind} ID asks for one, --seed N draws another"
+    )
+    return chosen
+
+
+@contextmanager
+def suggesting(model: "Recommender") -> Iterator[None]:
+    """Let an error of unknown ids name known ones that are spelled like the first of them."""
+    try:
+        yield
+    except UnknownIds as error:
+        if "did you mean" in error.remedy:
+            raise
+        from trimetric.data.near import near_ids
+
+        ids = model.user_ids if error.kind == "user" else model.item_ids
+        near = near_ids(ids, error.ids[0])
+        if not near:
+            raise
+        meant = " or ".join(map(repr, near))
+        of = f" for {error.ids[0]!r}" if len(error.ids) > 1 else ""
+        remedy = f"did you mean {meant}{of}? {error.remedy[0].upper()}{error.remedy[1:]}"
+        raise UnknownIds(error.kind, error.ids, remedy) from None
