@@ -123,4 +123,4 @@ def test_what_is_no_callback_is_refused() -> None:
     for wrong in (print, Diary, "mlflow"):
         with pytest.raises(ParameterError, match=r"instances of trimetric\.Callback, got"):
             tm.SML(**QUICK).fit(planted(), callbacks=[wrong])
-    assert np.isfinite(tm.SML(**QUICK).fit(planted(), callbacks=()).users).all()
+    assert np.isfinite(tm.SML(**QUICK).fit(planted(), callbacks=()).user_embeddings).all()

@@ -277,8 +277,8 @@ def test_fixed_margins_are_the_points_of_margins_that_gamma_holds_up(tmp_path: P
     fixed, held = tm.SML(**given).fit(PAIRS), tm.SML(**given, variant="all", gamma=512).fit(PAIRS)
     assert (held.user_margins == np.float32(0.8)).all()
     assert (held.item_margins == np.float32(0.8)).all()
-    assert fixed.users.tobytes() == held.users.tobytes()
-    assert fixed.items.tobytes() == held.items.tobytes()
+    assert fixed.user_embeddings.tobytes() == held.user_embeddings.tobytes()
+    assert fixed.item_embeddings.tobytes() == held.item_embeddings.tobytes()
     assert set(fixed.tensors()) == {"users", "items"}
     for model in (fixed, held):
         model.save(tmp_path / "m")

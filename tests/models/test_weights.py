@@ -56,8 +56,8 @@ def test_only_ratios_of_weights_matter(name: str) -> None:
     ones, thousands = (
         tm.create(name, **QUICK).fit(of_row(data, 2 * scale, scale)) for scale in (1, 1024)
     )
-    assert np.array_equal(ones.users, thousands.users)
-    assert np.array_equal(ones.items, thousands.items)
+    assert np.array_equal(ones.user_embeddings, thousands.user_embeddings)
+    assert np.array_equal(ones.item_embeddings, thousands.item_embeddings)
 
 
 def test_what_explains_an_item_of_a_weighted_history() -> None:

@@ -47,6 +47,11 @@ class Bookshop:
     tastes: np.ndarray
     shelves: tuple[str, ...]
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of each book by its id."""
+        return dict(zip(self.items["item"], self.items["title"], strict=True))
+
 
 def bookshop(seed: int = 0) -> Bookshop:
     """Generate the loans of a bookshop: 1,500 readers, 800 books and about 60,000 pairs.

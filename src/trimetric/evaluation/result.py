@@ -217,9 +217,12 @@ class Result:
         table.add_column("metric")
         for cutoff in cutoffs:
             table.add_column(f"@{cutoff}", justify="right")
-        table.add_column("whole list", justify="right")
+        whole = [name for name in metrics if "@" not in name]
+        if whole:
+            table.add_column("whole list", justify="right")
         for base in dict.fromkeys(name.split("@")[0] for name in metrics):
-            cells = [metrics.get(name) for name in [*(f"{base}@{k}" for k in cutoffs), base]]
+            names = [*(f"{base}@{k}" for k in cutoffs), *([base] if whole else [])]
+            cells = [metrics.get(name) for name in names]
             shown = ("" if v is None else "-" if isnan(v) else f"{v:.4f}" for v in cells)
             table.add_row(LABELS.get(base, base), *shown)
         return table

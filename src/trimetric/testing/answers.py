@@ -136,12 +136,14 @@ def check_forms_of_asking(case: Case) -> None:
     answer = model.recommend(ids, k=4)
     assert answer["user"].unique(maintain_order=True).to_list() == ids.to_list()
     forms = [ids.to_list(), tuple(ids), iter(ids), ids.to_numpy(), np.array(ids.to_list())]
+    for form in forms:
+        assert model.recommend(form, k=4).equals(answer)
     if installed("pandas"):
         import pandas as pd
 
-        forms.append(pd.Series(ids.to_list()))
-    for form in forms:
-        assert model.recommend(form, k=4).equals(answer)
+        in_pandas = model.recommend(pd.Series(ids.to_list()), k=4)
+        assert isinstance(in_pandas, pd.DataFrame)
+        assert in_pandas.to_dict("list") == answer.to_dict(as_series=False)
     alone = [model.recommend(user, k=4) for user in ids]
     assert pl.concat(alone).equals(answer)
     again = model.recommend([ids[0], ids[1], ids[0]], k=4)

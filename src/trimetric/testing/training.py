@@ -1,7 +1,6 @@
 """Checks of training: forms of data, pools of negatives, monitors."""
 
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,13 +52,13 @@ def check_weights_count(case: Case) -> None:
     """Weights are refused by name, or used and kept; weights of 1 change nothing."""
     data = case.data
     drawn = np.random.default_rng(7).choice([1, 2, 9], len(data)).astype(np.float32)
-    given = replace(data, weights=drawn)
+    given = data.changed(weights=drawn)
     if not case.new().takes_weights:
         with raises(Unsupported, f"{case.new().name} cannot use weights"):
             case.new().fit(given)
         return
     users = data.user_ids.values
-    equal = case.new().fit(replace(data, weights=np.ones(len(data), dtype=np.float32)))
+    equal = case.new().fit(data.changed(weights=np.ones(len(data), dtype=np.float32)))
     assert equal.recommend(users).equals(case.new().fit(data).recommend(users))
     model = case.new().fit(given)
     assert not model.recommend(users).equals(equal.recommend(users))
