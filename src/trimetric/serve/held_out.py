@@ -29,7 +29,7 @@ class HeldOut:
             return self.test
         seen = served.known.seen
         ids = served.known.user_ids, served.known.item_ids
-        train = Interactions(*ids, seen.users, seen.items)
+        train = Interactions.from_rows(*ids, seen.users, seen.items)
         return Split(train, self.valid, self.test, {"method": "files"})
 
 
