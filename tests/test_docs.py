@@ -23,10 +23,13 @@ MOST_HOPS, MOST_FILES = 5, 3  # from `fit` to the gradient of equation (6)
     ],
 )
 def test_the_page_is_up_to_date(tool: str, sources: list[str], page: str, tmp_path: Path) -> None:
-    made = tmp_path / "page.md"
-    arguments = [str(ROOT / source) for source in sources]
-    subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments, str(made)], check=True)
+    made, readme = tmp_path / "page.md", tmp_path / "README.md"
+    readme.write_text((ROOT / "README.md").read_text())
+    arguments = [*(str(ROOT / source) for source in sources), str(made)]
+    arguments += [str(readme)] if tool == "records" else []
+    subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments], check=True)
     assert made.read_text() == (ROOT / page).read_text(), f"run tools/{tool}"
+    assert readme.read_text() == (ROOT / "README.md").read_text(), f"run tools/{tool}"
 
 
 def test_the_reference_has_every_public_name(tmp_path: Path) -> None:

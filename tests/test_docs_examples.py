@@ -46,6 +46,15 @@ def test_the_tutorial_runs(tmp_path: Path, real_data: Path) -> None:
     assert names["result"]["ndcg@10"] > 1.5 * floor
 
 
+def test_the_readme_prints_what_it_shows() -> None:
+    (_, code), (language, shown) = blocks("README.md")[:2]
+    assert language == "text"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=300, check=True
+    )
+    assert [line.rstrip() for line in ran.stdout.splitlines()] == shown.splitlines()
+
+
 def test_commands_in_sentences_run(tmp_path: Path) -> None:
     whole = tm.synthetic.planted().interactions.to_frame()
     whole.with_columns(rating=pl.lit(5)).write_csv(tmp_path / "likes.csv")
