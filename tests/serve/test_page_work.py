@@ -1,4 +1,4 @@
-"""Working with the page: links, panels, steering, filters, copies, and the views of one thing each."""
+"""Working with the page: links, panels, steering, filters, copies, views of one thing each."""
 
 import csv
 import io
@@ -189,9 +189,11 @@ def test_filters(visit: Visit, models: dict[str, Any], titles: dict[str, str]) -
 def test_filters_by_numbers(visit: Visit) -> None:
     code = """async () => {
         const { filters, writeFilters } = await import('/page/route.js');
-        const where = { price: { min: 1.5, max: null }, 'a=b': ['x=y', '[1,2'], year: { min: -3, max: 1e3 } };
+        const spans = { price: { min: 1.5, max: null }, year: { min: -3, max: 1e3 } };
+        const where = { ...spans, 'a=b': ['x=y', '[1,2'] };
         const params = new URLSearchParams(writeFilters(where).map((one) => ['f', one]));
-        return [where, filters(new URLSearchParams(params.toString())), filters(new URLSearchParams(''))];
+        const none = filters(new URLSearchParams(''));
+        return [where, filters(new URLSearchParams(params.toString())), none];
     }"""
     visit.to("data")
     where, again, none = visit.page.evaluate(code)
