@@ -5,12 +5,13 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.engine.rows import padded_table
 from trimetric.models.answers import placing_space
+from trimetric.space.inner_product import InnerProduct
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
 
 def folded_in(name: str, scorer: Scorer, histories: Csr, weights: np.ndarray | None) -> Scorer:
-    """Return a scorer whose users are placed in a metric space by their histories.
+    """Return a scorer whose users are placed beside the trained items by their histories.
 
     Parameters
     ----------
@@ -25,11 +26,13 @@ def folded_in(name: str, scorer: Scorer, histories: Csr, weights: np.ndarray | N
     Raises
     ------
     Unsupported
-        This is no metric space that places users.
+        It does not place users.
     """
-    space = placing_space(name, scorer)
     if weights is None:
         weights = np.ones(len(histories.items), dtype=np.float32)
+    if isinstance(scorer, InnerProduct) and "new users" in scorer.capabilities:
+        return scorer.with_users(histories, weights)
+    space = placing_space(name, scorer)
     users = space.place((histories.indptr, histories.items), weights)
     table = padded_table(np.concatenate([users, space.items]))
     return MetricSpace(table, histories.n_users, space.dim, fold_in=space.fold_in)

@@ -26,7 +26,8 @@ class ExplainedUser:
     ----------
     row : int or None
         None for a new user.
-    point : float32 (dim,)
+    point : float32 (dim,) or None
+        None where the model has no space.
     items : int32 (n,)
         Rows of the items they have, ascending.
     weights : float32 (n,)
@@ -34,9 +35,24 @@ class ExplainedUser:
     """
 
     row: int | None
-    point: np.ndarray
+    point: np.ndarray | None
     items: np.ndarray
     weights: np.ndarray
+
+    def without_each(self, examined: np.ndarray) -> tuple[Csr, np.ndarray]:
+        """Return the user's items whole, then without each of `examined`, and their weights.
+
+        Parameters
+        ----------
+        examined : int (e,)
+            Places in `items`.
+        """
+        n, m = len(self.items), 1 + len(examined)
+        remaining = np.ones((m, n), dtype=bool)
+        remaining[np.arange(1, m), examined] = False
+        indptr = np.concatenate([[0], np.cumsum(remaining.sum(axis=1))]).astype(np.int64)
+        places = np.nonzero(remaining)[1]
+        return Csr(indptr, self.items[places]), self.weights[places]
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,9 @@ def explain(
     """Explain an item, by row, to a user; `model` is the model's name."""
     ids, points = known.item_ids.values, space.items
     n = len(points)
+    assert user.point is not None
     to_user = _distances(user.point, points)
-    hidden = np.zeros(n, dtype=bool)
-    hidden[user.items] = True
-    seen = bool(hidden[item])
-    hidden[known.unavailable] = True
-    hidden[item] = False
+    hidden, seen = hidden_from(known, user, item)
     order = np.arange(n)
     after = (to_user > to_user[item]) | ((to_user == to_user[item]) & (order > item))
     behind = np.flatnonzero(after & ~hidden)
@@ -104,17 +117,19 @@ def explain(
         examined = first[: options.examine]
         ranks = _ranks_without(space, user, item, examined, np.flatnonzero(hidden))
         rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
-        counterfactual = _counterfactual(ids, owned[examined], ranks, options.k, len(owned))
+        counterfactual = counterfactual_of(ids, owned[examined], ranks, options.k, len(owned))
     return Explanation(
         model=model,
         user=None if user.row is None else known.user_ids.values[user.row],
         item=ids[item],
+        by="distance",
+        score=-float(to_user[item]),
         d2=float(to_user[item]),
         rank=candidates - len(behind),
         candidates=candidates,
         k=options.k,
         seen=seen,
-        popularity=_popularity(known, item),
+        popularity=popularity_of(known, item),
         reasons=tuple(
             Reason(
                 ids[int(owned[at])],
@@ -138,7 +153,21 @@ def _distances(point: np.ndarray, points: np.ndarray) -> np.ndarray:
     return pair_distances(point[None, :], points, rows, columns)
 
 
-def _popularity(known: Known, item: int) -> Popularity:
+def hidden_from(known: Known, user: ExplainedUser, item: int) -> tuple[np.ndarray, bool]:
+    """Return which items the item does not compete with, bool (n_items,), and if the user has it.
+
+    These are what the user has and what is unavailable, but never the item itself.
+    """
+    hidden = np.zeros(len(known.item_ids), dtype=bool)
+    hidden[user.items] = True
+    seen = bool(hidden[item])
+    hidden[known.unavailable] = True
+    hidden[item] = False
+    return hidden, seen
+
+
+def popularity_of(known: Known, item: int) -> Popularity:
+    """Return how many have an item."""
     counts, users = known.popularity, int((known.seen.counts > 0).sum())
     count = int(counts[item])
     return Popularity(count, 1 + int((counts > count).sum()), count / max(users, 1))
@@ -181,12 +210,9 @@ def _ranks_without(
     First with all that they have, then without each of `examined` (places in `user.items`). Of the
     items in `hidden_items` (rows, ascending) none counts.
     """
-    n, m = len(user.items), 1 + len(examined)
-    remaining = np.ones((m, n), dtype=bool)
-    remaining[np.arange(1, m), examined] = False
-    indptr = np.concatenate([[0], np.cumsum(remaining.sum(axis=1))]).astype(np.int64)
-    places = np.nonzero(remaining)[1]
-    points = space.place((indptr, user.items[places]), user.weights[places])
+    lists, weights = user.without_each(examined)
+    m = lists.n_users
+    points = space.place((lists.indptr, lists.items), weights)
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
     width = len(hidden_items)
     hidden = Csr(
@@ -195,9 +221,22 @@ def _ranks_without(
     return held_out_ranks(points, space.items, held, hidden)
 
 
-def _counterfactual(
+def counterfactual_of(
     ids: pl.Series, examined: np.ndarray, ranks: np.ndarray, k: int, liked: int
 ) -> Counterfactual:
+    """Return which item holds another in the top k.
+
+    Parameters
+    ----------
+    ids : Series
+        Of all items.
+    examined : int (e,)
+        Rows of the items that were left out, one at a time.
+    ranks : int (1 + e,)
+        With all of them, then without each.
+    k, liked : int
+        See `Counterfactual`.
+    """
     rank_with, without = int(ranks[0]), ranks[1:]
     at = int(np.argmax(without))
     drops = rank_with <= k < without[at]

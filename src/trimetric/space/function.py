@@ -1,6 +1,6 @@
 """Scores by a function: for models whose score is neither a distance nor an inner product."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,12 @@ class FunctionScorer(Scorer):
     new_users : callable, optional
         (learned, lists Csr, weights float32 (q,)) -> scores of all items for users with these
         items, a fresh float32 (b, n_items). Brings "new users".
+    adds : callable, optional
+        (learned, item int, items int32 (n,), weights float32 (n,)) -> what each of a user's items
+        adds to the score of an item, float64 (n,), or None: see `Scorer.contributions`. Brings
+        "explanations".
+    refusals : mapping of str to str, optional
+        Why it lacks a capability: see `Scorer`.
     """
 
     def __init__(
@@ -48,11 +54,14 @@ class FunctionScorer(Scorer):
         table: Callable[[Any, np.ndarray], np.ndarray] | None = None,
         similar: Callable[[Any, np.ndarray], np.ndarray] | None = None,
         new_users: Callable[[Any, Csr, np.ndarray], np.ndarray] | None = None,
+        adds: Callable[[Any, int, np.ndarray, np.ndarray], np.ndarray | None] | None = None,
+        refusals: Mapping[str, str] | None = None,
     ) -> None:
         self.n_users, self.n_items, self.learned = n_users, n_items, learned
         self._pairs, self._table = pairs, table
-        self._similar, self._new_users = similar, new_users
-        given = {"similar items": similar, "new users": new_users}
+        self._similar, self._new_users, self._adds = similar, new_users, adds
+        given = {"similar items": similar, "new users": new_users, "explanations": adds}
+        self.refusals = refusals or {}  # type: ignore[misc]
         self.capabilities = frozenset(name for name, rule in given.items() if rule)  # type: ignore[misc]
 
     def nearest(
@@ -116,6 +125,18 @@ class FunctionScorer(Scorer):
         if rule is None:
             return super().nearest_new(lists, weights, k, exclude=exclude, only=only)
         return nearest_of_new(rule, self.learned, (lists, weights), self.n_items, k, exclude, only)
+
+    def scores_new(self, lists: Csr, weights: np.ndarray) -> np.ndarray:
+        """Score all items for new users: see `Scorer.scores_new`."""
+        if self._new_users is None:
+            return super().scores_new(lists, weights)
+        return self._new_users(self.learned, lists, weights)
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return what each item of a user adds: see `Scorer.contributions`."""
+        if self._adds is None:
+            return super().contributions(item, items, weights)
+        return self._adds(self.learned, item, items, weights)
 
     def table(self, users: np.ndarray) -> np.ndarray:
         """Score all items for each of `users` (int32 (b,)): a fresh float32 (b, n_items)."""
