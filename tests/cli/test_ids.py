@@ -201,3 +201,23 @@ def test_files_of_many_lists_with_titles(room: Path) -> None:
     titles = dict(tm.datasets.titles("bookshop").iter_rows())
     assert len(rows) == 3000
     assert all(titles[item] == title for item, title in rows.select("item", "title").iter_rows())
+
+
+def test_tables_of_items_by_any_name_for_groups(room: Path) -> None:
+    done("data", "split", "bookshop", "--out", "parts", cwd=room)
+    done("fit", "parts/train.parquet", "--model", "ease", "--out", "e", cwd=room)
+    asked = ("evaluate", "e", "--split", "parts", "--beyond", 3, "--by", "genre,year", "--items")
+    found = document(*asked, "bookshop", cwd=room)["beyond_accuracy"]
+    assert 0 < found["diversity genre@3"] < found["diversity year@3"] <= 1
+    books = tm.datasets.items("bookshop")
+    books.rename({"item": "asin"}).write_csv(room / "asin.csv")
+    ran = inside(*asked, "asin.csv", "--json", cwd=room)
+    assert json.loads(ran.stdout)["beyond_accuracy"] == found
+    assert "asin.csv: the ids of items are in its column 'asin'" in ran.stderr
+    books.rename({"item": "code"}).write_parquet(room / "code.parquet")
+    named = ("code.parquet", "--item-id-column", "code")
+    assert document(*asked, *named, cwd=room)["beyond_accuracy"] == found
+    said = refused(*asked, "code.parquet", cwd=room)
+    assert "say with --id-column which holds the ids" in said
+    said = refused(*asked[:-2], "genres", "--items", "bookshop", cwd=room)
+    assert "--by genres: bookshop has no such column; there are item, title, genre" in said
