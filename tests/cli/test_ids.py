@@ -221,3 +221,13 @@ def test_tables_of_items_by_any_name_for_groups(room: Path) -> None:
     assert "say with --id-column which holds the ids" in said
     said = refused(*asked[:-2], "genres", "--items", "bookshop", cwd=room)
     assert "--by genres: bookshop has no such column; there are item, title, genre" in said
+
+
+def test_lists_and_near_ids_where_something_is_forgotten(room: Path) -> None:
+    asked = ("--user", "a,b,plain", "--item", "c,d,e/x,a/w")
+    told = document("forget", "odd", *asked, "--out", "less", cwd=room)
+    assert (sorted(told["users"]), sorted(told["items"])) == (["a,b", "plain"], ["a/w", "c,d,e/x"])
+    marked = document("unavailable", "m", "--item", "B0001,B0002", "--out", "out", cwd=room)
+    assert (marked["unavailable"], marked["unknown"]) == (2, 0)
+    said = refused("forget", "m", "--user", "raeder-0042", "--out", "less", cwd=room)
+    assert "did you mean 'reader-0042'?" in said

@@ -163,10 +163,12 @@ def _answer(
         identity["keys"] = _digest(keys)
         block = max(1, ROWS_PER_BLOCK // k)
         count = _write(found.out, Batch(len(keys), block, compute, identity, f"{kind}s"), log)
+    if found.out == "-":
+        return
     if json:
         told = {"folder": folder, "out": found.out, f"{kind}s": len(keys), "rows": count}
         emit_json({**told, "replaced": replaced})
-    elif found.out != "-":
+    else:
         emit(f"wrote {count:,} rows, similar to {len(keys):,} {kind}s, to {found.out}")
 
 

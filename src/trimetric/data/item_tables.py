@@ -32,7 +32,7 @@ def read(
     ----------
     path : str, path or open file
         As `Interactions.read` takes it; or the name of a data set whose items are known, such as
-        "bookshop", unless a file is called so.
+        "bookshop", unless a file is called so (a folder does not count).
     id_column : str, optional
         The column of the ids; by default item, id or item_id, or one whose name usually means it.
     choose : callable, optional
@@ -120,10 +120,10 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     from trimetric.data import datasets
 
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(name, str) or Path(name).exists():
+    if not isinstance(name, str) or Path(name).is_file():
         return None
     known = datasets.items(name)
-    if known is None and name in datasets.NAMES:
+    if known is None and name in datasets.NAMES and not Path(name).exists():
         where = " or ".join(str(folder) for folder in datasets.folders())
         raise DataError(
             f"the items of data set {name!r} are not on this machine; put {name}_items.parquet,"
