@@ -68,6 +68,10 @@ def test_lists_of_items_everywhere(room: Path) -> None:
     assert [row["item"] for row in near] == ["a/x", "b/x"]
     near = document("similar-users", "odd", "--user", "a,b,plain", "-k", 1, cwd=room)["similar"]
     assert [row["user"] for row in near] == ["a,b", "plain"]
+    bare = document("similar-items", "odd", "a/x", "b/x", "-k", 1, cwd=room)["similar"]
+    assert [row["item"] for row in bare] == ["a/x", "b/x"]
+    rows = document("recommend", "odd", "a,b,plain", "--user", "b", "--k", 1, cwd=room)
+    assert [row["user"] for row in rows["recommendations"]] == ["a,b", "plain", "b"]
     why = document("explain", "m", "--liked", "B0001,B0007", "--item", "B0003", cwd=room)
     assert why["item"] == "B0003"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Callable
@@ -123,7 +124,12 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     if not isinstance(name, str) or Path(name).is_file():
         return None
     known = datasets.items(name)
-    if known is None and name in datasets.NAMES and not Path(name).exists():
+    if known is not None or Path(name).exists():
+        return known
+    near = difflib.get_close_matches(name, datasets.NAMES, n=1)
+    if near and name not in datasets.NAMES and "." not in name:
+        raise DataError(f"no file or data set is called {name!r}; did you mean {near[0]!r}?")
+    if name in datasets.NAMES:
         where = " or ".join(str(folder) for folder in datasets.folders())
         raise DataError(
             f"the items of data set {name!r} are not on this machine; put {name}_items.parquet,"
