@@ -48,12 +48,12 @@ def ended_at_best(epochs: int, best: int, most: int) -> bool:
 
 
 @contextmanager
-def heartbeat(doing: str, progress: bool | None = True) -> Iterator[None]:
+def heartbeat(doing: str, progress: bool | None = True, bar: bool = False) -> Iterator[None]:
     """Tell every ten seconds that something is still being done, unless other lines are told.
 
-    Nothing is told on a terminal, where bars are shown, or if `progress` is False.
+    Nothing is told if `progress` is False, nor on a terminal where it has a `bar`.
     """
-    if progress is False or on_terminal():
+    if progress is False or (bar and on_terminal()):
         yield
         return
     began, over = time.monotonic(), threading.Event()

@@ -146,7 +146,8 @@ def evaluate(
         result = measure(source, data, how, exclude_seen=not include_seen, **described)
     found: dict[str, float] = {}
     if beyond.beyond is not None:
-        found = _beyond(source, data, beyond, not include_seen, described)
+        with heartbeat("measuring beyond accuracy"):
+            found = _beyond(source, data, beyond, not include_seen, described)
     elif beyond.items or beyond.by or beyond.reference:
         raise ParameterError("--items, --by and --reference go with --beyond K")
     if json:
