@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimetric.data.ids import Vocabulary
-from trimetric.data.near import edit_distances, near_ids
+from trimetric.data.near import edit_distances, meant, near_ids
 
 LETTERS = st.text("abc-é", max_size=7)
 
@@ -82,3 +82,10 @@ def test_nothing_closer_is_passed_over(ids, typed):
         assert sorted(found) == sorted(one for one in close if apart[one] == least)
     else:
         assert all(typed in one for one in found)
+
+
+def test_questions_for_errors():
+    assert meant(READERS, ["redaer-0042"]) == "did you mean 'reader-0042'?"
+    assert meant(READERS, ["redaer-0042", "x"]) == "did you mean 'reader-0042' for 'redaer-0042'?"
+    assert meant(READERS, ["nobody", "redaer-0042"]) == meant(READERS, []) == ""
+    assert meant(vocabulary(19004, 19104), [19014]) == "did you mean 19004 or 19104?"

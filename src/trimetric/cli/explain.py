@@ -32,7 +32,7 @@ def explain(
             help="Item id of a new user, in place of --user; repeatable, or several with commas.",
         ),
     ] = None,
-    k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
+    k: Annotated[int, Option("-k", "--k", help="Length of the list.")] = 10,
     reasons: Annotated[int, Option(help="Number of the user's items to name.")] = 5,
     examine: Annotated[
         int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -56,6 +57,18 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
     if not len(found) and len(text) > 1:
         found = np.flatnonzero(ids.str.contains(text, literal=True).to_numpy())[:n]
     return vocabulary.decode(found).to_list()
+
+
+def meant(vocabulary: Vocabulary, unknown: Sequence[Any]) -> str:
+    """Return a question for errors: which known ids the first of some unknown ones may stand for.
+
+    It is "did you mean 'a' or 'b'?", and empty where no known id is near.
+    """
+    near = near_ids(vocabulary, unknown[0]) if len(unknown) else []
+    if not near:
+        return ""
+    of = f" for {unknown[0]!r}" if len(unknown) > 1 else ""
+    return f"did you mean {' or '.join(map(repr, near))}{of}?"
 
 
 def _alike(one: str, other: str) -> tuple[int, int]:
