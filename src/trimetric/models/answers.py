@@ -247,11 +247,13 @@ def placing_space(name: str, scorer: Scorer) -> MetricSpace:
     """Return a space that places new users, or raise Unsupported."""
     if isinstance(scorer, MetricSpace) and scorer.fold_in is not None:
         return scorer
-    capability = "fold-in" if "new users" in scorer.capabilities else "new users"
-    reason = scorer.refusals.get(capability, "its scores are of the users it was trained on")
+    if "new users" in scorer.capabilities:
+        reason = scorer.refusals.get("fold-in", "it has no points; recommend_for takes new users")
+        raise Unsupported(f"{name} cannot tell where a new user or item belongs: {reason}")
+    reason = scorer.refusals.get("new users", "its scores are of the users it was trained on")
     raise Unsupported(
-        f"{name} cannot place a new user without being trained again: {reason}; centroid, sml and"
-        " cml can"
+        f"{name} cannot place a new user without being trained again: {reason}; models with a"
+        " metric space can, such as centroid, sml and cml, and so can ease, itemknn, ials and bpr"
     )
 
 

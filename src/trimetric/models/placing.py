@@ -1,5 +1,6 @@
 """New users and items placed in a space, and items explained to users: with original ids."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ from trimetric.data.csr import Csr
 from trimetric.errors import UnknownIds, Unsupported
 from trimetric.models.answers import Given, one_row, placing_space, weighted_rows
 from trimetric.models.fitted import Fitted
+from trimetric.space.function import FunctionScorer
 from trimetric.space.given import NOT_TRAINED_ON, ids_of
 from trimetric.space.inner_product import InnerProduct
 from trimetric.space.known import Known
@@ -16,7 +18,7 @@ from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
 if TYPE_CHECKING:
-    from trimetric.space.explain import ExplainedUser, ExplainOptions
+    from trimetric.space.explained import ExplainedUser, ExplainOptions
     from trimetric.space.explanation import Explanation
 
 
@@ -24,7 +26,7 @@ def explain(
     name: str, state: Fitted, user: Any, item: Any, options: tuple[int, int, int]
 ) -> "Explanation":
     """Explain an item to a user: see `Recommender.explain`."""
-    from trimetric.space import explain as explaining
+    from trimetric.space import explained as explaining
 
     limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
     known, scorer = state.known, explaining_scorer(name, state.scorer)
@@ -41,7 +43,7 @@ def explain_for(
     name: str, state: Fitted, given: Given, item: Any, options: tuple[int, int, int]
 ) -> "Explanation":
     """Explain an item to a new user with items and weights: see `Recommender.explain_for`."""
-    from trimetric.space import explain as explaining
+    from trimetric.space import explained as explaining
 
     limits = explaining.ExplainOptions(check_k(options[0]), *options[1:])
     known, scorer = state.known, explaining_scorer(name, state.scorer)
@@ -69,6 +71,10 @@ def _explained(
     row = one_row("item", known.item_ids, item)
     if isinstance(scorer, MetricSpace):
         return explain(scorer, known, name, user, row, options)
+    if isinstance(scorer, FunctionScorer) and scorer.seen_by is not None:
+        space = scorer.seen_by(scorer.learned, user.row, user.items, user.weights)
+        user = replace(user, point=space.users[0])
+        return explain(space, known, name, user, row, options, scorer)
     return explain_sum(scorer, known, name, user, row, options)
 
 

@@ -6,14 +6,15 @@ that what-ifs are as many new users.
 
 import numpy as np
 
-from trimetric.data.csr import Csr
-from trimetric.engine.scores import CELLS_AT_ONCE
-from trimetric.space.explain import (
+from trimetric.space.explained import (
     ExplainedUser,
     ExplainOptions,
     counterfactual_of,
     hidden_from,
     popularity_of,
+    ranks_of,
+    ranks_without,
+    scores_of,
 )
 from trimetric.space.explanation import Explanation, Reason
 from trimetric.space.known import Known
@@ -32,7 +33,7 @@ def explain_sum(
 ) -> Explanation:
     """Explain an item, by row, to a user; `model` is the model's name."""
     ids, n = known.item_ids.values, scorer.n_items
-    scores = _scores(scorer, user)
+    scores = scores_of(scorer, user)
     hidden, seen = hidden_from(known, user, item)
     adds = scorer.contributions(item, user.items, user.weights)
     owned, score = user.items, float(scores[item])
@@ -43,7 +44,7 @@ def explain_sum(
     can_place = bool({"new users", "fold-in"} & scorer.capabilities)
     if options.examine and not seen and len(owned) > 1 and len(first) and can_place:
         examined = first[: options.examine]
-        ranks = _ranks_without(scorer, user, item, examined, hidden)
+        ranks = ranks_without(scorer, user, item, examined, hidden)
         rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
         counterfactual = counterfactual_of(ids, owned[examined], ranks, options.k, len(owned))
     own = score - float(summed.sum())
@@ -56,7 +57,7 @@ def explain_sum(
         by="count" if adds is None else "sum",
         score=score,
         d2=None,
-        rank=int(_ranks(scores[None], item, hidden)[0]),
+        rank=int(ranks_of(scores[None], item, hidden)[0]),
         candidates=int(n - hidden.sum()),
         k=options.k,
         seen=seen,
@@ -69,32 +70,3 @@ def explain_sum(
         triple=None,
         counterfactual=counterfactual,
     )
-
-
-def _scores(scorer: Scorer, user: ExplainedUser) -> np.ndarray:
-    """Return a user's scores of all items, float32 (n_items,)."""
-    if user.row is None:
-        lists = Csr(np.array([0, len(user.items)], dtype=np.int64), user.items)
-        return scorer.scores_new(lists, user.weights)[0]
-    rows = np.full(scorer.n_items, user.row, dtype=np.int32)
-    return scorer.score(rows, np.arange(scorer.n_items, dtype=np.int32))
-
-
-def _ranks_without(
-    scorer: Scorer, user: ExplainedUser, item: int, examined: np.ndarray, hidden: np.ndarray
-) -> np.ndarray:
-    """Return the item's rank by all of the user's items, then without each of `examined`."""
-    lists, weights = user.without_each(examined)
-    size, ranks = max(1, CELLS_AT_ONCE // scorer.n_items), []
-    for low in range(0, lists.n_users, size):
-        places = np.arange(low, min(low + size, lists.n_users))
-        span = slice(lists.indptr[places[0]], lists.indptr[places[-1] + 1])
-        ranks.append(_ranks(scorer.scores_new(lists.take(places), weights[span]), item, hidden))
-    return np.concatenate(ranks)
-
-
-def _ranks(scores: np.ndarray, item: int, hidden: np.ndarray) -> np.ndarray:
-    """Return the rank of an item in each row of scores among those not hidden, ties by row."""
-    its = scores[:, item : item + 1]
-    before = (scores > its) | ((scores == its) & (np.arange(scores.shape[1]) < item))
-    return 1 + (before & ~hidden).sum(axis=1)

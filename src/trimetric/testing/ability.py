@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.models.recommender import Recommender
 from trimetric.space.inner_product import InnerProduct
 from trimetric.testing.cases import Case, folder, learned, lists, raises, warns
 
@@ -73,7 +74,7 @@ def check_explanations(case: Case) -> None:
             assert (why.rank, np.float32(why.score), why.seen) == (row["rank"], row["score"], False)
             assert f"{row['item']} is number {row['rank']} for " in why.sentence()
             if why.by == "distance":
-                assert np.float32(why.d2) == np.float32(row["distance"])
+                assert np.float32(why.d2) == -row["score"]
                 continue
             assert why.d2 is None
             parts, own = [float(reason.adds or 0) for reason in why.reasons], float(why.own or 0)
@@ -90,7 +91,7 @@ def check_explanations(case: Case) -> None:
 def check_new_interactions(case: Case) -> None:
     """Models take in new users and items and keep their promises, or refuse to take them in."""
     users, items = case.data.user_ids.values, case.data.item_ids.values
-    if "fold-in" not in case.model.capabilities:
+    if case.kind.partial_fit is Recommender.partial_fit:
         with raises(Unsupported, "fit it anew"):
             case.model.partial_fit((users[:1], items[:1]))
         return
