@@ -1,9 +1,11 @@
 """The first table of the README: quality, time and memory of the default beside three peers.
 
     python benchmarks/overview.py [--sets ml_1m,gowalla_lightgcn] [--seeds 3] [--threads 2]
+        [--choose]
 
 CentroidML with its defaults, EASE with its default, and ALS and BPR of implicit with the settings
-that are best on the validation part of a small grid (seed 0). Everybody trains on the same pairs,
+that are best on the validation part of a small grid (seed 0), which --choose looks for and the
+record keeps. Everybody trains on the same pairs,
 without the validation part, which CentroidML stops and finds its settings by; that is in its time.
 Each fit runs in a process of its own, whose peak of memory counts, with the data and all libraries.
 Qualities are those of the test part, where validation items are no candidates: mean and standard
@@ -118,10 +120,7 @@ def fit(spec, threads):
 
 def best_settings(name, system, threads):
     """Return the settings of the grid that are best on the validation part."""
-    grid = GRIDS.get(system)
-    if grid is None:
-        return {}
-    found = []
+    grid, found = GRIDS.get(system, {}), []
     for values in itertools.product(*grid.values()):
         settings = dict(zip(grid, values, strict=True))
         spec = {"set": name, "system": system, "settings": settings, "seed": 0, "split_seed": 0}
@@ -138,21 +137,29 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-record", action="store_true")
+    parser.add_argument("--choose", action="store_true", help="look for the peers' settings only")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(json.loads(options.child))
         return 0
-    figures = record.read("overview").get("sets", {}) if not options.no_record else {}
+    figures = {} if options.no_record else record.read("overview")
+    figures = {key: figures[key] for key in ("settings", "sets") if key in figures}
     for name, system in itertools.product(options.sets.split(","), options.systems.split(",")):
         print(f"{name}, {system}", flush=True)
-        settings = best_settings(name, system, options.threads)
-        runs = []
+        chosen = figures.setdefault("settings", {}).setdefault(name, {})
+        if options.choose or (system in GRIDS and system not in chosen):
+            chosen[system] = best_settings(name, system, options.threads)
+            if not options.no_record:
+                record.write("overview", figures)
+        if options.choose:
+            continue
+        settings, runs = chosen.get(system, {}), []
         for seed in range(options.seeds if system != "ease" or name != "gowalla_lightgcn" else 1):
             spec = {"set": name, "system": system, "settings": settings, "part": "test"}
             runs.append(fit({**spec, "seed": seed, "split_seed": seed}, options.threads))
             print(f"  {runs[-1]}", flush=True)
-        figures.setdefault(name, {})[system] = {
+        figures.setdefault("sets", {}).setdefault(name, {})[system] = {
             "settings": settings,
             "seconds": round(statistics.median(run["seconds"] for run in runs), 2),
             "peak_mb": round(max(run["peak"] for run in runs) / 1e6),
@@ -160,7 +167,7 @@ def main():
         }
         if not options.no_record:
             head = {"seeds": options.seeds, "threads": options.threads, "load": os.getloadavg()[0]}
-            record.write("overview", {**head, "sets": figures})
+            record.write("overview", {**head, **figures})
     return 0
 
 
