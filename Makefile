@@ -13,7 +13,7 @@ help:  ## show this list
 	@echo "Each target first sets up .venv by itself. PYTHON=/path/to/python3 chooses the Python."
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1@/p' Makefile | tr '@' '\t'
 
-demo: .venv/.ready  ## train, evaluate and recommend on a small data set
+demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, ready for the page
 	$(RUN)/trimetric demo
 
 # One thread for each process, and a process more than there are cores, since some tests wait. The

@@ -5,13 +5,21 @@ A message that cannot be written, to a closed pipe or a full disk, is dropped: t
 
 import os
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Self
+
+EVERY = 10.0  # seconds without a line, after which one is told where there is no terminal
+
+_told = time.monotonic()
 
 
 def tell(text: str) -> None:
     """Write a line to standard error."""
+    global _told
+    _told = time.monotonic()
     if sys.stderr is None:  # closed before Python began
         return
     try:
@@ -20,6 +28,48 @@ def tell(text: str) -> None:
         # What is still buffered would be written again, and fail, when Python exits.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def quiet_for() -> float:
+    """Return for how many seconds nothing was told; since the start of the process, at first."""
+    return time.monotonic() - _told
+
+
+def duration(seconds: float) -> str:
+    """Format a span of time roughly, as "40 s", "12 min" or "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def ended_at_best(epochs: int, best: int, most: int) -> bool:
+    """Tell whether training ended because its epochs did, and the last of them was the best."""
+    return 0 < best == epochs == most
+
+
+@contextmanager
+def heartbeat(doing: str, progress: bool | None = True) -> Iterator[None]:
+    """Tell every ten seconds that something is still being done, unless other lines are told.
+
+    Nothing is told on a terminal, where bars are shown, or if `progress` is False.
+    """
+    if progress is False or on_terminal():
+        yield
+        return
+    began, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(max(0.05, EVERY - min(quiet_for(), time.monotonic() - began))):
+            if min(quiet_for(), time.monotonic() - began) >= EVERY:
+                tell(f"{doing}: {duration(time.monotonic() - began)} so far")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def on_terminal() -> bool:
@@ -52,13 +102,30 @@ class Silent:
 
 
 class Lines(Silent):
-    """One line for each validated epoch, for logs."""
+    """For logs: a line for each validated epoch, and one where ten seconds passed without."""
 
     def start(self, plan: Any, run: Any, learner: Any) -> None:
         """Remember the plan."""
         self._plan = plan
+        self._batches, self._began = learner.n_batches, time.monotonic()
+        self._first = run.epoch * self._batches + run.batch
+        self._per_batch = learner.samples / self._batches
         if run.epoch or run.batch:
             self.log(f"resuming at epoch {run.epoch + 1}, batch {run.batch}")
+
+    def batch(self, epoch: int, batch: int) -> None:
+        """Write how far training is, if nothing was written for ten seconds."""
+        if quiet_for() < 0.9 * EVERY:  # before a heartbeat, which knows less
+            return
+        done = epoch * self._batches + batch
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        text = f"epoch {epoch + 1:>3}/{self._plan.epochs}  {batch / self._batches:>4.0%}"
+        if done > self._first:
+            speed = (done - self._first) / elapsed
+            left = (self._plan.epochs * self._batches - done) / speed
+            text += f"  {speed * self._per_batch / 1e6:.2f} M triplets/s  {duration(left)} left"
+            text += " at most" if self._plan.patience else ""
+        self.log(text)
 
     def epoch(self, row: dict[str, Any], run: Any) -> None:
         """Write a line for the first epoch, the last, and each that was validated."""
@@ -66,6 +133,11 @@ class Lines(Silent):
             self.log(describe(row, self._plan))
         if run.stopped:
             self.log(f"stopped: {run.stopped}")
+        elif ended_at_best(row["epoch"], run.best_epoch, self._plan.epochs):
+            self.log(
+                f"the best epoch is the last, {run.best_epoch}: more may be better"
+                f" (epochs={2 * run.best_epoch})"
+            )
 
     def log(self, text: str) -> None:
         """Write a line."""
@@ -100,9 +172,6 @@ class Bar(Lines):
     def start(self, plan: Any, run: Any, learner: Any) -> None:
         """Set the bar up for the batches of all epochs."""
         super().start(plan, run, learner)
-        self._batches = learner.n_batches
-        self._began, self._first = time.monotonic(), run.epoch * self._batches + run.batch
-        self._per_batch = learner.samples / self._batches
         self._task = self._bar.add_task(
             "", total=plan.epochs * self._batches, epoch=run.epoch + 1, state=""
         )
@@ -157,6 +226,24 @@ class Counter:
         tell(text)
 
 
+class CountingLines(Counter):
+    """A line every ten seconds with what is done and the remaining time, for logs."""
+
+    def __init__(self, noun: str, total: int) -> None:
+        self._noun, self._total = noun, total
+        self._first: tuple[float, int] | None = None
+
+    def done(self, count: int) -> None:
+        """Write a line, if nothing was written for ten seconds."""
+        now = time.monotonic()
+        began, first = self._first = self._first or (now, count)
+        if quiet_for() < 0.9 * EVERY or count <= first:
+            return
+        speed = (count - first) / (now - began)
+        left = duration((self._total - count) / speed)
+        self.log(f"{count:,} of {self._total:,} {self._noun}  {speed:,.0f}/s  {left} left")
+
+
 class CountingBar(Counter):
     """A Rich progress bar with count, speed and remaining time."""
 
@@ -196,6 +283,7 @@ class CountingBar(Counter):
 
 
 def counting(noun: str, total: int, progress: bool | None = None) -> Counter:
-    """Return a counter that shows a bar where standard error is a terminal."""
-    show = progress is not False and on_terminal()
-    return CountingBar(noun, total) if show else Counter()
+    """Return a counter: a bar where standard error is a terminal, else lines if `progress`."""
+    if progress is not False and on_terminal():
+        return CountingBar(noun, total)
+    return CountingLines(noun, total) if progress else Counter()

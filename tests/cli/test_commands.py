@@ -1,7 +1,6 @@
 """Each command, on generated data."""
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -333,29 +332,3 @@ def test_a_reader_that_leaves_early_is_no_error(room: Path) -> None:
         ran.stdout.close()
         said = ran.stderr.read()
     assert (ran.returncode, said) == (0, b"")
-
-
-def test_the_demo_works_anywhere(tmp_path: Path) -> None:
-    found = document("demo", cwd=tmp_path)
-    assert found["data"]["name"] == "planted"
-    assert len(found["recommendations"]) == 10
-    assert found["metrics"]["CentroidML"]["ndcg@10"] > 2 * found["metrics"]["popularity"]["ndcg@10"]
-    assert document("recommend", found["model"], "--user", found["user"], cwd=tmp_path)
-
-
-def test_the_demo_on_real_data(real_data: Path, tmp_path: Path) -> None:
-    for name in ("ml_100k.parquet", "ml_100k_items.parquet"):
-        (tmp_path / name).symlink_to(real_data / name)
-    ran = subprocess.run(
-        [*COMMAND, "demo"],
-        cwd=tmp_path,
-        env=environment(TRIMETRIC_DATA=str(tmp_path)),
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "data: ml_100k" in ran.stderr
-    assert re.search(r"\(19\d\d\)", ran.stdout)  # a title
-    steps = [line.split()[1:] for line in ran.stdout.split("Next:")[1].splitlines() if line]
-    for step in steps[:2]:
-        assert "score" in done(*step, cwd=tmp_path)

@@ -61,7 +61,7 @@ def test_a_day_is_worth_much_of_training_anew_and_the_others_move_little(old: An
     assert quality(after) > 0.93 * quality(anew)
     assert quality(after, LATE_USERS) > 0.9 * quality(anew, LATE_USERS) > 0
     assert quality(after) > quality(placed) > 0.65 * quality(anew)
-    for was, vocabulary in (("users", "user_ids"), ("items", "item_ids")):
+    for was, vocabulary in (("user_embeddings", "user_ids"), ("item_embeddings", "item_ids")):
         ids, points = getattr(before, vocabulary).values, getattr(before, was)
         now = getattr(after, was)[getattr(after, vocabulary).encode(ids)]
         assert 0 < np.linalg.norm(now - points, axis=1).mean() < 0.35

@@ -6,7 +6,6 @@ the console, and no other host been asked.
 
 import base64
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from browsing import DESKTOP, EVIL, PHONE, Visit, visit_on
 from serving import Server, serving
 
 import trimetric as tm
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROME = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(not CHROME, reason="no Chromium on this machine")
 expect = sync.expect
-
-EVIL = "<img src=x onerror=alert(1)>&amp;"
-PHONE, DESKTOP = (390, 844), (1280, 800)
 KEY = "a-key"
 PICTURES = "https://pictures.example/"
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 VIEWS = {
+    "item": "item?id=i001&user=u003",
+    "items": "item",
+    "pair": "pair?user=u003&other=u017",
+    "quality": "quality",
+    "panel": "explore?user=u003&panel=item:i001",
     "welcome": "explore",
     "user": "explore?user=u003",
     "built": "explore?item=i001&item=i002&w=1&w=2",
@@ -44,41 +44,6 @@ VIEWS = {
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, Any]:
-    """Return models of several kinds, by the names they are served under."""
-    data = tm.synthetic.planted(300, 120, dim=4, clusters=6, per_user=20, seed=1).interactions
-    settings = {"dim": 8, "epochs": 4, "seed": 0, "temperature": 0.2}
-    settings |= {"adaptive_users": True, "adaptive_items": True}
-    split = tm.split_per_user(data, test=0.1, valid=0.1, seed=0)
-    return {
-        "sml": tm.SML(**settings).fit(split.train, split.valid, progress=False),
-        "cml": tm.CML(dim=8, epochs=4, seed=1).fit(split.train, progress=False),
-        "popular": tm.Popularity().fit(split.train),
-    }
-
-
-@pytest.fixture(scope="module")
-def titles(models: dict[str, Any]) -> dict[str, str]:
-    ids = models["sml"].item_ids.values.to_list()
-    return {one: EVIL if n == 0 else f"Title {one} ({1990 + n % 9})" for n, one in enumerate(ids)}
-
-
-@pytest.fixture(scope="module")
-def server(
-    models: dict[str, Any], titles: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    for name, model in models.items():
-        model.save(folder / name)
-    genres = [("Drama|War", "Comedy", "Action|Comedy")[n % 3] for n in range(len(titles))]
-    table = {"item": list(titles), "title": list(titles.values()), "genres": genres}
-    pl.DataFrame(table).write_csv(folder / "items.csv")
-    with serving(*(folder / name for name in models), "--items", folder / "items.csv") as running:
-        running.folder = folder
-        yield running
-
-
-@pytest.fixture(scope="module")
 def locked(server: Server, titles: dict[str, str]) -> Iterator[Server]:
     """Return a server of one model that asks for a key and shows pictures."""
     table = {"item": list(titles), "picture": [f"{PICTURES}{one}.png" for one in titles]}
@@ -86,67 +51,6 @@ def locked(server: Server, titles: dict[str, str]) -> Iterator[Server]:
     items = ("--items", server.folder / "pictures.csv")
     with serving(server.folder / "sml", *items, "--api-key", KEY) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROME, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-class Visit:
-    """A page and what must not happen on it."""
-
-    def __init__(self, page: Any, server: Server) -> None:
-        self.page, self.server = page, server
-        self.wrong: list[str] = []
-        page.set_default_timeout(10_000)
-        page.on("console", self._said)
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("request", self._asked)
-
-    def _said(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.wrong.append(message.text)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.server.url, "data:")):
-            self.wrong.append(f"asked {request.url}")
-
-    def to(self, where: str) -> Any:
-        """Go to a view and wait until it is there."""
-        self.page.goto(f"{self.server.url}/#/{where}")
-        return self.done()
-
-    def done(self) -> Any:
-        """Wait until nothing is loading."""
-        expect(self.page.locator("main .view > *").first).to_be_visible()
-        expect(self.page.locator(".bone")).to_have_count(0, timeout=20_000)
-        return self.page
-
-    def names(self, where: str) -> list[str]:
-        """Return what items are called in a list."""
-        return [text.strip() for text in self.page.locator(f"{where} .name").all_inner_texts()]
-
-
-def visit_on(browser: Any, server: Server, size: tuple[int, int], scheme: str) -> Iterator[Visit]:
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme=scheme,
-        reduced_motion="reduce",
-        has_touch=size == PHONE,
-    )
-    visit = Visit(context.new_page(), server)
-    yield visit
-    context.close()
-    assert visit.wrong == []
-
-
-@pytest.fixture
-def visit(browser: Any, server: Server) -> Iterator[Visit]:
-    yield from visit_on(browser, server, DESKTOP, "light")
 
 
 def test_search_a_user_and_see_why(
@@ -160,12 +64,16 @@ def test_search_a_user_and_see_why(
     field.press("Enter")
     expect(page.get_by_role("heading", name="User u017")).to_be_visible()
     visit.done()
-    assert page.url.endswith("#/explore?user=u017")
+    assert page.url.endswith("#/explore?user=u017&model=sml")
     expected = model.recommend(["u017"], k=20)
     assert visit.names(".rows.next") == [titles[one] for one in expected["item"]]
-    shown = page.locator(".rows.next .figure").all_inner_texts()
-    for text, score in zip(shown, expected["distance"], strict=True):
-        assert float(text.split()[-1]) == pytest.approx(score, abs=6e-4)
+    bars = page.locator(".rows.next .bar").all()
+    for bar, score in zip(bars, expected["distance"], strict=True):
+        assert bar.get_attribute("title").startswith("d² ")
+        assert float(bar.get_attribute("title").split()[-1]) == pytest.approx(score, abs=6e-5)
+    widths = [bar.locator(".fill").bounding_box()["width"] for bar in bars]
+    assert widths == sorted(widths, reverse=True)  # the longer, the better
+    assert widths[0] > widths[-1]
     mine = model.seen.items[slice(*model.seen.indptr[17:19])]
     had = model.item_ids.decode(mine).to_list()
     assert sorted(visit.names(".rows.liked")) == sorted(titles[one] for one in had)
@@ -175,10 +83,11 @@ def test_search_a_user_and_see_why(
     reasons = page.get_by_role("region", name=f"Why {titles[first]}")
     why = model.explain("u017", first)
     expect(reasons.locator(".sentence")).to_have_text(why.sentence(titles))
-    assert [
-        text.removesuffix("decisive") for text in reasons.locator(".reason-name").all_inner_texts()
-    ] == [titles[one.item] for one in why.reasons]
-    reasons.get_by_text("Both hinges and margins").click()
+    named = [titles[one.item] for one in why.reasons]
+    assert reasons.locator(".reason-name .name").all_inner_texts() == named
+    expect(reasons.locator(".sentence")).to_be_hidden()  # words first
+    expect(reasons.locator(".because")).to_contain_text(f"because user u017 has {named[0]}")
+    reasons.get_by_text("The equation").click()
     row = (
         reasons.get_by_role("row", name=re.compile("from the user"))
         .all_inner_texts()[0]

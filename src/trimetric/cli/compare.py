@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.columns import Columns
+from trimetric.cli.core import Core
 from trimetric.cli.options import Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger, show
 from trimetric.cli.reading import print_summary, read
@@ -29,6 +30,7 @@ Seeds = Annotated[int, Option("--seeds", help="Trainings of each model with its 
 def compare(
     data: Data,
     columns: Columns,
+    core: Core,
     options: SplitOptions,
     models: Annotated[
         str,
@@ -77,8 +79,9 @@ def compare(
     from trimetric.experiments.compare import compare as run
 
     log = logger(quiet)
-    whole = read(data, columns)
+    whole = read(data, columns, quiet)
     print_summary(whole, log)
+    whole = core.of(whole, log)
     comparison = run(
         options.split(whole),
         models,

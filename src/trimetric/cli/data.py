@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from typer import Option, Typer
 
 from trimetric.cli.columns import Columns
+from trimetric.cli.core import Core
 from trimetric.cli.options import Data, Json, grouped
-from trimetric.cli.output import emit, emit_json, rows_table, show
+from trimetric.cli.output import emit, emit_json, note, replaces, rows_table, show
 from trimetric.cli.reading import read
 from trimetric.cli.splitting import SplitOptions
 
@@ -19,7 +20,7 @@ app = Typer(
 FIRST = 5
 
 
-def inspect(data: Data, columns: Columns, json: Json = False) -> None:
+def inspect(data: Data, columns: Columns, core: Core, json: Json = False) -> None:
     """Tell how DATA is read, count what it holds, and show its first pairs.
 
     Rows with a missing value are left out and counted.
@@ -28,7 +29,7 @@ def inspect(data: Data, columns: Columns, json: Json = False) -> None:
 
     from trimetric.data import summarize
 
-    found = read(data, replace(columns, nulls="drop"))
+    found = core.of(read(data, replace(columns, nulls="drop")), note)
     summary = summarize(found)
     first = found.take(np.arange(min(FIRST, len(found)))).to_frame()
     summary["first"] = first.to_dicts()
@@ -42,6 +43,7 @@ def inspect(data: Data, columns: Columns, json: Json = False) -> None:
 def split(
     data: Data,
     columns: Columns,
+    core: Core,
     options: SplitOptions,
     out: Annotated[str, Option("--out", help="Folder for train, valid and test.parquet.")],
     json: Json = False,
@@ -50,11 +52,12 @@ def split(
 
     The shares do not apply to leave-one-out and column. All files appear at once.
     """
-    whole = read(data, columns)
+    whole = core.of(read(data, columns), note)
     parts = options.split(whole)
+    replaced = replaces(out, note)
     document = parts.save(out, {"out": out, "fingerprint": whole.fingerprint})
     if json:
-        emit_json(document)
+        emit_json({**document, "replaced": replaced})
     else:
         sizes = ", ".join(f"{part} {n:,}" for part, n in parts.how["pairs"].items())
         emit(f"split {whole.name} ({parts.how['method']}): {sizes}; in {out}")

@@ -1,15 +1,19 @@
-"""`trimetric demo`: train, evaluate and recommend on data at hand, in under three minutes."""
+"""`trimetric demo`: from data at hand to lists with titles and a page, in under three minutes."""
 
+import importlib.util
+import shlex
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
 from trimetric.cli.options import Json
-from trimetric.cli.output import emit, emit_json, note, rows_table, show
+from trimetric.cli.output import emit, emit_json, note, replaces, rows_table, show
 from trimetric.errors import OutputError
+from trimetric.progress import heartbeat
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,15 +24,17 @@ if TYPE_CHECKING:
 
 CHOICES = ("ml_1m", "ml_100k")
 METRICS = ("ndcg@10", "recall@10", "precision@10", "hit_rate@10", "map", "mrr", "auc")
+SHOWN = ("title", "genre", "genres", "author")  # columns of an items table
+OWN, NEAR = 8, 5  # items of the user, and items like one of them, to show
 
 
 def demo(
     out: Annotated[str, Option("--out", help="Folder to save the model to.")] = "demo-model",
     json: Json = False,
 ) -> None:
-    """Train, evaluate and recommend in one go.
+    """Train, evaluate and recommend in one go; the last line tells how to open the page.
 
-    The data is MovieLens if it is on this machine, else generated.
+    The data is MovieLens if it is on this machine, else a bookshop, which is generated.
     """
     import trimetric as tm
 
@@ -41,15 +47,19 @@ def demo(
         f"split per user: {sizes['train']:,} for training, {sizes['valid']:,} for early stopping,"
         f" {sizes['test']:,} for testing"
     )
-    model = tm.CentroidML(seed=0).fit(split.train, split.valid, progress=True)
+    replaces(out, note, holding="model.json")
+    with heartbeat("training"):
+        model = tm.CentroidML(seed=0).fit(split.train, split.valid, progress=True)
     saved = _save(model, out)
     results = {
         "CentroidML": tm.evaluate(model, split),
         "popularity": tm.evaluate(tm.Popularity().fit(split.train), split),
     }
     user = _typical_user(split)
-    answer = _recommend(model, split, user, data.name)
+    items = tm.datasets.items(data.name)
+    lists = _lists(model, split, user, items)
     seconds = round(time.monotonic() - began, 1)
+    page = _page(out, None if items is None else data.name) if saved else None
     if json:
         document = {
             "data": {"name": data.name, "description": description, "split": split.how},
@@ -58,25 +68,23 @@ def demo(
             "metrics": {name: result.to_dict()["metrics"] for name, result in results.items()},
             "protocol": results["CentroidML"].protocol.describe(),
             "user": user,
-            "recommendations": answer.to_dicts(),
+            **{name: rows.to_dicts() for name, (_, rows) in lists.items()},
+            "page": page,
             "seconds": seconds,
         }
         emit_json(document)
         return
     show(_comparison(results))
-    emit("")
-    show(
-        rows_table(
-            answer, title=f"For user {user}, who has {_n_items(split, user):,} items in train"
-        )
-    )
+    for title, rows in lists.values():
+        emit("")
+        show(rows_table(rows, title=title))
     emit(f"\nDone in {seconds} s.")
-    if saved:
-        emit(_next_steps(data, out, user, answer["item"][0]))
+    if page is not None:
+        emit(_next_steps(data, out, user, lists["recommendations"][1]["item"][0], page))
 
 
 def _data() -> tuple["Interactions", str]:
-    from trimetric.data import datasets, synthetic
+    from trimetric.data import datasets
 
     available = datasets.available()
     for name in CHOICES:
@@ -85,10 +93,10 @@ def _data() -> tuple["Interactions", str]:
             description = f"data: {name}, ratings of 4 and 5, from {available[name]}"
             break
     else:
-        data = synthetic.planted().interactions
+        data = datasets.load("bookshop")
         description = (
-            "data: planted, generated here, since neither ml_1m nor ml_100k is on this machine"
-            " (`trimetric data list` shows where they are looked for)"
+            "data: bookshop, made-up readers and books, generated here, since neither ml_1m nor"
+            " ml_100k is on this machine (`trimetric data list` shows where they are looked for)"
         )
     sizes = f"{data.n_users:,} users, {data.n_items:,} items, {len(data):,} interactions"
     return data, f"{description}\n      {sizes}"
@@ -113,26 +121,43 @@ def _typical_user(split: "Split") -> Any:
     return split.train.user_ids.decode([tested[nearest]])[0]
 
 
-def _n_items(split: "Split", user: Any) -> int:
-    row = int(split.train.user_ids.encode([user])[0])
-    return int(split.train.indptr[row + 1] - split.train.indptr[row])
-
-
-def _recommend(model: "Recommender", split: "Split", user: Any, name: str) -> "pl.DataFrame":
-    """Return ten recommendations with titles, and whether each is a held-out item."""
+def _lists(
+    model: "Recommender", split: "Split", user: Any, items: "pl.DataFrame | None"
+) -> "dict[str, tuple[str, pl.DataFrame]]":
+    """Return tables to show by name, with their headings: a user's items, lists, similar items."""
+    import numpy as np
     import polars as pl
 
-    from trimetric.data import datasets
-
-    row = split.train.user_ids.encode([user])[0]
+    ids, train = split.train.item_ids, split.train
+    row = int(train.user_ids.encode([user])[0])
+    own = train.items[train.indptr[row] : train.indptr[row + 1]]
+    scores = model.score([(user, item) for item in ids.decode(own)])
+    history = pl.DataFrame({"item": ids.decode(own[np.argsort(-scores, kind="stable")][:OWN])})
     held = [part.items[part.users == row] for part in (split.valid, split.test) if part]
-    liked = pl.concat([split.train.item_ids.decode(rows) for rows in held])
+    liked = pl.concat([ids.decode(rows) for rows in held])
     answer = model.recommend([user], k=10).select("rank", "item", "score")
-    titles = datasets.titles(name)
-    if titles is not None:
-        answer = answer.join(titles.unique("item"), on="item", how="left", maintain_order="left")
     hit = pl.when(pl.col("item").is_in(liked.implode())).then(pl.lit("yes")).otherwise(pl.lit(""))
-    return answer.with_columns(hit.alias("held out, liked"))
+    answer = answer.with_columns(hit.alias("held out, liked"))
+    known = own[np.argmax(np.bincount(train.items, minlength=train.n_items)[own])]
+    near = model.similar_items(ids.decode([known]), k=NEAR).select("rank", "similar", "score")
+    of = _described(pl.DataFrame({"item": ids.decode([known])}), items)
+    name = of["title"][0] if "title" in of.columns else of["item"][0]
+    return {
+        "history": (f"User {user} has {len(own):,} items; among them", _described(history, items)),
+        "recommendations": (f"Recommended to user {user}", _described(answer, items)),
+        "similar": (f"Like {name}", _described(near.rename({"similar": "item"}), items)),
+    }
+
+
+def _described(rows: "pl.DataFrame", items: "pl.DataFrame | None") -> "pl.DataFrame":
+    """Return rows with the titles, genres and authors of their items, where they are known."""
+    if items is None:
+        return rows
+    columns = ["item", *(name for name in SHOWN if name in items.columns)]
+    table = items.select(columns).unique("item")
+    joined = rows.join(table, on="item", how="left", maintain_order="left")
+    place = rows.get_column_index("item") + 1
+    return joined.select(*rows.columns[:place], *columns[1:], *rows.columns[place:])
 
 
 def _comparison(results: dict[str, "Result"]) -> Any:
@@ -152,13 +177,38 @@ def _comparison(results: dict[str, "Result"]) -> Any:
     return table
 
 
-def _next_steps(data: "Interactions", out: str, user: Any, item: Any) -> str:
-    command = "trimetric" if shutil.which("trimetric") else sys.argv[0]
+def _command() -> str:
+    """Return how this command was started, so that the next can be."""
+    if shutil.which("trimetric"):
+        return "trimetric"
+    if Path(sys.argv[0]).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m trimetric"
+    return shlex.quote(sys.argv[0])
+
+
+def _page(out: str, items: str | None) -> str:
+    """Return the command that serves the page of a model."""
+    table = "" if items is None else f" --items {items}"
+    return f"{_command()} serve {shlex.quote(out)}{table}"
+
+
+def _next_steps(data: "Interactions", out: str, user: Any, item: Any, page: str) -> str:
+    command, folder = _command(), shlex.quote(out)
+    user, item = shlex.quote(str(user)), shlex.quote(str(item))
     least = " --min-rating 4" if data.ratings is not None else ""
     steps = [
-        f"{command} recommend {out} --user {user} -k 5 --json",
-        f"{command} similar-items {out} --item {item}",
-        f"{command} data inspect {data.name}",
+        f"{command} recommend {folder} --user {user} -k 5",
+        f"{command} similar-items {folder} --item {item}",
+        f"{command} explain {folder} --user {user}",
         f"{command} fit {data.name}{least} --model cml --out my-model",
     ]
-    return "\n".join(["Next:", *(f"  {step}" for step in steps)])
+    if importlib.util.find_spec("litestar") is None:
+        steps.append("pip install 'trimetric[serve]'  # which the page needs")
+    return "\n".join(
+        [
+            "Next:",
+            *(f"  {step}" for step in steps),
+            "The page, with histories, reasons and a map, opens at http://127.0.0.1:8000 after:",
+            f"  {page}",
+        ]
+    )

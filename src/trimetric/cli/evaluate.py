@@ -11,6 +11,7 @@ from trimetric.cli.options import Json
 from trimetric.cli.output import emit, emit_json, show
 from trimetric.cli.reading import read, read_held_out
 from trimetric.errors import ParameterError
+from trimetric.progress import heartbeat
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
@@ -132,7 +133,8 @@ def evaluate(
         raise ParameterError("--rank-column and --score-column are those of --lists")
     source: Any = listed.lists or _loaded(str(model))
     data = _held_out(None if listed.lists else source, columns, (test, valid, train, split))
-    result = measure(source, data, how, exclude_seen=not include_seen, **described)
+    with heartbeat("ranking"):
+        result = measure(source, data, how, exclude_seen=not include_seen, **described)
     found: dict[str, float] = {}
     if beyond.beyond is not None:
         found = _beyond(source, data, beyond, not include_seen, described)

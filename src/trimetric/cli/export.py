@@ -5,7 +5,7 @@ from typing import Annotated
 from typer import Option
 
 from trimetric.cli.options import Json, Model
-from trimetric.cli.output import emit, emit_json
+from trimetric.cli.output import emit, emit_json, note, replaces
 
 
 def export(
@@ -24,9 +24,11 @@ def export(
     """
     from trimetric.models import load
 
-    about = load(model).export(to, out, approximate=approximate)
+    trained = load(model)
+    replaced = replaces(out, note)
+    about = trained.export(to, out, approximate=approximate)
     if json:
-        emit_json({"folder": model, "out": out, **about})
+        emit_json({"folder": model, "out": out, "replaced": replaced, **about})
         return
     size = sum(file["bytes"] for file in about["files"].values())
     emit(

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Option
 
 from trimetric.cli.columns import Columns
+from trimetric.cli.core import Core
 from trimetric.cli.options import Data, Json, Quiet
-from trimetric.cli.output import emit, emit_json, logger
+from trimetric.cli.output import emit, emit_json, logger, replaces
 from trimetric.cli.reading import counts, print_summary, read, read_held_out
+from trimetric.cli.settings import Common
 from trimetric.errors import ArtifactError, CheckpointMismatch, DataError, ParameterError
+from trimetric.progress import ended_at_best, heartbeat
 from trimetric.storage import places
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class Parts:
 def fit(
     data: Data,
     columns: Columns,
+    core: Core,
+    common: Common,
     out: Annotated[str, Option("--out", help="Folder to save the model to.")],
     model: Annotated[
         str | None,
@@ -64,7 +69,7 @@ def fit(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        Option("--set", metavar="NAME=VALUE", help="A setting: epochs, dim, lr, seed, ..."),
+        Option("--set", metavar="NAME=VALUE", help="Any setting, repeatable: docs/settings.md."),
     ] = None,
     resume: Annotated[
         bool, Option("--resume", help="Resume from the checkpoint in the --out folder.")
@@ -105,31 +110,39 @@ def fit(
         from trimetric.models.tracking import tracker
 
         callbacks.append(tracker(track))
-    name, settings = collect(model, config, preset, sets or [])
+    name, settings = collect(model, config, preset, sets or [], common)
     untrained = create(name, **settings)
-    whole = read(data, columns)
+    epochs = isinstance(untrained, EpochTrained)
+    if not epochs and valid not in (None, "none"):
+        log(f"--valid is of no use: {name} is fitted in one go, without validation")
+    if not epochs and valid_share is not None:
+        raise ParameterError(
+            f"{name} is fitted in one go, and needs no validation data: leave out --valid-share"
+        )
+    whole = read(data, columns, quiet)
     print_summary(whole, log)
-    if valid is None and valid_share is None and not isinstance(untrained, EpochTrained):
-        valid = "none"  # a model without epochs has nothing to stop
-    parts = _parts(whole, valid, valid_share, columns)
+    whole = core.of(whole, log)
+    parts = _parts(whole, valid if epochs else "none", valid_share, columns)
     log(parts.message)
     finished = _finished(untrained, parts, places.output(out)) if resume else None
     if resume and finished is None:
         _check_resumable(untrained, places.output(out))
     if finished:
         log(f"{out} holds this model, finished; nothing to resume")
-    trained = finished or untrained.fit(
-        parts.train,
-        parts.valid,
-        also_seen=parts.valid if parts.held_out else None,
-        out=out,
-        resume=resume,
-        checkpoint_seconds=checkpoint_every,
-        progress=not quiet,
-        callbacks=callbacks,
-        start=start,
-        anchor=anchor,
-    )
+    replaced = finished is None and replaces(out, log, holding="model.json")
+    with heartbeat(f"training {name}", not quiet):
+        trained = finished or untrained.fit(
+            parts.train,
+            parts.valid,
+            also_seen=parts.valid if parts.held_out else None,
+            out=out,
+            resume=resume,
+            checkpoint_seconds=checkpoint_every,
+            progress=not quiet,
+            callbacks=callbacks,
+            start=start,
+            anchor=anchor,
+        )
     seconds = time.monotonic() - began
     if json:
         emit_json(
@@ -137,6 +150,7 @@ def fit(
                 "out": out,
                 **_document(trained, whole, parts),
                 "already_finished": finished is not None,
+                "replaced": replaced,
                 "seconds": round(seconds, 2),
             }
         )
@@ -145,14 +159,15 @@ def fit(
 
 
 def _document(trained: "Recommender", whole: "Interactions", parts: Parts) -> dict[str, Any]:
+    in_epochs = _in_epochs(trained)
     return {
         "model": trained.name,
         "settings": trained.get_params(),
         "data": counts(whole),
         "train": counts(parts.train),
         "valid": counts(parts.valid) if parts.valid else None,
-        "best_epoch": trained.provenance["best_epoch"],
-        "stopped": trained.provenance["stopped"],
+        "best_epoch": trained.provenance["best_epoch"] if in_epochs else None,
+        "stopped": trained.provenance["stopped"] if in_epochs else None,
         "history": trained.history,
     }
 
@@ -251,17 +266,26 @@ def _check_resumable(model: "Recommender", out: Path) -> None:
 
 
 def _outcome(model: "Recommender", out: str, seconds: float) -> str:
-
     history, metric = model.history, model.get_params().get("metric", "")
-    duration = f"after {len(history)} epochs, " if metric else "in "
+    duration = f"after {len(history)} epochs, " if _in_epochs(model) else "in "
     text = f"saved {model!r} to {out} {duration}{seconds:.1f} s"
     best: Any = model.provenance["best_epoch"]
     if best:
         value = next(row[metric] for row in history if row["epoch"] == best)
         text += f"\nkept the weights of epoch {best}, the best by validation ({metric} {value:.4f})"
+    if best and ended_at_best(len(history), best, model.get_params()["epochs"]):
+        text += (
+            f"\nthat is the last epoch: more may be better; train again with --epochs {2 * best}"
+        )
     if "start" in model.provenance:
         text += f"\n{_told_of_start(model.provenance['start'])}"
     return text
+
+
+def _in_epochs(model: "Recommender") -> bool:
+    from trimetric.models.epoch_trained import EpochTrained
+
+    return isinstance(model, EpochTrained)
 
 
 def _told_of_start(start: dict[str, Any]) -> str:

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trimetric.cli.columns import Columns
 from trimetric.errors import DataError
+from trimetric.progress import heartbeat
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
 
 
-def read(source: str, columns: Columns) -> "Interactions":
-    """Read interactions."""
+def read(source: str, columns: Columns, quiet: bool = False) -> "Interactions":
+    """Read interactions; where that takes long and there is no terminal, lines tell so."""
     from trimetric.data import Interactions
 
-    return Interactions.of(source, **columns.rules())
+    with heartbeat(f"reading {places.shown(source)}", not quiet):
+        return Interactions.of(source, **columns.rules())
 
 
 def read_held_out(source: str, columns: Columns, part: Literal["valid", "test"]) -> "Interactions":

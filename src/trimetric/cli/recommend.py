@@ -162,7 +162,7 @@ def recommend(
             rows = titles.beside(trained.recommend(ids or [], k, **options), "item", known)
             _print(trained, model, "recommendations", rows, json)
             return
-        options |= {"checksum": checksum, "progress": False if quiet else None}
+        options |= {"checksum": checksum, "progress": not quiet}
         replaced = replaces(out, log)
         if known:
             trained = WithTitles(trained, titles, known)  # type: ignore[assignment]

@@ -1,8 +1,11 @@
-"""Settings of a model: a TOML file, overridden by `--preset`, then by `--set name=value`."""
+"""Settings of a model: a TOML file, overridden by `--preset`, then by `--set` and `--epochs`."""
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from typer import Option
 
 from trimetric.errors import ParameterError
 from trimetric.storage import places
@@ -11,8 +14,26 @@ DEFAULT = "centroid"
 _CONSTANTS = {"true": True, "false": False, "none": None}
 
 
+@dataclass(frozen=True)
+class Common:
+    """The settings that are changed most often, in place of --set NAME=VALUE."""
+
+    epochs: Annotated[int | None, Option(help="Most epochs: passes over the interactions.")] = None
+    dim: Annotated[int | None, Option(help="Numbers in the point of a user or an item.")] = None
+    lr: Annotated[float | None, Option(help="Learning rate.")] = None
+    seed: Annotated[int | None, Option(help="Seed of all that is drawn at random.")] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return those that were given, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 def collect(
-    model: str | None, config: str | None, preset: str | None, sets: list[str]
+    model: str | None,
+    config: str | None,
+    preset: str | None,
+    sets: list[str],
+    common: Common | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Return the name of the model and its settings.
 
@@ -21,7 +42,7 @@ def collect(
     Raises
     ------
     ParameterError
-        The file cannot be read, or a name is unknown.
+        The file cannot be read, a name is unknown, or a setting is given in two ways.
     """
     from trimetric.models import REGISTRY, create, model_class
 
@@ -32,8 +53,15 @@ def collect(
         raise ParameterError(_unknown("model", str(model), list(REGISTRY)))
     if preset is not None:
         settings["preset"] = preset
-    settings |= dict(pair(text) for text in sets)
+    by_name, by_option = dict(pair(text) for text in sets), common.given() if common else {}
+    for name in by_name.keys() & by_option.keys():
+        raise ParameterError(f"{name} is given twice, by --set and by --{name}; give it once")
+    settings |= by_name | by_option
     known = [*create(model).get_params(), "preset", "variant"]
+    for name in by_option:
+        if name not in known:
+            listed = ", ".join(known[:-2]) or "none"
+            raise ParameterError(f"--{name}: {model} has no such setting; it has {listed}")
     for name in settings:
         if name not in known:
             raise ParameterError(_unknown("setting", name, known))

@@ -173,7 +173,7 @@ def _answer(
 def _write(out: str, batch: Batch, log: Callable[[str], None]) -> int:
     from trimetric.progress import counting
 
-    shown = None if log is note else False
+    shown = log is note
     with file_or_stream(out) as path, counting(batch.noun, batch.n, shown) as counter:
         return write_batch(places.output(path), batch, done=counter.done, log=log)
 

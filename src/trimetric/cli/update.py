@@ -7,7 +7,7 @@ from typer import Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.options import Json, Model, Quiet
-from trimetric.cli.output import emit, emit_json, logger
+from trimetric.cli.output import emit, emit_json, logger, replaces
 from trimetric.cli.reading import counts, print_summary, read
 from trimetric.errors import DataError
 
@@ -63,7 +63,7 @@ def _update(
 
     began = time.monotonic()
     trained = load(model)
-    whole = read(new, columns)
+    whole = read(new, columns, quiet)
     print_summary(whole, logger(quiet))
     data = shipped_part(whole, "train")
     if data is None:
@@ -71,6 +71,7 @@ def _update(
             f"{whole.name}: its split has no train part, so there is nothing to train on"
         )
     before = _sizes(trained)
+    replaced = replaces(out, logger(quiet), holding="model.json")
     given = {} if epochs is None else {"epochs": epochs}
     trained.partial_fit(data, **given, lr=lr, progress=not quiet)
     trained.save(out)
@@ -83,6 +84,7 @@ def _update(
                 "model": trained.name,
                 "data": counts(data),
                 "new": {"users": users, "items": items, "pairs": pairs},
+                "replaced": replaced,
                 "seconds": round(seconds, 2),
             }
         )

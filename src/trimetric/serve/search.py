@@ -120,7 +120,8 @@ class _Side:
         if len(places):
             ids = self._ids.gather(places).to_list()
             distance = cdist([typed], ids, scorer=OSA.distance, score_cutoff=reach)[0]
-            first = np.argsort(distance, kind="stable")[:FEW]
+            begun = [one.startswith(typed) for one in ids]
+            first = np.lexsort((~np.array(begun), distance))[:FEW]
             found = self._order[places.to_numpy()[first[distance[first] <= reach]]]
             if len(found):
                 return found

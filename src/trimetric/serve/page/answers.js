@@ -1,16 +1,38 @@
 // What a model says to someone: their items and what is recommended to them.
 
-import { get, post } from "./api.js";
+import { get, post, run } from "./api.js";
 
 const MOST = 1000;
 
-/** Recommendations: [{item, rank, score, distance, ...}], distance with metric models only. */
-export async function recommended(model, someone, k, signal) {
+/** What someone is recommended: {list: [{item, rank, score, distance, ...}], request}. */
+export async function recommended(model, someone, k, signal, where = null) {
+  const request = await asked(model, someone, k, signal, where);
+  const found = await run(request, signal);
+  return { list: found.recommendations ?? found.results[0].recommendations, request };
+}
+
+// The request behind a list: {path, query} or {path, body}.
+async function asked(model, someone, k, signal, where) {
   const about = { k, model: model.name };
-  const found = someone.user !== undefined
-    ? await get("/v1/recommend", { user: someone.user, ...about }, signal)
-    : await post("/v1/recommend-for", { items: someone.items, weights: someone.weights, ...about }, signal);
-  return found.recommendations;
+  const only = { ...(where ? { where } : {}), ...(someone.not.length ? { deny: someone.not } : {}) };
+  const plain = someone.user !== undefined && !someone.more.length;
+  if (plain && !Object.keys(only).length) return { path: "/v1/recommend", query: { user: someone.user, ...about } };
+  if (plain) return { path: "/v1/recommend", body: { users: [someone.user], ...about, ...only } };
+  return { path: "/v1/recommend-for", body: { ...(await given(model, someone, signal)), ...about, ...only } };
+}
+
+/**
+ * The items that someone is placed by: {items, weights}.
+ *
+ * What a user should get more of counts, together, as much as half of what they have.
+ */
+async function given(model, someone, signal) {
+  if (someone.user === undefined) return { items: someone.items, weights: someone.weights };
+  const { more } = someone;
+  const { history: had } = await get("/v1/user", { user: someone.user, limit: MOST - more.length, model: model.name }, signal);
+  const others = had.map(({ item }) => String(item)).filter((item) => !more.includes(item));
+  const weight = Math.max(1, Math.round(others.length / (2 * more.length)));
+  return { items: [...others, ...more], weights: [...others.map(() => 1), ...more.map(() => weight)] };
 }
 
 /** What someone has, nearest first: {activity, margin, history}. */
@@ -25,14 +47,15 @@ export async function history(model, someone, signal) {
     Promise.all(someone.items.map((item) => get("/v1/item", { item, model: model.name }, signal))),
   ]);
   const ranked = new Map(recommendations.map(({ item, score, distance }) => [String(item), { score, distance }]));
-  const given = items.map((item) => ({ ...item, ...ranked.get(String(item.item)) }));
-  given.sort((a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity));
-  return { activity: given.length, margin: null, history: given };
+  const found = items.map((item) => ({ ...item, ...ranked.get(String(item.item)) }));
+  found.sort((a, b) => (b.score ?? -Infinity) - (a.score ?? -Infinity));
+  return { activity: found.length, margin: null, history: found };
 }
 
 /** Why an item is where it is. */
 export async function explained(model, someone, item, signal) {
-  return someone.user !== undefined
-    ? get("/v1/explain", { user: someone.user, item, model: model.name }, signal)
-    : post("/v1/explain-for", { items: someone.items, weights: someone.weights, item, model: model.name }, signal);
+  if (someone.user !== undefined && !someone.more.length) {
+    return get("/v1/explain", { user: someone.user, item, model: model.name }, signal);
+  }
+  return post("/v1/explain-for", { ...(await given(model, someone, signal)), item, model: model.name }, signal);
 }

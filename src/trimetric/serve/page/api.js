@@ -16,9 +16,27 @@ export class ApiError extends Error {
 
 /** GET a path with a query; undefined values are left out. */
 export async function get(path, query = {}, signal) {
+  return ask(target(path, query), { signal });
+}
+
+function target(path, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const text = new URLSearchParams(given).toString();
-  return ask(text ? `${path}?${text}` : path, { signal });
+  return text ? `${path}?${text}` : path;
+}
+
+/** Make a request: {path, query} or {path, body}. */
+export function run({ path, query, body }, signal) {
+  return body ? post(path, body, signal) : get(path, query, signal);
+}
+
+/** The command line that makes a request; a key is named, and not shown. */
+export function curl({ path, query, body }) {
+  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const parts = ["curl", quoted(location.origin + ROOT + target(path, query))];
+  if (stored()) parts.push('-H "X-API-Key: $TRIMETRIC_API_KEY"');
+  if (body) parts.push("-H 'Content-Type: application/json'", "-d", quoted(JSON.stringify(body)));
+  return parts.join(" ");
 }
 
 /** GET what does not change while a model's version does not. */

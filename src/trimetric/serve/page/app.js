@@ -2,19 +2,27 @@
 
 import { get } from "./api.js";
 import { announce, blank, el, failure, icon, skeleton } from "./dom.js";
-import { address, go, person, read, whose } from "./route.js";
+import { hold } from "./focus.js";
+import { address, change, drawn, person, read, remember, whose } from "./route.js";
+import { showPanel } from "./sheet.js";
 import { compare } from "./compare.js";
 import { data } from "./data.js";
 import { explore } from "./explore.js";
+import { item } from "./item.js";
 import { map } from "./map.js";
 import { margins } from "./margins.js";
+import { pair } from "./pair.js";
+import { quality } from "./quality.js";
 import { training } from "./training.js";
 
 const VIEWS = {
   explore: ["Explore", explore],
-  compare: ["Compare", compare],
+  item: ["Items", item],
+  pair: ["Two users", pair],
+  compare: ["Two models", compare],
   map: ["Map", map],
-  margins: ["Margins", margins],
+  quality: ["Quality", quality],
+  margins: ["Margins", margins, ({ learned_margins }) => learned_margins],
   training: ["Training", training],
   data: ["Data", data],
 };
@@ -24,6 +32,7 @@ const chooser = document.getElementById("model");
 let models = [];
 let stop = new AbortController();
 let shown = "";
+let context = null;
 
 async function start() {
   themes();
@@ -36,10 +45,7 @@ async function start() {
   }
   chooser.replaceChildren(...models.map(({ name, kind }) => el("option", { value: name }, label(name, kind))));
   chooser.parentElement.hidden = models.length < 2;
-  chooser.onchange = () => {
-    const { view, params } = read();
-    go(address(view, { ...whose(person(params)), focus: params.getAll("focus"), model: chooser.value }));
-  };
+  chooser.onchange = () => change({ model: chooser.value, with: null, why: null });
   addEventListener("hashchange", show);
   show();
 }
@@ -47,40 +53,67 @@ async function start() {
 const label = (name, kind) => (name === kind ? name : `${name} (${kind})`);
 
 function show() {
-  stop.abort();
-  stop = new AbortController();
-  const { view, params } = read();
+  const now = read();
+  if (context && !context.signal.aborted && shown === drawn(now)) {
+    showPanel(context, now.params.get("panel"));
+    return;
+  }
+  const { view, params } = now;
   const [title, draw] = VIEWS[view] ?? [];
   const model = models.find(({ name }) => name === params.get("model")) ?? models[0];
+  if (models.length > 1 && draw) remember({ model: model.name });
+  const same = shown.split(" ")[0] === view;
+  const giveBack = same ? hold(main) : () => {};
+  stop.abort();
+  stop = new AbortController();
   chooser.value = model.name;
-  tabs(view, params);
+  tabs(view, model);
   document.title = `${title ?? "Not found"} · trimetric`;
-  document.getElementById("sheet").close();
   const root = el("div", { class: `view ${title ? view : ""}` });
+  main.style.minHeight = same ? `${main.offsetHeight}px` : "";
   main.replaceChildren(root);
+  context = { root, params: read().params, model, models, signal: stop.signal };
+  const first = !shown;
+  shown = drawn(read());
+  showPanel(context, params.get("panel"));
   if (!draw) {
     root.append(el("h1", { class: "spoken" }, "Not found"), blank("There is no such view", el("p", {}, el("a", { href: "#/explore" }, "Go to Explore"))));
     return;
   }
-  const context = { root, params, model, models, signal: stop.signal };
-  const fail = (error) => {
-    if (error.name === "AbortError" || context.signal.aborted) return;
-    if (!(error.status >= 0)) console.error(error);
-    const kept = [...root.children].filter((one) => one.matches(".who"));
-    root.replaceChildren(el("h1", { class: "spoken" }, title), ...kept, failure(error, show));
-  };
-  Promise.resolve().then(() => draw(context)).catch(fail);
-  if (shown && shown !== view) {
-    announce(title);
-    main.focus({ preventScroll: true });
-    scrollTo(0, 0);
-  }
-  shown = view;
+  paint(context, title, draw, giveBack);
+  if (first || same) return;
+  announce(title);
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
 }
 
-function tabs(current, params) {
+async function paint(context, title, draw, giveBack) {
+  const { root, signal } = context;
+  try {
+    const done = draw(context);
+    shown = drawn(read()); // a view may have added what it chose by itself
+    giveBack();
+    await done;
+  } catch (error) {
+    if (error.name === "AbortError" || signal.aborted) return;
+    if (!(error.status >= 0)) console.error(error);
+    const kept = [...root.children].filter((one) => one.matches(".who"));
+    root.replaceChildren(el("h1", { class: "spoken" }, title), ...kept, failure(error, again));
+  }
+  if (signal.aborted) return;
+  giveBack();
+  main.style.minHeight = "";
+}
+
+function again() {
+  shown = "";
+  show();
+}
+
+function tabs(current, model) {
+  const { params } = read();
   const kept = { ...whose(person(params)), model: params.get("model") };
-  const links = Object.entries(VIEWS).map(([view, [title]]) =>
+  const links = Object.entries(VIEWS).filter(([view, [, , has]]) => !has || has(model) || view === current).map(([view, [title]]) =>
     el("a", { href: address(view, kept), "aria-current": view === current ? "page" : null }, title));
   const nav = document.getElementById("views");
   nav.replaceChildren(...links);

@@ -3,8 +3,8 @@
 import { recommended } from "./answers.js";
 import { blank, el, failure, skeleton, whole } from "./dom.js";
 import { row, scale } from "./items.js";
-import { address, go, kept, person, whose } from "./route.js";
-import { openItem } from "./sheet.js";
+import { openItem } from "./lists.js";
+import { change, person, remember } from "./route.js";
 import { heading, whoBar } from "./who.js";
 
 const K = 20;
@@ -13,7 +13,7 @@ const CUTS = [5, 10, 20];
 export async function compare(context) {
   const { root, params, model, models, signal } = context;
   if (models.length < 2) {
-    root.append(el("h1", { class: "spoken" }, "Compare"), blank("Serve two models to compare them",
+    root.append(el("h1", { class: "spoken" }, "Two models"), blank("Serve two models to compare them",
       el("p", {}, "Only ", el("b", {}, model.name), " is served. Start the server with both folders:"),
       el("pre", {}, el("code", {}, "trimetric serve first-model second-model")),
       el("p", { class: "quiet" }, "Models of any kind can be compared, also two versions of one.")));
@@ -21,22 +21,24 @@ export async function compare(context) {
   }
   const second = models.find(({ name }) => name === params.get("with") && name !== model.name)
     ?? models.find(({ name }) => name !== model.name);
+  remember({ with: second.name });
+  params.set("with", second.name);
   root.append(whoBar(context));
   const someone = person(params);
   const chooser = el("select", { "aria-label": "Second model", onchange: (event) =>
-    go(address("compare", { ...whose(someone), ...kept(params), with: event.target.value })) },
+    change({ with: event.target.value }) },
     models.filter(({ name }) => name !== model.name).map(({ name, kind }) => el("option", { value: name }, `${name} (${kind})`)));
   chooser.value = second.name;
   const versus = el("p", { class: "versus" }, el("b", { class: "first" }, model.name), " against ", chooser);
   if (!someone) {
-    root.append(el("h1", { class: "spoken" }, "Compare"), blank("Whose recommendations?", versus, el("p", {}, "Choose a user or build one above.")));
+    root.append(el("h1", { class: "spoken" }, "Two models"), blank("Whose recommendations?", versus, el("p", {}, "Choose a user or build one above.")));
     return;
   }
   const body = el("div", {}, skeleton(12));
   root.append(body);
   const asked = await Promise.allSettled([model, second].map((one) => recommended(one, someone, K, signal)));
   if (signal.aborted) return;
-  const lists = asked.map(({ value }) => value ?? []);
+  const lists = asked.map(({ value }) => value?.list ?? []);
   const places = lists.map((list) => new Map(list.map(({ item, rank }) => [String(item), rank])));
   const both = asked.every(({ status }) => status === "fulfilled");
   body.replaceChildren(
@@ -65,7 +67,7 @@ function column(context, list, other, side) {
   const scores = scale(context.model, list);
   const rows = list.map((item) => {
     const mark = shift(item.rank, other.get(String(item.item)));
-    const line = row(item, { rank: item.rank, scores, mark, open: (one) => openItem(context, one) });
+    const line = row(item, { rank: item.rank, scores, mark, open: openItem });
     if (!other.has(String(item.item))) line.classList.add("alone");
     const twins = (on) => document.querySelectorAll(`.compare [data-item="${CSS.escape(String(item.item))}"]`)
       .forEach((one) => one.classList.toggle("twin", on));

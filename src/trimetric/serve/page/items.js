@@ -33,30 +33,46 @@ function hash(text) {
   return h;
 }
 
-/** A scale on which several lists can be compared by eye: by distance, or by score where there are no distances. */
+/** Every further column of the items table, as [name, text]. */
+export function columnsOf(item) {
+  return Object.entries(item)
+    .filter(([name, value]) => !KNOWN.has(name) && value !== null && (typeof value !== "object" || Array.isArray(value)))
+    .map(([name, value]) => [name, (Array.isArray(value) ? value : String(value).split("|")).join(", ")]);
+}
+
+/**
+ * A scale on which several lists can be compared by eye: the longer, the better the match.
+ *
+ * Squared distances have no natural end: the nearest item is the whole bar, the farthest a short rest.
+ * Scores begin at 0, unless one is below it.
+ */
 export function scale(model, ...lists) {
   const metric = model.capabilities.includes("metric space");
   const of = (item) => (metric ? item.distance : item.score);
-  const values = lists.flat().map(of).filter((value) => Number.isFinite(value));
-  const most = Math.max(...values, 1e-9);
-  const least = Math.min(...values, metric ? 0 : most);
-  return { metric, of, share: (value) => (most > least ? (value - least) / (most - least) : 1) };
+  const values = lists.flat().map(of).filter((value) => Number.isFinite(value)).map((value) => (metric ? -value : value));
+  const most = Math.max(...values);
+  const least = metric ? Math.min(...values) : Math.min(...values, 0);
+  const floor = metric ? 0.1 : 0;
+  const share = (value) => (most > least ? floor + (1 - floor) * (((metric ? -value : value) - least) / (most - least)) : 1);
+  return { metric, of, share, name: metric ? "d²" : "score" };
 }
 
-/** A bar as long as an item's distance, or its score where the model has no distances. */
-export function bar(item, { metric, of, share }) {
-  const value = of(item);
+/** What the bars of a scale mean, in a few words. */
+export const legend = ({ metric }) => (metric ? "The longer the bar, the better the match." : "The longer the bar, the higher the score.");
+
+/** A bar of how well someone, or something, matches; its tooltip has the number. */
+export function bar(one, { metric, of, share, name }) {
+  const value = of(one);
   if (!Number.isFinite(value)) return el("span", { class: "bar" });
-  const what = metric ? "squared distance" : "score";
-  return el("span", { class: "bar", title: `${what} ${fixed(value, 4)}` },
+  return el("span", { class: "bar", title: `${name} ${fixed(value, 4)}` },
     el("span", { class: "track", "aria-hidden": "true" },
-      el("span", { class: "fill", style: { width: `${(Math.max(share(value), 0.012) * 100).toFixed(1)}%` } })),
-    el("span", { class: "figure" }, el("span", { class: "spoken" }, `${what} `), fixed(value)));
+      el("span", { class: "fill", style: { width: `${(Math.max(share(value), 0.02) * 100).toFixed(1)}%` } })),
+    el("span", { class: "spoken" }, `${metric ? "squared distance" : "score"} ${fixed(value)}`));
 }
 
 /** One line of a list: rank, tile, title, what it is about, bar, buttons. */
-export function row(item, { rank, scores, buttons = [], mark, open }) {
-  const words = about(item);
+export function row(item, { rank, scores, buttons = [], mark, open, note }) {
+  const words = note ?? about(item);
   const name = open
     ? el("button", { type: "button", class: "name", onclick: (event) => open(item, event.currentTarget) }, titleOf(item))
     : el("span", { class: "name" }, titleOf(item));

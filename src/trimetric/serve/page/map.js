@@ -1,16 +1,17 @@
 // The map of the space: walk it, search it, see someone's items and recommendations on it.
 
-import { get, getOnce } from "./api.js";
+import { get } from "./api.js";
 import { history, recommended } from "./answers.js";
 import { announce, blank, el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { row, scale } from "./items.js";
-import { address, called, go, kept, person, read, remember } from "./route.js";
+import { legend } from "./legend.js";
+import { palette, pointsOf, ready } from "./points.js";
+import { address, called, go, kept, person, remember, whose } from "./route.js";
 import { space } from "./space.js";
 import { itemPicker, userPicker } from "./who.js";
 
 const K = 10;
 const AMONG = 10;
-const MOST_GROUPS = 10;
 
 export async function map(context) {
   const { root, model, signal } = context;
@@ -25,27 +26,6 @@ export async function map(context) {
   const found = await ready(model, signal);
   if (!found) return;
   await show(context, found);
-}
-
-async function ready(model, signal) {
-  for (let wait = 250; !signal.aborted; wait = Math.min(wait * 1.5, 2000)) {
-    const found = await getOnce("/v1/map", { model: model.name }, signal);
-    if (found.status === "ready") return found;
-    await new Promise((resolve) => setTimeout(resolve, wait));
-  }
-  return null;
-}
-
-function pointsOf({ items, users }) {
-  const most = Math.log1p(Math.max(...items.popularity.slice(0, 1), 1));
-  const points = items.ids.map((id, i) => ({
-    kind: "item", id, x: items.x[i], y: items.y[i], size: (Math.log1p(items.popularity[i]) / most) ** 2.5,
-    name: items.titles?.[i] ?? `Item ${id}`, count: items.popularity[i],
-  }));
-  users.ids.forEach((id, i) => points.push({
-    kind: "user", id, x: users.x[i], y: users.y[i], size: 0, name: `User ${id}`, count: users.activity[i],
-  }));
-  return points;
 }
 
 async function show(context, found) {
@@ -79,7 +59,7 @@ async function show(context, found) {
     },
   });
   const someone = person(params);
-  const box = legend(context, plane, points, found, someone);
+  const box = legend(context, plane, found, someone);
   const button = (name, label, act) => el("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act }, icon(name));
   const find = itemPicker(context, ({ item }) => {
     const i = index.get(`item ${item}`);
@@ -115,7 +95,7 @@ async function show(context, found) {
 
 // Marks someone's history and recommendations, and where they are themselves.
 async function place({ model, signal }, plane, points, index, someone, fly) {
-  const [had, list] = await Promise.all([history(model, someone, signal), recommended(model, someone, K, signal)]);
+  const [had, { list }] = await Promise.all([history(model, someone, signal), recommended(model, someone, K, signal)]);
   const at = (item) => index.get(`item ${item}`);
   plane.marks.liked = new Set(had.history.map(({ item }) => at(item)).filter((i) => i !== undefined));
   plane.marks.next = new Map(list.filter(({ item }) => at(item) !== undefined).map(({ item, rank }) => [at(item), rank]));
@@ -175,55 +155,13 @@ async function focused(context, { plane, canvas, points, index, side, focus, mar
         el("button", { type: "button", class: "icon", "aria-label": "Clear the selection", onclick: () => focus(-1, false) }, icon("close"))),
       el("p", { class: "quiet" }, `${many(one.count, "user")}. Nearest in the space, linked on the map:`),
       listed(similar),
-      el("a", { class: "button", href: address("explore", { item: [one.id], model: params.get("model") }) }, icon("plus"), "Recommend from this"));
+      el("div", { class: "actions" },
+        el("a", { class: "button", href: address("explore", { item: [one.id], ...kept(params) }) }, icon("plus"), "Recommend from this"),
+        el("a", { class: "button", href: address("item", { id: one.id, ...whose(person(params)), ...kept(params) }) }, icon("page"), "All about it")));
     announce(`${one.name}: nearest are ${similar.slice(0, 3).map((near) => near.title ?? near.item).join(", ")}`);
   } catch (error) {
     if (error.name !== "AbortError") side.replaceChildren(failure(error));
   }
-}
-
-function legend(context, plane, points, found, someone) {
-  const key = (kind, text) => el("span", { class: "key" }, el("span", { class: `dot ${kind}` }), text);
-  const groups = el("span", { class: "keys groups" });
-  const ramp = el("span", { class: "keys" }, el("span", { class: "quiet" }, "few users"),
-    el("span", { class: "ramp", "aria-hidden": "true" }, [0, 1, 2, 3, 4].map((n) => el("i", { class: `r${n}` }))), el("span", { class: "quiet" }, "many"));
-  const columns = Object.keys(found.items.groups ?? {});
-  const colour = (by) => {
-    ramp.hidden = by !== "";
-    groups.hidden = by === "";
-    plane.state.groups = null;
-    if (by) {
-      const { names, of } = ranked(found.items.groups[by]);
-      plane.state.groups = of;
-      groups.replaceChildren(...names.map((name, n) => key(`g${n}`, name)), key("other", "other"));
-    }
-    remember({ colour: by || null });
-    plane.redraw();
-  };
-  const choice = el("select", { "aria-label": "Colour of the items", onchange: (event) => colour(event.target.value) },
-    el("option", { value: "" }, "popularity"), columns.map((name) => el("option", { value: name }, name)));
-  const asked = context.params.get("colour");
-  choice.value = columns.includes(asked) ? asked : "";
-  colour(choice.value);
-  const users = el("label", { class: "check" }, el("input", {
-    type: "checkbox", checked: true, onchange: (event) => { plane.state.users = event.target.checked; plane.redraw(); },
-  }), el("span", { class: "dot user" }), "users");
-  const dismissed = el("button", { type: "button", class: "link", onclick: () =>
-    go(address("map", { ...kept(context.params), focus: read().params.get("focus") })) }, "clear");
-  return el("div", { class: "map-legend", role: "group", "aria-label": "Legend" },
-    someone ? el("span", { class: "keys" }, el("b", {}, called(someone)), el("span", { class: "key" }, el("span", { class: "me" }, "★"), "here"),
-      key("liked", "history"), key("next", "recommended"), dismissed) : null,
-    el("span", { class: "keys" }, users, columns.length ? el("label", { class: "check" }, "colour by", choice) : el("span", { class: "quiet" }, "size and colour: popularity")),
-    ramp, groups);
-}
-
-// The most frequent values of a column, and for each item which of them it has.
-function ranked(values) {
-  const counts = new Map();
-  for (const one of values) if (one !== null) counts.set(one, (counts.get(one) ?? 0) + 1);
-  const names = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_GROUPS).map(([name]) => name);
-  const order = new Map(names.map((name, n) => [name, n]));
-  return { names, of: values.map((one) => order.get(one) ?? -1) };
 }
 
 function quality({ method, quality: q, sampled, items, users }) {
@@ -232,7 +170,7 @@ function quality({ method, quality: q, sampled, items, users }) {
   const shown = sampled
     ? `Shown are the ${whole(items.ids.length)} most popular items and the ${whole(users.ids.length)} most active users.`
     : "All items and users are shown.";
-  return el("section", { class: "quality", "aria-labelledby": "quality" },
+  return el("section", { class: "truth", "aria-labelledby": "quality" },
     el("h2", { id: "quality" }, "How true is this map?"),
     el("p", { class: "quiet" }, "A plane cannot hold a space of many dimensions. Lists always use the distances in the space, never those on the map."),
     el("dl", { class: "settings" },
@@ -242,13 +180,3 @@ function quality({ method, quality: q, sampled, items, users }) {
     el("p", { class: "quiet" }, `Drawn by ${method}. ${shown}`));
 }
 
-function palette(root) {
-  const style = getComputedStyle(root);
-  const of = (name) => style.getPropertyValue(name).trim();
-  return {
-    ink: of("--ink"), muted: of("--map-label"), paper: of("--surface"), user: of("--map-user"),
-    liked: of("--liked"), likedText: of("--liked-ink"), next: of("--next"), nextText: of("--next-ink"), other: of("--map-other"),
-    ramp: [0, 1, 2, 3, 4].map((n) => of(`--r${n}`)), groups: Array.from({ length: MOST_GROUPS }, (_, n) => of(`--g${n}`)),
-    font: style.fontFamily,
-  };
-}

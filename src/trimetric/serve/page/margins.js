@@ -4,7 +4,7 @@ import { getOnce } from "./api.js";
 import { blank, el, fixed, many, skeleton, svg, whole } from "./dom.js";
 import { frame, line, scatter, tableOf } from "./plot.js";
 import { address, go } from "./route.js";
-import { openItem } from "./sheet.js";
+import { openItem } from "./lists.js";
 
 const BINS = 24;
 
@@ -17,11 +17,11 @@ export async function margins(context) {
   const { settings } = await getOnce("/v1/training", { model: model.name }, signal);
   if (!("margin" in settings)) {
     wait.replaceWith(blank("This model has no margins of its own",
-      el("p", {}, `${model.name} (${model.kind}) learns in another way. SML can learn a margin for each user and item.`)));
+      el("p", {}, `${model.name} (${model.kind}) learns in another way. SML can learn a margin for each user and item.`)), instead(context));
     return;
   }
   if (!settings.adaptive_users && !settings.adaptive_items) {
-    wait.replaceWith(el("p", { class: "note" }, fixedMargins(model, settings)));
+    wait.replaceWith(el("p", { class: "note" }, fixedMargins(model, settings)), instead(context));
     return;
   }
   const answer = await getOnce("/v1/margins", { model: model.name }, signal);
@@ -31,6 +31,8 @@ export async function margins(context) {
     items ? side(context, "items", items, items.popularity, settings, "users of the item") : null));
   if (answer.sampled) root.append(el("p", { class: "quiet" }, "There are very many; evenly spaced ones are shown."));
 }
+
+const instead = ({ params }) => el("p", {}, el("a", { href: address("quality", { model: params.get("model") }) }, "How good is it?"));
 
 // One line instead of a flat one.
 function fixedMargins(model, settings) {
@@ -70,7 +72,7 @@ function side(context, kind, { ids, margin }, counts, settings, xLabel) {
       box.onclick = (event) => {
         const hit = find(event);
         if (!hit) return;
-        if (kind === "items") openItem(context, { item: ids[hit.index] });
+        if (kind === "items") openItem({ item: ids[hit.index] });
         else go(address("explore", { user: ids[hit.index], model: params.get("model") }));
       };
       box.onpointerleave = () => { tip.hidden = true; };

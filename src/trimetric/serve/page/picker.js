@@ -88,7 +88,6 @@ export function picker({ label, hint, search, draw, pick, signal }) {
     clearTimeout(waiting);
     waiting = setTimeout(look, 120);
   });
-  input.addEventListener("focus", look);
   input.addEventListener("click", () => list.hidden && look());
   input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {

@@ -3,15 +3,17 @@
 import { get, getOnce } from "./api.js";
 import { el, icon, many } from "./dom.js";
 import { tile, titleOf, about } from "./items.js";
+import { avatar } from "./lists.js";
 import { picker } from "./picker.js";
-import { address, called, go, kept, person, read, whose } from "./route.js";
+import { address, called, change, go, kept, person, read, whose } from "./route.js";
+import { placesNew } from "./welcome.js";
 
 const PAGE = 12;
 
 /** A field that finds users. */
-export function userPicker({ model, signal }, pick) {
+export function userPicker({ model, signal }, pick, label = "Find a user") {
   return picker({
-    label: "Find a user", hint: "User id", signal, pick,
+    label, hint: "User id", signal, pick,
     search: async (search, abort) => {
       const { total, users } = await get("/v1/users", { search, limit: PAGE, model: model.name }, abort);
       return { total, found: users };
@@ -36,12 +38,12 @@ export function itemPicker({ model, signal }, pick, label = "Find items by title
   });
 }
 
-export const avatar = (user) => el("span", { class: "avatar", "aria-hidden": "true" }, String(user).slice(-2));
-
 /** Go on with these items in place of whoever was chosen. */
 export function build(items, weights = items.map(() => 1)) {
   const { view, params } = read();
-  go(address(view, { ...whose({ items, weights }), ...kept(params) }));
+  const not = params.get("user") ? [] : params.getAll("not").filter((one) => !items.includes(one));
+  const at = ["explore", "map", "compare"].includes(view) ? view : "explore";
+  go(address(at, { ...whose({ items, weights, not }), ...kept(params) }));
 }
 
 /** The bar at the top of a view that says for whom it is, and lets one choose. */
@@ -49,7 +51,6 @@ export function whoBar(context) {
   const { params, model } = context;
   const someone = person(params);
   const built = someone?.items ?? [];
-  const canBuild = model.capabilities.includes("fold-in");
   const { view } = read();
   const choose = (next) => go(address(view, { ...next, ...kept(params) }));
   const byUser = el("div", { class: "field" }, el("span", { class: "label" }, "Show a user"),
@@ -60,7 +61,7 @@ export function whoBar(context) {
       build([...built, String(item)], someone?.items ? [...someone.weights, 1] : undefined);
     }));
   const dice = el("button", { type: "button", class: "quiet-button", onclick: () => anyone(context).then(choose) }, icon("dice"), "Anyone");
-  return el("section", { class: "who", "aria-label": "For whom" }, byUser, canBuild ? byItems : null, dice);
+  return el("section", { class: "who", "aria-label": "For whom" }, byUser, placesNew(model) ? byItems : null, dice);
 }
 
 async function anyone({ model, signal }) {
@@ -68,6 +69,10 @@ async function anyone({ model, signal }) {
   const offset = Math.floor(Math.random() * total);
   const { users } = await get("/v1/users", { limit: 1, offset, model: model.name }, signal);
   return { user: users[0].user };
+}
+
+function remover(title, act) {
+  return el("button", { type: "button", "aria-label": `Remove ${title}`, "data-else": "Find items by title", onclick: act }, icon("close"));
 }
 
 /** The items of a built user as chips, with their weights. */
@@ -85,20 +90,37 @@ export async function chips({ model, signal }, someone) {
         else go(address(view, kept(params)));
       };
       const weight = el("input", {
-        type: "number", min: "0.1", max: "1000", step: "0.5", value: someone.weights[i], "aria-label": `Weight of ${titleOf(item)}`,
+        type: "number", min: "0.1", max: "1000", step: "0.1", value: someone.weights[i], "aria-label": `Weight of ${titleOf(item)}`,
         onchange: (event) => {
           const value = Number(event.target.value);
           if (value > 0) build(someone.items, someone.weights.map((w, j) => (j === i ? value : w)));
         },
       });
-      return el("li", { class: "chip" }, el("span", {}, titleOf(item)), weights ? weight : null,
-        el("button", { type: "button", "aria-label": `Remove ${titleOf(item)}`, onclick: without }, icon("close")));
+      return el("li", { class: "chip" }, el("span", {}, titleOf(item)), weights ? weight : null, remover(titleOf(item), without));
     }));
   };
   draw(weighted);
   const toggle = el("label", { class: "check" },
     el("input", { type: "checkbox", checked: weighted, onchange: (event) => draw(event.target.checked) }), "Weights");
-  return { box: el("div", { class: "picks" }, list, toggle), items: found };
+  return el("div", { class: "picks" }, list, toggle);
+}
+
+/** What lists are to be more like, and what they are not to have; null if nothing was said. */
+export async function steered({ model, signal }, someone) {
+  const { more, not } = someone;
+  if (!more.length && !not.length) return null;
+  const named = async (item) => titleOf(await getOnce("/v1/item", { item, model: model.name }, signal));
+  const part = async (name, label, items, kind) => (items.length ? [
+    el("span", { class: "quiet" }, label),
+    el("ul", { class: "chips", "aria-label": label }, await Promise.all(items.map(async (item) => {
+      const title = await named(item);
+      return el("li", { class: `chip ${kind}` }, el("span", {}, title),
+        remover(title, () => change({ [name]: items.filter((one) => one !== item) })));
+    }))),
+  ] : []);
+  const parts = [...await part("more", "More like", more, "next"), ...await part("not", "Not", not, "plain")];
+  const said = more.length ? el("p", { class: "quiet wide" }, `Placed anew: ${more.length === 1 ? "this counts" : "these count"} as much as half of what they have.`) : null;
+  return el("div", { class: "picks" }, parts, said);
 }
 
 /** The heading of whoever is shown. */

@@ -1,59 +1,109 @@
-// Why an item is recommended: the nearest liked ones, both hinges, popularity, a counterfactual.
+// Why an item is recommended: in plain words first, with the model's numbers one click behind.
 
 import { explained } from "./answers.js";
-import { el, failure, fixed, skeleton, whole } from "./dom.js";
+import { el, failure, fixed, many, skeleton, whole } from "./dom.js";
+import { openPanel } from "./route.js";
 
 /** Fill a box with the reasons for an item. */
 export async function why({ model, signal }, someone, item, box) {
   box.replaceChildren(skeleton(3));
   try {
-    const found = await explained(model, someone, item, signal);
-    box.replaceChildren(...drawn(found));
+    box.replaceChildren(...reasons(await explained(model, someone, item, signal)));
   } catch (error) {
     if (error.name !== "AbortError") box.replaceChildren(failure(error));
   }
 }
 
-function drawn(found) {
+/** The reasons as elements. */
+export function reasons(found) {
   const name = (one) => found.titles?.[String(one)] ?? `Item ${one}`;
   return [
-    el("p", { class: "sentence" }, found.sentence),
+    el("p", { class: "because" }, because(found, name)),
     el("div", { class: "why-parts" },
       found.reasons.length ? nearest(found, name) : null,
       el("div", { class: "why-side" },
-        found.counterfactual ? counterfactual(found.counterfactual, name) : null,
+        found.counterfactual ? change(found, name) : null,
         crowd(found.popularity))),
-    found.triple ? hinges(found, name) : null,
+    equation(found, name),
   ];
 }
 
-function nearest({ reasons, own, counterfactual: other }, name) {
-  const summed = own !== null && own !== undefined;
-  const value = (one) => (summed ? one.adds : one.d2_item);
-  const most = Math.max(...reasons.map((one) => Math.abs(value(one))), 1e-9);
-  return el("div", {}, el("h3", {}, summed ? "What they have, by what it adds to the score" : "Nearest among what they have"),
-    el("ol", { class: "reasons" }, reasons.map((one) => el("li", {},
-      el("span", { class: "reason-name" }, name(one.item), other?.item === one.item ? el("span", { class: "tag key" }, "decisive") : null),
-      el("span", { class: "bar" },
-        el("span", { class: "track liked", "aria-hidden": "true" },
-          el("span", { class: "fill", style: { width: `${(Math.max(value(one) / most, 0.02) * 100).toFixed(1)}%` } })),
-        el("span", { class: "figure" }, el("span", { class: "spoken" }, summed ? "adds " : "squared distance "), fixed(value(one)))),
-      one.rank_without ? el("span", { class: "quiet" }, `without it: number ${whole(one.rank_without)}`) : null))));
+const listed = (names) => names.flatMap((one, i) => [
+  i === 0 ? "" : i === names.length - 1 ? " and " : ", ", el("b", {}, one)]);
+
+function because(found, name) {
+  const whom = found.user === null ? "you have" : `user ${found.user} has`;
+  const summed = found.own !== null && found.own !== undefined;
+  const helps = found.reasons.filter((one) => !summed || one.adds > 0).slice(0, 3).map(({ item }) => name(item));
+  if (found.seen) return [found.user === null ? "You have it already" : `User ${found.user} has it already`, ...(helps.length ? [", near ", ...listed(helps)] : []), "."];
+  const where = found.rank <= found.k ? `Number ${whole(found.rank)}` : `Only number ${whole(found.rank)} of ${whole(found.candidates)}`;
+  if (!helps.length) return `${where} for them.`;
+  return [`${where} because ${whom} `, ...listed(helps), summed ? ", which speak for it most." : ", the nearest to it."];
 }
 
-function counterfactual(found, name) {
+function nearest({ reasons: all, own, counterfactual: other }, name) {
+  const summed = own !== null && own !== undefined;
+  const value = (one) => (summed ? one.adds : -one.d2_item);
+  const values = all.map(value);
+  const [best, least] = [Math.max(...values), Math.min(...values, summed ? 0 : Infinity)];
+  const share = (one) => (best > least ? 0.08 + (0.92 * (value(one) - least)) / (best - least) : 1);
+  return el("div", {}, el("h3", {}, summed ? "What speaks for it" : "Nearest among what they have"),
+    el("ol", { class: "reasons" }, all.map((one) => el("li", {},
+      el("span", { class: "reason-name" },
+        el("button", { type: "button", class: "name", onclick: () => openPanel(`item:${one.item}`) }, name(one.item)),
+        other?.item === one.item ? el("span", { class: "tag key" }, "decisive") : null),
+      el("span", { class: "bar", title: summed ? `adds ${fixed(one.adds, 4)} to the score` : `d² ${fixed(one.d2_item, 4)}` },
+        el("span", { class: "track liked", "aria-hidden": "true" },
+          el("span", { class: "fill", style: { width: `${(Math.min(1, Math.max(share(one), 0.02)) * 100).toFixed(1)}%` } }))),
+      el("span", { class: "quiet" }, together(one),
+        one.rank_without ? without(one, other) : "")))));
+}
+
+function without({ rank_without: rank }, other) {
+  return other && rank === other.rank_with ? " Without it: the same." : ` Without it: number ${whole(rank)}.`;
+}
+
+function together({ have, have_both: both }) {
+  return `Had together by ${whole(both)} of its ${many(have, "user")} (${Math.round((100 * both) / have)} %).`;
+}
+
+function change({ counterfactual: found }, name) {
   const among = found.examined === found.liked ? "any single item" : `any of the ${whole(found.examined)} nearest items`;
-  return el("div", {}, el("h3", {}, "What holds it here"), el("p", {},
+  return el("div", {}, el("h3", {}, "What would change it"), el("p", {},
     found.item !== null
       ? [`Without `, el("b", {}, name(found.item)), ` it would fall from number ${whole(found.rank_with)} to number ${whole(found.rank_without)}, out of the top ${whole(found.k)}.`]
       : found.rank_with <= found.k
-        ? `It would stay in the top ${whole(found.k)} without ${among}.`
+        ? `Nothing alone: it would stay in the top ${whole(found.k)} without ${among}.`
         : `Placed anew by these items alone, it would be number ${whole(found.rank_with)}.`));
 }
 
 function crowd({ count, rank, share }) {
-  return el("div", {}, el("h3", {}, "Popularity"), el("p", {},
+  return el("div", {}, el("h3", {}, "How well known"), el("p", {},
     `${whole(count)} users have it, ${(share * 100).toFixed(1)} % of all; number ${whole(rank)} by popularity.`));
+}
+
+function equation(found, name) {
+  return el("details", { class: "hinges" },
+    el("summary", {}, "The equation"),
+    el("p", { class: "sentence" }, found.sentence),
+    el("p", {}, found.own === null || found.own === undefined
+      ? "An item is ranked by d², its squared distance to the user: the nearer, the better."
+      : `The score is a sum: what each of their items adds, and ${fixed(found.own)} from the user’s own point.`),
+    found.reasons.length ? distances(found, name) : null,
+    found.triple ? hinges(found, name) : null);
+}
+
+function table(label, head, rows) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, el("table", {},
+    el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", {}, rows)));
+}
+
+function distances({ reasons: all, own }, name) {
+  const summed = own !== null && own !== undefined;
+  return table("Distances", ["What they have", summed ? "Adds" : null, "d² to the item", "d² to the user"].filter(Boolean), all.map((one) => el("tr", {},
+    el("th", { scope: "row" }, name(one.item)), summed ? el("td", {}, fixed(one.adds)) : null,
+    el("td", {}, fixed(one.d2_item)), el("td", {}, fixed(one.d2_user)))));
 }
 
 // d² is to be smaller by the margin than to the item just behind: what is missing is the hinge.
@@ -62,16 +112,12 @@ function hinges({ triple: t, item }, name) {
     el("th", { scope: "row" }, side), el("td", {}, fixed(t.d2_uv)), el("td", {}, fixed(far)),
     el("td", {}, fixed(margin)),
     el("td", { class: hinge > 0 ? "active" : "" }, hinge === null ? "–" : hinge > 0 ? fixed(hinge) : "0, satisfied"));
-  const head = ["Hinge", "d² to it", "d² to the one behind", "Margin", "Value"];
   const lines = [
     t.user_margin === null ? null : line("from the user", t.d2_un, t.user_margin, t.user_hinge),
     t.item_margin === null ? null : line("from the item", t.d2_vn, t.item_margin, t.item_hinge),
-  ];
-  if (!lines.some(Boolean)) return null;
-  return el("details", { class: "hinges" },
-    el("summary", {}, "Both hinges and margins"),
+  ].filter(Boolean);
+  if (!lines.length) return null;
+  return el("div", {},
     el("p", { class: "quiet" }, `Against ${name(t.negative)}, the nearest item ranked behind ${name(item)} that they do not have. Training asks that it be farther away by the margin; the value is what is missing.`),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Hinges and margins" }, el("table", {},
-      el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {}, lines))));
+    table("Hinges and margins", ["Hinge", "d² to it", "d² to the one behind", "Margin", "Value"], lines));
 }
