@@ -96,6 +96,8 @@ class PartitionedTriplets:
 
             if not self._train_bucket(place, items, team, inside):
                 return bucket
+            if bucket + 1 < self.n_batches and pause(bucket + 1):
+                return bucket + 1
         return self.n_batches
 
     def _train_bucket(
