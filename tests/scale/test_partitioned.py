@@ -15,11 +15,15 @@ from trimetric.data.ids import Vocabulary
 from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import CheckpointMismatch, ParameterError, Unsupported
 from trimetric.models.triplet import engine_settings
+from trimetric.scale.bucketwise import Place
 from trimetric.scale.division import CHUNKS, Division
 from trimetric.scale.hashing import ITEMS, USERS, part_of
-from trimetric.scale.partitioned import PartitionedTriplets
+from trimetric.scale.triplets import PartitionedTriplets
 
 QUICK = {"dim": 8, "epochs": 3, "temperature": 0.3, "validate_every": 2}
+
+CENTROID = {"dim": 8, "epochs": 3, "temperature": 0.3, "kappa": 1.0, "reconstruction": 0.0}
+CENTROID |= {"validate_every": 2, "reconstruction_dim": 8, "reconstruction_epochs": 2}
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,14 @@ def test_one_part_is_training_as_ever(data: tm.Interactions) -> None:
     assert bits(tm.SML(**QUICK).fit(data)) == bits(tm.SML(**QUICK).fit(data, partitions=1))
 
 
+@pytest.mark.parametrize("settings", [{}, {"kappa": 0.0}, {"own": 0.0}, {"reconstruction": 0.5}])
+def test_bits_of_centroids_do_not_depend_on_threads(data: tm.Interactions, settings: dict) -> None:
+    settings = CENTROID | settings
+    found = [bits(tm.CentroidML(**settings).fit(data, partitions=3, threads=n)) for n in (1, 2, 3)]
+    assert found[0] == found[1] == found[2]
+    assert found[0] != bits(tm.CentroidML(**settings).fit(data, partitions=4))
+
+
 @pytest.mark.parametrize("kind", [tm.SML, tm.CML])
 @pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad", "adam"])
 def test_bits_do_not_depend_on_threads(data: tm.Interactions, kind: type, optimizer: str) -> None:
@@ -111,8 +123,8 @@ def test_buckets_of_a_round_in_any_order_give_the_same_bits(data: tm.Interaction
         items = theirs.division.item_parts(0)
         for shift in range(3):
             for user_part in (2, 0, 1):
-                place = (0, user_part, (user_part + shift) % 3)
-                assert theirs._train_bucket(place, items, team, lambda batch: False)
+                place = Place(0, user_part, (user_part + shift) % 3)
+                assert theirs.train_bucket(place, items, team, lambda batch: False)
     for name, array in ours.arrays.items():
         if name != "totals":
             assert array.tobytes() == theirs.arrays[name].tobytes(), name
@@ -138,7 +150,7 @@ def test_resumed_in_the_midst_of_an_epoch(
 ) -> None:
     split = tm.split_random(data, test=0.2, seed=0)
     whole = tm.SML(**QUICK).fit(split.train, split.test, partitions=3)
-    run, calls = PartitionedTriplets._train_bucket, []
+    run, calls = PartitionedTriplets.train_bucket, []
 
     def killed(self: PartitionedTriplets, place: tuple, *arguments: object) -> bool:
         calls.append(place)
@@ -146,11 +158,11 @@ def test_resumed_in_the_midst_of_an_epoch(
             raise KeyboardInterrupt
         return run(self, place, *arguments)
 
-    monkeypatch.setattr(PartitionedTriplets, "_train_bucket", killed)
+    monkeypatch.setattr(PartitionedTriplets, "train_bucket", killed)
     options = {"partitions": 3, "out": tmp_path / "m", "checkpoint_seconds": 0}
     with pytest.raises(KeyboardInterrupt):
         tm.SML(**QUICK).fit(split.train, split.test, **options)
-    monkeypatch.setattr(PartitionedTriplets, "_train_bucket", run)
+    monkeypatch.setattr(PartitionedTriplets, "train_bucket", run)
     with pytest.raises(CheckpointMismatch, match="partitions was 3, is 4"):
         tm.SML(**QUICK).fit(split.train, split.test, **options | {"partitions": 4}, resume=True)
     again = tm.SML(**QUICK).fit(split.train, split.test, **options, resume=True)
@@ -159,11 +171,17 @@ def test_resumed_in_the_midst_of_an_epoch(
     assert tm.load(tmp_path / "m").provenance["partitions"] == 3
 
 
-def test_quality_is_that_of_training_whole() -> None:
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("sml", {"dim": 16, "epochs": 12, "temperature": 0.3, "lr": 0.3}),
+        ("centroid", CENTROID | {"dim": 16, "epochs": 8}),
+    ],
+)
+def test_quality_is_that_of_training_whole(name: str, settings: dict) -> None:
     split = tm.split_per_user(tm.synthetic.planted().interactions, test=0.2, seed=0)
-    settings = {"dim": 16, "epochs": 12, "temperature": 0.3, "lr": 0.3}
     found = [
-        tm.evaluate(tm.SML(**settings).fit(split.train, partitions=p), split)["ndcg@10"]
+        tm.evaluate(tm.create(name, **settings).fit(split.train, partitions=p), split)["ndcg@10"]
         for p in (1, 4)
     ]
     assert found[1] > 0.95 * found[0]
@@ -189,7 +207,7 @@ def test_impossible_numbers_are_refused(
 
 @pytest.mark.parametrize("name", ["ease", "bpr", "ncf", "popularity"])
 def test_models_that_cannot_say_so(data: tm.Interactions, name: str) -> None:
-    with pytest.raises(Unsupported, match=f"{name} cannot be trained in parts; sml, cml"):
+    with pytest.raises(Unsupported, match=f"{name} cannot be trained in parts; centroid, sml"):
         tm.create(name).fit(data, partitions=2)
 
 

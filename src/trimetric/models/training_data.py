@@ -110,7 +110,9 @@ def pool_of(pool: Any, data: Interactions) -> Csr | None:
     return pool
 
 
-NOT_IN_PARTS = "cannot be trained in parts; sml, cml and the ablations can. Leave partitions out"
+NOT_IN_PARTS = (
+    "cannot be trained in parts; centroid, sml, cml and the ablations can. Leave partitions out"
+)
 
 
 def check_partitions(name: str, partitions: Any, pool: Csr | None) -> None:

@@ -20,7 +20,7 @@ from trimetric.errors import ParameterError, Unsupported
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.saved import Stored
 from trimetric.scale.division import Division
-from trimetric.scale.partitioned import PartitionedTriplets
+from trimetric.scale.triplets import PartitionedTriplets
 from trimetric.space.metric import FoldIn, Margins, MetricSpace
 
 FEW, MOST = 10, 100  # candidates, where the setting leaves them open

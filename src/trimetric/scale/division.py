@@ -118,4 +118,5 @@ class Division:
         rows = items.place[self.data.items[at]]
         indptr = np.zeros(len(self.user_rows[user_part]) + 1, dtype=np.int64)
         np.cumsum(np.bincount(users, minlength=len(indptr) - 1), out=indptr[1:])
-        return positives(users, rows, indptr)
+        weights = self.data.weights
+        return positives(users, rows, indptr, weights=None if weights is None else weights[at])
