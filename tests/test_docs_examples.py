@@ -40,10 +40,25 @@ def test_examples_run(page: str, tmp_path: Path) -> None:
 
 
 @needs_curl
-def test_the_tutorial_runs(tmp_path: Path, real_data: Path) -> None:
-    names = run("docs/tutorial.md", tmp_path, environment(TRIMETRIC_DATA=str(real_data)))
+def test_the_tutorial_runs_on_a_machine_with_nothing(tmp_path: Path) -> None:
+    names = run("docs/tutorial.md", tmp_path, environment())
     floor = tm.evaluate(names["popular"], names["split"])["ndcg@10"]
-    assert names["result"]["ndcg@10"] > 1.5 * floor
+    assert names["result"]["ndcg@10"] > 4 * floor
+    taken, listed = set(names["taken"]["shelf"]), names["listed"]["shelf"]
+    assert listed.is_in(list(taken)).mean() > 0.8
+    lists = pl.read_csv(tmp_path / "lists.csv")
+    assert lists["title"].null_count() == 0
+    assert len(lists) == 15_000
+
+
+def test_published_places_are_in_the_tutorial() -> None:
+    from trimetric.data.published import PUBLISHED
+
+    words = text("docs/tutorial.md")
+    for name, known in PUBLISHED.items():
+        if known.url:
+            assert f"<{known.url}>" in words
+            assert f"`{name}`" in words
 
 
 def test_the_readme_prints_what_it_shows() -> None:

@@ -48,12 +48,12 @@ def ended_at_best(epochs: int, best: int, most: int) -> bool:
 
 
 @contextmanager
-def heartbeat(doing: str, progress: bool | None = True) -> Iterator[None]:
+def heartbeat(doing: str, progress: bool | None = True, bar: bool = False) -> Iterator[None]:
     """Tell every ten seconds that something is still being done, unless other lines are told.
 
-    Nothing is told on a terminal, where bars are shown, or if `progress` is False.
+    Nothing is told if `progress` is False, nor on a terminal where it has a `bar`.
     """
-    if progress is False or on_terminal():
+    if progress is False or (bar and on_terminal()):
         yield
         return
     began, over = time.monotonic(), threading.Event()
@@ -115,10 +115,10 @@ class Lines(Silent):
 
     def batch(self, epoch: int, batch: int) -> None:
         """Write how far training is, if nothing was written for ten seconds."""
-        if quiet_for() < 0.9 * EVERY:  # before a heartbeat, which knows less
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        if min(quiet_for(), elapsed) < 0.9 * EVERY:  # before a heartbeat, which knows less
             return
         done = epoch * self._batches + batch
-        elapsed = max(time.monotonic() - self._began, 1e-9)
         text = f"epoch {epoch + 1:>3}/{self._plan.epochs}  {batch / self._batches:>4.0%}"
         if done > self._first:
             speed = (done - self._first) / elapsed
@@ -237,7 +237,7 @@ class CountingLines(Counter):
         """Write a line, if nothing was written for ten seconds."""
         now = time.monotonic()
         began, first = self._first = self._first or (now, count)
-        if quiet_for() < 0.9 * EVERY or count <= first:
+        if min(quiet_for(), now - began) < 0.9 * EVERY or count <= first:
             return
         speed = (count - first) / (now - began)
         left = duration((self._total - count) / speed)

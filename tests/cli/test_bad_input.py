@@ -109,7 +109,7 @@ def test_settings(room: Path, given: list[str], words: str) -> None:
 
 def test_usage() -> None:
     assert "Missing option '--out'" in refused("fit", "planted")
-    assert "No such option" in refused("fit", "planted", "--out", "m", "--epochs", "3")
+    assert "No such option" in refused("fit", "planted", "--out", "m", "--epoches", "3")
     assert "No such command" in refused("fits")
 
 

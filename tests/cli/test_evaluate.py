@@ -115,14 +115,14 @@ def test_users_held_out_whole(room: Path) -> None:
         "fit",
         "strangers/train.parquet",
         "--model",
-        "bpr",
+        "mlp",
         "--set",
         "epochs=1",
         "--out",
         "b",
         cwd=room,
     )
-    assert "bpr cannot place a new user" in refused(
+    assert "mlp cannot place a new user" in refused(
         "evaluate", "b", "--split", "strangers", cwd=room
     )
 

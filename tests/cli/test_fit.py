@@ -157,7 +157,6 @@ def test_overwriting_says_so(tmp_path: Path) -> None:
     assert document(*fit, cwd=tmp_path)["replaced"] is True
     assert inside(*fit, "--quiet", cwd=tmp_path).stderr == ""
     for command in (
-        ("data", "split", "bookshop", "--out", "s"),
         ("export", "m", "--to", "npy", "--out", "e"),
         ("recommend", "m", "--user", "reader-0001", "--out", "r.csv"),
         ("recommend", "m", "--item", "B0001", "--out", "new.csv"),
@@ -167,6 +166,9 @@ def test_overwriting_says_so(tmp_path: Path) -> None:
         again = inside(*command, cwd=tmp_path)
         assert f"{command[-1]} is there already, and is replaced" in again.stderr
         assert document(*command, cwd=tmp_path)["replaced"] is True
+    split = ("data", "split", "bookshop", "--out", "s")
+    assert "replaced" not in inside(*split, cwd=tmp_path).stderr
+    assert "s is there already, and is replaced" in inside(*split, cwd=tmp_path).stderr
     assert "replaced" not in inside("recommend", "m", "--all", "--out", "-", cwd=tmp_path).stderr
     day = ("update", "m", "--with", "s/test.parquet", "--epochs", 0, "--out", "m")
     assert "m is there already" in inside(*day, cwd=tmp_path).stderr

@@ -68,6 +68,10 @@ def test_lists_of_items_everywhere(room: Path) -> None:
     assert [row["item"] for row in near] == ["a/x", "b/x"]
     near = document("similar-users", "odd", "--user", "a,b,plain", "-k", 1, cwd=room)["similar"]
     assert [row["user"] for row in near] == ["a,b", "plain"]
+    bare = document("similar-items", "odd", "a/x", "b/x", "-k", 1, cwd=room)["similar"]
+    assert [row["item"] for row in bare] == ["a/x", "b/x"]
+    rows = document("recommend", "odd", "a,b,plain", "--user", "b", "--k", 1, cwd=room)
+    assert [row["user"] for row in rows["recommendations"]] == ["a,b", "plain", "b"]
     why = document("explain", "m", "--liked", "B0001,B0007", "--item", "B0003", cwd=room)
     assert why["item"] == "B0003"
 
@@ -201,3 +205,33 @@ def test_files_of_many_lists_with_titles(room: Path) -> None:
     titles = dict(tm.datasets.titles("bookshop").iter_rows())
     assert len(rows) == 3000
     assert all(titles[item] == title for item, title in rows.select("item", "title").iter_rows())
+
+
+def test_tables_of_items_by_any_name_for_groups(room: Path) -> None:
+    done("data", "split", "bookshop", "--out", "parts", cwd=room)
+    done("fit", "parts/train.parquet", "--model", "ease", "--out", "e", cwd=room)
+    asked = ("evaluate", "e", "--split", "parts", "--beyond", 3, "--by", "genre,year", "--items")
+    found = document(*asked, "bookshop", cwd=room)["beyond_accuracy"]
+    assert 0 < found["diversity genre@3"] < found["diversity year@3"] <= 1
+    books = tm.datasets.items("bookshop")
+    books.rename({"item": "asin"}).write_csv(room / "asin.csv")
+    ran = inside(*asked, "asin.csv", "--json", cwd=room)
+    assert json.loads(ran.stdout)["beyond_accuracy"] == found
+    assert "asin.csv: the ids of items are in its column 'asin'" in ran.stderr
+    books.rename({"item": "code"}).write_parquet(room / "code.parquet")
+    named = ("code.parquet", "--item-id-column", "code")
+    assert document(*asked, *named, cwd=room)["beyond_accuracy"] == found
+    said = refused(*asked, "code.parquet", cwd=room)
+    assert "say with --id-column which holds the ids" in said
+    said = refused(*asked[:-2], "genres", "--items", "bookshop", cwd=room)
+    assert "--by genres: bookshop has no such column; there are item, title, genre" in said
+
+
+def test_lists_and_near_ids_where_something_is_forgotten(room: Path) -> None:
+    asked = ("--user", "a,b,plain", "--item", "c,d,e/x,a/w")
+    told = document("forget", "odd", *asked, "--out", "less", cwd=room)
+    assert (sorted(told["users"]), sorted(told["items"])) == (["a,b", "plain"], ["a/w", "c,d,e/x"])
+    marked = document("unavailable", "m", "--item", "B0001,B0002", "--out", "out", cwd=room)
+    assert (marked["unavailable"], marked["unknown"]) == (2, 0)
+    said = refused("forget", "m", "--user", "raeder-0042", "--out", "less", cwd=room)
+    assert "did you mean 'reader-0042'?" in said

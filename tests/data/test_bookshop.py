@@ -119,7 +119,12 @@ def test_its_items_as_a_table(shop, tmp_path, monkeypatch):
     assert item_tables.read("bookshop").equals(shop.items)
     with pytest.raises(DataError, match="items of data set 'ml_1m' are not on this machine"):
         item_tables.read("ml_1m")
+    with pytest.raises(DataError, match="'bookshp'; did you mean 'bookshop'"):
+        item_tables.read("bookshp")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bookshop").mkdir()  # a model, perhaps
+    assert item_tables.read("bookshop").equals(shop.items)
+    (tmp_path / "bookshop").rmdir()
     pl.DataFrame({"item": ["x"], "title": ["mine"]}).write_csv(tmp_path / "bookshop")
     assert item_tables.read("bookshop")["title"].to_list() == ["mine"]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimetric.data.ids import Vocabulary
-from trimetric.data.near import edit_distances, near_ids
+from trimetric.data.near import meant, near_ids
 
 LETTERS = st.text("abc-é", max_size=7)
 
@@ -23,11 +23,6 @@ def twin(one: str, other: str) -> int:
     if len(one) > 1 and len(other) > 1 and one[-2:] == other[-1] + other[-2]:
         found = min(found, twin(one[:-2], other[:-2]) + 1)
     return found
-
-
-@given(st.text("abé", max_size=5), st.lists(st.text("abé", max_size=5), max_size=4))
-def test_distances_are_those_of_the_definition(text, others):
-    assert edit_distances(text, others).tolist() == [twin(text, other) for other in others]
 
 
 def vocabulary(*ids):
@@ -58,7 +53,7 @@ def test_several_that_are_equally_near():
     found = near_ids(READERS, "reader-042")  # a zero is missing, or a last character
     assert len(found) == 3
     assert "reader-0042" in found
-    assert all(edit_distances("reader-042", [one]) == 1 for one in found)
+    assert all(twin("reader-042", one) == 1 for one in found)
 
 
 def test_numbers_other_signs_and_nothing():
@@ -82,3 +77,10 @@ def test_nothing_closer_is_passed_over(ids, typed):
         assert sorted(found) == sorted(one for one in close if apart[one] == least)
     else:
         assert all(typed in one for one in found)
+
+
+def test_questions_for_errors():
+    assert meant(READERS, ["redaer-0042"]) == "did you mean 'reader-0042'?"
+    assert meant(READERS, ["redaer-0042", "x"]) == "did you mean 'reader-0042' for 'redaer-0042'?"
+    assert meant(READERS, ["nobody", "redaer-0042"]) == meant(READERS, []) == ""
+    assert meant(vocabulary(19004, 19104), [19014]) == "did you mean 19004 or 19104?"

@@ -125,7 +125,13 @@ def test_only_what_the_model_can_answer_is_offered(folder: Path) -> None:
     async def tools(client: Client) -> list[str]:
         return [tool.name for tool in (await client.list_tools()).tools]
 
-    assert ask(folder, tools, "popular", "-q") == ["search", "recommend"]
+    assert ask(folder, tools, "popular", "-q") == [
+        "search",
+        "recommend",
+        "recommend_for",
+        "explain",
+        "explain_for",
+    ]
 
 
 def test_a_newer_artifact_takes_over(folder: Path, tmp_path: Path) -> None:

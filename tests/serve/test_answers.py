@@ -188,11 +188,16 @@ def test_neighbours_and_newcomers(client: Client, models: dict[str, Recommender]
         found = client.get("/v1/recommend-for", {"items": [3, "4"], "k": 5, **more})
         expected = model.recommend_for([3, 4], 5, **more)
         assert shown(found["recommendations"]) == plain(expected)
-    for path in (
-        "/v1/similar-users?user=3",
-        "/v1/explain?user=1&item=3",
-    ):
-        assert "ease" in client.get(f"{path}&model=ease", status=422)["error"]
+    told = client.get("/v1/similar-users?user=3&model=ease", status=422)["error"]
+    assert "of a user it keeps only what they have" in told
+    for kind in ("ease", "bpr", "popularity"):
+        why = models[kind].explain(1, 3).to_dict()
+        found = client.get(f"/v1/explain?user=1&item=3&model={kind}")
+        assert {name: found[name] for name in why if name != "sentence"} == {
+            name: json.loads(json.dumps(value)) for name, value in why.items() if name != "sentence"
+        }
+        found = client.get("/v1/explain-for", {"items": [5, 9], "item": 3, "model": kind})
+        assert found["score"] == models[kind].explain_for([5, 9], 3).score
     for path, body in (
         ("/v1/similar-items?item=3&model=ease", None),
         ("/v1/recommend-for", {"items": [3, 3], "model": "ease"}),

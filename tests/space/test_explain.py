@@ -176,8 +176,8 @@ def test_the_margins_are_those_in_force(name: str) -> None:
     has_item_side = name == "sml" or "+s" in name
     assert (one.user_margin is not None) == (name != "fml")
     assert (one.item_hinge is not None) == (one.item_margin is not None) == has_item_side
+    assert model.explain(USERS[0], item).counterfactual is not None
     if name == "fml":
-        assert model.explain(USERS[0], item).counterfactual is None
         return
     settings = model.get_params()
     new = model.explain_for(ITEMS[:3], ITEMS[5]).triple
@@ -187,8 +187,10 @@ def test_the_margins_are_those_in_force(name: str) -> None:
 
 
 def test_placing_needs_a_model_that_can() -> None:
-    with pytest.raises(Unsupported, match="cannot place"):
-        trained("fml").explain_for(ITEMS[:2], ITEMS[5])
+    with pytest.raises(Unsupported, match=r"cannot place .* trained through the network"):
+        trained("mlp").fold_in(ITEMS[:2])
+    with pytest.raises(Unsupported, match=r"cannot say why: .* neither a distance nor a sum"):
+        trained("ncf").explain_for(ITEMS[:2], ITEMS[5])
     with pytest.raises(Unsupported, match="not trained"):
         tm.SML().explain(1, 2)
 

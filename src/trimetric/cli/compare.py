@@ -13,6 +13,7 @@ from trimetric.cli.options import Data, Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger, show
 from trimetric.cli.reading import print_summary, read
 from trimetric.cli.splitting import SplitOptions
+from trimetric.progress import heartbeat
 
 if TYPE_CHECKING:
     from trimetric.experiments.compare import Comparison
@@ -82,21 +83,22 @@ def compare(
     whole = read(data, columns, quiet)
     print_summary(whole, log)
     whole = core.of(whole, log)
-    comparison = run(
-        options.split(whole),
-        models,
-        out=out,
-        seeds=seeds,
-        size=budget,
-        trials=trials,
-        metric=metric,
-        protocol=protocol,
-        settings=_by_model(sets or []),
-        lists=_lists(lists or [], columns),
-        workers=threads,
-        command=command(),
-        log=log,
-    )
+    with heartbeat("comparing", not quiet):
+        comparison = run(
+            options.split(whole),
+            models,
+            out=out,
+            seeds=seeds,
+            size=budget,
+            trials=trials,
+            metric=metric,
+            protocol=protocol,
+            settings=_by_model(sets or []),
+            lists=_lists(lists or [], columns),
+            workers=threads,
+            command=command(),
+            log=log,
+        )
     if json:
         emit_json({"out": out, "metric": metric, "protocol": protocol, "models": comparison.rows()})
         return

@@ -54,10 +54,10 @@ def split(
     """
     whole = core.of(read(data, columns), note)
     parts = options.split(whole)
-    replaced = replaces(out, note)
+    replaces(out, note)
     document = parts.save(out, {"out": out, "fingerprint": whole.fingerprint})
     if json:
-        emit_json({**document, "replaced": replaced})
+        emit_json(document)
     else:
         sizes = ", ".join(f"{part} {n:,}" for part, n in parts.how["pairs"].items())
         emit(f"split {whole.name} ({parts.how['method']}): {sizes}; in {out}")

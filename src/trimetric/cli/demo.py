@@ -48,7 +48,7 @@ def demo(
         f" {sizes['test']:,} for testing"
     )
     replaces(out, note, holding="model.json")
-    with heartbeat("training"):
+    with heartbeat("training", bar=True):
         model = tm.CentroidML(seed=0).fit(split.train, split.valid, progress=True)
     saved = _save(model, out)
     results = {

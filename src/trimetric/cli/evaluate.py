@@ -8,7 +8,7 @@ from typer import Argument, Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.options import Json
-from trimetric.cli.output import emit, emit_json, show
+from trimetric.cli.output import emit, emit_json, note, show
 from trimetric.cli.reading import read, read_held_out
 from trimetric.errors import ParameterError
 from trimetric.progress import heartbeat
@@ -62,13 +62,22 @@ class BeyondOptions:
         ),
     ] = None
     items: Annotated[
-        str | None, Option("--items", help="Table of items, for --by; ids in its column item.")
+        str | None,
+        Option("--items", help="Table of items, for --by, or a data set that has one: bookshop."),
     ] = None
     by: Annotated[
         str | None,
         Option("--by", help="Columns of --items to measure diversity and calibration by."),
     ] = None
-    items_id: Annotated[str, Option("--items-id", help="Column of the ids in --items.")] = "item"
+    id_column: Annotated[
+        str | None,
+        Option(
+            "--id-column",
+            "--item-id-column",
+            "--items-id",
+            help="Column of --items with the ids, if it is not item, id or a usual name.",
+        ),
+    ] = None
     value_separator: Annotated[
         str | None, Option(help="Sign between several values of an item, such as |.")
     ] = None
@@ -137,7 +146,8 @@ def evaluate(
         result = measure(source, data, how, exclude_seen=not include_seen, **described)
     found: dict[str, float] = {}
     if beyond.beyond is not None:
-        found = _beyond(source, data, beyond, not include_seen, described)
+        with heartbeat("measuring beyond accuracy"):
+            found = _beyond(source, data, beyond, not include_seen, described)
     elif beyond.items or beyond.by or beyond.reference:
         raise ParameterError("--items, --by and --reference go with --beyond K")
     if json:
@@ -212,13 +222,27 @@ def _beyond(
         data,
         options.beyond or 0,
         exclude_seen=exclude_seen,
-        items=options.items,
+        items=None if options.items is None else _items(options.items, options.id_column, names),
         columns=names,
-        item_column=options.items_id,
         separator=options.value_separator,
         reference=reference,
         **described,
     )
+
+
+def _items(path: str, id_column: str | None, names: list[str]) -> Any:
+    """Return a table of items: column item, and those that are named."""
+    from trimetric.data import item_tables
+
+    def choose(columns: list[str], _: str) -> dict[str, str]:
+        for name in names:
+            if name not in columns:
+                raise ParameterError(
+                    f"--by {name}: {path} has no such column; there are {', '.join(columns)}"
+                )
+        return {name: name for name in names}
+
+    return item_tables.read(path, id_column, choose, note)
 
 
 def _table(found: dict[str, float]) -> Any:

@@ -32,7 +32,7 @@ def explain(
             help="Item id of a new user, in place of --user; repeatable, or several with commas.",
         ),
     ] = None,
-    k: Annotated[int, Option("-k", help="Length of the list.")] = 10,
+    k: Annotated[int, Option("-k", "--k", help="Length of the list.")] = 10,
     reasons: Annotated[int, Option(help="Number of the user's items to name.")] = 5,
     examine: Annotated[
         int,
@@ -44,9 +44,10 @@ def explain(
 ) -> None:
     """Explain why an item ranks where it does for a user.
 
-    Shows the user's items near it, the terms of the loss, and which items hold it in place. Needs
-    a model with a metric space, such as centroid, sml and cml. Where no user is asked for, the
-    answer is for one at random.
+    With a metric space (centroid, sml, cml): the user's items near it, the terms of the loss, and
+    which items hold it in place. With ease, itemknn, ials and bpr: what each of the user's items
+    adds to its score. Models that cannot tell say why. Where no user is asked for, the answer is
+    for one at random.
     """
     from trimetric.models import load
 
@@ -95,16 +96,7 @@ def _print(why: "Explanation", names: dict) -> None:
 
     emit(plain(why.sentence(names)))
     if why.reasons:
-        rows = [
-            {
-                "has": str(names.get(reason.item, reason.item)),
-                **({} if why.own is None else {"adds": reason.adds}),
-                "d² to the item": reason.d2_item,
-                "d² to the user": reason.d2_user,
-                "rank without it": reason.rank_without,
-            }
-            for reason in why.reasons
-        ]
+        rows = why.reason_rows(names)
         emit("")
         show(rows_table(pl.DataFrame(rows)))
     if why.triple is not None:

@@ -130,7 +130,7 @@ def fit(
     if finished:
         log(f"{out} holds this model, finished; nothing to resume")
     replaced = finished is None and replaces(out, log, holding="model.json")
-    with heartbeat(f"training {name}", not quiet):
+    with heartbeat(f"training {name}", not quiet, bar=epochs):
         trained = finished or untrained.fit(
             parts.train,
             parts.valid,

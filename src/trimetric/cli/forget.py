@@ -5,6 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
+from trimetric.cli.ids import suggesting, typed_ids
 from trimetric.cli.options import Json, Model
 from trimetric.cli.output import emit, emit_json, note
 from trimetric.cli.reading import lines
@@ -13,8 +14,14 @@ from trimetric.errors import ParameterError
 
 def forget(
     model: Model,
-    user: Annotated[list[str] | None, Option("--user", help="User id; repeatable.")] = None,
-    item: Annotated[list[str] | None, Option("--item", help="Item id; repeatable.")] = None,
+    user: Annotated[
+        list[str] | None,
+        Option("--user", help="User id; repeatable, or several with commas between them."),
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        Option("--item", help="Item id; repeatable, or several with commas between them."),
+    ] = None,
     users_file: Annotated[str | None, Option(help="Text file of user ids, one per line.")] = None,
     items_file: Annotated[str | None, Option(help="Text file of item ids, one per line.")] = None,
     out: Annotated[
@@ -35,17 +42,20 @@ def forget(
     from trimetric.models.forgetting import forget_in
 
     trained = load(model)
-    users = [*(user or ()), *(lines("--users-file", users_file) if users_file else ())]
-    items = [*(item or ()), *(lines("--items-file", items_file) if items_file else ())]
+    users = typed_ids(user or [], trained.user_ids)
+    users += trained.user_ids.parse(lines("--users-file", users_file) if users_file else [])
+    items = typed_ids(item or [], trained.item_ids)
+    items += trained.item_ids.parse(lines("--items-file", items_file) if items_file else [])
     if not users and not items:
         raise ParameterError("give --user ID or --item ID (repeatable), or a file of ids")
-    receipt = forget_in(
-        model,
-        trained.user_ids.parse(users) or None,
-        trained.item_ids.parse(items) or None,
-        out=out,
-        search=[Path(path) for path in search or ()],
-    )
+    with suggesting(trained):
+        receipt = forget_in(
+            model,
+            users or None,
+            items or None,
+            out=out,
+            search=[Path(path) for path in search or ()],
+        )
     if json:
         emit_json(receipt.to_dict())
         return
@@ -62,7 +72,10 @@ def forget(
 
 def unavailable(
     model: Model,
-    item: Annotated[list[str] | None, Option("--item", help="Item id; repeatable.")] = None,
+    item: Annotated[
+        list[str] | None,
+        Option("--item", help="Item id; repeatable, or several with commas between them."),
+    ] = None,
     items_file: Annotated[str | None, Option(help="Text file of item ids, one per line.")] = None,
     change: Annotated[
         str, Option(help="To those marked before: replace them, add to them, or remove from them.")
@@ -81,8 +94,9 @@ def unavailable(
 
     if item is None and items_file is None:
         raise ParameterError("give --item ID (repeatable) or --items-file FILE")
-    texts = [*(item or ()), *(lines("--items-file", items_file, empty=True) if items_file else ())]
-    ids = load(model).item_ids.parse(texts)
+    known = load(model).item_ids
+    ids = typed_ids(item or [], known)
+    ids += known.parse(lines("--items-file", items_file, empty=True) if items_file else [])
     marked, unknown = mark_unavailable(model, ids, change, out)
     if json:
         emit_json({"folder": out or model, "unavailable": marked, "unknown": unknown})

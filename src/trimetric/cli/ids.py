@@ -81,13 +81,11 @@ def suggesting(model: "Recommender") -> Iterator[None]:
     except UnknownIds as error:
         if "did you mean" in error.remedy:
             raise
-        from trimetric.data.near import near_ids
+        from trimetric.data.near import meant
 
         ids = model.user_ids if error.kind == "user" else model.item_ids
-        near = near_ids(ids, error.ids[0])
-        if not near:
+        question = meant(ids, error.ids)
+        if not question:
             raise
-        meant = " or ".join(map(repr, near))
-        of = f" for {error.ids[0]!r}" if len(error.ids) > 1 else ""
-        remedy = f"did you mean {meant}{of}? {error.remedy[0].upper()}{error.remedy[1:]}"
+        remedy = f"{question} {error.remedy[0].upper()}{error.remedy[1:]}"
         raise UnknownIds(error.kind, error.ids, remedy) from None

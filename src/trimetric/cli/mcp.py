@@ -15,6 +15,14 @@ def mcp(
     items: Annotated[
         str | None, Option(help="Table of items: item, title, and other columns to tell.")
     ] = None,
+    id_column: Annotated[
+        str | None,
+        Option(
+            "--id-column",
+            "--item-id-column",
+            help="Column of --items with the ids, if it is not item, id or a usual name.",
+        ),
+    ] = None,
     http: Annotated[
         bool, Option("--http", help="Answer over HTTP, not on standard streams.")
     ] = False,
@@ -49,7 +57,7 @@ def mcp(
     logs.to_standard_error(quiet=True)
     if http:  # the same rule on who may reach it
         Settings(models=(Path(model),), host=host, port=port, api_key=api_key, open=open_)
-    table = tables.NO_ITEMS if items is None else tables.read(Path(items))
+    table = tables.NO_ITEMS if items is None else tables.read(Path(items), id_column)
     with threads(1):
         current = agents.CurrentModel(Path(model), table)
         if not http:

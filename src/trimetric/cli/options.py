@@ -16,7 +16,7 @@ Threads = Annotated[
     Option("--threads", help="Number of threads, all by default; never changes results."),
 ]
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
-K = Annotated[int, Option("-k", help="Length of each list.")]
+K = Annotated[int, Option("-k", "--k", help="Length of each list.")]
 Seed = Annotated[int, Option("--seed", help="Which one to take, where none is asked for.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="No progress and no messages.")]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Argument, Option
 
 from trimetric.cli.ids import anyone, asked, parted, suggesting, typed_ids
 from trimetric.cli.options import Json, K, Model, Quiet, Seed
@@ -80,6 +80,9 @@ def recommend(
     model: Model,
     filters: Filters,
     titles: Titles,
+    ids: Annotated[
+        list[str] | None, Argument(metavar="USER", help="User ids, as --user takes them.")
+    ] = None,
     user: Annotated[
         list[str] | None,
         Option("--user", help="User id; repeatable, or several with commas between them."),
@@ -124,6 +127,7 @@ def recommend(
     """
     from trimetric.space.lists import check_k
 
+    user = [*(ids or ()), *(user or ())] or None
     ways = (user is not None) + (users_file is not None) + (item is not None) + every
     if ways > 1 or (ways == 0 and out is not None):
         raise ParameterError(
@@ -154,12 +158,12 @@ def recommend(
             )
             _tell_new(trained, model, titles.beside(rows, "item", known), out, json, log)
             return
-        ids = asked("user", trained, user, users_file)
-        if ids is None and not every:
-            ids = anyone("user", trained, seed, log)
+        users = asked("user", trained, user, users_file)
+        if users is None and not every:
+            users = anyone("user", trained, seed, log)
         options |= {"exclude_seen": not include_seen, "on_unknown": on_unknown}
         if out is None:
-            rows = titles.beside(trained.recommend(ids or [], k, **options), "item", known)
+            rows = titles.beside(trained.recommend(users or [], k, **options), "item", known)
             _print(trained, model, "recommendations", rows, json)
             return
         options |= {"checksum": checksum, "progress": not quiet}
@@ -167,8 +171,8 @@ def recommend(
         if known:
             trained = WithTitles(trained, titles, known)  # type: ignore[assignment]
             options["checksum"] += digest(known)
-        count = _to_file(trained, out, ids, k, options)
-    n_users = len(trained.user_ids if ids is None else ids)
+        count = _to_file(trained, out, users, k, options)
+    n_users = len(trained.user_ids if users is None else users)
     more = {"users": n_users, "replaced": replaced}
     _print_written(model, out, count, f"{n_users:,} users", json, **more)
 

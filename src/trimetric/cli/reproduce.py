@@ -11,6 +11,7 @@ from trimetric.cli.options import Json, Quiet
 from trimetric.cli.output import emit, emit_json, logger, note
 from trimetric.cli.reading import print_summary, read
 from trimetric.errors import ParameterError
+from trimetric.progress import heartbeat
 
 ALIASES = {
     "instant-video": ("amazon_instant_video_5core",),
@@ -54,19 +55,20 @@ def reproduce(
             f"TARGET must be all or among {', '.join(TARGETS)}, got {unknown[0]!r}"
         )
     log = logger(quiet)
-    data = read(_resolve(dataset), columns)
+    data = read(_resolve(dataset), columns, quiet)
     print_summary(data, log)
     note(WARNING)
-    document = run(
-        data,
-        targets,
-        out=out,
-        size=budget,
-        seeds=seeds,
-        workers=threads,
-        command=command(),
-        log=log,
-    )
+    with heartbeat("reproducing", not quiet):
+        document = run(
+            data,
+            targets,
+            out=out,
+            size=budget,
+            seeds=seeds,
+            workers=threads,
+            command=command(),
+            log=log,
+        )
     if json:
         emit_json({"out": out, **document})
         return

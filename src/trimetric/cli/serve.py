@@ -15,11 +15,18 @@ def serve(
     models: Annotated[list[str], Argument(metavar="MODEL...", help="Folders of saved models.")],
     items: Annotated[
         str | None,
-        Option(help="Table of items: item, title, picture (https), and other columns to show."),
+        Option(
+            help="Table of items: item, title, picture (https), and other columns to show; or a"
+            " data set that has one, such as bookshop."
+        ),
     ] = None,
     id_column: Annotated[
         str | None,
-        Option(help="Column of --items with the ids, if it is not item, id or a usual name."),
+        Option(
+            "--id-column",
+            "--item-id-column",
+            help="Column of --items with the ids, if it is not item, id or a usual name.",
+        ),
     ] = None,
     test: Annotated[
         str | None,

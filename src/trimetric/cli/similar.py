@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Argument, Option
 
 from trimetric.cli.ids import Kind, anyone, asked, suggesting
 from trimetric.cli.options import Json, K, Model, Quiet, Seed
@@ -71,6 +71,9 @@ def similar_items(
     model: Model,
     titles: Titles,
     found: Found,
+    ids: Annotated[
+        list[str] | None, Argument(metavar="ITEM", help="Item ids, as --item takes them.")
+    ] = None,
     item: Annotated[
         list[str] | None,
         Option("--item", help="Item id; repeatable, or several with commas between them."),
@@ -88,13 +91,17 @@ def similar_items(
     Where no item is asked for, the answer is for one at random. A comma separates ids, unless an id
     with that comma is known.
     """
-    _answer("item", model, titles, found, (item, items_file), k, seed, json, logger(quiet))
+    given = [*(ids or ()), *(item or ())] or None
+    _answer("item", model, titles, found, (given, items_file), k, seed, json, logger(quiet))
 
 
 def similar_users(
     model: Model,
     titles: Titles,
     found: Found,
+    ids: Annotated[
+        list[str] | None, Argument(metavar="USER", help="User ids, as --user takes them.")
+    ] = None,
     user: Annotated[
         list[str] | None,
         Option("--user", help="User id; repeatable, or several with commas between them."),
@@ -112,7 +119,8 @@ def similar_users(
     Where no user is asked for, the answer is for one at random. A comma separates ids, unless an id
     with that comma is known.
     """
-    _answer("user", model, titles, found, (user, users_file), k, seed, json, logger(quiet))
+    given = [*(ids or ()), *(user or ())] or None
+    _answer("user", model, titles, found, (given, users_file), k, seed, json, logger(quiet))
 
 
 def _answer(
@@ -163,10 +171,12 @@ def _answer(
         identity["keys"] = _digest(keys)
         block = max(1, ROWS_PER_BLOCK // k)
         count = _write(found.out, Batch(len(keys), block, compute, identity, f"{kind}s"), log)
+    if found.out == "-":
+        return
     if json:
         told = {"folder": folder, "out": found.out, f"{kind}s": len(keys), "rows": count}
         emit_json({**told, "replaced": replaced})
-    elif found.out != "-":
+    else:
         emit(f"wrote {count:,} rows, similar to {len(keys):,} {kind}s, to {found.out}")
 
 

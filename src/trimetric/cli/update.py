@@ -10,6 +10,7 @@ from trimetric.cli.options import Json, Model, Quiet
 from trimetric.cli.output import emit, emit_json, logger, replaces
 from trimetric.cli.reading import counts, print_summary, read
 from trimetric.errors import DataError
+from trimetric.progress import heartbeat
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
@@ -73,7 +74,8 @@ def _update(
     before = _sizes(trained)
     replaced = replaces(out, logger(quiet), holding="model.json")
     given = {} if epochs is None else {"epochs": epochs}
-    trained.partial_fit(data, **given, lr=lr, progress=not quiet)
+    with heartbeat("updating", not quiet, bar=True):
+        trained.partial_fit(data, **given, lr=lr, progress=not quiet)
     trained.save(out)
     users, items, pairs = (b - a for a, b in zip(before, _sizes(trained), strict=True))
     seconds = time.monotonic() - began

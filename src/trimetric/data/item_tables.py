@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import warnings
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def read(
     ----------
     path : str, path or open file
         As `Interactions.read` takes it; or the name of a data set whose items are known, such as
-        "bookshop", unless a file is called so.
+        "bookshop", unless a file is called so (a folder does not count).
     id_column : str, optional
         The column of the ids; by default item, id or item_id, or one whose name usually means it.
     choose : callable, optional
@@ -120,10 +121,15 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     from trimetric.data import datasets
 
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(name, str) or Path(name).exists():
+    if not isinstance(name, str) or Path(name).is_file():
         return None
     known = datasets.items(name)
-    if known is None and name in datasets.NAMES:
+    if known is not None or Path(name).exists():
+        return known
+    near = difflib.get_close_matches(name, datasets.NAMES, n=1)
+    if near and name not in datasets.NAMES and "." not in name:
+        raise DataError(f"no file or data set is called {name!r}; did you mean {near[0]!r}?")
+    if name in datasets.NAMES:
         where = " or ".join(str(folder) for folder in datasets.folders())
         raise DataError(
             f"the items of data set {name!r} are not on this machine; put {name}_items.parquet,"

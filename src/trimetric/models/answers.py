@@ -157,9 +157,13 @@ def similar(
 ) -> "pl.DataFrame":
     """Return what is most like given items or users: see `Recommender.similar_items`."""
     if f"similar {kind}s" not in scorer.capabilities:
+        reason = scorer.refusals.get(
+            f"similar {kind}s", f"its scores do not say which {kind}s are alike"
+        )
+        others = "ease, itemknn, ials and bpr" if kind == "item" else "ials and bpr"
         raise Unsupported(
-            f"{name} has no similar {kind}s; models with a metric space do, such as centroid, sml"
-            " and cml"
+            f"{name} has no similar {kind}s: {reason}; models with a metric space have, such as"
+            f" centroid, sml and cml, and so have {others}"
         )
     vocabulary = known.item_ids if kind == "item" else known.user_ids
     k, ids = check_k(k), known_ids(kind, vocabulary, ids_of(given.ids, kind), given.on_unknown)
@@ -243,8 +247,13 @@ def placing_space(name: str, scorer: Scorer) -> MetricSpace:
     """Return a space that places new users, or raise Unsupported."""
     if isinstance(scorer, MetricSpace) and scorer.fold_in is not None:
         return scorer
+    if "new users" in scorer.capabilities:
+        reason = scorer.refusals.get("fold-in", "it has no points; recommend_for takes new users")
+        raise Unsupported(f"{name} cannot tell where a new user or item belongs: {reason}")
+    reason = scorer.refusals.get("new users", "its scores are of the users it was trained on")
     raise Unsupported(
-        f"{name} cannot place a new user without being trained again; centroid, sml and cml can"
+        f"{name} cannot place a new user without being trained again: {reason}; models with a"
+        " metric space can, such as centroid, sml and cml, and so can ease, itemknn, ials and bpr"
     )
 
 

@@ -29,10 +29,11 @@ from trimetric.errors import ParameterError
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
-from trimetric.space.metric import MetricSpace
+from trimetric.space.metric import FoldIn, MetricSpace
 from trimetric.space.scorer import Scorer
 
 _RADIUS = 1.0  # of the ball that positions are kept in
+_TEMPERATURE = 0.2  # of the softmax that places new users
 _KEEP_ALL = 1 << 16  # a column is kept or dropped by 16 random bits
 _LOW, _16 = np.uint64(0xFFFF), np.uint64(16)
 
@@ -75,6 +76,10 @@ class FML(EpochTrained):
     The paper's cells are all of them; an epoch then costs n_users·n_items however sparse the data
     is. The default takes each positive and a few uniform negatives, which costs what the other
     models cost, weighs positives more, and is the only form that a pool allows.
+
+    New users and items are placed by the steps that the space of `SML` has, near to what they have
+    and far from the rest (see `engine.foldin`): the loss above is no better at it, and is not
+    convex in a position. New interactions are not trained on: there is no `partial_fit`.
 
     Parameters
     ----------
@@ -142,7 +147,7 @@ class FML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "fml"
-    capabilities = MetricSpace.capabilities
+    capabilities = MetricSpace.capabilities | {"fold-in"}
     Config: ClassVar[type[TrainingConfig]] = FMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
@@ -188,7 +193,7 @@ class FML(EpochTrained):
 
     def scorer_of(self, learner: Session) -> Scorer:
         """Score by −d²."""
-        return MetricSpace(learner.state.table, learner.n_users, self.config.dim)
+        return self._space(learner.state.table, learner.n_users)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the points."""
@@ -197,7 +202,11 @@ class FML(EpochTrained):
     def restore(self, stored: Stored) -> Scorer:
         """Return the space of saved points."""
         stored.check_tables(("users", "items"), self.config.dim)
-        return MetricSpace(stored.table(("users", "items")), stored.n_users, self.config.dim)
+        return self._space(stored.table(("users", "items")), stored.n_users)
+
+    def _space(self, points: np.ndarray, n_users: int) -> MetricSpace:
+        rule = FoldIn(_TEMPERATURE, _RADIUS, sphere=False)
+        return MetricSpace(points, n_users, self.config.dim, fold_in=rule)
 
 
 class Params(NamedTuple):

@@ -32,11 +32,18 @@ from trimetric.engine.rows import (
 from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.lrml_answers import (
+    NO_POINTS,
+    RADIUS,
+    Relations,
+    seen_by,
+    similar_items,
+    similar_users,
+)
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
-_RADIUS = 1.0  # of the ball that rows are kept in
 _SLOTS = 4  # the stream of random numbers that the slots start from
 # Scratch rows: two of the positive pair, two of the negative, ∂/∂r and ∂/∂p; attention follows.
 _POSITIVE, _NEGATIVE, _RELATION, _PRODUCT, _ROWS = 0, 2, 4, 5, 6
@@ -77,6 +84,10 @@ class LRML(EpochTrained):
     The authors' code hinges on ‖·‖ instead of D. It also clips the gradient of each whole table;
     here that of each user's and item's row is clipped, so that a step of one does not depend on the
     others, and keys and memory are not.
+
+    A user sees the items at β_v − r_uv, and D is d² to α_u there: explanations are of this space.
+    A new user is placed in theirs by `engine.foldin`, relations and place in turn. Items, and
+    users, are alike by d² between their vectors.
 
     Parameters
     ----------
@@ -142,6 +153,7 @@ class LRML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "lrml"
+    capabilities = frozenset({"similar items", "similar users", "new users", "explanations"})
     Config: ClassVar[type[TrainingConfig]] = LRMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"released": {"shared_relation": True}}
     config: LRMLConfig
@@ -174,7 +186,7 @@ class LRML(EpochTrained):
         slots = counter.normal(counter.key(config.seed, _SLOTS), (2 * config.slots, config.dim))
         return gradient_session(
             train,
-            RunSettings.of(config, radius=_RADIUS),
+            RunSettings.of(config, radius=RADIUS),
             positives(data.users, data.items, data.indptr, pool),
             data.n_items,
             Params(np.float32(config.margin), config.shared_relation),
@@ -211,18 +223,18 @@ class LRML(EpochTrained):
         return cast(FunctionScorer, self.scorer).learned
 
     def _scorer(self, table: np.ndarray, slots: np.ndarray, n_users: int) -> Scorer:
-        learned = Relations(table, slots, n_users, self.config.slots, self.config.dim)
-        return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs)
-
-
-class Relations(NamedTuple):
-    """What is learned."""
-
-    rows: np.ndarray  # float32[n_users + n_items, width]
-    slots: np.ndarray  # float32[2 · slots, width]: the keys, then the memory
-    n_users: int
-    n_slots: int
-    dim: int
+        config = self.config
+        learned = Relations(table, slots, n_users, config.slots, config.dim, config.margin)
+        return FunctionScorer(
+            n_users,
+            len(table) - n_users,
+            learned,
+            score_pairs,
+            similar=similar_items,
+            similar_users=similar_users,
+            seen_by=seen_by,
+            refusals=NO_POINTS,
+        )
 
 
 def score_pairs(learned: Relations, users: np.ndarray, items: np.ndarray) -> np.ndarray:

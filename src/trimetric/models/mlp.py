@@ -26,6 +26,8 @@ from trimetric.space.scorer import Scorer
 class MLP(EpochTrained):
     """The tower alone: σ(b + h·MLP([p;q])) by binary cross-entropy; otherwise as `NCF`.
 
+    Items, and users, are alike by the cosine of what the first layer makes of their embeddings.
+
     Parameters
     ----------
     preset : str, optional
@@ -86,6 +88,7 @@ class MLP(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "mlp"
+    capabilities = frozenset({"similar items", "similar users"})
     Config: ClassVar[type[TrainingConfig]] = MLPConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER}
     config: MLPConfig

@@ -31,7 +31,6 @@ from trimetric.engine.threads import ThreadTeam
 from trimetric.models.config import Epochs, Limits, Schedule, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.mlp_tower import (
-    Tower,
     all_logits,
     backward,
     forward,
@@ -42,6 +41,7 @@ from trimetric.models.mlp_tower import (
     start_weights,
     workspace_rows,
 )
+from trimetric.models.ncf_answers import NETWORK, Network, similar_items, similar_users
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
@@ -124,7 +124,8 @@ class NCF(EpochTrained):
     Each positive comes with `negatives` uniform negatives, redrawn each epoch. What is shown as the
     score is the logit, whose σ is the probability: in float32 that rounds to 1 above a logit of 17,
     which would tie the best items. Losses are summed over a mini-batch where the authors take the
-    mean; to Adam that is the same.
+    mean; to Adam that is the same. Items, and users, are alike by the cosine of their GMF parts,
+    weighted as in the logit: see `views`.
 
     Parameters
     ----------
@@ -201,6 +202,7 @@ class NCF(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "ncf"
+    capabilities = frozenset({"similar items", "similar users"})
     Config: ClassVar[type[TrainingConfig]] = NCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "factors": 8}}
     config: MLPConfig
@@ -235,15 +237,6 @@ class NCF(EpochTrained):
         return restored(stored, self.config)
 
 
-class Network(NamedTuple):
-    """What is learned."""
-
-    rows: np.ndarray  # float32[n_users + n_items, width]: [GMF part | MLP part]
-    weights: np.ndarray  # float32[n_weights]: see `mlp_tower`
-    n_users: int
-    tower: Tower
-
-
 def network_tensors(scorer: Scorer) -> dict[str, np.ndarray]:
     """Return the embeddings and weights of a scorer of NCF or MLP, live views."""
     rows, weights, n_users, plan = cast(FunctionScorer, scorer).learned
@@ -260,7 +253,16 @@ def neural_scorer(
 ) -> FunctionScorer:
     """Return the scorer of a network: logits."""
     learned = Network(table, weights, n_users, make_tower(*_sizes(config)))
-    return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs, score_table)
+    return FunctionScorer(
+        n_users,
+        len(table) - n_users,
+        learned,
+        score_pairs,
+        score_table,
+        similar=similar_items,
+        similar_users=similar_users,
+        refusals=NETWORK,
+    )
 
 
 def score_pairs(learned: Network, users: np.ndarray, items: np.ndarray) -> np.ndarray:

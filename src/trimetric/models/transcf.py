@@ -30,10 +30,16 @@ from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.saved import Stored
+from trimetric.models.transcf_answers import (
+    NO_POINTS,
+    RADIUS,
+    Translations,
+    seen_by,
+    similar_items,
+    similar_users,
+)
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
-
-_RADIUS = 1.0  # of the ball that rows are kept in
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,10 @@ class TransCF(EpochTrained):
     The means are taken anew at the end of each epoch. Within an epoch they are constants, also to
     the gradient: the authors' code follows it into the neighbours, at a cost that grows with their
     number.
+
+    A user sees the items at β_v − ᾱ_u ⊙ β̄_v, and D is d² to α_u there: explanations are of this
+    space. A new user has the mean of their items as ᾱ_u, and is placed in their space by
+    `engine.foldin`. Items are alike by d² as users see them, on average, and users as items do.
 
     Parameters
     ----------
@@ -144,6 +154,7 @@ class TransCF(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "transcf"
+    capabilities = frozenset({"similar items", "similar users", "new users", "explanations"})
     Config: ClassVar[type[TrainingConfig]] = TransCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "released": {
@@ -223,17 +234,17 @@ class TransCF(EpochTrained):
         return cast(FunctionScorer, self.scorer).learned
 
     def _scorer(self, table: np.ndarray, means: np.ndarray, n_users: int) -> Scorer:
-        learned = Translations(table, means, n_users, self.config.dim)
-        return FunctionScorer(n_users, len(table) - n_users, learned, score_pairs)
-
-
-class Translations(NamedTuple):
-    """What is learned, and the means that follow from it: float32[n_users + n_items, width]."""
-
-    rows: np.ndarray
-    means: np.ndarray
-    n_users: int
-    dim: int
+        learned = Translations(table, means, n_users, self.config.dim, self.config.margin)
+        return FunctionScorer(
+            n_users,
+            len(table) - n_users,
+            learned,
+            score_pairs,
+            similar=similar_items,
+            similar_users=similar_users,
+            seen_by=seen_by,
+            refusals=NO_POINTS,
+        )
 
 
 def score_pairs(learned: Translations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -276,7 +287,7 @@ def translation_session(config: TransCFConfig, pairs: Positives, n_items: int) -
         reg_neighbours=np.float32(config.reg_neighbours),
         mean=config.mean,
     )
-    radius = _RADIUS if config.projection == "batch" else np.inf
+    radius = RADIUS if config.projection == "batch" else np.inf
     settings = RunSettings.of(config, radius=radius)
     session = gradient_session(train, settings, pairs, n_items, params, scratch=2, cost=6.0)
     table = session.state.table
@@ -285,7 +296,7 @@ def translation_session(config: TransCFConfig, pairs: Positives, n_items: int) -
     shares = np.float32(1) / np.maximum(np.concatenate(sizes), 1).astype(np.float32)
 
     def refresh() -> None:
-        project_all(table, np.float32(_RADIUS), False)
+        project_all(table, np.float32(RADIUS), False)
         means[:] = 0
         take_means(means, table, pairs, shares)
 

@@ -77,8 +77,8 @@ def make_server(model: CurrentModel) -> MCPServer:
         ),
     )
 
-    def tool(function: Callable, needed: str | None = None) -> None:
-        if needed is None or needed in able:
+    def tool(function: Callable, when: bool = True) -> None:
+        if when:
             server.add_tool(_told(function), annotations=READS)
 
     def recommend(user: Id, k: Count = 10, exclude_seen: bool = True) -> dict[str, Any]:
@@ -136,13 +136,14 @@ def make_server(model: CurrentModel) -> MCPServer:
             "items": _described(now, now.known.item_ids.decode(rows).to_list()),
         }
 
+    takes_new_users = bool({"fold-in", "new users"} & able)
     tool(search)
     tool(recommend)
-    tool(recommend_for, "fold-in")
-    tool(similar_items, "similar items")
-    tool(similar_users, "similar users")
-    tool(explain, "metric space")
-    tool(explain_for, "fold-in")
+    tool(recommend_for, takes_new_users)
+    tool(similar_items, "similar items" in able)
+    tool(similar_users, "similar users" in able)
+    tool(explain, "explanations" in able)
+    tool(explain_for, takes_new_users and "explanations" in able)
     return server
 
 

@@ -16,6 +16,7 @@ from rapidfuzz.distance import OSA
 from rapidfuzz.process import cdist
 
 from trimetric.data.ids import Vocabulary
+from trimetric.data.near import near_ids
 from trimetric.serve.items import ItemsTable
 
 ENGLISH = {"a", "an", "the", "and", "of"}
@@ -27,7 +28,6 @@ SMALL = ENGLISH | GERMAN | ROMANCE | OTHERS
 LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
 LETTERS |= {"ı": "i", "’": "", "'": "", "ʼ": ""}
 ACCENTS = "[\u0300-\u036f\u0591-\u05c7\u064b-\u0652]"
-MOST_COMPARED = 100_000  # ids that an unknown one is compared with, letter by letter
 MOST_ORDERED = 5_000  # matches whose titles are read to put those named exactly first
 FEW = 3
 
@@ -87,8 +87,8 @@ class Search:
 
     def near(self, kind: str, text: str, vocabulary: Vocabulary) -> list[int | str]:
         """Return a few ids that look like an unknown one, or whose title does."""
-        rows = self._sides[kind == "item"].near(text)
-        return vocabulary.decode(rows).to_list()
+        near = near_ids(vocabulary, text.strip(), FEW)
+        return near or vocabulary.decode(self._sides[kind == "item"].near(text)).to_list()
 
 
 class _Side:
@@ -110,21 +110,7 @@ class _Side:
         return len(rows), rows[offset : offset + limit]
 
     def near(self, text: str) -> np.ndarray:
-        typed = text.strip().lower()
-        reach = max(2, len(typed) // 3)
-        lengths = self._ids.str.len_chars()
-        places = lengths.is_between(max(len(typed) - reach, 0), len(typed) + reach).arg_true()
-        if len(places) > MOST_COMPARED:
-            alike = self._ids.gather(places).str.starts_with(typed[:2])
-            places = places.filter(alike).head(MOST_COMPARED)
-        if len(places):
-            ids = self._ids.gather(places).to_list()
-            distance = cdist([typed], ids, scorer=OSA.distance, score_cutoff=reach)[0]
-            begun = [one.startswith(typed) for one in ids]
-            first = np.lexsort((~np.array(begun), distance))[:FEW]
-            found = self._order[places.to_numpy()[first[distance[first] <= reach]]]
-            if len(found):
-                return found
+        """Return places of what begins like a text."""
         for part in (text, text[:4], text[:2]):
             total, rows = self.page(part, 0, FEW) if part.strip() else (0, self._order[:0])
             if total:

@@ -218,7 +218,7 @@ def warm_up(served: ServedModel) -> None:
         model.similar_items([item], 2)
     if {"fold-in", "new users"} & model.capabilities:
         model.recommend_for([item], 2)
-    if "metric space" in model.capabilities:
+    if "explanations" in model.capabilities:
         model.explain(user, item)
 
 

@@ -3,68 +3,23 @@
 One pass over the items gives the ranks, and one call of `MetricSpace.place` the counterfactuals.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-import polars as pl
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import held_out_ranks, pair_distances
-from trimetric.errors import ParameterError
-from trimetric.space.explanation import Counterfactual, Explanation, Popularity, Reason, Triple
+from trimetric.space.explained import (
+    ExplainedUser,
+    ExplainOptions,
+    counterfactual_of,
+    hidden_from,
+    popularity_of,
+    ranks_without,
+    scores_of,
+)
+from trimetric.space.explanation import Explanation, Reason, Triple
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
-
-MOST_REASONS = 1000
-
-
-@dataclass(frozen=True)
-class ExplainedUser:
-    """The user that an item is explained to.
-
-    Parameters
-    ----------
-    row : int or None
-        None for a new user.
-    point : float32 (dim,)
-    items : int32 (n,)
-        Rows of the items they have, ascending.
-    weights : float32 (n,)
-        How much each counts where the user is placed again.
-    """
-
-    row: int | None
-    point: np.ndarray
-    items: np.ndarray
-    weights: np.ndarray
-
-
-@dataclass(frozen=True)
-class ExplainOptions:
-    """How much to explain.
-
-    Parameters
-    ----------
-    k : int
-        Length of the list that the counterfactual is about.
-    reasons : int
-        How many of the user's items to name, 0..1000.
-    examine : int
-        How many of the user's items to leave out, one at a time, 0..1000; each costs a fold-in.
-    """
-
-    k: int
-    reasons: int
-    examine: int
-
-    def __post_init__(self) -> None:
-        for name in ("reasons", "examine"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or not 0 <= value <= MOST_REASONS:
-                raise ParameterError(
-                    f"{name} must be a whole number in 0..{MOST_REASONS}, got {value!r}"
-                )
+from trimetric.space.scorer import Scorer
 
 
 def explain(
@@ -74,16 +29,28 @@ def explain(
     user: ExplainedUser,
     item: int,
     options: ExplainOptions,
+    scorer: Scorer | None = None,
 ) -> Explanation:
-    """Explain an item, by row, to a user; `model` is the model's name."""
+    """Explain an item, by row, to a user.
+
+    Parameters
+    ----------
+    space : MetricSpace
+    known : Known
+    model : str
+        The model's name.
+    user : ExplainedUser
+    item : int
+    options : ExplainOptions
+    scorer : Scorer, optional
+        Whose scores are explained, where the space is how one user sees it: see
+        `FunctionScorer`.
+    """
     ids, points = known.item_ids.values, space.items
     n = len(points)
-    to_user = _distances(user.point, points)
-    hidden = np.zeros(n, dtype=bool)
-    hidden[user.items] = True
-    seen = bool(hidden[item])
-    hidden[known.unavailable] = True
-    hidden[item] = False
+    assert user.point is not None
+    to_user = _distances(user.point, points) if scorer is None else -scores_of(scorer, user)
+    hidden, seen = hidden_from(known, user, item)
     order = np.arange(n)
     after = (to_user > to_user[item]) | ((to_user == to_user[item]) & (order > item))
     behind = np.flatnonzero(after & ~hidden)
@@ -100,21 +67,27 @@ def explain(
     order_of_reasons = to_item if adds is None else -adds
     first = np.argsort(order_of_reasons, kind="stable")
     rank_without, counterfactual = {}, None
-    if options.examine and not seen and len(owned) > 1 and space.fold_in is not None:
+    can_place = space.fold_in is not None if scorer is None else "new users" in scorer.capabilities
+    if options.examine and not seen and len(owned) > 1 and can_place:
         examined = first[: options.examine]
-        ranks = _ranks_without(space, user, item, examined, np.flatnonzero(hidden))
+        if scorer is None:
+            ranks = _ranks_without(space, user, item, examined, np.flatnonzero(hidden))
+        else:
+            ranks = ranks_without(scorer, user, item, examined, hidden)
         rank_without = dict(zip(examined.tolist(), ranks[1:].tolist(), strict=True))
-        counterfactual = _counterfactual(ids, owned[examined], ranks, options.k, len(owned))
+        counterfactual = counterfactual_of(ids, owned[examined], ranks, options.k, len(owned))
     return Explanation(
         model=model,
         user=None if user.row is None else known.user_ids.values[user.row],
         item=ids[item],
+        by="distance",
+        score=-float(to_user[item]),
         d2=float(to_user[item]),
         rank=candidates - len(behind),
         candidates=candidates,
         k=options.k,
         seen=seen,
-        popularity=_popularity(known, item),
+        popularity=popularity_of(known, item),
         reasons=tuple(
             Reason(
                 ids[int(owned[at])],
@@ -136,12 +109,6 @@ def _distances(point: np.ndarray, points: np.ndarray) -> np.ndarray:
     n = len(points)
     rows, columns = np.zeros(n, dtype=np.int32), np.arange(n, dtype=np.int32)
     return pair_distances(point[None, :], points, rows, columns)
-
-
-def _popularity(known: Known, item: int) -> Popularity:
-    counts, users = known.popularity, int((known.seen.counts > 0).sum())
-    count = int(counts[item])
-    return Popularity(count, 1 + int((counts > count).sum()), count / max(users, 1))
 
 
 def _triple(
@@ -181,31 +148,12 @@ def _ranks_without(
     First with all that they have, then without each of `examined` (places in `user.items`). Of the
     items in `hidden_items` (rows, ascending) none counts.
     """
-    n, m = len(user.items), 1 + len(examined)
-    remaining = np.ones((m, n), dtype=bool)
-    remaining[np.arange(1, m), examined] = False
-    indptr = np.concatenate([[0], np.cumsum(remaining.sum(axis=1))]).astype(np.int64)
-    places = np.nonzero(remaining)[1]
-    points = space.place((indptr, user.items[places]), user.weights[places])
+    lists, weights = user.without_each(examined)
+    m = lists.n_users
+    points = space.place((lists.indptr, lists.items), weights)
     held = Csr(np.arange(m + 1, dtype=np.int64), np.full(m, item, dtype=np.int32))
     width = len(hidden_items)
     hidden = Csr(
         np.arange(m + 1, dtype=np.int64) * width, np.tile(hidden_items.astype(np.int32), m)
     )
     return held_out_ranks(points, space.items, held, hidden)
-
-
-def _counterfactual(
-    ids: pl.Series, examined: np.ndarray, ranks: np.ndarray, k: int, liked: int
-) -> Counterfactual:
-    rank_with, without = int(ranks[0]), ranks[1:]
-    at = int(np.argmax(without))
-    drops = rank_with <= k < without[at]
-    return Counterfactual(
-        item=ids[int(examined[at])] if drops else None,
-        rank_with=rank_with,
-        rank_without=int(without[at]) if drops else None,
-        k=k,
-        examined=len(examined),
-        liked=liked,
-    )

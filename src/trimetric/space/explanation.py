@@ -1,11 +1,12 @@
 """Why an item is recommended to a user, as data, as a sentence and as a small page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from trimetric import notebook
 
+LEAST_TOLD = 0.01  # of a score: what is less goes without saying
 Id = int | str
 Titles = Mapping[Id, str] | None
 
@@ -31,24 +32,24 @@ class Popularity:
 
 @dataclass(frozen=True)
 class Reason:
-    """An item that the user has, near to the one explained.
+    """An item that the user has, near to the one explained or adding to its score.
 
     Parameters
     ----------
     item : id
-    d2_item, d2_user : float
-        Its d² to the item explained, and to the user.
+    d2_item, d2_user : float or None
+        Its d² to the item explained, and to the user; None where there is no space.
     rank_without : int or None
         Where the item explained would stand if the user did not have this one: see
         `Counterfactual`. None where that was not examined.
     adds : float or None
-        What this item adds to the score of the item explained, where the user's point is a sum over
-        their items; None in other spaces.
+        What this item adds to the score of the item explained, where that, or the user's point, is
+        a sum over their items; None in other spaces.
     """
 
     item: Id
-    d2_item: float
-    d2_user: float
+    d2_item: float | None
+    d2_user: float | None
     rank_without: int | None
     adds: float | None = None
 
@@ -124,8 +125,13 @@ class Explanation:
     user : id or None
         None for a new user.
     item : id
-    d2 : float
-        d² between user and item.
+    by : "distance", "sum" or "count"
+        What the score is: −d² in a space; the sum of what each of the user's items adds, and
+        `own`; or a count that is the same for all users.
+    score : float
+        As in lists: higher is better.
+    d2 : float or None
+        d² between user and item; None where there is no space.
     rank, candidates : int
         Its rank, from 1, among the items that the user does not have (and itself), and their
         number.
@@ -136,21 +142,26 @@ class Explanation:
     popularity : Popularity
         Of the item.
     reasons : tuple of Reason
-        Among the others that the user has, those that add most to its score where that is a sum
-        over them, most first; otherwise those nearest to it, nearest first.
+        Among what the user has, those that add most to its score where that is a sum over them,
+        most first, and none that adds nothing; otherwise those nearest to it, nearest first.
     triple : Triple or None
-        None where no item is ranked after it.
+        None where no item is ranked after it, or there is no space.
     counterfactual : Counterfactual or None
         None where the model cannot place a new user, the user has fewer than two items, or has the
         item already, or none was to be examined.
     own : float or None
-        What the user's own point adds to the score beside their items, where it is a sum.
+        What the user's own point adds to the score beside their items, where it is a sum. With
+        `by="sum"` it is what is left of the score: 0 where that is such a sum by definition (ease,
+        itemknn, new users), otherwise what training left in the user's factors that is not their
+        items'.
     """
 
     model: str
     user: Id | None
     item: Id
-    d2: float
+    by: Literal["distance", "sum", "count"]
+    score: float
+    d2: float | None
     rank: int
     candidates: int
     k: int
@@ -170,6 +181,22 @@ class Explanation:
         if self.counterfactual is not None and self.counterfactual.item is not None:
             items.append(self.counterfactual.item)
         return list(dict.fromkeys([self.item, *items]))
+
+    def reason_rows(self, titles: Titles = None) -> list[dict[str, Any]]:
+        """Return the reasons as rows of a table for people, with the columns that say something."""
+        return [
+            {
+                "has": str(reason.item if titles is None else titles.get(reason.item, reason.item)),
+                **({} if self.own is None else {"adds": reason.adds}),
+                **(
+                    {}
+                    if self.d2 is None
+                    else {"d² to the item": reason.d2_item, "d² to the user": reason.d2_user}
+                ),
+                "rank without it": reason.rank_without,
+            }
+            for reason in self.reasons
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, and the `sentence`."""
@@ -207,8 +234,18 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
             f"{name(why.item)} is not in the top {why.k:,} for {whom}, but number {why.rank:,} of"
             f" {why.candidates:,}"
         )
-    head += f", at a squared distance of {why.d2:.3f}"
-    if why.reasons and why.own is not None:
+    if why.by == "count":
+        head += (
+            f", with a score of {why.score:,.6g}: {why.model} counts how many have an item, which"
+        )
+        head += " is the same for all, whatever they have themselves"
+    elif why.by == "sum":
+        head += f", with a score of {why.score:.3f}"
+    else:
+        head += f", at a squared distance of {why.d2:.3f}"
+    if why.by == "sum":
+        head += _sum_in_words(why, name)
+    elif why.reasons and why.own is not None:
         adding = [f"{name(reason.item)} ({reason.adds:+.3f})" for reason in why.reasons[:3]]
         head += f"; of what they have, most is added to its score by {_listed(adding)}"
     elif why.reasons:
@@ -229,29 +266,32 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
         )
     elif other is not None and other.rank_with <= other.k:
         whole = other.examined == other.liked
-        among = "their items" if whole else f"the {other.examined:,} nearest of their items"
+        of_them = (
+            "nearest of their items" if why.by == "distance" else "of their items that add most"
+        )
+        among = "their items" if whole else f"the {other.examined:,} {of_them}"
         sentences.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
     return [sentence[0].upper() + sentence[1:] for sentence in sentences]
+
+
+def _sum_in_words(why: Explanation, name: Callable[[Id], str]) -> str:
+    """Say what adds to a score that is a sum."""
+    adding = [
+        f"{name(one.item)} ({one.adds:+.3f})" for one in why.reasons[:3] if (one.adds or 0) > 0
+    ]
+    most = f"most of it is added by {_listed(adding)}" if adding else "nothing they have adds to it"
+    said = f"; of what they have, {most}"
+    if why.own and abs(why.own) >= LEAST_TOLD * abs(why.score):
+        said += f", and {why.own:+.3f} is of the user's own factors, beside their items"
+    return said
 
 
 def _page(why: Explanation) -> str:
     """Return the sentence, with the reasons and the triple as tables."""
     parts = [notebook.note(why.sentence())]
     if why.reasons:
-        rows: list[tuple] = [
-            (str(reason.item), reason.adds, reason.d2_item, reason.d2_user, reason.rank_without)
-            for reason in why.reasons
-        ]
-        head: tuple[str, ...] = (
-            "has",
-            "adds",
-            "d² to the item",
-            "d² to the user",
-            "rank without it",
-        )
-        if why.own is None:
-            rows, head = [(row[0], *row[2:]) for row in rows], (head[0], *head[2:])
-        parts.append(notebook.table(head, rows))
+        table = why.reason_rows()
+        parts.append(notebook.table(tuple(table[0]), [tuple(row.values()) for row in table]))
     if why.triple is not None:
         triple = why.triple
         sides = [

@@ -1,7 +1,7 @@
 """Scores by a function: for models whose score is neither a distance nor an inner product."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from trimetric.engine.scores import CELLS_AT_ONCE, Table, ranks_by_score, top_sc
 from trimetric.errors import Unsupported
 from trimetric.space.filters import restrict, unrestrict
 from trimetric.space.scorer import Lists, Scorer, with_itself
+
+if TYPE_CHECKING:
+    from trimetric.space.metric import MetricSpace
 
 NO_SPACE = (
     "the score is no distance between two points, so that there is no space that an L2 index could"
@@ -37,6 +40,19 @@ class FunctionScorer(Scorer):
     new_users : callable, optional
         (learned, lists Csr, weights float32 (q,)) -> scores of all items for users with these
         items, a fresh float32 (b, n_items). Brings "new users".
+    adds : callable, optional
+        (learned, item int, items int32 (n,), weights float32 (n,)) -> what each of a user's items
+        adds to the score of an item, float64 (n,), or None: see `Scorer.contributions`. Brings
+        "explanations".
+    seen_by : callable, optional
+        (learned, user int or None, items int32 (n,), weights float32 (n,)) -> the items as points
+        of a `MetricSpace` as one user sees them, with that user; a new user is None, and has these
+        items. For scores that are squared distances, but among other points for each user. Brings
+        "explanations" and "new users".
+    similar_users : callable, optional
+        As `similar`, of users. Brings "similar users".
+    refusals : mapping of str to str, optional
+        Why it lacks a capability: see `Scorer`.
     """
 
     def __init__(
@@ -48,11 +64,23 @@ class FunctionScorer(Scorer):
         table: Callable[[Any, np.ndarray], np.ndarray] | None = None,
         similar: Callable[[Any, np.ndarray], np.ndarray] | None = None,
         new_users: Callable[[Any, Csr, np.ndarray], np.ndarray] | None = None,
+        adds: Callable[[Any, int, np.ndarray, np.ndarray], np.ndarray | None] | None = None,
+        refusals: Mapping[str, str] | None = None,
+        seen_by: "Callable[[Any, int | None, np.ndarray, np.ndarray], MetricSpace] | None" = None,
+        similar_users: Callable[[Any, np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.n_users, self.n_items, self.learned = n_users, n_items, learned
         self._pairs, self._table = pairs, table
-        self._similar, self._new_users = similar, new_users
-        given = {"similar items": similar, "new users": new_users}
+        self._similar = {"item": similar, "user": similar_users}
+        self._adds, self.seen_by = adds, seen_by
+        self._new_users = self._seen_by_new if new_users is None and seen_by else new_users
+        given = {
+            "similar items": similar,
+            "similar users": similar_users,
+            "new users": self._new_users,
+            "explanations": adds or seen_by,
+        }
+        self.refusals = refusals or {}  # type: ignore[misc]
         self.capabilities = frozenset(name for name, rule in given.items() if rule)  # type: ignore[misc]
 
     def nearest(
@@ -88,16 +116,16 @@ class FunctionScorer(Scorer):
         exclude: Csr | None = None,
         only: np.ndarray | None = None,
     ) -> Lists:
-        """Return the items that are most alike: see `Scorer.neighbours`."""
-        rule = self._similar
-        if rule is None or kind == "user":
+        """Return those that are most alike: see `Scorer.neighbours`."""
+        rule, n = self._similar[kind], self.n_items if kind == "item" else self.n_users
+        if rule is None:
             return super().neighbours(kind, rows, k)
 
         def alike(of: np.ndarray) -> np.ndarray:
             return rule(self.learned, of)
 
         hidden = with_itself(rows, exclude)
-        return nearest_by_table(alike, rows, self.n_items, k, hidden, only)
+        return nearest_by_table(alike, rows, n, k, hidden, only)
 
     def nearest_new(
         self,
@@ -116,6 +144,29 @@ class FunctionScorer(Scorer):
         if rule is None:
             return super().nearest_new(lists, weights, k, exclude=exclude, only=only)
         return nearest_of_new(rule, self.learned, (lists, weights), self.n_items, k, exclude, only)
+
+    def scores_new(self, lists: Csr, weights: np.ndarray) -> np.ndarray:
+        """Score all items for new users: see `Scorer.scores_new`."""
+        if self._new_users is None:
+            return super().scores_new(lists, weights)
+        return self._new_users(self.learned, lists, weights)
+
+    def _seen_by_new(self, learned: Any, lists: Csr, weights: np.ndarray) -> np.ndarray:
+        """Return −d² of all items for new users, each in the space as they see it."""
+        assert self.seen_by is not None
+        out = np.empty((lists.n_users, self.n_items), dtype=np.float32)
+        items = np.arange(self.n_items, dtype=np.int32)
+        for user in range(lists.n_users):
+            mine = slice(lists.indptr[user], lists.indptr[user + 1])
+            space = self.seen_by(learned, None, lists.items[mine], weights[mine])
+            out[user] = space.score(np.zeros_like(items), items)
+        return out
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return what each item of a user adds: see `Scorer.contributions`."""
+        if self._adds is None:
+            return super().contributions(item, items, weights)
+        return self._adds(self.learned, item, items, weights)
 
     def table(self, users: np.ndarray) -> np.ndarray:
         """Score all items for each of `users` (int32 (b,)): a fresh float32 (b, n_items)."""
@@ -177,3 +228,20 @@ def nearest_by_table(
 
     items, scores = top_scores(columns, users, len(only), k, restrict(exclude, only))
     return unrestrict(items, only), scores
+
+
+def negative_distances(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return −d² from some rows of points to all, float32 (len(rows), len(points))."""
+    wide = points.astype(np.float64)
+    out = np.empty((len(rows), len(wide)), dtype=np.float32)
+    for place, row in enumerate(rows):
+        out[place] = -((wide - wide[row]) ** 2).sum(axis=1)
+    return out
+
+
+def cosines(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the cosines of some rows of vectors to all, float32 (len(rows), len(vectors))."""
+    wide = vectors.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit = wide / np.where(lengths > 0, lengths, 1)
+    return np.stack([unit @ unit[row] for row in rows]).astype(np.float32)

@@ -1,6 +1,5 @@
 """Scores that are inner products of two learned rows."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,42 +8,11 @@ from trimetric.data.csr import Csr
 from trimetric.engine.rows import padded_table
 from trimetric.engine.scores import pair_products, ranks_by_score
 from trimetric.errors import Unsupported
-from trimetric.space.function import (
-    NO_SPACE,
-    nearest_by_table,
-    table_of_pairs,
-)
+from trimetric.space.function import NO_SPACE, nearest_by_table, table_of_pairs
 from trimetric.space.scorer import Lists, Scorer, with_itself
+from trimetric.space.solved_users import UserSolve
 
-WITH_RIDGE = frozenset({"similar items", "similar users", "new users"})
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """The least squares that factors of new users solve (Hu, Koren and Volinsky 2008, eq. 4).
-
-    α_u = (βᵀβ + Σ (c_i − 1) β_i β_iᵀ + reg·I)⁻¹ Σ c_i β_i over the user's items i, with the
-    confidence c_i = 1 + (alpha − 1)·w_i, w_i being the item's weight.
-
-    Parameters
-    ----------
-    alpha, reg : float
-    """
-
-    alpha: float
-    reg: float
-
-    def factors(self, items: np.ndarray, lists: Csr, weights: np.ndarray) -> np.ndarray:
-        """Return the factors of new users, float32 (m, dim), beside float32 (n_items, dim)."""
-        wide = items.astype(np.float64)
-        shared = wide.T @ wide + self.reg * np.eye(wide.shape[1])
-        out = np.zeros((lists.n_users, wide.shape[1]), dtype=np.float32)
-        confidence = 1 + (self.alpha - 1) * weights.astype(np.float64)
-        for user in range(lists.n_users):
-            mine = slice(lists.indptr[user], lists.indptr[user + 1])
-            rows, c = wide[lists.items[mine]], confidence[mine]
-            out[user] = np.linalg.solve(shared + (rows.T * (c - 1)) @ rows, c @ rows)
-        return out
+SOLVED = frozenset({"similar items", "similar users", "new users", "explanations"})
 
 
 class InnerProduct(Scorer):
@@ -57,17 +25,18 @@ class InnerProduct(Scorer):
     n_users : int
     dim : int
         How many columns count.
-    ridge : Ridge, optional
-        How new users are placed. With it, alike is what has a large cosine.
+    solve : UserSolve, optional
+        How new users are placed. Brings "new users" and "explanations", and what is alike: of the
+        largest cosine.
     """
 
     def __init__(
-        self, table: np.ndarray, n_users: int, dim: int, ridge: Ridge | None = None
+        self, table: np.ndarray, n_users: int, dim: int, solve: UserSolve | None = None
     ) -> None:
         self.n_users, self.n_items = n_users, len(table) - n_users
-        self._table, self._dim, self._ridge = table, dim, ridge
-        if ridge is not None:
-            self.capabilities = WITH_RIDGE  # type: ignore[misc]
+        self._table, self._dim, self._solve = table, dim, solve
+        if solve is not None:
+            self.capabilities = SOLVED  # type: ignore[misc]
 
     @property
     def user_factors(self) -> np.ndarray:
@@ -111,7 +80,7 @@ class InnerProduct(Scorer):
         only: np.ndarray | None = None,
     ) -> Lists:
         """Return those of the largest cosine: see `Scorer.neighbours`."""
-        if self._ridge is None:
+        if self._solve is None:
             return super().neighbours(kind, rows, k)
         factors = self.item_factors if kind == "item" else self.user_factors
         lengths = np.linalg.norm(factors, axis=1, keepdims=True)
@@ -135,21 +104,40 @@ class InnerProduct(Scorer):
         approximate: bool = False,
     ) -> Lists:
         """Return the best items of new users: see `Scorer.nearest_new`."""
-        ridge, items = self._ridge, self.item_factors
         if approximate:
             raise Unsupported(NO_SPACE)
-        if ridge is None:
+        if self._solve is None:
             return super().nearest_new(lists, weights, k, exclude=exclude, only=only)
-        placed = ridge.factors(items, lists, weights)
-        both, n_new = padded_table(np.concatenate([placed, items])), len(placed)
+        placed = self.with_users(lists, weights)
+        users = np.arange(placed.n_users, dtype=np.int32)
+        return placed.nearest(users, k, exclude=exclude, only=only)
 
-        def scores(users: np.ndarray) -> np.ndarray:
-            return table_of_pairs(
-                lambda a, b: pair_products(both, a, b, n_new), users, self.n_items
-            )
+    def scores_new(self, lists: Csr, weights: np.ndarray) -> np.ndarray:
+        """Score all items for new users: see `Scorer.scores_new`."""
+        placed = self.with_users(lists, weights, alike=True)
+        return placed._all_items(np.arange(placed.n_users, dtype=np.int32))
 
-        users = np.arange(n_new, dtype=np.int32)
-        return nearest_by_table(scores, users, self.n_items, k, exclude, only)
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return what each item of a user adds: see `Scorer.contributions`."""
+        if self._solve is None:
+            raise Unsupported("these scores are no sums over what a user has")
+        parts = self._solve.parts(self.item_factors, items, weights)
+        return parts @ self.item_factors[item].astype(np.float64)
+
+    def place(self, lists: Csr, weights: np.ndarray, *, alike: bool = False) -> np.ndarray:
+        """Return the factors of new users by the items that they have, float32 (m, dim).
+
+        Parameters and errors are those of `nearest_new`; for `alike` see `UserSolve.factors`.
+        """
+        if self._solve is None:
+            raise Unsupported("these scores are of trained users only")
+        return self._solve.factors(self.item_factors, lists, weights, alike)
+
+    def with_users(self, lists: Csr, weights: np.ndarray, *, alike: bool = False) -> "InnerProduct":
+        """Return the scorer of new users in place of those trained: see `place`."""
+        users = self.place(lists, weights, alike=alike)
+        table = padded_table(np.concatenate([users, self.item_factors]))
+        return InnerProduct(table, len(users), self._dim, self._solve)
 
     def _all_items(self, users: np.ndarray) -> np.ndarray:
         return table_of_pairs(self.score, users, self.n_items)

@@ -113,7 +113,7 @@ class MetricSpace(Scorer):
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"metric space", "similar items", "similar users"}
+        {"metric space", "similar items", "similar users", "explanations"}
     )
 
     def __init__(

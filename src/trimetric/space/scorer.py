@@ -5,6 +5,7 @@ depend on the number of threads, nor on what else is in the same call.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import numpy as np
@@ -23,11 +24,15 @@ class Scorer(ABC):
     ----------
     n_users, n_items : int
     capabilities : frozenset of str
-        Among "metric space", "similar items", "similar users", "fold-in", "new users". A space with
-        "fold-in" places new users; "new users" without it scores items for them.
+        Among "metric space", "similar items", "similar users", "fold-in", "new users" and
+        "explanations". A space with "fold-in" places new users; "new users" without it scores
+        items for them.
+    refusals : mapping of str to str
+        Why it lacks a capability, in plain words that follow a colon.
     """
 
     capabilities: ClassVar[frozenset[str]] = frozenset()
+    refusals: ClassVar[Mapping[str, str]] = {}
     n_users: int
     n_items: int
 
@@ -136,6 +141,38 @@ class Scorer(ABC):
             The scorer knows nothing of users that it was not trained on.
         """
         raise Unsupported("these scores are of trained users only")
+
+    def scores_new(self, lists: Csr, weights: np.ndarray) -> np.ndarray:
+        """Score all items for new users, by the items that they have: float32 (m, n_items).
+
+        Parameters and errors are those of `nearest_new`.
+        """
+        raise Unsupported("these scores are of trained users only")
+
+    def contributions(self, item: int, items: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Return what each item of a user adds to the score of an item.
+
+        Parameters
+        ----------
+        item : int
+            Row of the item that is scored.
+        items : int32 (n,), ascending
+            Rows of the user's items.
+        weights : float32 (n,)
+            How much each counts, above 0.
+
+        Returns
+        -------
+        float64 (n,) or None
+            For a new user with these items their sum is the score, up to rounding. None where the
+            score does not depend on what a user has.
+
+        Raises
+        ------
+        Unsupported
+            The score is no such sum.
+        """
+        raise Unsupported("these scores are no sums over what a user has")
 
     def prepared(self) -> Self:
         """Return a scorer with the same answers that gives them faster, by keeping more in memory.

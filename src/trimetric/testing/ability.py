@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.models.recommender import Recommender
 from trimetric.space.inner_product import InnerProduct
 from trimetric.testing.cases import Case, folder, learned, lists, raises, warns
 
@@ -41,8 +42,9 @@ def check_fold_in(case: Case) -> None:
         else:
             with raises(Unsupported, "new user without being trained again"):
                 model.recommend_for(items)
-        with raises(Unsupported, "new user without being trained again"):
-            model.explain_for(items, ids[5])
+        if not {"new users", "explanations"} <= model.capabilities:
+            with raises(Unsupported, "new user without being trained again|cannot say why"):
+                model.explain_for(items, ids[5])
         return
     before = learned(model)
     answer = model.recommend_for(items, k=4)
@@ -54,22 +56,42 @@ def check_fold_in(case: Case) -> None:
 
 
 def check_explanations(case: Case) -> None:
-    """Models explain the list that they give, or refuse to."""
+    """Models explain the list that they give, or refuse to; what adds to a score sums to it."""
     model, user = case.model, case.data.user_ids.values[0]
-    answer = model.recommend([user], k=3)
-    if "metric space" not in model.capabilities:
+    answer = model.recommend([user], k=3).drop("user")
+    if "explanations" not in model.capabilities:
         with raises(Unsupported, "cannot say why"):
             model.explain(user, answer["item"][0])
         return
-    for _, item, rank, _, distance in answer.rows():
-        why = model.explain(user, item)
-        assert (why.rank, np.float32(why.d2), why.seen) == (rank, np.float32(distance), False)
+    asked: list[Any] = [(answer, lambda item, **given: model.explain(user, item, **given))]
+    if {"fold-in", "new users"} & model.capabilities:
+        basket = {case.data.item_ids.values[3]: 2, case.data.item_ids.values[8]: 1}
+        for_new = model.recommend_for(basket, k=3)
+        asked.append((for_new, lambda item, **given: model.explain_for(basket, item, **given)))
+    for listed, explain in asked:
+        for row in listed.to_dicts():
+            why = explain(row["item"], reasons=1000, examine=3)
+            assert (why.rank, np.float32(why.score), why.seen) == (row["rank"], row["score"], False)
+            assert f"{row['item']} is number {row['rank']} for " in why.sentence()
+            if why.by == "distance":
+                assert np.float32(why.d2) == -row["score"]
+                continue
+            assert why.d2 is None
+            parts, own = [float(reason.adds or 0) for reason in why.reasons], float(why.own or 0)
+            assert all(parts)
+            assert parts == sorted(parts, reverse=True)
+            assert abs(sum(parts) + own - why.score) < 1e-4 * (abs(own) + sum(map(abs, parts)))
+            assert (why.by == "count") == (not parts and why.own == why.score != 0)
+            if why.by == "sum" and why.user is None:
+                assert why.own == 0
+            if why.counterfactual is not None and why.user is None:
+                assert why.counterfactual.rank_with == why.rank
 
 
 def check_new_interactions(case: Case) -> None:
     """Models take in new users and items and keep their promises, or refuse to take them in."""
     users, items = case.data.user_ids.values, case.data.item_ids.values
-    if "fold-in" not in case.model.capabilities:
+    if case.kind.partial_fit is Recommender.partial_fit:
         with raises(Unsupported, "fit it anew"):
             case.model.partial_fit((users[:1], items[:1]))
         return

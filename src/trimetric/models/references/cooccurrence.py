@@ -15,6 +15,12 @@ from trimetric.engine.compile import inline, kernel
 from trimetric.engine.scores import precedes, sift_down, sift_up
 from trimetric.engine.threads import ThreadTeam, thread_count
 
+ITEMS_ONLY = {
+    "similar users": "it learns how items go together, and of a user it keeps only what they have",
+    "fold-in": "it has no points; recommend_for scores items by what a new user has",
+}
+"""What models of items alone cannot do, and why."""
+
 
 class Counted(NamedTuple):
     """Lists of what users or items have, and how much each entry counts.

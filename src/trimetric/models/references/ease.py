@@ -12,7 +12,13 @@ from trimetric.engine.threads import ThreadTeam, thread_count
 from trimetric.errors import DataError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Tune
-from trimetric.models.references.cooccurrence import Counted, add_counts, by_item, sum_rows
+from trimetric.models.references.cooccurrence import (
+    ITEMS_ONLY,
+    Counted,
+    add_counts,
+    by_item,
+    sum_rows,
+)
 from trimetric.models.references.spd_inverse import Tiles, invert, shared, spans
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
@@ -41,6 +47,10 @@ class EASE(ClosedForm):
     entries of XᵀX are exact without weights; P is computed in float64, B kept in float32. What is
     marked as seen counts as the user's too; items are added up in ascending order.
 
+    A new user's scores are such sums as well. An explanation is the terms of the sum, w_ui·B_ij for
+    each item i that the user has. Items are alike by B_ij: what having i adds to the score of j,
+    which differs from B_ji.
+
     A model of n items takes 4n² bytes, and 8n² while it learns; n³ operations are needed. The
     number of threads does not change a bit of it, but the linear algebra library of another
     machine may round differently.
@@ -63,7 +73,7 @@ class EASE(ClosedForm):
     takes_weights = True
     solves_anew = True
     row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"weights": ("item", "item")}
-    capabilities = frozenset({"similar items", "new users"})
+    capabilities = frozenset({"similar items", "new users", "explanations"})
     Config: ClassVar[type[Config]] = EASEConfig
     config: EASEConfig
 
@@ -129,7 +139,16 @@ def autoencoder_scorer(learned: Autoencoder) -> FunctionScorer:
         table=sum_of_weights,
         similar=rows_of_weights,
         new_users=sum_for_new,
+        adds=weights_to,
+        refusals=ITEMS_ONLY,
     )
+
+
+def weights_to(
+    learned: Autoencoder, item: int, items: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return w_i·B_ij of a user's items i and an item j, whose sum is the score: float64 (n,)."""
+    return weights.astype(np.float64) * learned.weights[items, item]
 
 
 def rows_of_weights(learned: Autoencoder, items: np.ndarray) -> np.ndarray:

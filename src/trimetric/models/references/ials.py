@@ -14,8 +14,9 @@ from trimetric.errors import Diverged, MissingExtra, ParameterError
 from trimetric.models.closed_form import ClosedForm
 from trimetric.models.config import Config, Limits, Seed, Tune
 from trimetric.models.saved import Stored
-from trimetric.space.inner_product import InnerProduct, Ridge
+from trimetric.space.inner_product import SOLVED, InnerProduct
 from trimetric.space.scorer import Scorer
+from trimetric.space.solved_users import Ridge
 
 _INSTALL = "pip install 'trimetric[peers]'"
 
@@ -54,6 +55,12 @@ class IALS(ClosedForm):
     with a single-threaded BLAS, so that the number of threads does not change a bit; the BLAS of
     another machine, or another version of `implicit`, may round differently.
 
+    A new user's factors are the exact solution of their own row. What each of a user's items adds
+    to a score is the term of that item in the solution (Hu, Koren and Volinsky, section 5): the
+    terms sum to the score of a new user; of a trained user a small rest is left (a thousandth on
+    ml_100k), since items are solved for after users, and three steps are not exact. Items, and
+    users, are alike by the cosine of their factors.
+
     Parameters
     ----------
     dim : int, default 128
@@ -82,7 +89,7 @@ class IALS(ClosedForm):
 
     name: ClassVar[str] = "ials"
     takes_weights = True
-    capabilities = frozenset({"similar items", "similar users", "new users"})
+    capabilities = SOLVED
     Config: ClassVar[type[Config]] = IALSConfig
     config: IALSConfig
 

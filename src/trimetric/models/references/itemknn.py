@@ -13,6 +13,7 @@ from trimetric.models.config import Config, Limits, Tune
 from trimetric.models.fitted import Fitted
 from trimetric.models.forgetting import Kept, is_solved_anew
 from trimetric.models.references.cooccurrence import (
+    ITEMS_ONLY,
     Counted,
     Similarity,
     Sparse,
@@ -51,6 +52,9 @@ class ItemKNN(ClosedForm):
     items is multiplied by its weight. All other similarities are zero. What is marked as seen
     counts as the user's too; items are added up in ascending order.
 
+    A new user's scores are such sums as well, an explanation is their terms, and items are alike by
+    these similarities.
+
     Parameters
     ----------
     neighbours : int, default 200
@@ -74,7 +78,7 @@ class ItemKNN(ClosedForm):
     name: ClassVar[str] = "itemknn"
     takes_weights = True
     solves_anew = True
-    capabilities = frozenset({"similar items", "new users"})
+    capabilities = frozenset({"similar items", "new users", "explanations"})
     Config: ClassVar[type[Config]] = ItemKNNConfig
     config: ItemKNNConfig
 
@@ -159,7 +163,20 @@ def neighbour_scorer(learned: Neighbours) -> FunctionScorer:
         table=sum_of_similarities,
         similar=similarities_of,
         new_users=sum_for_new,
+        adds=similarities_to,
+        refusals=ITEMS_ONLY,
     )
+
+
+def similarities_to(
+    learned: Neighbours, item: int, items: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return w_i·similarity(i, j) of a user's items i and an item j, float64 (n,)."""
+    (indptr, near), similarities = learned.nearest
+    mine = slice(indptr[item], indptr[item + 1])
+    of_all = np.zeros(len(indptr) - 1)
+    of_all[near[mine]] = similarities[mine]
+    return weights.astype(np.float64) * of_all[items]
 
 
 def similarities_of(learned: Neighbours, items: np.ndarray) -> np.ndarray:

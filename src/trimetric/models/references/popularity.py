@@ -12,11 +12,18 @@ from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
 
+COUNTS_ONLY = {
+    "similar items": "it counts how many users have an item, not which",
+    "similar users": "it offers all users the same and learns nothing of any",
+    "fold-in": "it has no points; recommend_for offers new users what it offers all",
+}
+
 
 class Popularity(ClosedForm):
     """The score of an item is its number of training interactions, or their weights' sum.
 
-    A model that does not beat it has learned nothing of anybody's taste.
+    A model that does not beat it has learned nothing of anybody's taste. New users are offered the
+    same as all; the explanation of an item is its count.
     """
 
     if TYPE_CHECKING:  # written by tools/signatures
@@ -26,6 +33,7 @@ class Popularity(ClosedForm):
     name: ClassVar[str] = "popularity"
     takes_weights = True
     solves_anew = True
+    capabilities = frozenset({"new users", "explanations"})
     row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"counts": ("item",)}
 
     def memory(self, data: Interactions) -> int:
@@ -55,7 +63,25 @@ class Popularity(ClosedForm):
 
 def popularity_scorer(n_users: int, counts: np.ndarray) -> FunctionScorer:
     """Return the scorer of counts, int32 or float32 (n_items,)."""
-    return FunctionScorer(n_users, len(counts), counts, count_of_items, count_table)
+    return FunctionScorer(
+        n_users,
+        len(counts),
+        counts,
+        count_of_items,
+        count_table,
+        new_users=count_for_new,
+        adds=no_reasons,
+        refusals=COUNTS_ONLY,
+    )
+
+
+def count_for_new(counts: np.ndarray, lists: Csr, weights: np.ndarray) -> np.ndarray:
+    """Return the counts of all items for each of some new users, whatever they have."""
+    return count_table(counts, np.arange(lists.n_users))
+
+
+def no_reasons(counts: np.ndarray, item: int, items: np.ndarray, weights: np.ndarray) -> None:
+    """Return None: a count does not depend on what a user has."""
 
 
 def count_of_items(counts: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ async function paint(context, title, draw, giveBack) {
   try {
     const done = draw(context);
     shown = drawn(read()); // a view may have added what it chose by itself
-    giveBack();
+    giveBack(false);
     await done;
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;

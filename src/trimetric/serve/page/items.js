@@ -52,7 +52,7 @@ export function scale(model, ...lists) {
   const values = lists.flat().map(of).filter((value) => Number.isFinite(value)).map((value) => (metric ? -value : value));
   const most = Math.max(...values);
   const least = metric ? Math.min(...values) : Math.min(...values, 0);
-  const floor = metric ? 0.1 : 0;
+  const floor = metric ? 0.25 : 0;
   const share = (value) => (most > least ? floor + (1 - floor) * (((metric ? -value : value) - least) / (most - least)) : 1);
   return { metric, of, share, name: metric ? "d²" : "score" };
 }

@@ -50,7 +50,7 @@ export function copier(list, request) {
     ["as a curl call", "curl call", () => curl(request)],
   ];
   const menu = el("details", { class: "menu" },
-    el("summary", { class: "icon-button", "aria-label": "Copy this list", title: "Copy this list" }, icon("copy"), "Copy"),
+    el("summary", { class: "icon-button", "aria-label": "Copy this list", title: "Copy this list" }, icon("copy"), el("span", {}, "Copy")),
     el("div", { class: "menu-box" }, forms.map(([label, name, text]) =>
       el("button", { type: "button", onclick: () => copied(text(), name, menu) }, label))));
   menu.addEventListener("keydown", (event) => {

@@ -9,7 +9,7 @@ import { why } from "./why.js";
 
 /** The card of what someone is recommended. */
 export function nextColumn(context, someone, found, request, scores, bar) {
-  const { model, params } = context;
+  const { params } = context;
   const list = el("ol", { class: "rows next" }, found.map((item) => line(context, someone, item, scores)));
   const none = filters(params)
     ? blank("Nothing fits", el("p", {}, "No item that they do not have passes the filters."))
@@ -17,8 +17,8 @@ export function nextColumn(context, someone, found, request, scores, bar) {
   if (params.get("why")) queueMicrotask(() => list.querySelector(`[data-item="${CSS.escape(params.get("why"))}"] .ask`)?.click());
   return el("section", { class: "card", "aria-labelledby": "next" },
     el("div", { class: "card-top" }, el("h2", { id: "next" }, el("span", { class: "dot next" }), "Recommended"),
-      el("span", { class: "count" }, `top ${whole(found.length)} of ${model.name}`), found.length ? copier(found, request) : null),
-    bar, el("p", { class: "quiet" }, legend(scores)), found.length ? list : none);
+      el("span", { class: "count" }, `top ${whole(found.length)}`), found.length ? copier(found, request) : null),
+    el("div", { class: "list-head" }, el("p", { class: "quiet" }, legend(scores)), bar), found.length ? list : none);
 }
 
 function line(context, someone, item, scores) {

@@ -2,7 +2,7 @@
 
 import { el, svg, whole } from "./dom.js";
 
-const PAD = { top: 12, right: 16, bottom: 44, left: 56 };
+const PAD = { top: 12, right: 16, bottom: 44, left: 64 };
 
 /** A scale from values to pixels, linear or logarithmic, and its ticks. */
 export function axis([low, high], [from, to], log = false) {
