@@ -85,6 +85,10 @@ def fit(
     anchor: Annotated[
         float, Option(help="Draw points back to those of --start each epoch, 0..1; 1 holds them.")
     ] = 0.0,
+    partitions: Annotated[
+        int,
+        Option(help="Train in so many parts of the users and of the items: docs/howto/parts.md."),
+    ] = 1,
     track: Annotated[
         str | None,
         Option("--track", help="Log the run: mlflow, where MLFLOW_TRACKING_URI says."),
@@ -124,7 +128,7 @@ def fit(
     whole = core.of(whole, log)
     parts = _parts(whole, valid if epochs else "none", valid_share, columns)
     log(parts.message)
-    finished = _finished(untrained, parts, places.output(out)) if resume else None
+    finished = _finished(untrained, parts, partitions, places.output(out)) if resume else None
     if resume and finished is None:
         _check_resumable(untrained, places.output(out))
     if finished:
@@ -142,6 +146,7 @@ def fit(
             callbacks=callbacks,
             start=start,
             anchor=anchor,
+            partitions=partitions,
         )
     seconds = time.monotonic() - began
     if json:
@@ -220,7 +225,9 @@ def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
     return Parts(split.train, split.test, message, held_out=True)
 
 
-def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | None":
+def _finished(
+    model: "Recommender", parts: Parts, partitions: int, out: Path
+) -> "Recommender | None":
     """Return the model in `out` if this run would give the same and no checkpoint is newer."""
     from trimetric.models import load
 
@@ -238,6 +245,7 @@ def _finished(model: "Recommender", parts: Parts, out: Path) -> "Recommender | N
         (saved.name, saved.get_params()) == (model.name, model.get_params())
         and trained_on["train"]["fingerprint"] == train.fingerprint
         and (trained_on.get("valid") or {}).get("fingerprint") == valid
+        and trained_on.get("partitions", 1) == partitions
         and not trained_on.get("updates")
     )
     return saved if same else None

@@ -82,7 +82,13 @@ from trimetric.engine.rows import (
     table,
 )
 from trimetric.engine.session import RunSettings, Session
-from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
+from trimetric.engine.threads import (
+    ThreadTeam,
+    ThreadTuner,
+    barrier,
+    barrier_counts,
+    thread_count,
+)
 
 _START_ITEMS, _START_USERS = 21, 22  # streams of random numbers
 _ACCUMULATOR = 0.1  # Adagrad's sums of squares begin here
@@ -167,6 +173,7 @@ class Params(NamedTuple):
     item_indptr: np.ndarray  # int64[n_items + 1]
     item_users: np.ndarray  # int32[p], ascending within an item
     item_counts: np.ndarray  # float32[p]: how much each of those counts; [0] for 1 each
+    rests: np.ndarray  # float32[n_users, width]: part of z_u that is not here; no rows for none
 
 
 class Workspace(NamedTuple):
@@ -215,7 +222,7 @@ def train(me, threads, span, positives, state, settings, workspace, params):
         number = settings.steps_before + block
         count = min(settings.batch_size, settings.samples - block * settings.batch_size)
         kappa = params.kappa if settings.steps_before > 0 else np.float32(0)
-        if block == 0 and kappa > 0:
+        if block == 0 and kappa > 0 and len(params.rests) == 0:
             add_up_users(me, threads, positives, state, workspace.barrier, params)
         draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa)
         if me == 0:
@@ -251,7 +258,10 @@ def train(me, threads, span, positives, state, settings, workspace, params):
 @inline
 def add_items(out, r, u, positives, state, params):
     """out[r] = z_u; returns how much the interactions of u count together."""
-    scale(out, r, np.float32(0))
+    if len(params.rests) > 0:
+        copy(out, r, params.rests, u, np.float32(1))
+    else:
+        scale(out, r, np.float32(0))
     total = np.float32(0)
     for k in range(positives.indptr[u], positives.indptr[u + 1]):
         i, count = positives.items[k], count_at(positives.weights, k)
@@ -312,6 +322,23 @@ def add_up_users(me, threads, positives, state, barrier_counts_, params):
             count = count_at(params.item_counts, k)
             add_scaled(state.item_sums, v, state.user_terms, params.item_users[k], count)
     barrier(barrier_counts_, me, threads)
+
+
+@kernel
+def add_up_items(me, threads, positives, state, params, out):
+    """out[u] = z_u of all users."""
+    n_users = len(positives.indptr) - 1
+    for u in range(n_users * me // threads, n_users * (me + 1) // threads):
+        add_items(out, u, u, positives, state, params)
+
+
+@kernel
+def take_off_items(positives, weighted, out):
+    """Subtract from out[u] the rows of `weighted` of the user's items, as they come."""
+    for u in range(len(positives.indptr) - 1):
+        for k in range(positives.indptr[u], positives.indptr[u + 1]):
+            count = count_at(positives.weights, k)
+            add_scaled(out, u, weighted, positives.items[k], -count)
 
 
 # --- candidates -----------------------------------------------------------------------------------
@@ -601,7 +628,33 @@ def step_item(v, g, k, bias, number, state, settings, workspace, params, kappa):
 # --- sessions -------------------------------------------------------------------------------------
 
 
-def centroid_session(settings: CentroidSettings, positives: Positives, n_items: int) -> Session:
+class Elsewhere(NamedTuple):
+    """What a session on some of the users and items must know of the others.
+
+    Parameters
+    ----------
+    rests : float32 (n_users, width)
+        Σ h_i·y_i over the items of each user that are not here.
+    users : int32 (n,)
+        The users to train on.
+    n_items : int
+        Of the whole catalogue.
+    """
+
+    rests: np.ndarray
+    users: np.ndarray
+    n_items: int
+
+
+def centroid_session(
+    settings: CentroidSettings,
+    positives: Positives,
+    n_items: int,
+    *,
+    state: State | None = None,
+    elsewhere: Elsewhere | None = None,
+    tuners: dict[int, ThreadTuner] | None = None,
+) -> Session:
     """Return a session that trains a space of centroids.
 
     Parameters
@@ -610,9 +663,15 @@ def centroid_session(settings: CentroidSettings, positives: Positives, n_items: 
     positives : Positives
         An interaction of weight 2 is as if it were there twice.
     n_items : int
+    state : State, optional
+        What it goes on from, instead of random points.
+    elsewhere : Elsewhere, optional
+        Of users and items that are a part only. Sums over users are then those of `state`.
+    tuners : dict, optional
+        Shared with other sessions.
     """
-    params = make_params(settings, positives, n_items)
-    state = start_state(settings, len(positives.indptr) - 1, n_items)
+    params = make_params(settings, positives, n_items, elsewhere)
+    state = state or start_state(settings, len(positives.indptr) - 1, n_items)
     block = min(settings.batch_size, len(params.users))
     most = most_interactions(positives, block)
     mean = len(positives.items) / max(len(params.users), 1)
@@ -632,10 +691,16 @@ def centroid_session(settings: CentroidSettings, positives: Positives, n_items: 
         samples=len(params.users),
         cost=1.5 * contrasts + 10 * mean,
         saved=("items", "own", "weights"),
+        tuners={} if tuners is None else tuners,
     )
 
 
-def make_params(settings: CentroidSettings, positives: Positives, n_items: int) -> Params:
+def make_params(
+    settings: CentroidSettings,
+    positives: Positives,
+    n_items: int,
+    elsewhere: Elsewhere | None = None,
+) -> Params:
     """Return the settings as a kernel takes them."""
     sizes = np.diff(positives.indptr)
     least = 1 if settings.own > 0 else 2  # a mean without its only item says nothing
@@ -643,7 +708,11 @@ def make_params(settings: CentroidSettings, positives: Positives, n_items: int) 
     weights = positives.weights
     size = n_candidates(settings.candidates, positives, n_items)
     item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
-    reference = min(100.0, n_items**0.5)
+    users = np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32)
+    rests, catalogue = table(0, settings.dim + 1), n_items
+    if elsewhere is not None:
+        rests, users, catalogue = elsewhere
+    reference = min(100.0, catalogue**0.5)
     item_candidates = padded(min(settings.item_candidates, size)) if item_weight > 0 else 0
     return Params(
         own=np.float32(settings.own),
@@ -661,10 +730,11 @@ def make_params(settings: CentroidSettings, positives: Positives, n_items: int) 
         item_margin=np.float32(settings.item_margin),
         item_candidates=np.int64(item_candidates),
         log_reference=np.float64(log(reference)),
-        users=np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32),
+        users=users,
         item_indptr=by_item.indptr,
         item_users=by_item.items,
         item_counts=weights[order] if len(weights) else weights,
+        rests=rests,
     )
 
 

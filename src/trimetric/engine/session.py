@@ -124,6 +124,8 @@ class Session:
         if it returns False. What it did must be redone by another call then.
     after_epoch : callable, optional
         Called when the last mini-batch of an epoch is done.
+    tuners : dict
+        By number of threads, what was found of how many pay; sessions may share it.
     """
 
     kernel: Any
@@ -137,7 +139,7 @@ class Session:
     saved: tuple[str, ...]
     before_training: Callable[[ThreadTeam, Pause], bool] | None = None
     after_epoch: Callable[[], None] | None = None
-    _tuners: dict[int, ThreadTuner] = field(default_factory=dict)
+    tuners: dict[int, ThreadTuner] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -186,7 +188,7 @@ class Session:
             workspace.barrier[:] = 0
             team.run(lambda me: self.kernel(me, threads, span, *arguments), threads)
 
-        tuner = self._tuners.setdefault(team.threads, ThreadTuner(team.threads))
+        tuner = self.tuners.setdefault(team.threads, ThreadTuner(team.threads))
         cost = self.cost * self.settings.batch_size
         reached = run_in_steps(step, (first_batch, self.n_batches), cost, tuner, pause)
         if reached == self.n_batches and self.after_epoch:

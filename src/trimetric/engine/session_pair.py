@@ -1,6 +1,7 @@
 """Two sessions as one run: in each epoch the first trains, and then the second if it has epochs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,13 @@ class SessionPair:
 
     Parameters
     ----------
-    first, second : Session
+    first : Session, or a learner in parts
+    second : Session
     weight : float
         Of the second, for whoever puts together what both learned.
     """
 
-    def __init__(self, first: Session, second: Session, weight: float) -> None:
+    def __init__(self, first: Any, second: Session, weight: float) -> None:
         self.first, self.second, self.weight = first, second, weight
         named = (PREFIX + name for name in second.saved)
         self.saved = (*first.saved, *named)

@@ -59,7 +59,7 @@ from trimetric.engine.optimizers import (
 from trimetric.engine.rng import bits
 from trimetric.engine.rows import GROUP, copy, prefetch, squared_distance, squared_distances
 from trimetric.engine.session import RunSettings, Session, start_table
-from trimetric.engine.threads import barrier, barrier_counts
+from trimetric.engine.threads import ThreadTuner, barrier, barrier_counts
 
 _AHEAD = 6  # triplets between asking for a row and reading it
 _BLOCK_BITS = 4  # points owned together: their entries of `first_slot` share a cache line
@@ -376,8 +376,29 @@ class TripletSettings(RunSettings):
     item_margin: float
 
 
-def triplet_session(settings: TripletSettings, positives: Positives, n_items: int) -> Session:
-    """Return a session of SML, CML or one of the ablations."""
+def triplet_session(
+    settings: TripletSettings,
+    positives: Positives,
+    n_items: int,
+    *,
+    state: State | None = None,
+    catalogue: int | None = None,
+    tuners: dict[int, ThreadTuner] | None = None,
+) -> Session:
+    """Return a session of SML, CML or one of the ablations.
+
+    Parameters
+    ----------
+    settings : TripletSettings
+    positives : Positives
+    n_items : int
+    state : State, optional
+        What it goes on from, instead of random points.
+    catalogue : int, optional
+        The items by which CML's ranks are estimated, where `n_items` are a part of them.
+    tuners : dict, optional
+        Shared with other sessions.
+    """
     s = settings
     params = Params(
         negatives=np.int64(NEGATIVES[s.negatives]),
@@ -402,7 +423,7 @@ def triplet_session(settings: TripletSettings, positives: Positives, n_items: in
             slot_points=triplets.reshape(-1),
             hinge_weights=np.zeros((batch, 2), dtype=np.float32),
             loss=np.zeros(batch, dtype=np.float32),
-            rank_weights=rank_weights(n_items, s.candidates),
+            rank_weights=rank_weights(catalogue or n_items, s.candidates),
             noise=noise_table(s.temperature),
             first_slot=np.full(n_points, -1, dtype=np.int32),
             owned_slots=np.zeros((threads, slots + 1), dtype=np.int32),
@@ -420,19 +441,29 @@ def triplet_session(settings: TripletSettings, positives: Positives, n_items: in
         kernel=train,
         settings=settings,
         positives=positives,
-        state=start_state(settings, len(positives.indptr) - 1, n_items),
+        state=state or start_state(settings, len(positives.indptr) - 1, n_items),
         workspace=workspace,
         params=params,
         samples=len(positives.users),
         cost=s.candidates + 2.0 if s.negatives == "hardest" else 3.0,
         saved=("points", "margins"),
+        tuners={} if tuners is None else tuners,
     )
 
 
 def start_state(settings: TripletSettings, n_users: int, n_items: int) -> State:
     """Return the state that training starts from."""
     n = n_users + n_items
-    points, learned = start_table(settings, n), settings.adaptive_users or settings.adaptive_items
+    return _state(settings, start_table(settings, n), n_users)
+
+
+def blank_state(settings: TripletSettings, n_users: int, n_items: int) -> State:
+    """Return a state of that size, to be filled with the rows of another."""
+    return _state(settings, rows.table(n_users + n_items, settings.dim), n_users)
+
+
+def _state(settings: TripletSettings, points: np.ndarray, n_users: int) -> State:
+    n, learned = len(points), settings.adaptive_users or settings.adaptive_items
     first, second = start_moments(settings.optimizer, points)
     # All numbers of a point beside its row lie together, so that one read brings them: its margin,
     # the two moments of the margin, and row-wise Adagrad's moment of the row.

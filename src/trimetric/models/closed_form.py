@@ -8,13 +8,19 @@ from typing import Any, Self
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, ParameterError, Unsupported
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.fitted import Fitted
 from trimetric.models.forgetting import Kept, interactions_of, is_solved_anew
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import start_of
-from trimetric.models.training_data import aligned, check_weights, describe, parts_given
+from trimetric.models.training_data import (
+    NOT_IN_PARTS,
+    aligned,
+    check_weights,
+    describe,
+    parts_given,
+)
 from trimetric.progress import Silent
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
@@ -60,6 +66,7 @@ class ClosedForm(Recommender):
         callbacks: Sequence[Callback] = (),
         start: Any = None,
         anchor: float = 0.0,
+        partitions: int = 1,
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
         with limited_threads(threads):
@@ -69,6 +76,8 @@ class ClosedForm(Recommender):
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)
             start_of(self, start, anchor)  # which such models cannot take
+            if partitions != 1:
+                raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             size = self.memory(data)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
+from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
@@ -19,6 +20,7 @@ from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
     learned_space,
+    partitioned_learner,
     restored_space,
     space_tensors,
     temperature_in_use,
@@ -186,6 +188,12 @@ class CML(EpochTrained):
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, tuned)
+
+    def partitioned_learner(
+        self, data: Interactions, tuned: dict[str, Any], partitions: int
+    ) -> training.Learner:
+        """Train by the triplet trainer in parts: see `scale`."""
+        return partitioned_learner(self.config, data, tuned, partitions)
 
     def start_from(self, learner: Session, fitted: Fitted, rows: SharedRows) -> list[Held]:
         """Return what of the learner begins where another model is: see `starting`."""

@@ -11,7 +11,7 @@ from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
-from trimetric.errors import ParameterError
+from trimetric.errors import ParameterError, Unsupported
 from trimetric.evaluation import validator
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
@@ -19,8 +19,10 @@ from trimetric.models.fitted import Fitted
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import Start, start_of
 from trimetric.models.training_data import (
+    NOT_IN_PARTS,
     aligned,
     check_negatives,
+    check_partitions,
     check_weights,
     describe,
     digest,
@@ -54,6 +56,12 @@ class EpochTrained(Recommender):
         """
         raise NotImplementedError
 
+    def partitioned_learner(
+        self, data: Interactions, tuned: dict[str, Any], partitions: int
+    ) -> training.Learner:
+        """Return what trains on `data` in parts, if the model can: see `scale`."""
+        raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
+
     def scorer_of(self, learner: Any) -> Scorer:
         """Return the scorer of a learner as it stands, asked anew for each validation."""
         raise NotImplementedError
@@ -85,6 +93,7 @@ class EpochTrained(Recommender):
         callbacks: Sequence[Callback] = (),
         start: Any = None,
         anchor: float = 0.0,
+        partitions: int = 1,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
         with limited_threads(threads), _reserved(out):
@@ -94,12 +103,14 @@ class EpochTrained(Recommender):
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
             begin = start_of(self, start, anchor)
+            check_partitions(self.name, partitions, negatives)
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
             if out is not None:
                 artifact.probe(places.output(out))  # before any work is done for nothing
                 identity = self._identity(data, held_out, negatives)
+                identity |= {"partitions": partitions} if partitions > 1 else {}
                 identity |= {} if begin is None else begin.identity()
                 folder = places.output(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
@@ -110,7 +121,15 @@ class EpochTrained(Recommender):
             )
             try:
                 fitted = self._train(
-                    data, held_out, negatives, monitor, checkpoints, resume, observers, begin
+                    data,
+                    held_out,
+                    negatives,
+                    monitor,
+                    checkpoints,
+                    resume,
+                    observers,
+                    begin,
+                    partitions,
                 )
                 with training.finishing() if checkpoints else nullcontext():
                     self._take(fitted, also_seen, out)
@@ -132,6 +151,7 @@ class EpochTrained(Recommender):
         resume: bool,
         observers: Observers,
         begin: Start | None,
+        partitions: int,
     ) -> Fitted:
         tuned = training.notes(checkpoints) if checkpoints and resume else {}
         if not tuned and begin is not None:
@@ -139,13 +159,17 @@ class EpochTrained(Recommender):
         elif not tuned:
             shown = observers.shown
             tuned = self.find_settings(data, valid, monitor is None and pool is None, shown)
-        learner = self.learner(data, pool, tuned)
+        if partitions == 1:
+            learner = self.learner(data, pool, tuned)
+        else:
+            learner = self.partitioned_learner(data, tuned, partitions)
         after_epoch = None if begin is None else begin.begin(self, learner, data)
         if checkpoints:
             checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
         provenance = {**describe(data, valid), "tuned": tuned}
+        provenance |= {"partitions": partitions} if partitions > 1 else {}
         observers.describe(provenance)
         known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
 

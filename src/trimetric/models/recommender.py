@@ -151,6 +151,7 @@ class Recommender(ABC):
         callbacks: Sequence[Callback] = (),
         start: Any = None,
         anchor: float = 0.0,
+        partitions: int = 1,
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
 
@@ -191,6 +192,10 @@ class Recommender(ABC):
         anchor : float
             0..1: by which share of the way those points are drawn back after each epoch; 1 holds
             them still, but for what is composed of others.
+
+        partitions : int
+            Train in so many parts of the users and of the items: see `trimetric.scale`. What is
+            learned depends on their number and on the seed.
 
         Returns
         -------

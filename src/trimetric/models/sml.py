@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
+from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
@@ -18,6 +19,7 @@ from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
     learned_space,
+    partitioned_learner,
     restored_space,
     space_tensors,
     temperature_in_use,
@@ -208,6 +210,12 @@ class SML(EpochTrained):
     def learner(self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]) -> Session:
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, tuned)
+
+    def partitioned_learner(
+        self, data: Interactions, tuned: dict[str, Any], partitions: int
+    ) -> training.Learner:
+        """Train by the triplet trainer in parts: see `scale`."""
+        return partitioned_learner(self.config, data, tuned, partitions)
 
     def start_from(self, learner: Session, fitted: Fitted, rows: SharedRows) -> list[Held]:
         """Return what of the learner begins where another model is: see `starting`."""

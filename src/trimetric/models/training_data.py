@@ -110,6 +110,20 @@ def pool_of(pool: Any, data: Interactions) -> Csr | None:
     return pool
 
 
+NOT_IN_PARTS = (
+    "cannot be trained in parts; centroid, sml, cml and the ablations can. Leave partitions out"
+)
+
+
+def check_partitions(name: str, partitions: Any, pool: Csr | None) -> None:
+    """Raise where there is no such number of parts, or a pool that they do not go with."""
+    whole = isinstance(partitions, int | np.integer) and not isinstance(partitions, bool)
+    if not whole or partitions < 1:
+        raise ParameterError(f"partitions must be a whole number from 1 on, got {partitions!r}")
+    if partitions > 1 and pool is not None:
+        raise Unsupported(f"{name} cannot be trained in parts with a pool of negatives")
+
+
 def check_negatives(data: Interactions, pool: Csr | None) -> None:
     """Raise DataError where there is nothing to contrast; warn of users without negatives."""
     if len(data) == 0:
