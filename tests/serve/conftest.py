@@ -46,7 +46,7 @@ def server(
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop must not outlive the module
 def browser() -> Iterator[Any]:
     yield from launched()
 

@@ -4,6 +4,12 @@ import { get, post, run } from "./api.js";
 
 const MOST = 1000;
 
+/** Whether a model can recommend to those it was not trained on. */
+export const placesNew = ({ capabilities }) => capabilities.includes("fold-in") || capabilities.includes("new users");
+
+/** Whether a model can say why. */
+export const explains = ({ capabilities }) => capabilities.includes("explanations") || capabilities.includes("metric space");
+
 /** What someone is recommended: {list: [{item, rank, score, distance, ...}], request}. */
 export async function recommended(model, someone, k, signal, where = null) {
   const request = await asked(model, someone, k, signal, where);

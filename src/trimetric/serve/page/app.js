@@ -32,6 +32,7 @@ const chooser = document.getElementById("model");
 let models = [];
 let stop = new AbortController();
 let shown = "";
+let about = "";
 let context = null;
 
 async function start() {
@@ -74,6 +75,9 @@ function show() {
   main.replaceChildren(root);
   context = { root, params: read().params, model, models, signal: stop.signal };
   const first = !shown;
+  const subject = ["user", "other", "id"].map((name) => params.get(name)).join(" ");
+  const moved = subject !== about;
+  about = subject;
   shown = drawn(read());
   showPanel(context, params.get("panel"));
   if (!draw) {
@@ -81,7 +85,11 @@ function show() {
     return;
   }
   paint(context, title, draw, giveBack);
-  if (first || same) return;
+  if (first) return;
+  if (same) {
+    if (moved) scrollTo(0, 0);
+    return;
+  }
   announce(title);
   main.focus({ preventScroll: true });
   scrollTo(0, 0);

@@ -1,5 +1,6 @@
 // An item's own page: what it is, how well known, what is near it, who has it, where on the map.
 
+import { explains, placesNew } from "./answers.js";
 import { get, getOnce } from "./api.js";
 import { announce, blank, el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { columnsOf, scale, tile, titleOf } from "./items.js";
@@ -7,7 +8,6 @@ import { itemList, userRow } from "./lists.js";
 import { palette, pointsOf, ready } from "./points.js";
 import { address, called, go, kept, person, whose } from "./route.js";
 import { space } from "./space.js";
-import { placesNew } from "./welcome.js";
 import { build, itemPicker } from "./who.js";
 import { why } from "./why.js";
 
@@ -68,7 +68,7 @@ function nearCard({ model }, known, near) {
 // How it stands for whoever was looked at before.
 function forWhom(context, known) {
   const someone = person(context.params);
-  if (!someone || !context.model.capabilities.includes("metric space") || someone.items?.includes(String(known.item))) return null;
+  if (!someone || !explains(context.model) || someone.items?.includes(String(known.item))) return null;
   const box = el("div", { class: "why plain" });
   why(context, someone, known.item, box);
   return card("for-whom", `For ${called(someone)}`, box);

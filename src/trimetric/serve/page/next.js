@@ -1,5 +1,6 @@
 // The list of recommendations: reasons, more like this, not this, filters, copies.
 
+import { explains, placesNew } from "./answers.js";
 import { announce, blank, el, icon, whole } from "./dom.js";
 import { legend, row, titleOf } from "./items.js";
 import { copier, openItem } from "./lists.js";
@@ -30,7 +31,7 @@ function line(context, someone, item, scores) {
     type: "button", class: kind, title: label, "data-else": "Find a user", "aria-label": `${label} ${title}`, onclick: act,
   }, icon(name), text);
   const buttons = [];
-  if (model.capabilities.includes("metric space")) {
+  if (explains(model)) {
     const ask = button("ask", "why", "Why?", () => {
       box.hidden = !box.hidden;
       ask.setAttribute("aria-expanded", String(!box.hidden));
@@ -44,7 +45,7 @@ function line(context, someone, item, scores) {
     ask.setAttribute("aria-controls", id);
     buttons.push(ask);
   }
-  if (model.capabilities.includes("fold-in") || model.capabilities.includes("new users")) {
+  if (placesNew(model)) {
     buttons.push(button("act", "plus", "More like this:", () => more(someone, item)));
   }
   buttons.push(button("act", "less", "Not this:", () => {

@@ -1,11 +1,11 @@
 // A panel at the side (below, on a phone) with what is known of an item or a user. It is in the address.
 
+import { placesNew } from "./answers.js";
 import { get } from "./api.js";
 import { el, failure, fixed, icon, many, skeleton, whole } from "./dom.js";
 import { about, scale, tile, titleOf } from "./items.js";
 import { itemList, userRow } from "./lists.js";
 import { address, closePanel, go, kept, person, read, whose } from "./route.js";
-import { placesNew } from "./welcome.js";
 import { build } from "./who.js";
 
 const sheet = document.getElementById("sheet");

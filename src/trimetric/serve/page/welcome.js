@@ -1,5 +1,6 @@
 // Nobody is chosen yet: who there is, and what to begin with.
 
+import { placesNew } from "./answers.js";
 import { get } from "./api.js";
 import { el, many, skeleton } from "./dom.js";
 import { tile, titleOf } from "./items.js";
@@ -32,6 +33,3 @@ export async function welcome({ root, model, signal, params }) {
           el("button", { type: "button", onclick: () => (canBuild ? build([String(item.item)]) : openItem(item)) },
             tile(item), el("span", { class: "shelf-name" }, titleOf(item)))))))));
 }
-
-/** Whether a model can recommend to those it was not trained on. */
-export const placesNew = ({ capabilities }) => capabilities.includes("fold-in") || capabilities.includes("new users");

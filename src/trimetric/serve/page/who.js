@@ -1,12 +1,12 @@
 // Choosing whom to recommend to: a user, or a new one built of items.
 
+import { placesNew } from "./answers.js";
 import { get, getOnce } from "./api.js";
 import { el, icon, many } from "./dom.js";
 import { tile, titleOf, about } from "./items.js";
 import { avatar } from "./lists.js";
 import { picker } from "./picker.js";
 import { address, called, change, go, kept, person, read, whose } from "./route.js";
-import { placesNew } from "./welcome.js";
 
 const PAGE = 12;
 

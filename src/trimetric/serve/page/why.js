@@ -28,21 +28,26 @@ export function reasons(found) {
   ];
 }
 
+// Whether a score is a sum of what each of their items adds.
+const isSum = ({ by, own }) => by === "sum" || (own !== null && own !== undefined);
+
 const listed = (names) => names.flatMap((one, i) => [
   i === 0 ? "" : i === names.length - 1 ? " and " : ", ", el("b", {}, one)]);
 
 function because(found, name) {
   const whom = found.user === null ? "you have" : `user ${found.user} has`;
-  const summed = found.own !== null && found.own !== undefined;
+  const summed = isSum(found);
   const helps = found.reasons.filter((one) => !summed || one.adds > 0).slice(0, 3).map(({ item }) => name(item));
   if (found.seen) return [found.user === null ? "You have it already" : `User ${found.user} has it already`, ...(helps.length ? [", near ", ...listed(helps)] : []), "."];
   const where = found.rank <= found.k ? `Number ${whole(found.rank)}` : `Only number ${whole(found.rank)} of ${whole(found.candidates)}`;
+  if (found.by === "count") return `${where} by how many users have it: the same list for everybody.`;
   if (!helps.length) return `${where} for them.`;
   return [`${where} because ${whom} `, ...listed(helps), summed ? ", which speak for it most." : ", the nearest to it."];
 }
 
-function nearest({ reasons: all, own, counterfactual: other }, name) {
-  const summed = own !== null && own !== undefined;
+function nearest(found, name) {
+  const { reasons: all, counterfactual: other } = found;
+  const summed = isSum(found);
   const value = (one) => (summed ? one.adds : -one.d2_item);
   const values = all.map(value);
   const [best, least] = [Math.max(...values), Math.min(...values, summed ? 0 : Infinity)];
@@ -60,7 +65,7 @@ function nearest({ reasons: all, own, counterfactual: other }, name) {
 }
 
 function without({ rank_without: rank }, other) {
-  return other && rank === other.rank_with ? " Without it: the same." : ` Without it: number ${whole(rank)}.`;
+  return other && rank === other.rank_with ? "" : ` Without it: number ${whole(rank)}.`;
 }
 
 function together({ have, have_both: both }) {
@@ -86,9 +91,9 @@ function equation(found, name) {
   return el("details", { class: "hinges" },
     el("summary", {}, "The equation"),
     el("p", { class: "sentence" }, found.sentence),
-    el("p", {}, found.own === null || found.own === undefined
-      ? "An item is ranked by d², its squared distance to the user: the nearer, the better."
-      : `The score is a sum: what each of their items adds, and ${fixed(found.own)} from the user’s own point.`),
+    el("p", {}, found.by === "count" ? "An item is ranked by how many users have it."
+      : !isSum(found) ? "An item is ranked by d², its squared distance to the user: the nearer, the better."
+        : `The score is a sum: what each of their items adds${found.own ? `, and ${fixed(found.own)} of the user’s own` : ""}.`),
     found.reasons.length ? distances(found, name) : null,
     found.triple ? hinges(found, name) : null);
 }
@@ -99,11 +104,11 @@ function table(label, head, rows) {
     el("tbody", {}, rows)));
 }
 
-function distances({ reasons: all, own }, name) {
-  const summed = own !== null && own !== undefined;
-  return table("Distances", ["What they have", summed ? "Adds" : null, "d² to the item", "d² to the user"].filter(Boolean), all.map((one) => el("tr", {},
-    el("th", { scope: "row" }, name(one.item)), summed ? el("td", {}, fixed(one.adds)) : null,
-    el("td", {}, fixed(one.d2_item)), el("td", {}, fixed(one.d2_user)))));
+function distances(found, name) {
+  const space = found.reasons[0].d2_item !== null;
+  const columns = [isSum(found) ? ["Adds", "adds"] : null, ...(space ? [["d² to the item", "d2_item"], ["d² to the user", "d2_user"]] : [])].filter(Boolean);
+  return table("What each counts", ["What they have", ...columns.map(([title]) => title)], found.reasons.map((one) => el("tr", {},
+    el("th", { scope: "row" }, name(one.item)), columns.map(([, key]) => el("td", {}, fixed(one[key]))))));
 }
 
 // d² is to be smaller by the margin than to the item just behind: what is missing is the hinge.
