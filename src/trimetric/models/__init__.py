@@ -207,7 +207,7 @@ def load(folder: str | Path) -> "Recommender":
 def from_artifact(loaded: "Loaded", folder: str | Path) -> "Recommender":
     """Make the model out of what `artifact.load` found in `folder`: see `load`."""
     from trimetric.models.fitted import Fitted
-    from trimetric.models.saved import stored
+    from trimetric.models.saved import check_manifest, check_tuned, stored
 
     name, where = loaded.meta.get("model"), str(folder)
     if not isinstance(name, str) or name not in REGISTRY:
@@ -217,8 +217,10 @@ def from_artifact(loaded: "Loaded", folder: str | Path) -> "Recommender":
         )
     kind, _ = model_class(name)
     try:
+        check_manifest(loaded.meta, where)
         model, history = kind(**loaded.meta["params"]), loaded.meta["history"]
         parts = stored(loaded, where)
+        check_tuned(model.config, parts.provenance.get("tuned", {}))
     except (KeyError, TypeError, ParameterError) as error:
         raise ArtifactError(f"{where}: settings cannot be used: {error}") from error
     model._fitted = Fitted(parts.known, model.restore(parts), history, parts.provenance)

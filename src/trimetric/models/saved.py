@@ -1,6 +1,7 @@
 """How a model lies in an artifact: settings and provenance as JSON, ids and arrays as tensors."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -123,13 +124,44 @@ def stored(loaded: Loaded, where: str) -> Stored:
     if weights is not None:
         size: artifact.Expected = {"seen_weights": ((len(seen.items),), np.float32)}
         artifact.check({"seen_weights": weights}, size, where)
+        if not (np.isfinite(weights) & (weights > 0)).all():
+            raise ArtifactError(f"{where}: seen_weights must be above 0 and finite")
     check_lists(seen, len(item_ids), "seen_indptr and seen_items", where)
+    for name, array in tensors.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ArtifactError(
+                f"{where}: tensor {name!r} holds NaN or infinity; restore the model from a copy, or"
+                " fit and save it again"
+            )
     unavailable = _unavailable(tensors, len(item_ids), where)
     provenance = dict(loaded.meta["data"])
     if "found" in provenance:  # as 0.1 called it
         provenance["tuned"] = provenance.pop("found")
     known = Known(user_ids, item_ids, seen, weights, unavailable)
     return Stored(tensors, known, provenance, where)
+
+
+def check_manifest(meta: Mapping[str, Any], where: str) -> None:
+    """Raise ArtifactError where the plain values of a model are of other types than were saved."""
+    data, history = meta.get("data"), meta.get("history")
+    tuned = data.get("tuned", data.get("found", {})) if isinstance(data, dict) else None
+    rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+    for name, fits, kind in (
+        ("data", isinstance(data, dict), "an object"),
+        ("what was tuned", isinstance(tuned, dict), "an object"),
+        ("history", rows, "a list of objects"),
+    ):
+        if not fits:
+            raise ArtifactError(f"{where}: its manifest is damaged: {name} must be {kind}")
+
+
+def check_tuned(config: Any, tuned: Mapping[str, Any]) -> None:
+    """Raise ParameterError where what training found is no possible value of its setting."""
+    names = {item.name for item in fields(config)}
+    replace(config, **{name: value for name, value in tuned.items() if name in names})
+    unit = tuned.get("weight_unit", 1.0)
+    if not isinstance(unit, int | float) or not 0 < unit < np.inf:
+        raise ParameterError(f"weight_unit must be a number above 0 and finite, got {unit!r}")
 
 
 def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:

@@ -16,6 +16,9 @@ NOT_TRAINED_ON = "the model was not trained on them"
 KINDS = {"int": "whole numbers", "str": "text"}
 
 
+LEAST_WEIGHT, MOST_WEIGHT = 1e-9, 1e9  # beyond them float32 sums of squares vanish or overflow
+
+
 def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
     """Return ids as a list of plain Python values.
 
@@ -99,8 +102,6 @@ def weighted_ids(given: Any, weights: Any, noun: str) -> tuple[list, np.ndarray]
     for value, count in zip(ids, counts.tolist(), strict=True):
         totals[value] = totals.get(value, 0.0) + count
     summed = np.fromiter(totals.values(), dtype=np.float64, count=len(totals))
-    if (summed > np.finfo(np.float32).max).any():
-        raise ParameterError(f"weights must be finite, got {weights!r}; 1 is usual")
     return list(totals), summed
 
 
@@ -197,10 +198,10 @@ def _numbers(weights: Any, n: int) -> np.ndarray:
     values = np.empty(n)
     for at, value in enumerate(map(_plain, listed)):
         number = isinstance(value, int | float) or type(value).__name__ == "Decimal"
-        if not number or isinstance(value, bool) or not 0 < value <= 3.4e38:
+        if not number or isinstance(value, bool) or not LEAST_WEIGHT <= value <= MOST_WEIGHT:
             raise ParameterError(
-                f"weights must be numbers above 0 and finite, got {value!r} in {weights!r}; 1 is"
-                " usual"
+                f"weights must be numbers above 0 and finite, {LEAST_WEIGHT:g} to {MOST_WEIGHT:g},"
+                f" got {value!r} in {weights!r}; 1 is usual"
             )
         values[at] = float(value)
     return values

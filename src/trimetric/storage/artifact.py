@@ -425,6 +425,17 @@ def _read_json(path: Path) -> Any:
         ) from error
 
 
+def _tensor(tensors: Any, name: str, path: Path) -> np.ndarray:
+    """Return one tensor of an open file; some formats of numbers NumPy does not have."""
+    try:
+        return tensors.get_tensor(name)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{path}: tensor {name!r} holds numbers of a kind that NumPy lacks ({error}); save the"
+            " artifact again"
+        ) from error
+
+
 def _read_tensors(folder: Path, head: _Manifest) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
@@ -443,7 +454,7 @@ def _read_tensors(folder: Path, head: _Manifest) -> dict[str, np.ndarray]:
                 f"expected {head.sha256[:12]}...; {remedy}"
             )
         with safe_open(path, framework="numpy") as tensors:
-            arrays = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            arrays = {name: _tensor(tensors, name, path) for name in tensors.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {remedy}") from None
     except OSError as error:

@@ -131,8 +131,8 @@ def check_weights_of_a_basket(case: Case) -> None:
         ({a: 1, b: 9}, f"no weight for item '{c}'"),
         ({a: 1, b: 9, c: 2, "x": 1}, "weights for 'x', which are not among"),
         ([1, 9], "one number for each of 3"),
-        ([1, 9, 0], "above 0 and finite, got 0"),
-        ([1, 9, "2"], "above 0 and finite, got '2'"),
+        ([1, 9, 0], "above 0 and finite"),
+        ([1, 9, "2"], "above 0 and finite"),
         ({1, 9, 2}, "a set has no order"),
     ]
     for weights, match in refused:
