@@ -40,6 +40,7 @@ def server(
         model.save(folder / name)
     genres = [("Drama|War", "Comedy", "Action|Comedy")[n % 3] for n in range(len(titles))]
     table = {"item": list(titles), "title": list(titles.values()), "genres": genres}
+    table["price"] = [n + 0.5 for n in range(len(titles))]
     pl.DataFrame(table).write_csv(folder / "items.csv")
     with serving(*(folder / name for name in models), "--items", folder / "items.csv") as running:
         running.folder = folder

@@ -160,11 +160,11 @@ def test_filters(visit: Visit, models: dict[str, Any], titles: dict[str, str]) -
     page, model = visit.to("explore?user=u003"), models["sml"]
     genres = [("Drama|War", "Comedy", "Action|Comedy")[n % 3] for n in range(len(titles))]
 
-    def expected(*wanted: str) -> list[str]:
+    def expected(*wanted: str, k: int = 20) -> list[str]:
         some = [
             one for one, all_ in zip(titles, genres, strict=True) if {*wanted} & {*all_.split("|")}
         ]
-        return [titles[one] for one in model.recommend(["u003"], 20, allow=some)["item"]]
+        return [titles[one] for one in model.recommend(["u003"], k, allow=some)["item"]]
 
     page.locator(".filters summary").click()
     page.get_by_label("Only genres").select_option("War")
@@ -176,11 +176,23 @@ def test_filters(visit: Visit, models: dict[str, Any], titles: dict[str, str]) -
     expect(page.get_by_role("list", name="Filters")).to_contain_text("Action")
     visit.done()
     assert visit.names(".rows.next") == expected("War", "Action")
+    most = page.get_by_label("Greatest price")
+    most.fill("30")
+    most.press("Enter")
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("price up to 30")
+    expect(most).to_be_focused()
+    visit.done()
+    cheap = set(list(titles.values())[:30])
+    assert visit.names(".rows.next") == [
+        one for one in expected("War", "Action", k=120) if one in cheap
+    ]
     field = page.get_by_role("combobox", name="Find a user")
     field.fill("u017")
     field.press("Enter")
     expect(page.get_by_role("heading", name="User u017")).to_be_visible()
     assert "f=genres%3DWar" in page.url  # filters stay with the next one
+    page.get_by_role("button", name="Remove the filter price up to 30").click()
+    expect(page.get_by_role("list", name="Filters")).not_to_contain_text("price")
     page.get_by_role("button", name="Remove the filter War").click()
     expect(page.get_by_role("list", name="Filters")).not_to_contain_text("War")
     page.goto(f"{visit.server.url}/#/explore?user=u003&f=year%3D[1990,]")
