@@ -40,8 +40,14 @@ def test_examples_run(page: str, tmp_path: Path) -> None:
 
 
 @needs_curl
-def test_the_tutorial_runs_on_a_machine_with_nothing(tmp_path: Path) -> None:
+def test_the_tutorial_runs_on_a_machine_with_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = run("docs/tutorial.md", tmp_path, environment())
+    printed = capsys.readouterr().out
+    shown = [block for language, block in blocks("docs/tutorial.md") if language == "text"]
+    assert len(shown) == 3
+    assert all(block in printed for block in shown)
     floor = tm.evaluate(names["popular"], names["split"])["ndcg@10"]
     assert names["result"]["ndcg@10"] > 4 * floor
     taken, listed = set(names["taken"]["shelf"]), names["listed"]["shelf"]

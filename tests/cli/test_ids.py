@@ -57,6 +57,8 @@ def test_lists_of_numbers_and_what_is_unknown_in_them(room: Path) -> None:
     assert "1 unknown user: 3" in said
     said = refused("recommend", "odd", "--user", "nobody,noone", cwd=room)
     assert "2 unknown users: 'nobody', 'noone'" in said
+    said = refused("recommend", "odd", "--user", "Smith, Jon", cwd=room)
+    assert "1 unknown user: 'Smith, Jon'; did you mean 'Smith, John'?" in said
 
 
 def test_lists_of_items_everywhere(room: Path) -> None:

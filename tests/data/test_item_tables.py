@@ -41,8 +41,23 @@ def test_ids_by_option(tmp_path):
         items.read(path, "sku")
 
 
+@pytest.mark.parametrize("name", ["Item", "ID", "itemId", "ITEM_ID", "movieId", "Product ID"])
+def test_the_column_of_ids_is_recognised_and_said(tmp_path, name):
+    path = tmp_path / "items.csv"
+    path.write_text(f"title,{name},price\ntea,007,2.5\n")
+    said = []
+    table = read(path, tell=said.append)
+    assert table.to_dicts() == [{"item": "007", "title": "tea", "price": 2.5}]
+    assert said == [f"{path}: the ids of items are in its column {name!r}"]
+    read(path, name, tell=said.append)
+    assert len(said) == 1  # what was named needs no word
+
+
 def test_several_columns_that_may_be_the_ids(tmp_path):
     path = tmp_path / "items.csv"
+    path.write_text("Item,ITEM_ID,title\n1,2,x\n")
+    with pytest.raises(DataError, match=r"'Item' or 'ITEM_ID'.*id_column="):
+        read(path)
     path.write_text("sku,asin,title\n1,2,x\n")
     with pytest.raises(DataError, match=r"'sku' or 'asin'.*id_column="):
         read(path)

@@ -18,13 +18,22 @@ _LONGEST = 16  # commas in one id
 def typed_ids(texts: list[str], ids: "Vocabulary") -> list[Any]:
     """Read ids that were typed: each text is one, or several with commas between them.
 
-    A known id may hold commas itself, alone or among others.
+    A known id may hold commas itself, alone or among others. A text none of whose parts is known is
+    one id if it is spelled almost like a known one.
     """
 
     def known(text: str) -> bool:
         return bool(ids.encode(ids.parse([text]))[0] >= 0)
 
-    return ids.parse([one for text in texts for one in parted(text, known)])
+    def parts(text: str) -> list[str]:
+        found = parted(text, known)
+        if len(found) > 1 and not any(map(known, found)):
+            from trimetric.data.near import near_ids
+
+            return [text] if near_ids(ids, text, 1) else found
+        return found
+
+    return ids.parse([one for text in texts for one in parts(text)])
 
 
 def parted(text: str, known: Callable[[str], bool]) -> list[str]:

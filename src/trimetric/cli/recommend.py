@@ -12,6 +12,7 @@ from trimetric.cli.output import emit, emit_json, file_or_stream, logger, replac
 from trimetric.cli.reading import lines
 from trimetric.cli.titles import Titles, WithTitles, digest
 from trimetric.errors import ParameterError
+from trimetric.progress import heartbeat
 from trimetric.storage import places
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def recommend(
         if known:
             trained = WithTitles(trained, titles, known)  # type: ignore[assignment]
             options["checksum"] += digest(known)
-        count = _to_file(trained, out, users, k, options)
+        with heartbeat("recommending", not quiet, bar=True):
+            count = _to_file(trained, out, users, k, options)
     n_users = len(trained.user_ids if users is None else users)
     more = {"users": n_users, "replaced": replaced}
     _print_written(model, out, count, f"{n_users:,} users", json, **more)

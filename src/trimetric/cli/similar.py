@@ -181,10 +181,14 @@ def _answer(
 
 
 def _write(out: str, batch: Batch, log: Callable[[str], None]) -> int:
-    from trimetric.progress import counting
+    from trimetric.progress import counting, heartbeat
 
     shown = log is note
-    with file_or_stream(out) as path, counting(batch.noun, batch.n, shown) as counter:
+    with (
+        heartbeat("listing what is similar", shown, bar=True),
+        file_or_stream(out) as path,
+        counting(batch.noun, batch.n, shown) as counter,
+    ):
         return write_batch(places.output(path), batch, done=counter.done, log=log)
 
 

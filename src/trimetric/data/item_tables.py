@@ -145,9 +145,10 @@ def _id_column(columns: list[str], wanted: str | None, source: str) -> str:
             raise DataError(f"{source} has no column {wanted!r}; there are {shown}")
         return wanted
     named = next((name for name in ID_COLUMNS if name in columns), None)
-    if named is not None:
-        return named
-    usual = names.candidates("item", columns)
+    alike = [name for name in columns if names.plain(name) in map(names.plain, ID_COLUMNS)]
+    if named is not None or len(alike) == 1:
+        return named or alike[0]
+    usual = alike or names.candidates("item", columns)
     if len(usual) == 1:
         return usual[0]
     if usual:
