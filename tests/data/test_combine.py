@@ -5,18 +5,21 @@ from datetime import UTC, date, datetime
 import numpy as np
 import polars as pl
 import pytest
+from command import done, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimetric.data import Interactions, split_column, split_temporal
+import trimetric as tm
+from trimetric.data import Interactions, Split, split_column, split_temporal
 from trimetric.errors import DataError, ParameterError, UnknownIds
+from trimetric.evaluation import evaluate
 
 LOG = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 40), st.integers(1, 4)),
     min_size=20,
     max_size=60,
 )
-RULES = st.sampled_from(["sum", "max", "latest", "first"])
+RULES = st.sampled_from(["sum", "max", "latest", "first", "count"])
 
 
 def made(log, **options):
@@ -38,6 +41,7 @@ def merged(log, rule):
     rules = {
         "sum": lambda rows: (rows[-1][0], sum(w for _, w in rows)),
         "max": lambda rows: (rows[-1][0], max(w for _, w in rows)),
+        "count": lambda rows: (rows[-1][0], len(rows)),
         "latest": lambda rows: rows[-1],
         "first": lambda rows: rows[0],
     }
@@ -67,6 +71,70 @@ def test_a_temporal_split_cuts_first_and_merges_then(log, rule, shares):
         begin = end
     assert split.how.get("repeats_left_out", 0) == left_out
     assert sum(row[2] >= split.how["test_from"] for row in log) >= int(test * len(log))
+
+
+@given(LOG, RULES, st.sampled_from([(0.2, 0.2), (0.3, 0.0), (0.4, 0.4)]))
+def test_repeats_kept_are_in_each_part_that_has_rows_of_them(log, rule, shares):
+    log, (test, valid) = one_row_a_time(log), shares
+    try:
+        split = split_temporal(made(log, repeats=rule), test=test, valid=valid, repeats="keep")
+    except DataError:
+        return
+    cuts = [split.how.get("valid_from", split.how["test_from"]), split.how["test_from"], np.inf]
+    seen, again, begin = set(), 0, -np.inf
+    for part, end in zip((split.train, split.valid, split.test), cuts, strict=True):
+        rows = [row for row in log if begin <= row[2] < end]
+        assert (pairs(part) if part is not None else {}) == merged(rows, rule)
+        again += len({row[:2] for row in rows} & seen)
+        seen |= {row[:2] for row in rows}
+        begin = end
+    assert (split.how["repeats"], split.how["repeats_kept"]) == ("keep", again)
+    assert "repeats_left_out" not in split.how
+
+
+def test_repeats_are_the_question(tmp_path):
+    """What users take again is ranked with `exclude_seen=False`, from memory and from files."""
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 40, 1500), (rng.beta(0.7, 2, 1500) * 25).astype(int)
+    data = Interactions.from_arrays(users, items, timestamps=np.arange(1500))
+    kept, fresh = (split_temporal(data, repeats=how) for how in ("keep", "leave-out"))
+    assert len(kept.test) > len(fresh.test)
+    kept.save(tmp_path)
+    model = tm.Popularity().fit(kept.train)
+    for split in (kept, Split.load(tmp_path)):
+        again = evaluate(model, split, exclude_seen=False)
+        assert again.counts.held_out + again.counts.dropped_unknown == len(kept.test)
+        new = evaluate(model, split)
+        assert new.counts.dropped_seen > 0
+        assert new.counts.held_out + new.counts.dropped_seen == again.counts.held_out
+    with pytest.raises(ParameterError, match="repeats must be leave-out or keep, got 'drop'"):
+        split_temporal(data, repeats="drop")
+    with pytest.raises(ParameterError, match="keep goes with temporal splits"):
+        Interactions.from_arrays(users, items, repeats="keep")
+
+
+def test_the_command_keeps_repeats(tmp_path):
+    rows = ["user,item,timestamp,w", "1,1,10,1", "1,1,20,2", "1,2,30,1", "1,1,95,8", "2,1,99,1"]
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    ask = ("data", "split", "log.csv", "--how", "temporal", "--test", "0.4", "--valid", "0")
+    shown = done(*ask, "--out", "fresh", cwd=tmp_path)
+    assert "1 later rows of pairs that an earlier part has, left out" in shown
+    assert pairs(Split.load(tmp_path / "fresh").test) == {(2, 1): (99,)}
+    shown = done(*ask, "--repeats", "keep", "--out", "kept", cwd=tmp_path)
+    assert "1 pairs of valid and test that an earlier part has too" in shown
+    kept = Split.load(tmp_path / "kept")
+    assert pairs(kept.train) == {(1, 1): (20,), (1, 2): (30,)}
+    assert pairs(kept.test) == {(1, 1): (95,), (2, 1): (99,)}
+    weighed = ("--weight-column", "w", "--repeats")
+    for rule, weight in (("sum,keep", 3), ("max,keep", 2), ("count,keep", 2), ("last,keep", 2)):
+        done(*ask, *weighed, rule, "--out", "w", cwd=tmp_path)
+        both = Split.load(tmp_path / "w")
+        assert pairs(both.train)[1, 1] == (20, weight)
+        assert pairs(both.test)[1, 1] == (95, 1 if rule.startswith("count") else 8)
+    told = refused("data", "split", "log.csv", "--repeats", "keep", "--out", "r", cwd=tmp_path)
+    assert "--repeats keep needs --how temporal, got --how random" in told
+    told = refused("fit", "log.csv", "--repeats", "keep", "--out", "m", cwd=tmp_path)
+    assert "keep goes with temporal splits" in told
 
 
 def test_what_was_touched_before_the_cut_is_not_tested():

@@ -30,16 +30,23 @@ def weights(data):
 
 
 @pytest.mark.parametrize(
-    ("repeats", "ann"), [(None, 7), ("sum", 7), ("max", 5), ("latest", 1), ("first", 1)]
+    ("repeats", "ann"),
+    [(None, 7), ("sum", 7), ("max", 5), ("latest", 1), ("last", 1), ("first", 1), ("count", 3)],
 )
 def test_event_types_become_weights_and_repeats_merge(repeats, ann):
     data = Interactions.from_frame(LOG, event_weights=TABLE, repeats=repeats)
-    assert weights(data) == {("ann", 1): ann, ("bob", 1): 1, ("bob", 2): 3, ("cat", 2): 1}
+    assert weights(data) == {
+        ("ann", 1): ann,
+        ("bob", 1): 1,
+        ("bob", 2): 1 if repeats == "count" else 3,
+        ("cat", 2): 1,
+    }
     assert data.weights.dtype == np.float32
     assert not data.weights.flags.writeable
     assert data.timestamps[0] == (10 if repeats == "first" else 60)
     assert data.report.duplicates == 2
     words = {None: "summed", "sum": "summed", "max": "largest", "latest": "latest"}
+    words |= {"last": "latest", "count": "rows counted"}
     assert words.get(repeats, "first") in " ".join(data.report.lines())
 
 
@@ -111,7 +118,10 @@ def test_weights_of_zero_are_left_out_and_others_refused():
 
 def test_without_weights_sum_counts_rows_and_first_keeps_the_first():
     users, items = [1, 1, 1, 2], [7, 7, 8, 7]
-    assert Interactions.from_arrays(users, items, repeats="sum").weights.tolist() == [2, 1, 1]
+    for rule in ("sum", "count"):
+        counted = Interactions.from_arrays(users, items, repeats=rule)
+        assert counted.weights.tolist() == [2, 1, 1]
+        assert counted.concat(counted).weights.tolist() == [4, 2, 2]
     first = Interactions.from_arrays(users, items, [1, 2, 3, 4], repeats="first")
     assert (first.ratings.tolist(), first.weights) == ([1, 3, 4], None)
 

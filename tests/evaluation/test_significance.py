@@ -199,7 +199,7 @@ def test_weights_give_the_micro_average():
     indptr = np.array([0, 1, 4, 9, 9])
     ranks = metrics.Ranks(np.array([3, 1, 8, 2, 1, 2, 3, 9, 7]), indptr, np.full(4, 50))
     other = metrics.Ranks(np.array([1, 2, 9, 8, 1, 6, 7, 8, 2]), indptr, np.full(4, 50))
-    hr = metrics.metric("hr@5")
+    hr = metrics.metric("micro_recall@5")
     values = {"x": hr.per_user(ranks), "y": hr.per_user(other)}
     (found,) = compare(values, "x", weights=ranks.held, samples=50)
     assert found.mean == pytest.approx(hr.mean(other))

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,43 @@ def test_every_number_carries_its_source(report: dict[str, Any]) -> None:
             assert all(series["source"] for series in panel["series"])
     table = titled(report, "Table 3: the eight")
     sml = next(row["cells"] for row in table["rows"] if row["label"] == "sml")
-    assert sml["paper hr@5"] == {"value": 0.7309, "source": "Li et al., AAAI 2020, Table 3"}
-    assert sml["leak hr@5"]["source"] == "this run, as-released, leak, 2 seeds"
+    assert sml["paper micro_recall@5"] == {
+        "value": 0.7309,
+        "source": "Li et al., AAAI 2020, Table 3",
+    }
+    assert sml["leak micro_recall@5"]["source"] == "this run, as-released, leak, 2 seeds"
     assert sml["full ndcg@10"]["source"] == "this run, honest full ranking, 2 seeds"
     popular = next(row["cells"] for row in table["rows"] if row["label"] == "popularity")
-    assert popular["leak hr@5"]["mark"] == "‡"
-    assert "trained without it" in popular["leak hr@5"]["source"]
-    assert popular["paper hr@5"]["value"] is None
+    assert popular["leak micro_recall@5"]["mark"] == "‡"
+    assert "trained without it" in popular["leak micro_recall@5"]["source"]
+    assert popular["paper micro_recall@5"]["value"] is None
+
+
+def test_the_papers_hr_is_called_so(report: dict[str, Any]) -> None:
+    """It is micro-averaged recall: under its bare name it would be taken for the hit rate."""
+    told = json.dumps(report, ensure_ascii=False)
+    assert "HR (paper)@5" in told
+    assert not re.search(r"(?i)\bhr@", told)
+    for section in report["sections"]:
+        labels = [column["label"] for column in section.get("columns", [])]
+        assert "HR (paper)@10" not in labels or "recall@10" not in labels
+        assert not any("micro_recall" in label for label in labels)
+        for panel in section.get("panels", []):
+            named = [series["name"] for series in panel["series"]]
+            assert not any("micro_recall" in name for name in named)
+            assert panel["y"]["label"] != "HR@K"
+    figure = titled(report, "Figure 5")
+    assert "HR (paper)@10" in [series["name"] for series in figure["panels"][0]["series"]]
+
+
+def test_records_of_earlier_versions_are_read() -> None:
+    """They have the paper's HR under the name hr@K."""
+    old = {"metrics": {"full": {"hr@5": 0.25, "recall@5": 0.5}}}
+    assert cell([old], "full", "micro_recall@5", "x")["value"] == 0.25
+    assert cell([old], "full", "recall@5", "x")["value"] == 0.5
+    assert cell([old], "full", "hit_rate@5", "x")["value"] is None
+    new = {"metrics": {"full": {"micro_recall@5": 0.75}}}
+    assert cell([old, new], "full", "micro_recall@5", "x")["value"] == 0.5
 
 
 def test_what_leaks_is_warned_of(report: dict[str, Any]) -> None:
@@ -87,7 +118,7 @@ def test_what_leaks_is_warned_of(report: dict[str, Any]) -> None:
 
 def test_the_leak_shows(report: dict[str, Any]) -> None:
     row = titled(report, "The leak")["rows"][-1]["cells"]
-    assert row["pool hr@5"]["value"] >= row["fresh hr@5"]["value"]
+    assert row["pool micro_recall@5"]["value"] >= row["fresh micro_recall@5"]["value"]
 
 
 def test_margins_are_kept_and_summed_up(report: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ def test_a_leaked_job_is_better_among_its_pool() -> None:
     split = tm.split_random(PAIRS, test=0.1, valid=0)
     got = execute(Job("s", "sml", settings, protocols=("as-released",), leaked=True), split)
     assert got["evaluations"] == 7
-    assert 0 < got["metrics"]["as-released"]["hr@5"] <= 1
+    assert 0 < got["metrics"]["as-released"]["micro_recall@5"] <= 1
 
 
 def test_errors_are_results() -> None:

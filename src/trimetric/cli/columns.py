@@ -1,6 +1,6 @@
 """Options that say how DATA and similar files are read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from typer import Option
@@ -43,8 +43,9 @@ class Columns:
     repeats: Annotated[
         str | None,
         Option(
-            help="Repeated pairs: latest, first, sum or max of weights; sum with weights, else"
-            " latest."
+            help="Repeated pairs: latest, first, sum or max of weights, or count of rows; sum with"
+            " weights, else latest. With data split --how temporal also keep: pairs stay in each"
+            " part that they have rows in (or both, as sum,keep)."
         ),
     ] = None
     min_rating: Annotated[
@@ -80,6 +81,14 @@ class Columns:
         str | None,
         Option(help="s, ms, us or ns since 1970, or a pattern such as '%d/%m/%Y %H:%M'."),
     ] = None
+
+    def kept_repeats(self) -> "tuple[Columns, bool]":
+        """Return the options without `keep` in `--repeats`, and whether it was there."""
+        rules = [rule.strip() for rule in (self.repeats or "").split(",") if rule.strip()]
+        if "keep" not in rules:
+            return self, False
+        left = ",".join(rule for rule in rules if rule != "keep")
+        return replace(self, repeats=left or None), True
 
     def rules(self) -> dict[str, Any]:
         """Return the arguments of `Interactions.read`."""

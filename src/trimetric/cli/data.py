@@ -52,8 +52,9 @@ def split(
 
     The shares do not apply to leave-one-out and column. All files appear at once.
     """
+    columns, keep = columns.kept_repeats()
     whole = core.of(read(data, columns), note)
-    parts = options.split(whole)
+    parts = options.split(whole, keep)
     replaces(out, note)
     document = parts.save(out, {"out": out, "fingerprint": whole.fingerprint})
     if json:
@@ -61,6 +62,12 @@ def split(
     else:
         sizes = ", ".join(f"{part} {n:,}" for part, n in parts.how["pairs"].items())
         emit(f"split {whole.name} ({parts.how['method']}): {sizes}; in {out}")
+        for name, told in (
+            ("repeats_left_out", "later rows of pairs that an earlier part has, left out"),
+            ("repeats_kept", "pairs of valid and test that an earlier part has too"),
+        ):
+            if parts.how.get(name):
+                emit(f"{parts.how[name]:,} {told}")
 
 
 def known(json: Json = False) -> None:

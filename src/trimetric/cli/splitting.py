@@ -27,8 +27,14 @@ class SplitOptions:
     ] = 0.8
     seed: Annotated[int, Option("--seed", "--split-seed", help="Seed of the split.")] = 0
 
-    def split(self, data: "Interactions") -> "Split":
+    def split(self, data: "Interactions", keep_repeats: bool = False) -> "Split":
         """Split data.
+
+        Parameters
+        ----------
+        data : Interactions
+        keep_repeats : bool
+            Whether pairs stay in each part of a temporal split that they have rows in.
 
         Raises
         ------
@@ -39,6 +45,9 @@ class SplitOptions:
         """
         from trimetric.data import split_users, splits
 
+        if keep_repeats and self.how != "temporal":
+            raise ParameterError(f"--repeats keep needs --how temporal, got --how {self.how}")
+        after: Any = "keep" if keep_repeats else "leave-out"
         shares: Any = {"test": self.test, "valid": self.valid}
         seed = self.seed
         methods = {
@@ -47,7 +56,7 @@ class SplitOptions:
             "leave-one-out": lambda: splits.split_leave_one_out(
                 data, valid=self.valid > 0, seed=seed
             ),
-            "temporal": lambda: splits.split_temporal(data, **shares),
+            "temporal": lambda: splits.split_temporal(data, **shares, repeats=after),
             "column": lambda: splits.split_column(data),
             "users": lambda: split_users(data, **shares, history=self.history, seed=seed),
         }

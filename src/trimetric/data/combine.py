@@ -67,6 +67,8 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
     options: dict[str, Any] = {"weight": "weight"} if weights else {}
     rules = [log.report.repeats for log in logs if log.weights is not None]
     rule = repeats or (rules[0] if rules else None)
+    if rule == "count" and rules and set(rules) == {"count"}:
+        rule = "sum"  # of what each log counted
     if "rating" in rows.columns and rows["rating"].min() < 0:  # type: ignore[operator]
         options["min_rating"] = _LEAST
     name = " + ".join(dict.fromkeys(log.name for log in logs))
@@ -173,7 +175,9 @@ def _rows(log: Interactions, weights: bool) -> pl.DataFrame:
     if repeated.ratings is not None:
         several = several.with_columns(rating=repeated.ratings.astype(np.float32))
     if "weight" in frame.columns:
-        each = np.ones(len(several)) if repeated.weights is None else repeated.weights
+        each = np.ones(len(several))
+        if repeated.weights is not None and repeated.rule != "count":
+            each = repeated.weights
         several = several.with_columns(weight=each.astype(np.float32))
     return pl.concat([frame.filter(pl.Series(once)), several.select(frame.columns)])
 

@@ -356,7 +356,7 @@ class Interactions:
         *others : Interactions
             With the same of ratings, timestamps and labels. If any has weights, pairs of those
             without count 1.
-        repeats : "latest", "first", "sum" or "max", optional
+        repeats : "latest", "first", "sum", "max" or "count", optional
             How pairs that are in several logs merge; by default as this log did with weights, and
             the latest without. Rows that a log with times had repeated are merged anew.
 

@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-Rule = Literal["latest", "first", "sum", "max"]
-RULES = ("latest", "first", "sum", "max")
+Rule = Literal["latest", "first", "sum", "max", "count"]
+RULES = ("latest", "first", "sum", "max", "count")
+ALIASES: dict[str, Rule] = {"last": "latest"}
 WORDS = {
     "latest": "repeated pairs, the latest kept",
     "first": "repeated pairs, the first kept",
     "sum": "repeated pairs, weights summed",
     "max": "repeated pairs, the largest weight kept",
+    "count": "repeated pairs, their rows counted",
 }
 
 
@@ -25,7 +27,7 @@ class RepeatedRows:
 
     Attributes
     ----------
-    rule : "latest", "first", "sum" or "max"
+    rule : "latest", "first", "sum", "max" or "count"
         How the rows of a pair were merged.
     pairs : int64[m]
         The position of each row's pair in the interactions, increasing; of one pair the earliest
@@ -82,8 +84,8 @@ def merge(
         Keys, as `in_order` puts them.
     weights : float64[m] or None
         In the same order; None counts every row as 1.
-    rule : "latest", "first", "sum" or "max"
-        With sum and max, what is not a weight comes from the latest row.
+    rule : "latest", "first", "sum", "max" or "count"
+        With sum, max and count, what is not a weight comes from the latest row.
 
     Returns
     -------
@@ -96,11 +98,11 @@ def merge(
     changes = ordered[1:] != ordered[:-1]
     starts = np.flatnonzero(np.append(True, changes))
     kept = starts if rule == "first" else np.flatnonzero(np.append(changes, True))
-    if weights is None and rule != "sum":
+    if weights is None and rule not in ("sum", "count"):
         return kept, None, starts
-    each = np.ones(len(ordered)) if weights is None else weights
-    if rule in ("sum", "max"):
-        merged = (np.add if rule == "sum" else np.maximum).reduceat(each, starts)
+    each = np.ones(len(ordered)) if weights is None or rule == "count" else weights
+    if rule in ("sum", "max", "count"):
+        merged = (np.maximum if rule == "max" else np.add).reduceat(each, starts)
     else:
         merged = each[kept]
     with np.errstate(over="ignore"):  # infinite is refused by the caller

@@ -29,7 +29,7 @@ class ReadReport:
         Rows of weight 0.
     events : int
         Rows of event types that `event_weights` leaves out.
-    repeats : "latest", "first", "sum" or "max"
+    repeats : "latest", "first", "sum", "max" or "count"
         How repeated pairs were merged.
     across_parts : int
         Rows of pairs that an earlier part of the shipped split has.

@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from trimetric.data import names
-from trimetric.data.repeats import RULES, Rule
+from trimetric.data.repeats import ALIASES, RULES, Rule
 from trimetric.data.weighting import check_event_weights
 from trimetric.errors import DataError, ParameterError
 
@@ -61,10 +61,11 @@ class Rules:
         What to do with rows that lack a value or whose rating is not finite.
     duplicates : "last" or "error"
         Whether a (user, item) pair may be repeated.
-    repeats : "latest", "first", "sum", "max" or None
+    repeats : "latest" (or "last"), "first", "sum", "max", "count" or None
         How the rows of a repeated pair become one: the latest by timestamp, or without timestamps
-        the last row; the first; or the latest with the sum or the largest of the weights. Without
-        weights, "sum" counts the rows. None is "sum" with weights and "latest" without.
+        the last row; the first; or the latest with the sum or the largest of the weights, or with
+        the number of rows. Without weights, "sum" counts the rows too. None is "sum" with
+        weights and "latest" without.
     drop_zeros : bool
         Whether a rating of 0 means that there was no interaction.
     """
@@ -94,8 +95,11 @@ class Rules:
         number = isinstance(self.min_rating, int | float | np.number)
         if self.min_rating is not None and not (number and np.isfinite(self.min_rating)):
             raise ParameterError(f"min_rating must be a finite number, got {self.min_rating!r}")
-        if self.repeats is not None and self.repeats not in RULES:
-            raise ParameterError(f"repeats must be one of {RULES} or None, got {self.repeats!r}")
+        if self.repeats is not None and self.repeats not in (*RULES, *ALIASES):
+            hint = "; keep goes with temporal splits" if self.repeats == "keep" else ""
+            raise ParameterError(
+                f"repeats must be one of {RULES} or None, got {self.repeats!r}{hint}"
+            )
         if self.event_weights is not None:
             check_event_weights(self.event_weights)
             if self.weight not in (None, False):
@@ -107,7 +111,9 @@ class Rules:
         """Return how to merge repeats in data with or without weights."""
         if self.repeats == "max" and not weights:
             raise ParameterError("repeats='max' needs weights; give weight= or event_weights=")
-        return self.repeats or ("sum" if weights else "latest")
+        if self.repeats is None:
+            return "sum" if weights else "latest"
+        return ALIASES.get(self.repeats, self.repeats)
 
     def columns(self, existing: Sequence[str], source: str, call: str = "{}") -> dict[str, str]:
         """Return {role: column} for the roles to read from a table that has these columns.

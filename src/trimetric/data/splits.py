@@ -271,7 +271,13 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
     return parts_of(data, part, "leave-one-out", settings)
 
 
-def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1) -> Split:
+def split_temporal(
+    data: Interactions,
+    *,
+    test: float = 0.1,
+    valid: float = 0.1,
+    repeats: Literal["leave-out", "keep"] = "leave-out",
+) -> Split:
     """Hold out the latest rows of all, by two cuts in time.
 
     The test part begins at the time of the first of the latest floor(test * n) rows, the
@@ -280,16 +286,21 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
 
     Where the log repeats pairs, it is cut first and then merged inside each part: a pair belongs
     to the part of its first row, with the weight, rating and time of its rows in that part. Its
-    later rows are left out and counted in `how["repeats_left_out"]`.
+    later rows are left out and counted in `how["repeats_left_out"]`. With `repeats="keep"` a pair
+    is in each part that it has rows in, to ask what users take again: see `exclude_seen` of
+    `evaluate`. `how["repeats_kept"]` then counts the pairs of valid and test that an earlier part
+    has too.
 
     Raises
     ------
     ParameterError
-        If a share is out of range.
+        If a share is out of range, or `repeats` is none of its values.
     DataError
         If there are no timestamps, too few pairs to hold one out, or nothing before the cut.
     """
     _check_shares(test, valid)
+    if repeats not in ("leave-out", "keep"):
+        raise ParameterError(f"repeats must be leave-out or keep, got {repeats!r}")
     data = Interactions.of(data)
     if data.timestamps is None:
         raise DataError(
@@ -313,6 +324,12 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
             starts[f"{name}_from"] = int(ordered[n - size])
             part[first >= ordered[n - size]] = code
     settings: dict[str, Any] = {"test": test, "valid": valid, **starts}
+    if repeats == "keep":
+        stops = [starts.get("valid_from", starts.get("test_from", np.inf))]
+        stops += [starts.get("test_from", np.inf), np.inf]
+        parts, kept = _in_windows(data, stops)
+        settings |= {"repeats": "keep", "repeats_kept": kept}
+        return _assembled(data, parts, "temporal", settings)
     if rows is not None:
         cuts = sorted(starts.values())
         ends = np.array([cuts[0] if cuts else np.inf, cuts[-1] if cuts else np.inf, np.inf])
@@ -325,6 +342,46 @@ def split_temporal(data: Interactions, *, test: float = 0.1, valid: float = 0.1)
             timestamps=timestamps, ratings=ratings, weights=weights, repeated=repeated
         )
     return parts_of(data, part, "temporal", settings)
+
+
+def _in_windows(data: Interactions, ends: list[float]) -> tuple[list[Interactions], int]:
+    """Return the pairs with rows in each stretch of time, merged from these rows alone.
+
+    Parameters
+    ----------
+    data : Interactions
+        With timestamps.
+    ends : list of float
+        Where each stretch ends, ascending.
+
+    Returns
+    -------
+    parts : list of Interactions
+    int
+        How many pairs are in an earlier part too.
+    """
+    times, rows = data.timestamps, data.repeated
+    assert times is not None
+    once, had = np.ones(len(data), dtype=bool), np.zeros(len(data), dtype=bool)
+    if rows is not None:
+        once[rows.pairs] = False
+    parts, again, begin = [], 0, -np.inf
+    for end in ends:
+        there, part = once & (times >= begin) & (times < end), data
+        if rows is not None:
+            inside = (rows.timestamps >= begin) & (rows.timestamps < end)
+            there[rows.pairs[inside]] = True
+            stamps, ratings, weights, several = within(
+                times, data.ratings, data.weights, rows, inside
+            )
+            part = data.changed(
+                timestamps=stamps, ratings=ratings, weights=weights, repeated=several
+            )
+        parts.append(part.take(there))
+        again += int((had & there).sum())
+        had |= there
+        begin = end
+    return parts, again
 
 
 def split_column(data: Interactions) -> Split:
@@ -390,7 +447,15 @@ def _refuse_other_files(folder: Path) -> None:
 
 def parts_of(data: Interactions, part: np.ndarray, method: str, settings: dict[str, Any]) -> Split:
     """Make a split of a code, TRAIN, VALID or TEST, for each pair; others are left out."""
-    train, valid, test = (data.take(part == code) for code in (TRAIN, VALID, TEST))
+    parts = [data.take(part == code) for code in (TRAIN, VALID, TEST)]
+    return _assembled(data, parts, method, settings)
+
+
+def _assembled(
+    data: Interactions, parts: list[Interactions], method: str, settings: dict[str, Any]
+) -> Split:
+    """Make a split of the parts train, valid and test of the data."""
+    train, valid, test = parts
     if not len(test):
         raise DataError(
             f"{data.name}: the {method} split of {len(data):,} pairs leaves none for test;"

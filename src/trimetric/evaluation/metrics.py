@@ -7,7 +7,8 @@ one up by name and knows how it is averaged: over users (macro), or over held-ou
 """
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -222,16 +223,15 @@ AT_K: dict[str, Callable[[Ranks, int], np.ndarray]] = {
     "map": average_precision_at,
     "mrr": reciprocal_rank_at,
     "micro_recall": recall,
-    "hr": recall,
 }
 WHOLE_LIST: dict[str, Callable[[Ranks], np.ndarray]] = {
     "map": average_precision,
     "mrr": reciprocal_rank,
     "auc": auc,
 }
-MICRO = {"micro_recall", "hr"}
+MICRO = {"micro_recall"}
 FORMER = {"hr": "micro_recall"}
-"""Names under which earlier versions recorded a metric: still read, and kept in documents."""
+"""Names under which earlier versions recorded a metric: still read, and never written."""
 
 ALIASES = {"hit": "hit_rate"}
 
@@ -244,7 +244,8 @@ def metric(name: str, min_held: int = 1) -> Metric:
     name : str
         `precision@K`, `recall@K`, `hit_rate@K` (or `hit@K`), `ndcg@K`, `ndcg_full@K`, `map@K`,
         `mrr@K`, `micro_recall@K` with K in 1..999999, or `map`, `mrr`, `auc` of the whole list;
-        upper case does not matter. `hr@K` is the former name of `micro_recall@K`.
+        upper case does not matter. `hr@K`, the former name of `micro_recall@K`, is answered under
+        that name, with a warning: others mean `hit_rate@K` by it.
     min_held : int
         Users with fewer held-out items do not count.
 
@@ -255,15 +256,38 @@ def metric(name: str, min_held: int = 1) -> Metric:
     """
     text = name.strip().lower() if isinstance(name, str) else ""
     base, at, cutoff = text.partition("@")
-    base = ALIASES.get(base, base)
+    base = ALIASES.get(base, FORMER.get(base, base))
     if not at and base in WHOLE_LIST:
         return Metric(text, WHOLE_LIST[base], min_held=min_held)
     if base in AT_K and re.fullmatch("[1-9][0-9]{0,5}", cutoff):
         k = int(cutoff)
+        if text.partition("@")[0] in FORMER:
+            warnings.warn(
+                f"{text} is taken as {base}@{k}, the micro-averaged recall that the SML paper calls"
+                f" HR; the share of users with a hit is hit_rate@{k}",
+                stacklevel=2,
+            )
         function = AT_K[base]
         named = Metric(f"{base}@{k}", lambda ranks: function(ranks, k), min_held=min_held)
         return replace(named, micro=base in MICRO)
-    choices = [f"{known}@K" for known in AT_K if known not in FORMER] + list(WHOLE_LIST)
+    choices = [f"{known}@K" for known in AT_K] + list(WHOLE_LIST)
     raise ParameterError(
         f"unknown metric {name!r}; choose {', '.join(choices)}, with K in 1..999999"
     )
+
+
+def recorded(metrics: Mapping[str, float | None], name: str) -> float | None:
+    """Return a value of a record by its metric's name, also where it has the former name.
+
+    Parameters
+    ----------
+    metrics : mapping of names to values
+        Of this version, or of one that wrote `hr@K` for `micro_recall@K`.
+    name : str
+        As this version writes it.
+    """
+    if name in metrics:
+        return metrics[name]
+    base, at, cutoff = name.partition("@")
+    former = next((old for old, new in FORMER.items() if new == base), base)
+    return metrics.get(f"{former}{at}{cutoff}")

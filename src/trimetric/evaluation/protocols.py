@@ -260,12 +260,12 @@ def checked_cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
 def listed_metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:
     """Return the metrics of a report: at each K of `fewest`, then those of the whole list.
 
-    At each K: precision, recall, hit_rate, ndcg, map, mrr and micro_recall, which also has its
-    former name hr. Of the whole list: map, mrr and auc.
+    At each K: precision, recall, hit_rate, ndcg, map, mrr and micro_recall. Of the whole list: map,
+    mrr and auc.
 
     The numbers are the fewest held-out items of a user who counts.
     """
-    families = ("precision", "recall", "hit_rate", "ndcg", "map", "mrr", "micro_recall", "hr")
+    families = ("precision", "recall", "hit_rate", "ndcg", "map", "mrr", "micro_recall")
     at_k = [metric(f"{name}@{k}", least) for k, least in fewest.items() for name in families]
     return at_k + [metric(name, fewest_whole_list) for name in ("map", "mrr", "auc")]
 

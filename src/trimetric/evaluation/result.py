@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LABELS = {"map": "MAP", "mrr": "MRR", "auc": "AUC", "ndcg": "NDCG", "ndcg_full": "NDCG, full"}
 LABELS |= {"precision": "Precision", "recall": "Recall", "hit_rate": "Hit rate"}
-LABELS |= {"micro_recall": "Micro recall (the SML paper's HR)"}
+LABELS |= {"micro_recall": "Micro recall"}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from trimetric import notebook
 from trimetric.evaluation import protocol as named_protocol
+from trimetric.evaluation.metrics import FORMER, recorded
 from trimetric.evaluation.significance import Difference, spread
 from trimetric.experiments.report.sections import (
     Section,
@@ -54,7 +55,7 @@ class Entrant:
 
     def values(self, protocol: str, metric: str) -> list[float]:
         """Return a metric of each run."""
-        values = [run["metrics"][protocol].get(metric) for run in self.runs]
+        values = [recorded(run["metrics"][protocol], metric) for run in self.runs]
         return [np.nan if value is None else value for value in values]
 
     def per_user(self, metric: str) -> np.ndarray:
@@ -100,7 +101,8 @@ class Comparison:
         }  # fmt: skip
         if not entrant.runs:
             return row
-        for name in entrant.runs[0]["metrics"][self.protocol]:
+        recorded_names = entrant.runs[0]["metrics"][self.protocol]
+        for name in (n for n in recorded_names if n.partition("@")[0] not in FORMER):
             row[name], row[f"{name} spread"] = spread(entrant.values(self.protocol, name))
         if entrant.notes:
             row["notes"] = list(entrant.notes)

@@ -150,7 +150,7 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
     _reset_peak_memory()
     began = time.perf_counter()
     if job.leaked:
-        monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "hr@5")
+        monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "micro_recall@5")
         model.fit(split.train, pool=leaked_pool(split), monitor=monitor, progress=False)
         best.add(evaluate(model, split, LEAKED))
     else:

@@ -180,7 +180,7 @@ def _describe(job: Job, result: dict[str, Any]) -> str:
     if "error" in result:
         return f"{job.describe()}: {result['error']}"
     name, metrics = next(iter(result["metrics"].items()))
-    shown = next(m for m in ("ndcg@10", "hr@5", *metrics) if m in metrics)
+    shown = next(m for m in ("ndcg@10", "micro_recall@5", *metrics) if m in metrics)
     value = metrics[shown]
     text = "-" if value is None else f"{value:.4f}"
     return f"{job.describe()}: {shown} {text} ({name}), {result['seconds']:.1f} s"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trimetric.errors import MissingExtra, ParameterError
+from trimetric.evaluation.metrics import recorded
 from trimetric.experiments.jobs import Job
 from trimetric.models import create, search_space
 
@@ -99,7 +100,7 @@ def tuned(
             {
                 "trial": number,
                 "settings": tried,
-                "value": metrics.get(metric),
+                "value": recorded(metrics, metric),
                 **{name: result.get(name) for name in ("error", "seconds", "epochs")},
             }
         )

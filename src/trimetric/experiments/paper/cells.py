@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from trimetric.evaluation.metrics import recorded
 from trimetric.evaluation.released import WARNING
 from trimetric.evaluation.significance import spread
+from trimetric.experiments.paper import published as printed
 
 Result = dict[str, Any]
 CAUTION = WARNING.removeprefix("WARNING, a leak: ").capitalize() + "."
@@ -17,10 +19,10 @@ def cell(results: list[Result], protocol: str, metric: str, what: str) -> dict[s
     failed = [result["error"] for result in results if "error" in result]
     if failed or not results:
         return {"value": None, "source": failed[0] if failed else "not run"}
-    values = [result["metrics"][protocol].get(metric) for result in results]
-    if None in values:
-        return {"value": None, "source": f"{metric} is not defined here"}
-    mean, deviation = spread(values)
+    values = [recorded(result["metrics"][protocol], metric) for result in results]
+    if any(value is None for value in values):
+        return {"value": None, "source": f"{printed.shown(metric)} is not defined here"}
+    mean, deviation = spread([value for value in values if value is not None])
     seeds = f"{len(values)} seeds" if len(values) > 1 else "1 run, no chance in it"
     source = f"this run, {what}, {seeds}"
     return {"value": mean, "spread": deviation, "source": source}
@@ -33,7 +35,7 @@ def columns(
     return [
         {
             "key": f"{prefix} {metric}",
-            "label": metric,
+            "label": printed.shown(metric),
             "group": group,
             "higher_is_better": True,
             "leak": leak,
@@ -53,11 +55,11 @@ def published(
     values: dict[str, float] | None, metrics: tuple[str, ...], prefix: str, source: str
 ) -> dict[str, Any]:
     """Return the cells of printed values."""
-    printed = values or {}
+    found = values or {}
     return {
         f"{prefix} {m}": {
-            "value": printed.get(m),
-            "source": source if m in printed else "not printed",
+            "value": found.get(m),
+            "source": source if m in found else "not printed",
         }
         for m in metrics
     }

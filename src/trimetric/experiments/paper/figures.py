@@ -115,16 +115,16 @@ def _lines(
     marks: Any,
 ) -> dict[str, Any]:
     series = []
-    for metric in ("hr@5", "hr@10"):
+    for metric in ("micro_recall@5", "micro_recall@10"):
         points = [cell(outcomes[f"{key} {v}"], protocol, metric, title) for v in values]
         series.append(
             {
-                "name": metric,
+                "name": published.shown(metric),
                 "x": list(values),
                 "y": [point["value"] for point in points],
                 "spread": [point.get("spread") for point in points],
                 "source": points[0]["source"],
-                "dash": metric == "hr@10",
+                "dash": metric == "micro_recall@10",
                 "model": "sml",
             }
         )
@@ -132,7 +132,7 @@ def _lines(
         "title": title,
         "plot": "lines",
         "x": {"label": sign, "log": True},
-        "y": {"label": "HR@K"},
+        "y": {"label": "HR (paper)@K"},
         "series": series,
         "marks": marks,
     }
@@ -239,9 +239,9 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
                     mean, deviation = spread([float(v) for v in each])
                     cells[f"{side} {key}"] = {"value": mean, "spread": deviation, "source": source}
             protocol = LEAKED if kind == "leaked" else "full"
-            metric = "hr@5" if kind == "leaked" else TUNED_FOR
+            metric = "micro_recall@5" if kind == "leaked" else TUNED_FOR
             cells["quality"] = cell(results, protocol, metric, title)
-            cells["measure"] = {"value": f"{metric}, {protocol}", "source": title}
+            cells["measure"] = {"value": f"{published.shown(metric)}, {protocol}", "source": title}
             rows.append({"label": f"{title}, γ = {gamma:g}", "cells": cells})
             if cells["user low"]["value"] > 0.5:
                 fell.append(f"{title} at γ = {gamma:g}")

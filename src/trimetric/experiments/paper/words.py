@@ -72,7 +72,7 @@ def oddities(dataset: str | None) -> dict[str, Any]:
     listed = [oddity for oddity in published.oddities() if oddity.dataset == dataset]
     rows = [
         {
-            "label": f"{oddity.model}, {oddity.metric}",
+            "label": f"{oddity.model}, {published.shown(oddity.metric)}",
             "cells": {
                 "note": {"value": oddity.note, "source": oddity.source},
                 "where": {"value": oddity.source, "source": oddity.source},
@@ -89,8 +89,8 @@ def oddities(dataset: str | None) -> dict[str, Any]:
     return {
         "kind": "table",
         "title": "Where the published values disagree",
-        "caption": "HR@K and P@K share their hits, so that their ratio is one number for a data"
-        " set; rows that are off it have a misprint, or another test set.",
+        "caption": "HR (paper)@K and P@K share their hits, so that their ratio is one number for a"
+        " data set; rows that are off it have a misprint, or another test set.",
         "label": "value",
         "columns": [
             {"key": "note", "label": "what does not fit"},
