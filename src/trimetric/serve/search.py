@@ -28,6 +28,7 @@ LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", 
 LETTERS |= {"ı": "i", "’": "", "'": "", "ʼ": ""}
 ACCENTS = "[\u0300-\u036f\u0591-\u05c7\u064b-\u0652]"
 MOST_COMPARED = 100_000  # ids that an unknown one is compared with, letter by letter
+MOST_WORDS = 16  # of what is typed; further ones count for nothing
 MOST_ORDERED = 5_000  # matches whose titles are read to put those named exactly first
 FEW = 3
 
@@ -111,7 +112,7 @@ class _Side:
 
     def near(self, text: str) -> np.ndarray:
         typed = text.strip().lower()
-        reach = max(2, len(typed) // 3)
+        reach = min(max(2, len(typed) // 3), 4)
         lengths = self._ids.str.len_chars()
         places = lengths.is_between(max(len(typed) - reach, 0), len(typed) + reach).arg_true()
         if len(places) > MOST_COMPARED:
@@ -137,7 +138,7 @@ class _Side:
         literal = self._ids.str.contains(typed, literal=True)
         if not words:  # signs alone
             return (literal | self._shown.str.contains(typed, literal=True)).to_numpy().nonzero()[0]
-        wanted = _telling(words)
+        wanted = list(dict.fromkeys(_telling(words)))[:MOST_WORDS]
         phrase = self._has(" " + " ".join(words))
         found = literal | self._has(" ".join(words)) | self._all(f" {word}" for word in wanted)
         if not found.any():
@@ -152,7 +153,7 @@ class _Side:
         if len(places) <= MOST_ORDERED:
             titles, ids = self._titles.gather(places), self._ids.gather(places)
             named = [
-                own == typed or sorted(_telling(title.split())) == sorted(wanted)
+                own == typed or set(_telling(title.split())) == set(wanted)
                 for own, title in zip(ids, titles, strict=True)
             ]
             tier[named] = 0
