@@ -65,6 +65,9 @@ def test_wcag(browser: Any, server: Server, size: tuple[int, int], scheme: str) 
         assert broken(page, scheme) == [], "everything open"
         page.locator(".menu summary").click()
         assert broken(page, scheme, ".menu") == [], "a menu"
+        page.evaluate("document.getElementById('key').showModal()")
+        assert broken(page, scheme, "#key") == [], "the question for a key"
+        page.evaluate("document.getElementById('key').close()")
         field = page.get_by_role("combobox", name="Find items by title")
         field.fill("title")
         expect(page.get_by_role("listbox").get_by_role("option")).to_have_count(12)

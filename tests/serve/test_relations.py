@@ -80,6 +80,7 @@ WHERE: list[tuple[dict[str, Any], Any]] = [
     ({"price": {"max": 12}}, lambda row: (row["price"] or 99) <= 12),
     ({"price": {"min": None}}, lambda row: row["price"] is not None),
     ({"price": [10.5, 11.5]}, lambda row: row["price"] in (10.5, 11.5)),
+    ({"price": ["10.5", 999]}, lambda row: row["price"] == 10.5),
     ({"new": [True]}, lambda row: row["new"]),
     ({"new": ["false"]}, lambda row: not row["new"]),
     ({"tags": ["b"]}, lambda row: "b" in row["tags"]),
@@ -121,6 +122,9 @@ def test_where_lists_only_such_items(
         ({"genres": []}, "where"),
         ({"genres": "Comedy"}, "where"),
         ({"price": {"least": 1}}, "least"),
+        ({"price": ["10,5"]}, "holds numbers, and '10,5' is none"),
+        ({"price": [True]}, "holds numbers, and True is none"),
+        ({"price": [0.25, "999"]}, "no item has price 0.25, 999; they go from 1.5 to 78.5"),
         ({"price": {"min": "cheap"}}, "where"),
     ],
 )

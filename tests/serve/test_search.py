@@ -138,6 +138,12 @@ def test_users(search: Search, text: str, found: list[str]) -> None:
     assert [USERS[int(row)] for row in search.users(text, 0, 9)[1]] == found
 
 
+def test_a_long_text_takes_no_longer(search: Search) -> None:
+    assert titles(search, "matrix " * 500 + "reloaded") == titles(search, "reloaded matrix")
+    words = " ".join(f"word{chr(97 + n % 26)}{n}" for n in range(200))
+    assert titles(search, f"star trek {words}") == []
+
+
 def test_ids_near_an_unknown_one(search: Search) -> None:
     items = vocabulary(SKUS)
     assert search.near("item", "SKU-0O05", items)[0] == "SKU-0005"

@@ -28,6 +28,11 @@ SMALL = ENGLISH | GERMAN | ROMANCE | OTHERS
 LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
 LETTERS |= {"ı": "i", "’": "", "'": "", "ʼ": ""}
 ACCENTS = "[\u0300-\u036f\u0591-\u05c7\u064b-\u0652]"
+<<<<<<< HEAD
+=======
+MOST_COMPARED = 100_000  # ids that an unknown one is compared with, letter by letter
+MOST_WORDS = 16  # of what is typed; further ones count for nothing
+>>>>>>> page
 MOST_ORDERED = 5_000  # matches whose titles are read to put those named exactly first
 FEW = 3
 
@@ -110,7 +115,25 @@ class _Side:
         return len(rows), rows[offset : offset + limit]
 
     def near(self, text: str) -> np.ndarray:
+<<<<<<< HEAD
         """Return places of what begins like a text."""
+=======
+        typed = text.strip().lower()
+        reach = min(max(2, len(typed) // 3), 4)
+        lengths = self._ids.str.len_chars()
+        places = lengths.is_between(max(len(typed) - reach, 0), len(typed) + reach).arg_true()
+        if len(places) > MOST_COMPARED:
+            alike = self._ids.gather(places).str.starts_with(typed[:2])
+            places = places.filter(alike).head(MOST_COMPARED)
+        if len(places):
+            ids = self._ids.gather(places).to_list()
+            distance = cdist([typed], ids, scorer=OSA.distance, score_cutoff=reach)[0]
+            begun = [one.startswith(typed) for one in ids]
+            first = np.lexsort((~np.array(begun), distance))[:FEW]
+            found = self._order[places.to_numpy()[first[distance[first] <= reach]]]
+            if len(found):
+                return found
+>>>>>>> page
         for part in (text, text[:4], text[:2]):
             total, rows = self.page(part, 0, FEW) if part.strip() else (0, self._order[:0])
             if total:
@@ -123,7 +146,7 @@ class _Side:
         literal = self._ids.str.contains(typed, literal=True)
         if not words:  # signs alone
             return (literal | self._shown.str.contains(typed, literal=True)).to_numpy().nonzero()[0]
-        wanted = _telling(words)
+        wanted = list(dict.fromkeys(_telling(words)))[:MOST_WORDS]
         phrase = self._has(" " + " ".join(words))
         found = literal | self._has(" ".join(words)) | self._all(f" {word}" for word in wanted)
         if not found.any():
@@ -138,7 +161,7 @@ class _Side:
         if len(places) <= MOST_ORDERED:
             titles, ids = self._titles.gather(places), self._ids.gather(places)
             named = [
-                own == typed or sorted(_telling(title.split())) == sorted(wanted)
+                own == typed or set(_telling(title.split())) == set(wanted)
                 for own, title in zip(ids, titles, strict=True)
             ]
             tier[named] = 0

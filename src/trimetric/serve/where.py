@@ -94,9 +94,12 @@ def _within(column: pl.Series, name: str, span: Span) -> np.ndarray:
 def _having(column: pl.Series, name: str, wanted: list[Any]) -> np.ndarray:
     texts = [_text(value) for value in wanted]
     if column.dtype.is_numeric():
-        values = column.cast(pl.Float64)
-        numbers = [float(value) for value in wanted if isinstance(value, int | float)]
-        return values.is_in(numbers).fill_null(False).to_numpy()
+        numbers = [_number(value, name) for value in wanted]
+        same = column.cast(pl.Float64).is_in(numbers).fill_null(False)
+        if not same.any():
+            span = f"from {column.min()!s} to {column.max()!s}"
+            raise ParameterError(f"no item has {name} {', '.join(texts)}; they go {span}")
+        return same.to_numpy()
     values = _values(column)
     known = set(values.explode().drop_nulls().unique())
     if not known.intersection(texts):
@@ -104,9 +107,8 @@ def _having(column: pl.Series, name: str, wanted: list[Any]) -> np.ndarray:
         hint = f"; near to it: {', '.join(near)}" if near else ""
         raise ParameterError(f"no item has {name} {', '.join(map(repr, texts))}{hint}")
     frame = pl.DataFrame({"value": values}).with_row_index("row").explode("value")
-    found = frame.filter(pl.col("value").is_in(texts))["row"].to_numpy()
     mask = np.zeros(len(column), dtype=bool)
-    mask[found] = True
+    mask[frame.filter(pl.col("value").is_in(texts))["row"].to_numpy()] = True
     return mask
 
 
@@ -117,6 +119,15 @@ def _values(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Boolean:
         column = column.cast(pl.String)
     return column.str.split("|").list.eval(pl.element().str.strip_chars())
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass
+    raise ParameterError(f"column {name!r} holds numbers, and {value!r} is none")
 
 
 def _text(value: Any) -> str:

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { announce, blank, el, failure, icon, skeleton } from "./dom.js";
 import { hold } from "./focus.js";
-import { address, change, drawn, person, read, remember, whose } from "./route.js";
+import { address, change, changed, drawn, person, read, remember, whose } from "./route.js";
 import { showPanel } from "./sheet.js";
 import { compare } from "./compare.js";
 import { data } from "./data.js";
@@ -106,11 +106,19 @@ async function paint(context, title, draw, giveBack) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (!(error.status >= 0)) console.error(error);
     const kept = [...root.children].filter((one) => one.matches(".who"));
-    root.replaceChildren(el("h1", { class: "spoken" }, title), ...kept, failure(error, again));
+    root.replaceChildren(el("h1", { class: "spoken" }, title), ...kept, failure(error, again, nearTo(error)));
   }
   if (signal.aborted) return;
   giveBack();
   main.style.minHeight = "";
+}
+
+// Links to the view as it is, of a user or item near to the one that is unknown.
+function nearTo({ message }) {
+  const kind = /unknown (user|item)/.exec(message)?.[1];
+  const { view, params } = read();
+  const name = kind === "user" ? "user" : view === "item" ? "id" : null;
+  return (one) => (name && params.get(name) ? changed({ [name]: one, why: null, panel: null }) : null);
 }
 
 function again() {

@@ -74,13 +74,13 @@ export function blank(title, ...text) {
   return el("div", { class: "blank" }, el("h2", {}, title), ...text);
 }
 
-/** A box that says what went wrong, what is near to it, and offers to try again. */
-export function failure(error, again) {
-  const near = (error.near ?? []).map(String);
+/** A box that says what went wrong, what is near to it (where `to` links), and offers to try again. */
+export function failure(error, again, to = () => null) {
+  const near = (error.near ?? []).map((one, i) => [i ? ", " : "", to(one) ? el("a", { href: to(one) }, String(one)) : String(one)]);
   return el("div", { class: "blank fault", role: "alert" },
     el("h2", {}, error.status === 404 ? "Not found" : error.status === 422 ? "Not for this model" : "That did not work"),
     el("p", {}, sentence(error.message)),
-    near.length ? el("p", { class: "quiet" }, `Near to it: ${near.join(", ")}`) : null,
+    near.length ? el("p", { class: "quiet" }, "Near to it: ", near.flat()) : null,
     again && error.status !== 422 && error.status !== 404 ? el("button", { type: "button", onclick: again }, "Try again") : null);
 }
 

@@ -73,7 +73,11 @@ async function copied(text, name, menu) {
   const said = done ? `Copied the ${name}` : `The browser does not let this page copy`;
   announce(said);
   label.lastChild.textContent = done ? "Copied" : "Not copied";
-  setTimeout(() => { label.lastChild.textContent = "Copy"; }, 2000);
+  label.classList.add("said");
+  setTimeout(() => {
+    label.lastChild.textContent = "Copy";
+    label.classList.remove("said");
+  }, 2000);
 }
 
 // The clipboard is for secure pages; an address such as http://192.168.1.5 needs the older way.

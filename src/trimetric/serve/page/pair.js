@@ -35,14 +35,18 @@ export async function pair(context) {
   body.replaceChildren(
     el("h1", {}, `User ${found.user} and user ${found.other}`),
     shares(found, params),
-    el("div", { class: "columns" },
-      list(model, "shared", "What both have", found.shared, found.n_shared ? "Rarest first: what few have says most." : "Nothing.",
-        { ranked: false, kind: "liked", note: (one) => many(one.popularity, "user") }),
-      el("div", { class: "stack" },
-        list(model, "between", "What lies between them", found.between, "Neither has these; they are the best matches for the two together."),
-        list(model, "both", `In both lists of ${K}`, both.map((one) => ({ ...one, score: undefined, distance: undefined })),
-          both.length ? "Recommended to each of them." : "Nothing is recommended to both.", { ranked: false }))));
+    cards(model, found, both));
   announce(`${many(found.n_shared, "item")} in common`);
+}
+
+function cards(model, found, both) {
+  const between = list(model, "between", "What lies between them", found.between, "Neither has these; they are the best matches for the two together.");
+  const twice = list(model, "both", `In both lists of ${K}`, both.map((one) => ({ ...one, score: undefined, distance: undefined })),
+    both.length ? "Recommended to each of them." : "Nothing is recommended to both.", { ranked: false });
+  if (!found.n_shared) return el("div", { class: "columns" }, between, twice);
+  const shared = list(model, "shared", "What both have", found.shared, "Rarest first: what few have says most.",
+    { ranked: false, kind: "liked", note: (one) => many(one.popularity, "user") });
+  return el("div", { class: "columns" }, shared, el("div", { class: "stack" }, between, twice));
 }
 
 function list(model, id, title, items, note, options) {

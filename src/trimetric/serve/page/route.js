@@ -30,8 +30,8 @@ function written(view, params) {
   return `#/${view}${query ? `?${query}` : ""}`;
 }
 
-// The address as it is, but for some values.
-function with_(values) {
+/** Write the address as it is, but for some values. */
+export function changed(values) {
   const { view, params } = read();
   for (const [name, value] of Object.entries(values)) {
     params.delete(name);
@@ -48,17 +48,17 @@ export function go(hash) {
 }
 
 /** Go to the address as it is, but for some values. */
-export const change = (values) => go(with_(values));
+export const change = (values) => go(changed(values));
 
 /** Remember something in the address without showing anything anew. */
 export function remember(values) {
-  history.replaceState(history.state, "", with_(values));
+  history.replaceState(history.state, "", changed(values));
 }
 
 /** Open a panel over the view; Back closes it. */
 export function openPanel(panel) {
   if (read().params.get("panel") === panel) return;
-  history.pushState({ panels: (history.state?.panels ?? 0) + 1 }, "", with_({ panel, why: null }));
+  history.pushState({ panels: (history.state?.panels ?? 0) + 1 }, "", changed({ panel, why: null }));
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
