@@ -28,11 +28,7 @@ SMALL = ENGLISH | GERMAN | ROMANCE | OTHERS
 LETTERS = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"}
 LETTERS |= {"ı": "i", "’": "", "'": "", "ʼ": ""}
 ACCENTS = "[\u0300-\u036f\u0591-\u05c7\u064b-\u0652]"
-<<<<<<< HEAD
-=======
-MOST_COMPARED = 100_000  # ids that an unknown one is compared with, letter by letter
 MOST_WORDS = 16  # of what is typed; further ones count for nothing
->>>>>>> page
 MOST_ORDERED = 5_000  # matches whose titles are read to put those named exactly first
 FEW = 3
 
@@ -115,25 +111,7 @@ class _Side:
         return len(rows), rows[offset : offset + limit]
 
     def near(self, text: str) -> np.ndarray:
-<<<<<<< HEAD
         """Return places of what begins like a text."""
-=======
-        typed = text.strip().lower()
-        reach = min(max(2, len(typed) // 3), 4)
-        lengths = self._ids.str.len_chars()
-        places = lengths.is_between(max(len(typed) - reach, 0), len(typed) + reach).arg_true()
-        if len(places) > MOST_COMPARED:
-            alike = self._ids.gather(places).str.starts_with(typed[:2])
-            places = places.filter(alike).head(MOST_COMPARED)
-        if len(places):
-            ids = self._ids.gather(places).to_list()
-            distance = cdist([typed], ids, scorer=OSA.distance, score_cutoff=reach)[0]
-            begun = [one.startswith(typed) for one in ids]
-            first = np.lexsort((~np.array(begun), distance))[:FEW]
-            found = self._order[places.to_numpy()[first[distance[first] <= reach]]]
-            if len(found):
-                return found
->>>>>>> page
         for part in (text, text[:4], text[:2]):
             total, rows = self.page(part, 0, FEW) if part.strip() else (0, self._order[:0])
             if total:
