@@ -3,10 +3,10 @@
 Users are nothing but the weighted mean of their items here (own=0): placing a new one trains
 nothing, and each item's part of the score is known exactly.
 
-    python examples/by_titles.py ["Star Wars (1977)" "Fargo (1996)" ...]
+    python examples/by_titles.py ["Voyage to Lyra Six" "The Mirach Colony" ...]
 
 It takes MovieLens 100K where it is on this machine (`trimetric data list` says where it is looked
-for), and otherwise a generated set, whose items are called by their ids.
+for), and otherwise the books of a generated bookshop.
 """
 
 import statistics
@@ -18,22 +18,23 @@ import numpy as np
 import trimetric as tm
 from trimetric.data.csr import Csr
 
-LIKED = ("Star Wars (1977)", "Fargo (1996)", "Blade Runner (1982)")
+FILMS = ("Star Wars (1977)", "Fargo (1996)", "Blade Runner (1982)")
+BOOKS = ("Voyage to Lyra Six", "The Mirach Colony", "Death at the Windmill")
 
 
 def main(typed: list[str]) -> int:
     """Train, find the titles, and answer."""
     if tm.datasets.has("ml_100k"):
         data = tm.datasets.load("ml_100k", min_rating=4)
-        table = tm.datasets.titles("ml_100k")
     else:
-        data, table = tm.synthetic.planted().interactions, None
+        data = tm.datasets.load("bookshop")
+    table = tm.datasets.titles(data.name)
     ids = data.item_ids.values.to_list()
     titles = {item: str(item) for item in ids}
     if table is not None:
         titles |= dict(zip(table["item"], table["title"], strict=True))
     by_title = {titles[item]: item for item in ids}
-    wanted = typed or [title for title in LIKED if title in by_title] or list(by_title)[:3]
+    wanted = typed or [title for title in FILMS + BOOKS if title in by_title] or list(by_title)[:3]
     unknown = [title for title in wanted if title not in by_title]
     if unknown:
         print(f"{unknown[0]!r} is no title of {data.name}", file=sys.stderr)

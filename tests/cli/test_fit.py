@@ -145,7 +145,9 @@ def test_models_without_epochs_do_not_speak_of_stopping(tmp_path: Path, model: s
         *("fit", "planted", "--model", model, "--valid", "valid.parquet", "--out", "m"),
         cwd=tmp_path,
     )
-    assert f"--valid is of no use: {model} is fitted in one go" in ran.stderr
+    assert "training on all of it; nothing is decided by valid.parquet" in ran.stderr
+    assert "stop" not in ran.stdout + ran.stderr
+    assert tm.load(tmp_path / "m").provenance["valid"]["pairs"] == len(split.valid)
     said = refused("fit", "planted", "--model", model, "--valid-share", 0.1, "--out", "m")
     assert "leave out --valid-share" in said
 

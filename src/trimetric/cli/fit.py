@@ -106,6 +106,7 @@ def fit(
     """
     from trimetric.cli.settings import collect
     from trimetric.models import create
+    from trimetric.models.closed_form import ClosedForm
     from trimetric.models.epoch_trained import EpochTrained
 
     began, log = time.monotonic(), logger(quiet)
@@ -116,17 +117,17 @@ def fit(
         callbacks.append(tracker(track))
     name, settings = collect(model, config, preset, sets or [], common)
     untrained = create(name, **settings)
-    epochs = isinstance(untrained, EpochTrained)
-    if not epochs and valid not in (None, "none"):
-        log(f"--valid is of no use: {name} is fitted in one go, without validation")
-    if not epochs and valid_share is not None:
+    epochs, at_once = isinstance(untrained, EpochTrained), isinstance(untrained, ClosedForm)
+    if at_once and valid_share is not None:
         raise ParameterError(
             f"{name} is fitted in one go, and needs no validation data: leave out --valid-share"
         )
+    if valid is None and valid_share is None and not epochs:
+        valid = "none"
     whole = read(data, columns, quiet)
     print_summary(whole, log)
     whole = core.of(whole, log)
-    parts = _parts(whole, valid if epochs else "none", valid_share, columns)
+    parts = _parts(whole, valid, valid_share, columns, at_once)
     log(parts.message)
     finished = _finished(untrained, parts, partitions, places.output(out)) if resume else None
     if resume and finished is None:
@@ -177,7 +178,9 @@ def _document(trained: "Recommender", whole: "Interactions", parts: Parts) -> di
     }
 
 
-def _parts(data: "Interactions", valid: str | None, share: float | None, columns: Columns) -> Parts:
+def _parts(
+    data: "Interactions", valid: str | None, share: float | None, columns: Columns, at_once: bool
+) -> Parts:
     from trimetric.data.splits import shipped_part
 
     if valid is not None and share is not None:
@@ -194,9 +197,8 @@ def _parts(data: "Interactions", valid: str | None, share: float | None, columns
         return Parts(train, None, message)
     if valid is not None:
         held = read_held_out(valid, columns, "valid")
-        return Parts(
-            train, held, f"{message}; early stopping on {held.name} ({len(held):,} interactions)"
-        )
+        use = "early stopping on" if not at_once else "nothing is decided by"
+        return Parts(train, held, f"{message}; {use} {held.name} ({len(held):,} interactions)")
     shipped = shipped_part(data, "valid") if share is None else None
     if shipped is not None:
         return Parts(
