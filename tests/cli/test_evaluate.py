@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from command import document, done, inside, refused
@@ -187,3 +188,32 @@ def test_lists_are_compared_with_models(room: Path, monkeypatch: pytest.MonkeyPa
     ):
         ran = inside(*compare, "--models", "popularity", *wrong, "--out", "d", cwd=room)
         assert (ran.returncode, told in ran.stderr) == (2, True), ran.stderr
+
+
+def test_one_rule_on_what_is_known_on_every_way_in(tmp_path: Path) -> None:
+    """In memory, from files, by lists and in a comparison one model has one figure."""
+    pytest.importorskip("optuna")
+    pytest.importorskip("jinja2")
+    rng = np.random.default_rng(3)
+    times = np.arange(1200)
+    users = rng.integers(0, 30 + times // 20)  # of 90 users, some come after the cuts
+    items = (rng.beta(0.7, 2, 1200) * (30 + times / 60)).astype(int)
+    pl.DataFrame({"user": users, "item": items, "timestamp": times}).write_csv(tmp_path / "log.csv")
+    log = tm.Interactions.read(tmp_path / "log.csv")
+    split = tm.split_temporal(log, test=0.15, valid=0.1)
+    for name in ("ease", "itemknn"):
+        whole = tm.evaluate(tm.create(name).fit(split.train), split)
+        assert whole.counts.unknown_users > 0
+        temporal = ("--how", "temporal", "--test", "0.15", "--valid", "0.1")
+        done("data", "split", "log.csv", *temporal, "--out", "parts", cwd=tmp_path)
+        done("fit", "parts/train.parquet", "--model", name, "--out", "m", cwd=tmp_path)
+        files = document("evaluate", "m", "--split", "parts", cwd=tmp_path)
+        assert files["metrics"] == whole.metrics
+        asked = ("compare", "log.csv", *temporal, "--models", name, "--trials", "1")
+        compared = document(*asked, "--seeds", "1", "--out", f"c-{name}", "--quiet", cwd=tmp_path)
+        [row] = compared["models"]
+        assert {key: row[key] for key in whole.metrics} == whole.metrics
+        done("recommend", "m", "--all", "--out", "lists.csv", "-k", "50", cwd=tmp_path)
+        lists = document("evaluate", "--lists", "lists.csv", "--split", "parts", cwd=tmp_path)
+        assert lists["metrics"]["ndcg@10"] == pytest.approx(whole["ndcg@10"])
+        assert lists["counts"]["users"] == files["counts"]["users"] == whole.counts.users

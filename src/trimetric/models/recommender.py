@@ -541,8 +541,8 @@ class Recommender(ABC):
     ) -> "pl.DataFrame":
         """Return the items most like each of `items`: item, similar, rank, score, distance (d²).
 
-        Spaces compare by distance, ease by its weights, itemknn by its similarities, ials by the
-        cosine; only spaces have the column distance.
+        Spaces compare by distance, ease by its weights, itemknn by its similarities, others by the
+        cosine or a distance of their own; only spaces have the column distance.
 
         Parameters
         ----------
@@ -610,7 +610,7 @@ class Recommender(ABC):
     def explain(
         self, user: Any, item: Any, *, k: int = 10, reasons: int = 5, examine: int = 100
     ) -> "Explanation":
-        """Explain why an item is where it is for a user.
+        """Explain why an item is where it is for a user: by what is near, or what adds to a score.
 
         Parameters
         ----------
@@ -619,9 +619,9 @@ class Recommender(ABC):
         k : int
             Length of the list that the counterfactual is about, at least 1.
         reasons : int
-            How many of the user's items to name, 0..1000: those nearest to the item.
+            How many of the user's items to name, 0..1000: those that add most, or are nearest.
         examine : int
-            How many of the user's items, the nearest first, to leave out one at a time for the
+            How many of these items, the first first, to leave out one at a time for the
             counterfactual, 0..1000; each costs one fold-in.
 
         Returns
@@ -635,7 +635,7 @@ class Recommender(ABC):
         ParameterError
             `k`, `reasons` or `examine` is out of range, or several ids were given for one.
         Unsupported
-            The model is no metric space, so nothing is near to anything.
+            The model's scores are neither distances nor sums over what a user has.
         """
         return placing.explain(self.name, self._state, user, item, (k, reasons, examine))
 
