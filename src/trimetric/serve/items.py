@@ -9,6 +9,7 @@ import polars as pl
 
 from trimetric.data import item_tables
 from trimetric.errors import DataError
+from trimetric.progress import tell
 
 MOST_GROUPS = 64
 TAKEN = ("user", "rank", "score", "popularity", "margin", "activity", "model", "version")
@@ -115,7 +116,7 @@ def read(path: Path, id_column: str | None = None) -> ItemsTable:
             raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
         return {name: name for name in others}
 
-    frame = item_tables.read(path, id_column, choose)
+    frame = item_tables.read(path, id_column, choose, tell)
     ids = frame["item"]
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]
