@@ -71,7 +71,7 @@ def test_taste_beats_popularity_for_new_users():
     assert min(ndcg["ease"], ndcg["itemknn"]) > 1.1 * ndcg["popularity"]
 
 
-@pytest.mark.parametrize("kind", [tm.BPR, tm.NCF, tm.LRML])
+@pytest.mark.parametrize("kind", [tm.MLP, tm.NCF])
 def test_models_that_cannot_fold_in_are_refused_by_name(kind):
     model = kind(epochs=1).fit(SPLIT.train)
     with pytest.raises(Unsupported, match=kind.name):

@@ -6,7 +6,7 @@ import pytest
 
 import trimetric as tm
 from trimetric.errors import ParameterError
-from trimetric.evaluation import FullRanking, evaluate, validator
+from trimetric.evaluation import FullRanking, evaluate, full_ranks, validator
 from trimetric.models.batch import recommend_to_file
 
 
@@ -47,6 +47,30 @@ def test_a_split_its_files_and_lists_have_the_same_figures(seed, late_items, kin
         assert whole[name] == parts[name] == lists[name], name
     for found in (parts, lists):
         assert found.counts == whole.counts
+    assert whole.metrics == parts.metrics  # of the whole ranking too
+    assert (whole.ranks.n_candidates == parts.ranks.n_candidates).all()
+
+
+def test_items_without_training_interactions_are_no_candidates(monkeypatch):
+    """Whatever a model thinks of them, and however few users are ranked at a time."""
+    split = tm.split_temporal(log(2, late_items=20), test=0.15, valid=0.1)
+    unlearned = np.setdiff1d(np.arange(split.train.n_items), split.train.items)
+    assert len(unlearned) > 5
+    model = tm.BPR(dim=8, epochs=5).fit(split.train)
+    before = evaluate(model, split)
+    watch = validator(split.valid, split.train, "map")
+    at_epochs = watch(model.scorer)
+    model.item_factors[unlearned] *= 100  # live views: all of them far up or far down
+    moved = evaluate(model, split)
+    assert moved.metrics == before.metrics
+    assert watch(model.scorer) == at_epochs
+    assert (before.ranks.n_candidates <= split.train.n_items - len(unlearned)).all()
+    assert evaluate(model, split, "dpcml").metrics != before.metrics
+    for size in (1, 50, 10**6):
+        monkeypatch.setattr(full_ranks, "ENTRIES_AT_ONCE", size)
+        again = evaluate(model, split)
+        assert again.metrics == before.metrics
+        assert (again.ranks.ranks == before.ranks.ranks).all()
 
 
 def test_compare_has_the_same_rule(tmp_path):
@@ -138,5 +162,6 @@ def test_repeats_rank_as_a_plain_loop_says():
     items = np.arange(model.scorer.n_items, dtype=np.int32)
     scores = model.scorer.score(np.full_like(items, user), items)
     order = np.argsort(-scores, kind="stable")
+    order = order[np.isin(order, split.train.items)]  # others are no candidates
     own = found.ranks.ranks[found.ranks.indptr[7] : found.ranks.indptr[8]]
     assert sorted(own) == sorted(1 + np.flatnonzero(np.isin(order, held)))

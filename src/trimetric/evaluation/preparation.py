@@ -81,7 +81,9 @@ def prepare(
     strangers = (seen.counts == 0) & (held.counts > 0) & strict
     unlearned = (subject.popularity == 0) & strict
     out, unknown_items = strangers[held.users], aligned.unknown_items
+    no_candidates = np.zeros(0, dtype=np.int32)
     if not getattr(protocol, "cold", False):
+        no_candidates = np.flatnonzero(unlearned).astype(np.int32)
         cold = unlearned[held.items]
         out, unknown_items = out | cold, unknown_items + len(np.unique(held.items[cold]))
     dropped = int(out.sum())
@@ -109,7 +111,7 @@ def prepare(
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, subject, counts))
     users = np.flatnonzero(held.counts).astype(np.int32)
-    return Prepared(Task(users, held, excluded, known), protocol, counts, remarks)
+    return Prepared(Task(users, held, excluded, known, no_candidates), protocol, counts, remarks)
 
 
 def _true_label(

@@ -13,6 +13,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.errors import ParameterError
 from trimetric.evaluation.candidates import CandidateDraw, rank_together
+from trimetric.evaluation.full_ranks import full_ranks
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.ranker import Ranker
 
@@ -32,12 +33,16 @@ class Task(NamedTuple):
         Training items and, if the protocol asks, validation items.
     known : Csr
         All interactions at hand: training, validation and held-out.
+    unlearned : int32[c]
+        Rows of items without training interactions, which are no candidates of a full ranking:
+        none of them is held out.
     """
 
     users: np.ndarray
     held: Csr
     excluded: Csr
     known: Csr
+    unlearned: np.ndarray = np.zeros(0, dtype=np.int32)
 
 
 class EvaluationProtocol(Protocol):
@@ -84,7 +89,7 @@ class FullRanking:
     cold : bool
         Whether held-out interactions with items that nobody has in the training data count, as in
         published protocols; they can hardly be found. Without it they are left out and counted, as
-        those of items that a model has never heard of.
+        those of items that a model has never heard of, and such items are no candidates.
 
     Raises
     ------
@@ -151,9 +156,8 @@ class FullRanking:
 
     def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        ranks = scorer.ranks(task.held, task.excluded)
-        n_candidates = scorer.n_items - task.excluded.counts[task.users]
-        return Ranks(ranks, _compact_indptr(task), n_candidates)
+        found = full_ranks(scorer, task.held, task.excluded, task.unlearned)
+        return Ranks(found.ranks, _compact_indptr(task), found.n_candidates)
 
 
 @dataclass(frozen=True)

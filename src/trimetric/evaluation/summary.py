@@ -134,7 +134,11 @@ def _lists(
             subject = subject.folded_in(source, parts.history)
         task = prepare(parts, subject, how, strict=True).task
         hidden = task.excluded.take(task.users)
-        listed, _ = subject.scorer.nearest(task.users, k, exclude=hidden)  # type: ignore[attr-defined]
+        only = None
+        if len(task.unlearned):
+            everything = np.arange(subject.scorer.n_items, dtype=np.int32)
+            only = np.setdiff1d(everything, task.unlearned)
+        listed, _ = subject.scorer.nearest(task.users, k, exclude=hidden, only=only)  # type: ignore[attr-defined]
         return subject, task, listed
     lists = read_lists(source, described)
     subject = subject_of_lists(lists, parts)

@@ -8,6 +8,7 @@ from trimetric import counter
 from trimetric.data.csr import Csr, HasRows
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import metrics
+from trimetric.evaluation.full_ranks import full_ranks
 from trimetric.evaluation.ranker import Ranker
 
 
@@ -57,11 +58,12 @@ def validator(
             " give other validation data, or train without"
         )
     indptr = np.concatenate([[0], np.cumsum(held.counts[users])])
-    n_seen = seen.counts[users]
+    learned_items = np.unique(seen.items)
 
     def validate(scorer: Ranker) -> float:
-        ranks = scorer.ranks(held, seen)
-        return definition.mean(metrics.Ranks(ranks, indptr, scorer.n_items - n_seen))
+        unlearned = np.setdiff1d(np.arange(scorer.n_items, dtype=np.int32), learned_items)
+        found = full_ranks(scorer, held, seen, unlearned)
+        return definition.mean(metrics.Ranks(found.ranks, indptr, found.n_candidates))
 
     return validate
 
