@@ -227,10 +227,11 @@ def test_reasons_say_what_was_had_together(client: Client, models: dict[str, Rec
     found = client.get(f"/v1/explain?user=u003&item={item}")
     users = {one: set(model.seen.users[model.seen.items == one].tolist()) for one in range(80)}
     row = int(model.item_ids.encode([item])[0])
-    for reason in found["reasons"]:
-        other = int(model.item_ids.encode([reason["item"]])[0])
-        assert reason["have"] == len(users[other])
-        assert reason["have_both"] == len(users[other] & users[row])
+    assert [one["item"] for one in found["together"]] == [one["item"] for one in found["reasons"]]
+    for one in found["together"]:
+        other = int(model.item_ids.encode([one["item"]])[0])
+        assert one["users"] == len(users[other])
+        assert one["have_both"] == len(users[other] & users[row])
 
 
 # --- how good it is -----------------------------------------------------------------------------

@@ -279,18 +279,16 @@ def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     return bytes(served.with_columns(rows.tolist(), **columns))
 
 
-def _together(served: ServedModel, item: int | str, other: int | str) -> dict[str, int]:
-    """Return how many users have both of two items, and how many have the second."""
+def _together(served: ServedModel, item: int | str, other: int | str) -> dict[str, int | str]:
+    """Return how many users have the second of two items, and how many of them have both."""
     first, second = (served.users_of(served.item_lookup.row(one)) for one in (item, other))
     both = np.intersect1d(first, second, assume_unique=True)
-    return {"have": len(second), "have_both": len(both)}
+    return {"item": other, "users": len(second), "have_both": len(both)}
 
 
 def _explained(served: ServedModel, why: Explanation) -> Response[Any]:
     known = served.items.titles_of(why.items)
     extra = {"titles": {str(item): title for item, title in known.items()}} if known else {}
     fields = {**why.to_dict(), "sentence": why.sentence(known), **extra}
-    fields["reasons"] = [
-        one | _together(served, why.item, one["item"]) for one in fields["reasons"]
-    ]
+    fields["together"] = [_together(served, why.item, one.item) for one in why.reasons]
     return reply({**fields, "model": served.name, "version": served.version})

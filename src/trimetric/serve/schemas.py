@@ -240,7 +240,11 @@ class SimilarUsers(Answer):
 
 
 class Explained(Answer):
-    """Why an item is where it is, with the fields of `Explanation.to_dict`."""
+    """Why an item is where it is, with the fields of `Explanation.to_dict`.
+
+    `together` has, for each of the reasons, how many users have its item, and how many of them have
+    both it and the item explained.
+    """
 
 
 class HistoryItem(Struct, omit_defaults=True):

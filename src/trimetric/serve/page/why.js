@@ -53,14 +53,14 @@ function nearest(found, name) {
   const [best, least] = [Math.max(...values), Math.min(...values, summed ? 0 : Infinity)];
   const share = (one) => (best > least ? 0.08 + (0.92 * (value(one) - least)) / (best - least) : 1);
   return el("div", {}, el("h3", {}, summed ? "What speaks for it" : "Nearest among what they have"),
-    el("ol", { class: "reasons" }, all.map((one) => el("li", {},
+    el("ol", { class: "reasons" }, all.map((one, i) => el("li", {},
       el("span", { class: "reason-name" },
         el("button", { type: "button", class: "name", onclick: () => openPanel(`item:${one.item}`) }, name(one.item)),
         other?.item === one.item ? el("span", { class: "tag key" }, "decisive") : null),
       el("span", { class: "bar", title: summed ? `adds ${fixed(one.adds, 4)} to the score` : `d² ${fixed(one.d2_item, 4)}` },
         el("span", { class: "track liked", "aria-hidden": "true" },
           el("span", { class: "fill", style: { width: `${(Math.min(1, Math.max(share(one), 0.02)) * 100).toFixed(1)}%` } }))),
-      el("span", { class: "quiet" }, together(one),
+      el("span", { class: "quiet" }, together(found.together[i]),
         one.rank_without ? without(one, other) : "")))));
 }
 
@@ -68,7 +68,7 @@ function without({ rank_without: rank }, other) {
   return other && rank === other.rank_with ? "" : ` Without it: number ${whole(rank)}.`;
 }
 
-function together({ have, have_both: both }) {
+function together({ users: have, have_both: both }) {
   return `Had together by ${whole(both)} of its ${many(have, "user")} (${Math.round((100 * both) / have)} %).`;
 }
 
