@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ import trimetric as tm
 from trimetric.errors import Unsupported
 
 DATA = tm.synthetic.planted(150, 60, dim=4, clusters=4, per_user=9, seed=1).interactions
-WEIGHTED = replace(
-    DATA, weights=np.random.default_rng(3).choice([1, 2, 4], len(DATA)).astype(np.float32)
+WEIGHTED = DATA.changed(
+    weights=np.random.default_rng(3).choice([1, 2, 4], len(DATA)).astype(np.float32)
 )
 ITEMS, USERS = DATA.item_ids.values.to_list(), DATA.user_ids.values.to_list()
 SETTINGS: dict[str, dict[str, Any]] = {
