@@ -53,7 +53,7 @@ def measured(split, kind, seed):
         part.fold_in(history)
     alone = time.perf_counter() - began
 
-    part.users[users] = placed  # a live view
+    part.user_embeddings[users] = placed  # a live view
     known = Csr.of(train).union(Csr.of(valid))
     measure = validator(split.test.take(left_out[split.test.users]), known, "ndcg@10")
     trained, folded = measure(full.scorer), measure(part.scorer)
@@ -76,7 +76,7 @@ def main():
 
     import trimetric as tm
 
-    figures = {"seeds": options.seeds, "sets": {}}
+    figures = {"seeds": options.seeds, "sets": record.read("fold_in").get("sets", {})}
     for name in options.sets.split(","):
         if name not in tm.datasets.available():
             print(f"{name} was not found: set TRIMETRIC_DATA to the folder that holds it")
@@ -90,7 +90,7 @@ def main():
                 key: record.mean_and_spread([row[key] for row in rows], 4) for key in rows[0]
             }
             print(label, figures["sets"][label], flush=True)
-    record.write("fold_in", figures)
+            record.write("fold_in", figures)
     return 0
 
 

@@ -131,7 +131,7 @@ def main():
 
     import trimetric as tm
 
-    figures = {"seeds": options.seeds, "sets": {}}
+    figures = {"seeds": options.seeds, "sets": record.read("partial_fit").get("sets", {})}
     for name in options.sets.split(","):
         if name not in tm.datasets.available():
             print(f"{name} was not found: set TRIMETRIC_DATA to the folder that holds it")
@@ -143,7 +143,7 @@ def main():
                 key: record.mean_and_spread([row[key] for row in rows], 4) for key in rows[0]
             }
             print(label, figures["sets"][label], flush=True)
-    record.write("partial_fit", figures)
+            record.write("partial_fit", figures)
     return 0
 
 
