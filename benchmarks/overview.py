@@ -28,9 +28,9 @@ SYSTEMS = ("centroid", "ease", "implicit ALS", "implicit BPR")
 METRICS = ("ndcg@10", "recall@20")
 GRIDS = {
     "implicit ALS": {
-        "factors": (32, 128),
-        "regularization": (0.1, 10.0, 50.0),
-        "alpha": (1.0, 10.0),
+        "factors": (32, 64, 128),
+        "regularization": (0.1, 10.0, 50.0, 200.0),
+        "alpha": (10.0, 40.0),
         "iterations": (15,),
     },
     "implicit BPR": {
