@@ -74,7 +74,7 @@ def movement(before, after):
     found = {}
     for side in ("user", "item"):
         rows = getattr(after, f"{side}_ids").encode(getattr(before, f"{side}_ids").values)
-        moved = getattr(after, f"{side}s")[rows] - getattr(before, f"{side}s")
+        moved = getattr(after, f"{side}_embeddings")[rows] - getattr(before, f"{side}_embeddings")
         found[side] = float(np.linalg.norm(moved, axis=1).mean())
     pairs = before.user_embeddings[before.seen.users] - before.item_embeddings[before.seen.items]
     typical = float(np.median(np.linalg.norm(pairs, axis=1)))
@@ -108,7 +108,8 @@ def measured(tm, parts, kind, seed):
     )
     row |= {f"{name}, seconds": value for name, value in seconds.items()}
     new_users, new_items = (
-        len(getattr(updated, side)) - len(getattr(first, side)) for side in ("users", "items")
+        len(getattr(updated, f"{side}_ids")) - len(getattr(first, f"{side}_ids"))
+        for side in ("user", "item")
     )
     sizes = {"pairs of the day": len(day), "new users": new_users, "new items": new_items}
     return row | movement(first, updated) | sizes
