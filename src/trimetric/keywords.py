@@ -86,7 +86,10 @@ OF_FIT = {
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """Return the one of `known` that an unknown name means, as a question; "" where none is near.
+    """Return the one of `known` that an unknown name means, to go before what there is.
+
+    It ends so that more words can follow: "did you mean dim? ", "the setting for that is dim; ", or
+    "" where none is near.
 
     Parameters
     ----------
@@ -97,9 +100,9 @@ def meant(name: str, known: Collection[str]) -> str:
     """
     ours = [one for one in ELSEWHERE.get(name, ()) if one in known]
     if ours:
-        return f"the setting for that is {ours[0]}"
+        return f"the setting for that is {ours[0]}; "
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def signature(function: Callable, *kinds: type) -> inspect.Signature:

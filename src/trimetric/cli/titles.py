@@ -54,9 +54,7 @@ class Titles:
         if self.items is not None:
             return titles(self.items, model.item_ids, self.id_column, tell=log)
         name = str(model.provenance.get("train", {}).get("name", "")) if own else ""
-        if not name or datasets.items(name) is None:
-            return {}
-        known = datasets.items(name)
+        known = datasets.items(name) if name else None
         if known is None or not model.item_ids.encode(known["item"]).max(initial=-1) >= 0:
             return {}
         log(f"titles are those of {name}; --items FILE takes others, --items none shows none")

@@ -112,7 +112,6 @@ def parted(options: dict[str, Any], known: tuple[str, ...]) -> tuple[Rules, Form
     if unknown:
         files = " here: it is one of files" if unknown[0] in forms.NAMES else ""
         hint = keywords.meant(unknown[0], known)
-        hint += "" if not hint else " " if hint.endswith("?") else "; "
         raise ParameterError(
             f"unknown option {unknown[0]!r}{files}; {hint}there are {', '.join(known)}"
         )

@@ -94,6 +94,15 @@ class Totals(NamedTuple):
     item_hinges: float  # active item hinges; 0 for other models
     samples: float  # of SML, those that have a negative
 
+    def summary(self) -> dict[str, float]:
+        """Return the mean loss, the share of active samples and the samples of the epoch so far."""
+        count = max(self.samples, 1)
+        return {
+            "loss": self.loss / count,
+            "active": self.active / count,
+            "triplets": int(self.samples),
+        }
+
 
 @dataclass
 class Session:
@@ -163,13 +172,7 @@ class Session:
 
     def summary(self) -> dict[str, float]:
         """Return the mean loss, the share of active samples and the samples of the epoch so far."""
-        totals = self.totals
-        count = max(totals.samples, 1)
-        return {
-            "loss": totals.loss / count,
-            "active": totals.active / count,
-            "triplets": int(totals.samples),
-        }
+        return self.totals.summary()
 
     def run(self, epoch: int, first_batch: int, team: ThreadTeam, pause: Pause) -> int:
         """Train from `first_batch` of `epoch` to its end; return the batch where it stopped.

@@ -156,8 +156,7 @@ def check_names(model: str, config: type[Config], settings: Mapping[str, Any]) -
         name, listed = unknown[0], ", ".join(known) or "no settings"
         hint = keywords.meant(name, known)
         if not hint and name in keywords.OF_FIT:
-            hint = f"it belongs to training: fit(..., {keywords.OF_FIT[name]}=...)"
-        hint += "" if not hint else " " if hint.endswith("?") else "; "
+            hint = f"it belongs to training: fit(..., {keywords.OF_FIT[name]}=...); "
         raise ParameterError(f"unknown setting {name!r}; {hint}{model} has {listed}")
 
 

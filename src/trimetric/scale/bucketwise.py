@@ -72,13 +72,7 @@ class Bucketwise(ABC):
 
     def summary(self) -> dict[str, float]:
         """Return the mean loss, the share of active samples and the samples of the epoch."""
-        totals = Totals(*self.state.totals.tolist())
-        count = max(totals.samples, 1)
-        return {
-            "loss": totals.loss / count,
-            "active": totals.active / count,
-            "triplets": int(totals.samples),
-        }
+        return Totals(*self.state.totals.tolist()).summary()
 
     def seed_of(self, place: Place) -> int:
         """Return the seed of a bucket's own draws."""

@@ -59,6 +59,8 @@ class PartitionedCentroids(Bucketwise):
     ) -> None:
         super().__init__(division, settings, state)
         self.positives, self.params = pairs, params
+        self._trained = np.zeros(self.n_users, dtype=bool)
+        self._trained[params.users] = True
         self.user_sums = table(self.n_users, settings.dim + 1)
         self.begun = table(division.data.n_items, settings.dim + 1)
 
@@ -92,9 +94,7 @@ class PartitionedCentroids(Bucketwise):
         """Train the points of a bucket, and renew the sums of its users: see `Bucketwise`."""
         pairs = self.division.bucket(place.user_part, place.item_part, items)
         users, theirs = self.division.user_rows[place.user_part], items.rows[place.item_part]
-        trained = np.flatnonzero(
-            np.isin(users, self.params.users, assume_unique=True) & (np.diff(pairs.indptr) > 0)
-        )
+        trained = np.flatnonzero(self._trained[users] & (np.diff(pairs.indptr) > 0))
         if len(trained) == 0:
             return True
         weights = pairs.weights / np.float32(self.settings.weight_unit)
