@@ -111,12 +111,112 @@ class Checkpoints:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Keeper(Protocol):
+    """Where a run is kept: its place, its best state, and whether it can go on later.
+
+    Attributes
+    ----------
+    folder : Path or None
+        Where checkpoints go, if anywhere.
+    seconds : float
+        The least time between two checkpoints.
+    """
+
+    @property
+    def folder(self) -> Path | None:
+        """Where checkpoints go, if anywhere."""
+
+    @property
+    def seconds(self) -> float:
+        """The least time between two checkpoints."""
+
+    def load(self) -> Run | None:
+        """Bring the learner to where its checkpoint stands, if there is one."""
+
+    def save(self, run: Run) -> None:
+        """Write a checkpoint."""
+
+    def keep_best(self) -> None:
+        """Keep the learner's state as the best so far."""
+
+    def restore_best(self) -> None:
+        """Bring the learner to its best state, if one was kept."""
+
+    def is_finite(self) -> bool:
+        """Tell whether all that was learned is finite."""
+
+
+class ArrayKeeper:
+    """Keeps a learner whose arrays are in memory, its checkpoints as artifacts: a `Keeper`."""
+
+    def __init__(self, learner: Learner, checkpoints: Checkpoints | None) -> None:
+        self._learner, self._checkpoints = learner, checkpoints
+        self._best: dict[str, np.ndarray] = {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where checkpoints go, if anywhere."""
+        return self._checkpoints.folder if self._checkpoints else None
+
+    @property
+    def seconds(self) -> float:
+        """The least time between two checkpoints."""
+        return self._checkpoints.seconds if self._checkpoints else np.inf
+
+    def load(self) -> Run | None:
+        """Bring the learner to where its checkpoint stands, if there is one."""
+        if self._checkpoints is None or not (self._checkpoints.folder / "model.json").exists():
+            return None
+        loaded = artifact.load(self._checkpoints.folder, "checkpoint")
+        same_identity(loaded.meta["identity"], self._checkpoints)
+        live = self._learner.arrays
+        self._best = {
+            name.removeprefix(_BEST): array
+            for name, array in loaded.tensors.items()
+            if name.startswith(_BEST)
+        }
+        tensors = {name: a for name, a in loaded.tensors.items() if not name.startswith(_BEST)}
+        expected = {name: (array.shape, array.dtype) for name, array in live.items()}
+        artifact.check(tensors, expected, str(self._checkpoints.folder))
+        for name, array in tensors.items():
+            live[name][...] = array
+        return Run(**loaded.meta["run"])
+
+    def save(self, run: Run) -> None:
+        """Write a checkpoint."""
+        assert self._checkpoints is not None
+        best = {_BEST + name: array for name, array in self._best.items()}
+        meta = {
+            "identity": dict(self._checkpoints.identity),
+            "run": vars(run),
+            "notes": dict(self._checkpoints.notes),
+        }
+        tensors = dict(self._learner.arrays) | best
+        artifact.save(self._checkpoints.folder, "checkpoint", meta, tensors)
+
+    def keep_best(self) -> None:
+        """Keep the learner's state as the best so far."""
+        live = self._learner.arrays
+        self._best = {name: live[name].copy() for name in self._learner.saved}
+
+    def restore_best(self) -> None:
+        """Bring the learner to its best state, if one was kept."""
+        for name, array in self._best.items():
+            self._learner.arrays[name][...] = array
+
+    def is_finite(self) -> bool:
+        """Tell whether all that was learned is finite."""
+        arrays = (self._learner.arrays[name] for name in self._learner.saved)
+        return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
 def train(
     learner: Learner,
     plan: Plan,
     validate: Callable[[], float] | None = None,
     *,
     checkpoints: Checkpoints | None = None,
+    keeper: Keeper | None = None,
     resume: bool = False,
     progress: Any = None,
     after_epoch: Callable[[], None] | None = None,
@@ -124,7 +224,8 @@ def train(
     """Train to the plan's end, or to where validation stops improving.
 
     With `validate` the learner is left with the weights of its best validation, otherwise with the
-    last ones. `after_epoch` may change the learner's arrays, before validation.
+    last ones. `after_epoch` may change the learner's arrays, before validation. A learner whose
+    state is not in arrays in memory has a `keeper` of its own, in the place of `checkpoints`.
 
     Returns
     -------
@@ -141,9 +242,8 @@ def train(
     Interrupted
         Ctrl-C; a checkpoint was saved first, if there is a place for one.
     """
-    run, best = Run(), dict[str, np.ndarray]()
-    if checkpoints and resume:
-        run, best = _load(learner, checkpoints)
+    keeper = keeper or ArrayKeeper(learner, checkpoints)
+    run = (keeper.load() if resume else None) or Run()
     progress = progress or Silent()
     with ThreadTeam(thread_count()) as team, _stop_signal() as stop, progress:
         progress.start(plan, run, learner)
@@ -154,8 +254,8 @@ def train(
             progress.batch(run.epoch, batch)
             if stop.is_set() or not np.isfinite(learner.summary()["loss"]):
                 return True
-            if checkpoints and time.monotonic() - saved >= checkpoints.seconds:
-                _save(learner, replace(run, batch=batch), best, checkpoints)
+            if keeper.folder and time.monotonic() - saved >= keeper.seconds:
+                keeper.save(replace(run, batch=batch))
                 saved = time.monotonic()
             return False
 
@@ -166,23 +266,22 @@ def train(
                 break
             row = {"epoch": run.epoch + 1, **learner.summary()}
             row["seconds"] = round(time.monotonic() - began, 4)
-            _check_finite(row, learner)
+            _check_finite(row, keeper)
             if after_epoch:
                 after_epoch()
             run.epoch, run.batch = run.epoch + 1, 0
             if validate and (run.epoch % plan.every == 0 or run.epoch == plan.epochs):
                 row[plan.metric] = validate()
-                best = _judge(run, row[plan.metric], plan, learner, best)
+                _judge(run, row[plan.metric], plan, keeper)
             run.history.append(row)
             progress.epoch(row, run)
             if stop.is_set():
                 break
         if stop.is_set() and run.epoch < plan.epochs and not run.stopped:
-            if checkpoints:
-                _save(learner, run, best, checkpoints)
-            raise Interrupted(_farewell(run, checkpoints))
-    for name, array in best.items():
-        learner.arrays[name][...] = array
+            if keeper.folder:
+                keeper.save(run)
+            raise Interrupted(_farewell(run, keeper.folder))
+    keeper.restore_best()
     return run
 
 
@@ -197,7 +296,7 @@ def notes(checkpoints: Checkpoints) -> dict[str, Any]:
     if not (checkpoints.folder / "model.json").exists():
         return {}
     meta = artifact.meta(checkpoints.folder, "checkpoint")
-    _same_identity(meta["identity"], checkpoints)
+    same_identity(meta["identity"], checkpoints)
     return dict(meta.get("notes", {}))
 
 
@@ -223,21 +322,18 @@ def finishing() -> Iterator[None]:
         raise Interrupted("interrupted after the last epoch; the model was saved")
 
 
-def _judge(
-    run: Run, value: float, plan: Plan, learner: Learner, best: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _judge(run: Run, value: float, plan: Plan, keeper: Keeper) -> None:
     if run.best_value is None or value > run.best_value:
         run.best_value, run.best_epoch, run.misses = value, run.epoch, 0
-        return {name: learner.arrays[name].copy() for name in learner.saved}
+        keeper.keep_best()
+        return
     run.misses += 1
     if plan.patience and run.misses >= plan.patience:
         run.stopped = f"no better {plan.metric} in the last {run.misses} validations"
-    return best
 
 
-def _check_finite(row: dict[str, Any], learner: Learner) -> None:
-    arrays = (learner.arrays[name] for name in learner.saved)
-    if np.isfinite(row["loss"]) and all(np.isfinite(array).all() for array in arrays):
+def _check_finite(row: dict[str, Any], keeper: Keeper) -> None:
+    if np.isfinite(row["loss"]) and keeper.is_finite():
         return
     raise Diverged(
         f"training met NaN or infinity in epoch {row['epoch']}; the likely cause is too large a"
@@ -245,39 +341,8 @@ def _check_finite(row: dict[str, Any], learner: Learner) -> None:
     )
 
 
-def _save(
-    learner: Learner, run: Run, best: Mapping[str, np.ndarray], checkpoints: Checkpoints
-) -> None:
-    tensors = dict(learner.arrays) | {_BEST + name: array for name, array in best.items()}
-    meta = {
-        "identity": dict(checkpoints.identity),
-        "run": vars(run),
-        "notes": dict(checkpoints.notes),
-    }
-    artifact.save(checkpoints.folder, "checkpoint", meta, tensors)
-
-
-def _load(learner: Learner, checkpoints: Checkpoints) -> tuple[Run, dict[str, np.ndarray]]:
-    """Bring the learner to where its checkpoint stands; without one, leave it at the start."""
-    if not (checkpoints.folder / "model.json").exists():
-        return Run(), {}
-    loaded = artifact.load(checkpoints.folder, "checkpoint")
-    _same_identity(loaded.meta["identity"], checkpoints)
-    live = learner.arrays
-    best = {
-        name.removeprefix(_BEST): array
-        for name, array in loaded.tensors.items()
-        if name.startswith(_BEST)
-    }
-    tensors = {name: a for name, a in loaded.tensors.items() if not name.startswith(_BEST)}
-    expected = {name: (array.shape, array.dtype) for name, array in live.items()}
-    artifact.check(tensors, expected, str(checkpoints.folder))
-    for name, array in tensors.items():
-        live[name][...] = array
-    return Run(**loaded.meta["run"]), best
-
-
-def _same_identity(saved: Mapping[str, Any], checkpoints: Checkpoints) -> None:
+def same_identity(saved: Mapping[str, Any], checkpoints: Checkpoints) -> None:
+    """Raise CheckpointMismatch where a checkpoint belongs to another run."""
     run_identity = checkpoints.identity
     differing = [
         f"{name} was {saved.get(name)!r}, is {run_identity.get(name)!r}"
@@ -292,11 +357,11 @@ def _same_identity(saved: Mapping[str, Any], checkpoints: Checkpoints) -> None:
         )
 
 
-def _farewell(run: Run, checkpoints: Checkpoints | None) -> str:
+def _farewell(run: Run, folder: Path | None) -> str:
     at = f"interrupted in epoch {run.epoch + 1}"
-    if checkpoints is None:
+    if folder is None:
         return f"{at}; nothing was saved, since no output folder was given"
-    return f"{at}; saved in {checkpoints.folder}: run the same command with --resume to go on"
+    return f"{at}; saved in {folder}: run the same command with --resume to go on"
 
 
 @contextmanager

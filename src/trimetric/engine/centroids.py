@@ -333,6 +333,31 @@ def add_up_items(me, threads, positives, state, params, out):
 
 
 @kernel
+def compose_from_sums(sums, own, omega, out):
+    """out[u] = x_u, from z_u and p_u."""
+    for u in range(len(sums)):
+        length = max(np.sqrt(squared_norm(sums, u)), LEAST_LENGTH)
+        copy(out, u, sums, u, (np.float32(1) - omega) / length)
+        if omega > 0:
+            add_scaled(out, u, own, u, omega)
+
+
+class Composition(NamedTuple):
+    """The part of `Params` that items are composed by."""
+
+    dim: Any  # int64
+    kappa: Any  # float32
+    shrink: Any  # float32
+
+
+@kernel
+def compose_items(state, composition, out):
+    """out[v] = t_v, with b_v in column `dim`, of all items."""
+    for v in range(len(state.items)):
+        compose_item(v, state, composition, composition.kappa, out, v)
+
+
+@kernel
 def take_off_items(positives, weighted, out):
     """Subtract from out[u] the rows of `weighted` of the user's items, as they come."""
     for u in range(len(positives.indptr) - 1):
@@ -753,6 +778,23 @@ def start_state(settings: CentroidSettings, n_users: int, n_items: int) -> State
         weight_squares=np.full(n_items, squares),
         user_terms=table(n_users if summed else 0, settings.dim + 1),
         item_sums=table(n_items if summed else 1, settings.dim + 1),
+        totals=np.zeros(4),
+    )
+
+
+def blank_state(settings: CentroidSettings, n_users: int, n_items: int) -> State:
+    """Return a state of that size, to be filled with the rows of another."""
+    own, summed, width = n_users if settings.own > 0 else 0, settings.kappa > 0, settings.dim + 1
+    return State(
+        items=table(n_items, width),
+        own=table(own, width),
+        weights=np.zeros(n_items, dtype=np.float32),
+        item_squares=np.zeros(n_items, dtype=np.float32),
+        own_squares=np.zeros(own, dtype=np.float32),
+        bias_squares=np.zeros(n_items, dtype=np.float32),
+        weight_squares=np.zeros(n_items, dtype=np.float32),
+        user_terms=table(n_users if summed else 0, width),
+        item_sums=table(n_items if summed else 1, width),
         totals=np.zeros(4),
     )
 

@@ -18,6 +18,7 @@ def validator(
     metric: str = "ndcg@10",
     *,
     max_users: int | None = None,
+    learned_items: np.ndarray | None = None,
 ) -> Callable[[Ranker], float]:
     """Prepare the full ranking of validation items among the items not seen in training.
 
@@ -30,6 +31,8 @@ def validator(
         See `metrics.metric`.
     max_users : int, optional
         Look at no more than so many users with validation items, the same ones each time.
+    learned_items : int32 (n,), optional
+        The items with training interactions, ascending, where `seen` is of some users only.
 
     Returns
     -------
@@ -47,7 +50,9 @@ def validator(
     if max_users is not None and max_users < 1:
         raise ParameterError(f"max_users must be at least 1, got {max_users}")
     held, seen = Csr.of(valid), Csr.of(seen)
-    learned = (seen.counts > 0)[held.users] & np.isin(held.items, seen.items)
+    if learned_items is None:
+        learned_items = np.unique(seen.items)
+    learned = (seen.counts > 0)[held.users] & np.isin(held.items, learned_items)
     held = held.keep(learned & ~seen.contains(held))
     if max_users is not None and np.count_nonzero(held.counts) > max_users:
         held = _some_users(held, max_users)
@@ -58,7 +63,6 @@ def validator(
             " give other validation data, or train without"
         )
     indptr = np.concatenate([[0], np.cumsum(held.counts[users])])
-    learned_items = np.unique(seen.items)
 
     def validate(scorer: Ranker) -> float:
         unlearned = np.setdiff1d(np.arange(scorer.n_items, dtype=np.int32), learned_items)

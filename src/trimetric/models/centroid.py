@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
-from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroids import (
@@ -33,8 +32,8 @@ from trimetric.models.forgetting import Kept
 from trimetric.models.saved import Stored
 from trimetric.models.starting import Held, SharedRows, hold_centroids
 from trimetric.models.training_data import mean_weight
-from trimetric.scale.centroids import PartitionedCentroids
-from trimetric.scale.division import Division
+from trimetric.scale.centroids import CentroidTrainer
+from trimetric.scale.trainer import Trainer
 from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
@@ -248,19 +247,10 @@ class CentroidML(EpochTrained):
         )
         return SessionPair(session, second, weight)
 
-    def partitioned_learner(
-        self, data: Interactions, tuned: dict[str, Any], partitions: int
-    ) -> training.Learner:
-        """Train bucket by bucket: see `scale.centroids`; the second objective is trained whole."""
-        settings = engine_settings(self.config, data.n_items, tuned)
-        first = PartitionedCentroids.of(Division.of(data, partitions, self.config.seed), settings)
-        weight = in_use(self.config, tuned, "reconstruction")
-        if weight == 0:
-            return first
-        second = reconstruction_session(
-            _second_settings(self.config, data.n_items), first.positives, data.n_items
-        )
-        return SessionPair(first, second, weight)
+    def trainer_in_parts(self, n_items: int, n_parts: int, tuned: dict[str, Any]) -> Trainer:
+        """Train blocks of users bucket by bucket: see `scale.centroids`."""
+        settings = engine_settings(self.config, n_items, tuned)
+        return CentroidTrainer(settings, n_items, n_parts)
 
     def start_from(
         self, learner: Session | SessionPair, fitted: Fitted, rows: SharedRows

@@ -16,6 +16,7 @@ from trimetric.evaluation import validator
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
+from trimetric.models.in_parts import train_in_memory
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import Start, start_of
 from trimetric.models.training_data import (
@@ -30,6 +31,7 @@ from trimetric.models.training_data import (
     pool_of,
 )
 from trimetric.progress import make_reporter
+from trimetric.scale.trainer import Trainer
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
@@ -56,10 +58,8 @@ class EpochTrained(Recommender):
         """
         raise NotImplementedError
 
-    def partitioned_learner(
-        self, data: Interactions, tuned: dict[str, Any], partitions: int
-    ) -> training.Learner:
-        """Return what trains on `data` in parts, if the model can: see `scale`."""
+    def trainer_in_parts(self, n_items: int, n_parts: int, tuned: dict[str, Any]) -> Trainer:
+        """Return what trains a bucket of users and items, if the model can: see `scale`."""
         raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
 
     def scorer_of(self, learner: Any) -> Scorer:
@@ -103,7 +103,7 @@ class EpochTrained(Recommender):
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
             begin = start_of(self, start, anchor)
-            check_partitions(self.name, partitions, negatives)
+            check_partitions(self.name, partitions, negatives, begin)
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
@@ -120,17 +120,11 @@ class EpochTrained(Recommender):
                 TrainingRun(self.name, self.get_params(), out=None if out is None else str(out)),
             )
             try:
-                fitted = self._train(
-                    data,
-                    held_out,
-                    negatives,
-                    monitor,
-                    checkpoints,
-                    resume,
-                    observers,
-                    begin,
-                    partitions,
-                )
+                given = monitor, checkpoints, resume, observers
+                if partitions == 1:
+                    fitted = self._train(data, held_out, negatives, begin, *given)
+                else:
+                    fitted = train_in_memory(self, data, held_out, partitions, *given)
                 with training.finishing() if checkpoints else nullcontext():
                     self._take(fitted, also_seen, out)
                     if checkpoints:
@@ -146,12 +140,11 @@ class EpochTrained(Recommender):
         data: Interactions,
         valid: Interactions | None,
         pool: Csr | None,
+        begin: Start | None,
         monitor: Monitor | None,
         checkpoints: training.Checkpoints | None,
         resume: bool,
         observers: Observers,
-        begin: Start | None,
-        partitions: int,
     ) -> Fitted:
         tuned = training.notes(checkpoints) if checkpoints and resume else {}
         if not tuned and begin is not None:
@@ -159,17 +152,13 @@ class EpochTrained(Recommender):
         elif not tuned:
             shown = observers.shown
             tuned = self.find_settings(data, valid, monitor is None and pool is None, shown)
-        if partitions == 1:
-            learner = self.learner(data, pool, tuned)
-        else:
-            learner = self.partitioned_learner(data, tuned, partitions)
+        learner = self.learner(data, pool, tuned)
         after_epoch = None if begin is None else begin.begin(self, learner, data)
         if checkpoints:
             checkpoints = replace(checkpoints, notes=tuned)
             size = 2 * sum(array.nbytes for array in learner.arrays.values())
             artifact.probe(checkpoints.folder.parent, size)
         provenance = {**describe(data, valid), "tuned": tuned}
-        provenance |= {"partitions": partitions} if partitions > 1 else {}
         observers.describe(provenance)
         known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 
-from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
@@ -19,12 +18,13 @@ from trimetric.models.temperature import find_temperature
 from trimetric.models.triplet import (
     TripletConfig,
     learned_space,
-    partitioned_learner,
     restored_space,
     space_tensors,
     temperature_in_use,
     triplet_learner,
+    triplet_trainer,
 )
+from trimetric.scale.trainer import Trainer
 from trimetric.space.metric import MetricSpace
 from trimetric.space.scorer import Scorer
 
@@ -211,11 +211,9 @@ class SML(EpochTrained):
         """Train by the triplet trainer: see `engine.triplets`."""
         return triplet_learner(self.config, data, pool, tuned)
 
-    def partitioned_learner(
-        self, data: Interactions, tuned: dict[str, Any], partitions: int
-    ) -> training.Learner:
-        """Train by the triplet trainer in parts: see `scale`."""
-        return partitioned_learner(self.config, data, tuned, partitions)
+    def trainer_in_parts(self, n_items: int, n_parts: int, tuned: dict[str, Any]) -> Trainer:
+        """Train triplets bucket by bucket: see `scale.triplets`."""
+        return triplet_trainer(self.config, n_items, n_parts, tuned)
 
     def start_from(self, learner: Session, fitted: Fitted, rows: SharedRows) -> list[Held]:
         """Return what of the learner begins where another model is: see `starting`."""

@@ -115,13 +115,15 @@ NOT_IN_PARTS = (
 )
 
 
-def check_partitions(name: str, partitions: Any, pool: Csr | None) -> None:
-    """Raise where there is no such number of parts, or a pool that they do not go with."""
+def check_partitions(name: str, partitions: Any, pool: Csr | None, start: Any) -> None:
+    """Raise where there is no such number of parts, or a pool or start that they do not go with."""
     whole = isinstance(partitions, int | np.integer) and not isinstance(partitions, bool)
     if not whole or partitions < 1:
         raise ParameterError(f"partitions must be a whole number from 1 on, got {partitions!r}")
     if partitions > 1 and pool is not None:
         raise Unsupported(f"{name} cannot be trained in parts with a pool of negatives")
+    if partitions > 1 and start is not None:
+        raise Unsupported(f"{name} cannot be trained in parts from the points of another model yet")
 
 
 def check_negatives(data: Interactions, pool: Csr | None) -> None:

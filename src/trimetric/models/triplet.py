@@ -16,11 +16,10 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.negatives import positives
 from trimetric.engine.session import Session
 from trimetric.engine.triplets import TripletSettings, triplet_session
-from trimetric.errors import ParameterError, Unsupported
+from trimetric.errors import ParameterError
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.saved import Stored
-from trimetric.scale.division import Division
-from trimetric.scale.triplets import PartitionedTriplets
+from trimetric.scale.triplets import TripletTrainer
 from trimetric.space.metric import FoldIn, Margins, MetricSpace
 
 FEW, MOST = 10, 100  # candidates, where the setting leaves them open
@@ -129,20 +128,15 @@ def triplet_learner(
     return triplet_session(settings, pairs, data.n_items)
 
 
-def partitioned_learner(
-    config: TripletConfig, data: Interactions, tuned: Mapping[str, Any], partitions: int
-) -> PartitionedTriplets:
-    """Return the triplet trainer in parts: see `EpochTrained.partitioned_learner`."""
-    if data.weights is not None:
-        raise Unsupported(
-            "training in parts cannot use weights of interactions yet; leave them out"
-        )
-    settings = engine_settings(config, data.n_items, temperature_in_use(config, tuned))
-    division = Division.of(data, partitions, config.seed)
-    return PartitionedTriplets.of(division, settings)
+def triplet_trainer(
+    config: TripletConfig, n_items: int, n_parts: int, tuned: Mapping[str, Any]
+) -> TripletTrainer:
+    """Return the triplet trainer of buckets: see `EpochTrained.trainer_in_parts`."""
+    settings = engine_settings(config, n_items, temperature_in_use(config, tuned))
+    return TripletTrainer(settings, n_items, n_parts)
 
 
-def learned_space(learner: Session | PartitionedTriplets, config: TripletConfig) -> MetricSpace:
+def learned_space(learner: Session, config: TripletConfig) -> MetricSpace:
     """Return the space that a trainer holds, which changes with it."""
     tau = cast(TripletSettings, learner.settings).temperature
     return triplet_space(learner.arrays, learner.n_users, config, tau)

@@ -1,149 +1,201 @@
-"""The loop of CentroidML, bucket by bucket.
+"""The trainer of CentroidML, bucket by bucket.
 
-A user's mean is over all items that they have, of which a bucket holds some. The learner keeps each
-user's sum z_u. In a bucket the items of its part are current, and those of other parts as of their
-last visit: the rest of z_u, which is held still, as are the sums Q_v of items over users, which are
-those of the epoch's start in training without parts too.
+A user's mean is over all items that they have, of which a bucket holds some. The row of a user has
+their sum z_u. In a bucket the items of its part are current, and those of other parts as of the
+user's last visit there in this epoch, or as of its start: the rest of z_u, which is held still. So
+are the sums Q_v of items over users, which are those of the epoch's start in training without parts
+too. After each epoch all sums are taken anew.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from trimetric import counter
 from trimetric.engine.centroids import (
     CentroidSettings,
+    Composition,
     Elsewhere,
-    Params,
     State,
     add_up_items,
     add_up_users,
+    blank_state,
     centroid_session,
+    compose_from_sums,
+    compose_items,
     make_params,
     start_state,
     take_off_items,
 )
-from trimetric.engine.negatives import Positives, positives
-from trimetric.engine.rows import table
-from trimetric.engine.threads import ThreadTeam, barrier_counts
-from trimetric.scale.bucketwise import Bucketwise, Place
-from trimetric.scale.division import Division, ItemParts
+from trimetric.engine.negatives import Positives
+from trimetric.engine.rows import padded_table, table
+from trimetric.engine.threads import ThreadTeam, ThreadTuner, barrier_counts
+from trimetric.scale.buckets import Place
+from trimetric.scale.columns import Columns
+from trimetric.scale.trainer import Pause, Trained, Trainer
+from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
-_OF_USERS = ("own", "own_squares", "user_terms")
-_OF_ITEMS = ("items", "weights", "item_squares", "bias_squares", "weight_squares", "item_sums")
+_START_USERS, _START_ITEMS = 213, 214  # streams of random numbers
 
 
-class PartitionedCentroids(Bucketwise):
-    """The closed-form trainer in parts: see `Bucketwise`.
+class CentroidTrainer(Trainer):
+    """Trains the softmax objective in closed form on the users and items of a bucket.
 
-    Attributes
-    ----------
-    positives, params
-        Of the whole, as a session without parts has them.
-    user_sums : float32 (n_users, width)
-        z_u, with each item as of its last visit.
-    begun : float32 (n_items, width)
-        h_v·y_v of the epoch's start.
+    Beside what `engine.centroids.State` has of it, the row of a user has "sums", z_u, and "size",
+    the number of their items; that of an item has "begun", h_v·y_v of the epoch's start.
     """
 
-    saved = ("items", "own", "weights")
+    settings: CentroidSettings
+    sums_up = True
 
-    def __init__(
+    def __init__(self, settings: CentroidSettings, n_items: int, n_parts: int) -> None:
+        super().__init__(settings, n_items, n_parts)
+        dim = settings.dim
+        own = {"own": dim, "own_squares": 1} if settings.own > 0 else {}
+        terms = {"user_terms": dim} if settings.kappa > 0 else {}
+        self.users = Columns({**own, **terms, "sums": dim, "size": 1})
+        self._state_users = Columns({**own, **terms})
+        squares = dict.fromkeys(("weights", "item_squares", "bias_squares", "weight_squares"), 1)
+        sums = {"item_sums": dim} if settings.kappa > 0 else {}
+        self._state_items = Columns({"items": dim + 1, **squares, **sums})
+        self.items = Columns({**self._state_items.widths, "begun": dim})
+        self._no_users = np.zeros((0, self.users.total), dtype=np.float32)
+
+    def start_users(self, part: int, n: int) -> np.ndarray:
+        """Return random own points; sums are taken before the first epoch."""
+        state = start_state(self._seeded(_START_USERS, part), n, 0)
+        rows = np.zeros((n, self.users.total), dtype=np.float32)
+        rows[:, : self._state_users.total] = self._pack(self._state_users, state, n)
+        return rows
+
+    def start_items(self, chunk: int, n: int) -> np.ndarray:
+        """Return random points."""
+        state = start_state(self._seeded(_START_ITEMS, chunk), 0, n)
+        rows = np.zeros((n, self.items.total), dtype=np.float32)
+        rows[:, : self._state_items.total] = self._state_items.pack(state._asdict())
+        return rows
+
+    def train(
         self,
-        division: Division,
-        settings: CentroidSettings,
-        state: State,
+        place: Place,
+        users: np.ndarray,
+        items: np.ndarray,
         pairs: Positives,
-        params: Params,
-    ) -> None:
-        super().__init__(division, settings, state)
-        self.positives, self.params = pairs, params
-        self._trained = np.zeros(self.n_users, dtype=bool)
-        self._trained[params.users] = True
-        self.user_sums = table(self.n_users, settings.dim + 1)
-        self.begun = table(division.data.n_items, settings.dim + 1)
-
-    @classmethod
-    def of(cls, division: Division, settings: CentroidSettings) -> "PartitionedCentroids":
-        """Return the trainer at its start, where training without parts starts too."""
-        data, unit = division.data, np.float32(settings.weight_unit)
-        weights = None if data.weights is None else data.weights / unit
-        pairs = positives(data.users, data.items, data.indptr, weights=weights)
-        state = start_state(settings, data.n_users, data.n_items)
-        return cls(division, settings, state, pairs, make_params(settings, pairs, data.n_items))
-
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Live views of all that training changes."""
-        return {**super().arrays, "user_sums": self.user_sums, "begun": self.begun}
-
-    def begin_epoch(self, epoch: int, team: ThreadTeam) -> None:
-        """Take all sums anew, from points as they are now."""
-        threads, counts = team.threads, barrier_counts(team.threads)
-        whole = self.positives, self.state
-        team.run(lambda me: add_up_items(me, threads, *whole, self.params, self.user_sums))
-        if epoch > 0 and self.params.kappa > 0:
-            team.run(lambda me: add_up_users(me, threads, *whole, counts, self.params))
-        self.begun[:] = self.state.items * self.state.weights[:, None]
-        self.begun[:, self.settings.dim] = 0
-
-    def train_bucket(
-        self, place: Place, items: ItemParts, team: ThreadTeam, pause: Callable[[int], bool]
-    ) -> bool:
-        """Train the points of a bucket, and renew the sums of its users: see `Bucketwise`."""
-        pairs = self.division.bucket(place.user_part, place.item_part, items)
-        users, theirs = self.division.user_rows[place.user_part], items.rows[place.item_part]
-        trained = np.flatnonzero(self._trained[users] & (np.diff(pairs.indptr) > 0))
+        team: ThreadTeam,
+        pause: Pause,
+        tuners: dict[int, ThreadTuner],
+    ) -> Trained | None:
+        """Train the points of a bucket, and renew the sums of its users: see `Trainer`."""
+        pairs = self._in_units(pairs)
+        trained = self._trained(self.users.get(users, "size")[:, 0], pairs)
         if len(trained) == 0:
-            return True
-        weights = pairs.weights / np.float32(self.settings.weight_unit)
-        pairs = pairs._replace(weights=weights)
-        rests = table(len(users), self.settings.dim + 1)
-        rests[:] = self.user_sums[users]
-        take_off_items(pairs, self.begun[theirs], rests)
-        state = self._rows(users, theirs)
+            return Trained(users, items, np.zeros(4))
+        dim, n = self.settings.dim, len(users)
+        rests, begun = table(n, dim + 1), table(len(items), dim + 1)
+        rests[:, :dim] = self.users.get(users, "sums")
+        begun[:, :dim] = self.items.get(items, "begun")
+        take_off_items(pairs, begun, rests)
+        state = self._state(users, items)
         session = centroid_session(
             self._of_bucket(place),
             pairs,
-            len(theirs),
+            len(items),
             state=state,
-            elsewhere=Elsewhere(rests, trained.astype(np.int32), self.division.data.n_items),
-            tuners=self.tuners,
+            elsewhere=Elsewhere(rests, trained, self.n_items),
+            tuners=tuners,
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
-            return False
-        for names, rows in ((_OF_USERS, users), (_OF_ITEMS, theirs)):
-            for name in names:
-                ours, whole = getattr(state, name), getattr(self.state, name)
-                if len(ours) == len(rows):
-                    whole[rows] = ours
-        sums = table(len(users), self.settings.dim + 1)
+            return None
+        sums = table(n, dim + 1)
         add_up_items(0, 1, pairs, state, session.params, sums)
-        self.user_sums[users] = sums
-        self.state.totals[:] += state.totals
-        return True
+        users, items = users.copy(), items.copy()
+        users[:, : self._state_users.total] = self._pack(self._state_users, state, n)
+        self.users.get(users, "sums")[...] = sums[:, :dim]
+        items[:, : self._state_items.total] = self._state_items.pack(state._asdict())
+        return Trained(users, items, state.totals)
+
+    def sum_users(
+        self, users: np.ndarray, items: np.ndarray, pairs: Positives, team: ThreadTeam
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take z_u, the users' terms and their shares of Q_v anew: see `Trainer`."""
+        pairs = self._in_units(pairs)
+        dim, threads = self.settings.dim, team.threads
+        sums, state = table(len(users), dim + 1), self._state(users, items)
+        params = make_params(self.settings, pairs, len(items))
+        team.run(lambda me: add_up_items(me, threads, pairs, state, params, sums))
+        users, shares = users.copy(), np.zeros((len(items), 0), dtype=np.float32)
+        if self.settings.kappa > 0:
+            state = state._replace(item_sums=table(len(items), dim + 1))
+            counts = barrier_counts(threads)
+            team.run(lambda me: add_up_users(me, threads, pairs, state, counts, params))
+            self.users.get(users, "user_terms")[...] = state.user_terms[:, :dim]
+            shares = state.item_sums[:, :dim]
+        self.users.get(users, "sums")[...] = sums[:, :dim]
+        self.users.get(users, "size")[:, 0] = np.diff(pairs.indptr)
+        return users, shares
+
+    def sum_items(self, items: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Return the rows with Q_v, and with the points that the next epoch starts from."""
+        items, dim = items.copy(), self.settings.dim
+        if self.settings.kappa > 0:
+            self.items.get(items, "item_sums")[...] = sums
+        points, weights = self.items.get(items, "items"), self.items.get(items, "weights")
+        self.items.get(items, "begun")[...] = points[:, :dim] * weights
+        return items
+
+    def user_tensors(self, users: np.ndarray) -> dict[str, np.ndarray]:
+        """Return x_u, and own points; sums must be those of the points."""
+        dim, omega = self.settings.dim, np.float32(self.settings.own)
+        own = padded_table(self.users.get(users, "own")) if omega > 0 else table(0, dim)
+        placed = table(len(users), dim)
+        compose_from_sums(padded_table(self.users.get(users, "sums")), own, omega, placed)
+        found = {"users": np.pad(placed[:, :dim], ((0, 0), (0, 1)))}
+        return found | ({"own": np.array(own[:, :dim])} if omega > 0 else {})
+
+    def item_tensors(self, items: np.ndarray) -> dict[str, np.ndarray]:
+        """Return t_v, and what new points are made of."""
+        s, dim = self.settings, self.settings.dim
+        state, targets = self._state(self._no_users, items), table(len(items), dim + 1)
+        composition = Composition(np.int64(dim), np.float32(s.kappa), np.float32(s.shrink))
+        compose_items(state, composition, targets)
+        found = {
+            "items": side_by_side(targets[:0], targets, dim, None)[:, : dim + 1].copy(),
+            "item_points": state.items[:, : dim + 1].copy(),
+            "item_weights": state.weights,
+        }
+        if s.kappa > 0:
+            found["item_sums"] = state.item_sums[:, :dim].copy()
+        return found
+
+    def _trained(self, sizes: np.ndarray, pairs: Positives) -> np.ndarray:
+        """Return the users of a bucket who are trained on, int32, as without parts."""
+        least = 1 if self.settings.own > 0 else 2
+        taught = (sizes >= least) & (sizes < self.n_items)
+        return np.flatnonzero(taught & (np.diff(pairs.indptr) > 0)).astype(np.int32)
 
     def _of_bucket(self, place: Place) -> CentroidSettings:
         """Return the settings of a bucket: all contrasts of an epoch together are as ever."""
         wanted = self.settings.candidates
-        few = max(LEAST_CANDIDATES, wanted // self.division.n_parts) if wanted else 0
-        return replace(self.settings, seed=self.seed_of(place), candidates=few)
+        few = max(LEAST_CANDIDATES, wanted // self.n_parts) if wanted else 0
+        return replace(self.settings, seed=place.seed(self.settings.seed), candidates=few)
 
-    def _rows(self, users: np.ndarray, items: np.ndarray) -> State:
-        """Return the state of some users and items: copies, laid out as kernels take them."""
-        whole, found = self.state, {}
-        for names, rows, n in (
-            (_OF_USERS, users, self.n_users),
-            (_OF_ITEMS, items, self.division.data.n_items),
-        ):
-            for name in names:
-                array = getattr(whole, name)
-                if len(array) != n:
-                    found[name] = array.copy()
-                elif array.ndim == 2:
-                    found[name] = table(len(rows), self.settings.dim + 1)
-                    found[name][:] = array[rows]
-                else:
-                    found[name] = array[rows]
-        return State(**found, totals=np.zeros(4))
+    def _in_units(self, pairs: Positives) -> Positives:
+        return pairs._replace(weights=pairs.weights / np.float32(self.settings.weight_unit))
+
+    def _seeded(self, stream: int, part: int) -> CentroidSettings:
+        return replace(self.settings, seed=int(counter.key(self.settings.seed, stream, part)))
+
+    def _state(self, users: np.ndarray, items: np.ndarray) -> State:
+        """Return rows as the kernels take them."""
+        state = blank_state(self.settings, len(users), len(items))
+        if self._state_users.total > 0:
+            self._state_users.unpack(users[:, : self._state_users.total], state._asdict())
+        self._state_items.unpack(items[:, : self._state_items.total], state._asdict())
+        return state
+
+    def _pack(self, columns: Columns, state: State, n: int) -> np.ndarray:
+        """Return rows of users, which have no columns where ω = 0 and κ = 0."""
+        if columns.total == 0:
+            return np.zeros((n, 0), dtype=np.float32)
+        return columns.pack(state._asdict())

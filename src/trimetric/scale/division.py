@@ -1,88 +1,92 @@
-"""How users and items are divided into parts, and interactions into buckets."""
+"""Interactions in memory, divided into parts."""
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from trimetric import counter
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.engine.negatives import Positives, positives
 from trimetric.errors import ParameterError
 from trimetric.scale.hashing import ITEMS, USERS, part_of
-
-CHUNKS = 16  # of items, for each part
-_GROUPING = 201  # a stream of random numbers
+from trimetric.scale.parts import CHUNKS, Cell
 
 
-class ItemParts(NamedTuple):
-    """The item parts of one epoch.
-
-    Parameters
-    ----------
-    chunks : int64 (P, CHUNKS)
-        The chunks of each part.
-    rows : list of int64 (n,)
-        The item rows of each part, ascending.
-    place : int32 (n_items,)
-        Where each item is in its part.
-    """
-
-    chunks: np.ndarray
-    rows: list[np.ndarray]
-    place: np.ndarray
-
-
-@dataclass(frozen=True)
 class Division:
-    """Interactions in memory, in the order of user part and item chunk.
+    """Interactions in memory as `parts.Parts`.
 
     Parameters
     ----------
     data : Interactions
     n_parts : int
         P, at least 2.
-    seed : int
-        Of the grouping of chunks.
-    user_part : int32 (n_users,)
-    item_chunk : int32 (n_items,)
+
+    Attributes
+    ----------
+    user_order, item_order : int64 (n,)
+        The rows of the data, part after part and chunk after chunk.
 
     Raises
     ------
     ParameterError
-        There are more parts than users, or more chunks than items.
+        There are more parts than users or items.
     """
 
-    data: Interactions
-    n_parts: int
-    seed: int
-    user_part: np.ndarray
-    item_chunk: np.ndarray
+    def __init__(self, data: Interactions, n_parts: int) -> None:
+        check_sizes(n_parts, data.n_users, data.n_items)
+        self.data, self.n_parts = data, n_parts
+        user_part = part_of(data.user_ids, n_parts, USERS)
+        item_chunk = part_of(data.item_ids, n_parts * CHUNKS, ITEMS)
+        self.user_counts = np.bincount(user_part, minlength=n_parts)
+        self.item_counts = np.bincount(item_chunk, minlength=n_parts * CHUNKS)
+        self.user_order = np.argsort(user_part, kind="stable")
+        self.item_order = np.argsort(item_chunk, kind="stable")
+        self._part, self._chunk = user_part, item_chunk
 
-    @classmethod
-    def of(cls, data: Interactions, n_parts: int, seed: int) -> "Division":
-        """Divide interactions by the hashes of their ids."""
-        if n_parts > data.n_users or n_parts > data.n_items:
-            raise ParameterError(
-                f"partitions must be at most the number of users ({data.n_users:,}) and of items"
-                f" ({data.n_items:,}), got {n_parts:,}"
-            )
-        users = part_of(data.user_ids, n_parts, USERS)
-        items = part_of(data.item_ids, n_parts * CHUNKS, ITEMS)
-        return cls(data, n_parts, seed, users, items)
+    @property
+    def name(self) -> str:
+        """What messages call the interactions."""
+        return self.data.name
+
+    @property
+    def weighted(self) -> bool:
+        """Whether interactions have weights."""
+        return self.data.weights is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the interactions."""
+        return self.data.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def user_ids(self, part: int) -> Vocabulary:
+        """Return the ids of a user part."""
+        return _some(self.data.user_ids, self.user_order, self.user_counts, part)
+
+    def item_ids(self, chunk: int) -> Vocabulary:
+        """Return the ids of an item chunk."""
+        return _some(self.data.item_ids, self.item_order, self.item_counts, chunk)
+
+    def cell(self, part: int, chunk: int) -> Cell:
+        """Return the interactions of a user part with an item chunk."""
+        order, bounds = self._cells
+        at = part * self.n_parts * CHUNKS + chunk
+        pairs = order[bounds[at] : bounds[at + 1]]
+        weights = self.data.weights
+        return Cell(
+            self._user_place[self.data.users[pairs]],
+            self._item_place[self.data.items[pairs]],
+            None if weights is None else weights[pairs],
+        )
 
     @cached_property
-    def user_rows(self) -> list[np.ndarray]:
-        """The user rows of each part, ascending."""
-        return [np.flatnonzero(self.user_part == part) for part in range(self.n_parts)]
-
-    @cached_property
-    def _order(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions of the pairs by (user part, item chunk), and where each of these begins."""
+    def _cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the pairs by user part and item chunk, and where each cell begins."""
         n_chunks = self.n_parts * CHUNKS
-        both = self.user_part[self.data.users].astype(np.int64) * n_chunks
-        both += self.item_chunk[self.data.items]
+        both = self._part[self.data.users].astype(np.int64) * n_chunks
+        both += self._chunk[self.data.items]
         bounds = np.zeros(self.n_parts * n_chunks + 1, dtype=np.int64)
         np.cumsum(np.bincount(both, minlength=len(bounds) - 1), out=bounds[1:])
         return np.argsort(both, kind="stable"), bounds
@@ -90,33 +94,29 @@ class Division:
     @cached_property
     def _user_place(self) -> np.ndarray:
         """Where each user is in the part, int32 (n_users,)."""
-        place = np.empty(self.data.n_users, dtype=np.int32)
-        for rows in self.user_rows:
-            place[rows] = np.arange(len(rows))
-        return place
+        return _places(self.user_order, self.user_counts)
 
-    def item_parts(self, epoch: int) -> ItemParts:
-        """Group the chunks of items into the parts of an epoch."""
-        drawn = counter.permutation(counter.key(self.seed, _GROUPING, epoch), self.n_parts * CHUNKS)
-        chunks = drawn.reshape(self.n_parts, CHUNKS)
-        part_of_chunk = np.empty(len(drawn), dtype=np.int32)
-        part_of_chunk[chunks] = np.arange(self.n_parts)[:, None]
-        part = part_of_chunk[self.item_chunk]
-        rows = [np.flatnonzero(part == one) for one in range(self.n_parts)]
-        place = np.empty(self.data.n_items, dtype=np.int32)
-        for one in rows:
-            place[one] = np.arange(len(one))
-        return ItemParts(chunks, rows, place)
+    @cached_property
+    def _item_place(self) -> np.ndarray:
+        return _places(self.item_order, self.item_counts)
 
-    def bucket(self, user_part: int, item_part: int, items: ItemParts) -> Positives:
-        """Return the interactions of a user part with an item part, in their rows."""
-        order, bounds = self._order
-        cells = user_part * self.n_parts * CHUNKS + items.chunks[item_part]
-        at = np.concatenate([order[bounds[cell] : bounds[cell + 1]] for cell in cells])
-        at.sort()  # by user and then item, as the data is
-        users = self._user_place[self.data.users[at]]
-        rows = items.place[self.data.items[at]]
-        indptr = np.zeros(len(self.user_rows[user_part]) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(users, minlength=len(indptr) - 1), out=indptr[1:])
-        weights = self.data.weights
-        return positives(users, rows, indptr, weights=None if weights is None else weights[at])
+
+def check_sizes(n_parts: Any, n_users: int, n_items: int) -> None:
+    """Raise ParameterError where there are more parts than users or items."""
+    if n_parts > n_users or n_parts > n_items:
+        raise ParameterError(
+            f"partitions must be at most the number of users ({n_users:,}) and of items"
+            f" ({n_items:,}), got {n_parts:,}"
+        )
+
+
+def _places(order: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    place = np.empty(len(order), dtype=np.int32)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    place[order] = np.arange(len(order)) - starts
+    return place
+
+
+def _some(ids: Vocabulary, order: np.ndarray, counts: np.ndarray, part: int) -> Vocabulary:
+    start = int(counts[:part].sum())
+    return Vocabulary(ids.decode(order[start : start + int(counts[part])]))

@@ -22,13 +22,17 @@ def part_of(ids: Vocabulary, n_parts: int, salt: int) -> np.ndarray:
     salt : int
         USERS or ITEMS, so that equal ids of both need not go together.
     """
-    arrays, key = ids.to_arrays(), counter.key(salt)
+    return (counter.bits(counter.key(salt), hashes(ids)) % np.uint64(n_parts)).astype(np.int32)
+
+
+def hashes(ids: Vocabulary) -> np.ndarray:
+    """Return a number of each id, uint64 (n_ids,): a whole number itself, and a hash of text."""
+    arrays = ids.to_arrays()
     if "ids" in arrays:
-        hashed = arrays["ids"].astype(np.uint64)
-    else:
-        hashed = np.empty(len(ids), dtype=np.uint64)
-        _fnv1a(arrays["utf8"], arrays["offsets"], hashed)
-    return (counter.bits(key, hashed) % np.uint64(n_parts)).astype(np.int32)
+        return arrays["ids"].astype(np.uint64)
+    hashed = np.empty(len(ids), dtype=np.uint64)
+    _fnv1a(arrays["utf8"], arrays["offsets"], hashed)
+    return hashed
 
 
 @kernel

@@ -55,6 +55,10 @@ class Parts(Protocol):
     def __len__(self) -> int:
         """Return the number of interactions."""
 
+    @property
+    def name(self) -> str:
+        """What messages call the interactions."""
+
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
 

@@ -1,67 +1,100 @@
 """The triplet trainer of SML, CML and the ablations, bucket by bucket."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from trimetric.engine.threads import ThreadTeam
+from trimetric import counter
+from trimetric.engine.negatives import Positives
+from trimetric.engine.threads import ThreadTeam, ThreadTuner
 from trimetric.engine.triplets import (
     TripletSettings,
     blank_state,
     start_state,
     triplet_session,
 )
-from trimetric.scale.bucketwise import Bucketwise, Place
-from trimetric.scale.division import Division, ItemParts
+from trimetric.scale.buckets import Place
+from trimetric.scale.columns import Columns, columns_of
+from trimetric.scale.trainer import Pause, Trained, Trainer
 
-_ROWS = ("points", "first", "second", "margins", "margin_moments")
+_START_USERS, _START_ITEMS = 211, 212  # streams of random numbers
 
 
-class PartitionedTriplets(Bucketwise):
-    """The triplet trainer in parts: see `Bucketwise`."""
+class TripletTrainer(Trainer):
+    """Trains triplets whose users, items and negatives are those of a bucket."""
 
-    saved = ("points", "margins")
+    settings: TripletSettings
 
-    @classmethod
-    def of(cls, division: Division, settings: TripletSettings) -> "PartitionedTriplets":
-        """Return the trainer at its start, where training without parts starts too."""
-        data = division.data
-        return cls(division, settings, start_state(settings, data.n_users, data.n_items))
+    def __init__(self, settings: TripletSettings, n_items: int, n_parts: int) -> None:
+        super().__init__(settings, n_items, n_parts)
+        self.users = self.items = _columns(settings)
 
-    def begin_epoch(self, epoch: int, team: ThreadTeam) -> None:
-        """Buckets share nothing."""
+    def start_users(self, part: int, n: int) -> np.ndarray:
+        """Return random points, with margins and moments as training starts."""
+        return self._start(_START_USERS, part, (n, 0))
 
-    def train_bucket(
-        self, place: Place, items: ItemParts, team: ThreadTeam, pause: Callable[[int], bool]
-    ) -> bool:
-        """Train the points, margins and moments of a bucket: see `Bucketwise`."""
-        pairs = self.division.bucket(place.user_part, place.item_part, items)
+    def start_items(self, chunk: int, n: int) -> np.ndarray:
+        """Return random points, with margins and moments as training starts."""
+        return self._start(_START_ITEMS, chunk, (0, n))
+
+    def train(
+        self,
+        place: Place,
+        users: np.ndarray,
+        items: np.ndarray,
+        pairs: Positives,
+        team: ThreadTeam,
+        pause: Pause,
+        tuners: dict[int, ThreadTuner],
+    ) -> Trained | None:
+        """Train the points and margins of a bucket: see `Trainer`."""
         if len(pairs.users) == 0:
-            return True
-        users, theirs = self.division.user_rows[place.user_part], items.rows[place.item_part]
-        rows = np.concatenate([users, self.n_users + theirs])
-        state, whole = blank_state(self.settings, len(users), len(theirs)), self.arrays
-        ours = {name: array for name, array in state._asdict().items() if name in _ROWS}
-        ours = {name: array for name, array in ours.items() if len(whole[name]) == self.n_points}
-        for name, array in ours.items():
-            array[...] = whole[name][rows]
+            return Trained(users, items, np.zeros(4))
+        n = len(users)
+        state = blank_state(self.settings, n, len(items))
+        arrays = state._asdict()
+        self.users.unpack(users, arrays, slice(None, n))
+        self.items.unpack(items, arrays, slice(n, None))
         session = triplet_session(
-            replace(self.settings, seed=self.seed_of(place)),
+            replace(self.settings, seed=place.seed(self.settings.seed)),
             pairs,
-            len(theirs),
+            len(items),
             state=state,
-            catalogue=self.division.data.n_items,
-            tuners=self.tuners,
+            catalogue=self.n_items,
+            tuners=tuners,
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
-            return False
-        for name, array in ours.items():
-            whole[name][rows] = array
-        self.state.totals[:] += state.totals
-        return True
+            return None
+        return Trained(
+            self.users.pack(arrays, slice(None, n)),
+            self.items.pack(arrays, slice(n, None)),
+            state.totals,
+        )
 
-    @property
-    def n_points(self) -> int:
-        """Users and items."""
-        return len(self.state.points)
+    def user_tensors(self, users: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the points, and learned margins."""
+        found = {"users": self.users.get(users, "points").copy()}
+        if self.settings.adaptive_users:
+            found["user_margins"] = self.users.get(users, "margins")[:, 0].copy()
+        return found
+
+    def item_tensors(self, items: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the points, and learned margins."""
+        found = {"items": self.items.get(items, "points").copy()}
+        if self.settings.adaptive_items:
+            found["item_margins"] = self.items.get(items, "margins")[:, 0].copy()
+        return found
+
+    def _start(self, stream: int, part: int, sizes: tuple[int, int]) -> np.ndarray:
+        seed = int(counter.key(self.settings.seed, stream, part))
+        state = start_state(replace(self.settings, seed=seed), *sizes)
+        return self.users.pack(state._asdict())
+
+
+def _columns(settings: TripletSettings) -> Columns:
+    """Return the columns of the arrays that have a row for each point."""
+    n_points = 5
+    arrays = blank_state(settings, n_points, 0)._asdict()
+    del arrays["totals"]
+    by_row = {name: array for name, array in arrays.items() if len(array) == n_points}
+    return columns_of(by_row, settings.dim)
