@@ -54,7 +54,7 @@ from trimetric.engine.blocks import (
     user_at,
 )
 from trimetric.engine.compile import inline, kernel
-from trimetric.engine.elementary import log, sigmoid, softplus
+from trimetric.engine.elementary import exp, log, sigmoid, softplus
 from trimetric.engine.item_term import (
     ItemTerm,
     add_push,
@@ -94,6 +94,7 @@ _START_ITEMS, _START_USERS = 21, 22  # streams of random numbers
 _ACCUMULATOR = 0.1  # Adagrad's sums of squares begin here
 LEAST_SQUARE = np.float32(0.05)  # of ‖z_u − h_v·y_v‖²: a positive is scored by no shorter a mean
 LEAST_LENGTH = np.float32(1e-3)  # of z_u
+UNKNOWN = np.float32(-1e30)  # a sum's logarithm, before it was ever taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +175,11 @@ class Params(NamedTuple):
     item_users: np.ndarray  # int32[p], ascending within an item
     item_counts: np.ndarray  # float32[p]: how much each of those counts; [0] for 1 each
     rests: np.ndarray  # float32[n_users, width]: part of z_u that is not here; no rows for none
+    turns: np.ndarray  # float32[n_users]: see `Elsewhere`, as the next three; no rows for none
+    log_sums: np.ndarray  # float32[n_users]
+    actives: np.ndarray  # float32[n_users]
+    pulls: np.ndarray  # float32[n_users, width]
+    log_scale: Any  # float64: ln(|V|/|J|)
 
 
 class Workspace(NamedTuple):
@@ -415,6 +421,10 @@ def evaluate_users(
     for r in range(low, last):
         u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
+        if len(params.turns) > 0:
+            other = np.float32(1) - params.turns[u]
+            add_scaled(workspace.sum_gradients, r, params.pulls, u, other)
+            copy(params.pulls, u, workspace.sum_gradients, r, np.float32(1))
         if params.own > 0:
             rate = lr * params.own_rate
             step_on_sphere(
@@ -462,6 +472,22 @@ def weigh_candidates(u, r, stamp, positives, workspace, params):
     total = exp_row(workspace.scores, r, top)
     workspace.active[r] = total
     workspace.loss[r] = np.float32(log(np.float64(total)) + params.log_share + top)
+    if len(params.turns) > 0:
+        here, turn = log(np.float64(total)) + top + params.log_scale, np.float64(params.turns[u])
+        whole = blended(here, np.float64(params.log_sums[u]), turn)
+        params.log_sums[u] = whole
+        workspace.active[r] = total * np.float32(exp(whole - here) / turn)
+        workspace.loss[r] = np.float32(whole + params.log_share)
+
+
+@inline
+def blended(log_here, log_before, share):
+    """Return ln(share·e^here + (1 − share)·e^before); `log_here` where nothing was known before."""
+    if log_before <= UNKNOWN or share >= 1:
+        return log_here
+    new, old = log_here + log(share), log_before + log(1.0 - share)
+    top = max(new, old)
+    return top + log(np.float64(exp(new - top) + exp(old - top)))
 
 
 @inline
@@ -564,8 +590,13 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
         add_scaled(w.sum_gradients, r, w.terms, r, of_term_in_sum)
         if own > 0:
             add_scaled(w.own_gradients, r, w.terms, r, of_term_in_own)
+    active = w.active[r]
+    if len(params.turns) > 0:
+        turn, before = params.turns[u], params.actives[u]
+        active = active / turn if before < 0 else active + (np.float32(1) - turn) * before
+        params.actives[u] = active
     if total > 0:
-        scale(w.scores, r, w.active[r] / total)
+        scale(w.scores, r, active / total)
 
 
 @inline
@@ -664,11 +695,28 @@ class Elsewhere(NamedTuple):
         The users to train on.
     n_items : int
         Of the whole catalogue.
+    turns : float32 (n_users,)
+        f_u: one of how many visits to all items this is, as a share.
+    log_sums : float32 (n_users,)
+        ln Σ exp(s(u, j)/τ) over the catalogue; UNKNOWN at first.
+    actives : float32 (n_users,)
+        Σ q over all interactions of a user; below 0 at first.
+    pulls : float32 (n_users, width)
+        The gradient of z_u by all interactions of a user.
+
+    The last three are moving averages, which training brings up to date: a visit replaces the share
+    f_u of what was known of a user by what is found here. So the candidates here are pushed by all
+    interactions of a user, in proportion to the softmax over the catalogue, and the items here are
+    pulled along with z_u by all of them.
     """
 
     rests: np.ndarray
     users: np.ndarray
     n_items: int
+    turns: np.ndarray
+    log_sums: np.ndarray
+    actives: np.ndarray
+    pulls: np.ndarray
 
 
 def centroid_session(
@@ -735,8 +783,10 @@ def make_params(
     item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
     users = np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32)
     rests, catalogue = table(0, settings.dim + 1), n_items
+    averages: Any = (*(np.zeros(0, dtype=np.float32) for _ in range(3)), rests)
     if elsewhere is not None:
-        rests, users, catalogue = elsewhere
+        rests, users, catalogue, *averages = elsewhere
+    turns, log_sums, actives, pulls = averages
     reference = min(100.0, catalogue**0.5)
     item_candidates = padded(min(settings.item_candidates, size)) if item_weight > 0 else 0
     return Params(
@@ -745,7 +795,7 @@ def make_params(
         shrink=np.float32(settings.shrink),
         rate=np.float32(1 / settings.temperature),
         margin=np.float32(settings.margin),
-        log_share=np.float64(log(reference / size)),
+        log_share=np.float64(log(reference / (size if elsewhere is None else catalogue))),
         own_rate=np.float32(settings.own_rate),
         weight_rate=np.float32(settings.weight_rate),
         bias_rate=np.float32(settings.bias_rate),
@@ -760,6 +810,11 @@ def make_params(
         item_users=by_item.items,
         item_counts=weights[order] if len(weights) else weights,
         rests=rests,
+        turns=turns,
+        log_sums=log_sums,
+        actives=actives,
+        pulls=pulls,
+        log_scale=np.float64(log(catalogue / size)),
     )
 
 

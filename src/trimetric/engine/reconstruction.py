@@ -66,7 +66,7 @@ from trimetric.engine.rows import (
     table,
 )
 from trimetric.engine.session import RunSettings, Session, start_table
-from trimetric.engine.threads import ThreadTeam, barrier, barrier_counts, thread_count
+from trimetric.engine.threads import ThreadTeam, ThreadTuner, barrier, barrier_counts, thread_count
 
 _ACCUMULATOR = 1e-4  # Adagrad's sums of squares begin here; gradients are far below 1
 LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖² and ‖z_u‖²: a shorter one has no direction
@@ -109,6 +109,14 @@ class Params(NamedTuple):
     dim: Any  # int64
     candidates: Any  # int64: |J|
     users: np.ndarray  # int32[samples]
+    n_items: Any  # int64: |V|
+    rests: np.ndarray  # float32[n_users, width]: see `Elsewhere`, as all below; no rows for none
+    sizes: np.ndarray  # float32[n_users]
+    norms: np.ndarray  # float32[n_users]
+    turns: np.ndarray  # float32[n_users]
+    squares: np.ndarray  # float32[n_users]
+    alongs: np.ndarray  # float32[n_users]
+    pulls: np.ndarray  # float32[n_users, width]
 
 
 class Workspace(NamedTuple):
@@ -177,9 +185,12 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
 
 
 @inline
-def sum_items(u, positives, state, out, r):
+def sum_items(u, positives, state, params, out, r):
     """out[r] = z_u."""
-    scale(out, r, np.float32(0))
+    if len(params.rests) > 0:
+        copy(out, r, params.rests, u, np.float32(1))
+    else:
+        scale(out, r, np.float32(0))
     for k in range(positives.indptr[u], positives.indptr[u + 1]):
         i = positives.items[k]
         add_scaled(out, r, state.items, i, count_at(positives.weights, k) * state.weights[i])
@@ -192,7 +203,7 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
     last, stamp = min(high, count), (settings.steps_before + block + 1) * params.candidates
     for r in range(low, last):
         u = user_at(block, r, settings, params)
-        sum_items(u, positives, state, workspace.sums, r)
+        sum_items(u, positives, state, params, workspace.sums, r)
     w = workspace
     score_candidates(low, high, w.sums, w.panels, params.dim, params.candidates, w.scores)
     for r in range(low, high):
@@ -200,8 +211,14 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
     for r in range(low, last):
         u = user_at(block, r, settings, params)
         share = keep_others(u, r, stamp, positives, state, workspace, params)
-        compare(u, r, share, positives, state, workspace)
+        compare(u, r, share, positives, state, workspace, params)
     pull_candidates(low, high, w.scores, w.points, params.candidates, w.sum_gradients)
+    if len(params.turns) > 0:
+        for r in range(low, last):
+            u = user_at(block, r, settings, params)
+            other = np.float32(1) - params.turns[u]
+            add_scaled(workspace.sum_gradients, r, params.pulls, u, other)
+            copy(params.pulls, u, workspace.sum_gradients, r, np.float32(1))
 
 
 @inline
@@ -218,14 +235,19 @@ def keep_others(u, r, stamp, positives, state, workspace, params):
         keep_pool(u, r, positives, workspace)
     for j in range(params.candidates):
         scores[j] = max(scores[j], np.float32(0))
-    return np.float32(len(state.items) - (high - low)) / np.float32(max(others, 1))
+    size = np.float32(high - low)
+    if len(params.turns) > 0:
+        size = params.sizes[u]
+    return (np.float32(params.n_items) - size) / np.float32(max(others, 1))
 
 
 @inline
-def compare(u, r, share, positives, state, workspace):
+def compare(u, r, share, positives, state, workspace, params):
     """Compute ℓ and its gradient with respect to f_u; begin that of z_u by the user's own items."""
     w, zero = workspace, np.float32(0)
     start, first = positives.indptr[u], w.first[r]
+    if len(params.turns) > 0:
+        share *= params.turns[u]
     along, counted, square = zero, zero, share * squared_norm(w.scores, r)
     for e in range(first, w.first[r + 1]):
         k = start + e - first
@@ -236,6 +258,14 @@ def compare(u, r, share, positives, state, workspace):
         along += count * value
         counted += count * count
         square += value * value
+    if len(params.turns) > 0:
+        turn, counted = params.turns[u], params.norms[u]
+        if params.squares[u] < 0:
+            along, square = along / turn, square / turn
+        else:
+            along += (np.float32(1) - turn) * params.alongs[u]
+            square += (np.float32(1) - turn) * params.squares[u]
+        params.alongs[u], params.squares[u] = along, square
     if square < LEAST_SQUARE:
         w.loss[r] = 1
         scale(w.scores, r, zero)
@@ -292,8 +322,48 @@ def step_item(v, g, k, state, settings, workspace, params):
 # --- sessions -------------------------------------------------------------------------------------
 
 
+class Elsewhere(NamedTuple):
+    """What a session on some of the users and items must know of the others.
+
+    Parameters
+    ----------
+    rests : float32 (n_users, width)
+        Σ r_ui·h_i·a_i over the items of each user that are not here.
+    users : int32 (n,)
+        The users to train on.
+    n_items : int
+        Of the whole catalogue.
+    sizes, norms : float32 (n_users,)
+        n_u and ‖r_u‖² over the whole catalogue.
+    turns : float32 (n_users,)
+        f_u: one of how many visits to all items this is, as a share.
+    squares, alongs : float32 (n_users,)
+        ‖f_u‖², below 0 at first, and Σ r_ui·f_ui.
+    pulls : float32 (n_users, width)
+        The gradient of z_u.
+
+    The last three are moving averages, as in `centroids.Elsewhere`.
+    """
+
+    rests: np.ndarray
+    users: np.ndarray
+    n_items: int
+    sizes: np.ndarray
+    norms: np.ndarray
+    turns: np.ndarray
+    squares: np.ndarray
+    alongs: np.ndarray
+    pulls: np.ndarray
+
+
 def reconstruction_session(
-    settings: ReconstructionSettings, positives: Positives, n_items: int
+    settings: ReconstructionSettings,
+    positives: Positives,
+    n_items: int,
+    *,
+    state: State | None = None,
+    elsewhere: Elsewhere | None = None,
+    tuners: dict[int, ThreadTuner] | None = None,
 ) -> Session:
     """Return a session that trains items whose sums reconstruct users.
 
@@ -302,9 +372,15 @@ def reconstruction_session(
     settings : ReconstructionSettings
     positives : Positives
     n_items : int
+    state : State, optional
+        What it goes on from, instead of random points.
+    elsewhere : Elsewhere, optional
+        Of users and items that are a part only.
+    tuners : dict, optional
+        Shared with other sessions.
     """
-    params = make_params(settings, positives, n_items)
-    state = start_state(settings, n_items)
+    params = make_params(settings, positives, n_items, elsewhere)
+    state = state or start_state(settings, n_items)
     block = min(settings.batch_size, len(params.users))
     most = most_interactions(positives, block)
     mean = len(positives.items) / max(len(params.users), 1)
@@ -322,27 +398,50 @@ def reconstruction_session(
         samples=len(params.users),
         cost=1.5 * int(params.candidates) + 4 * mean,
         saved=("items", "weights"),
+        tuners={} if tuners is None else tuners,
     )
 
 
-def make_params(settings: ReconstructionSettings, positives: Positives, n_items: int) -> Params:
+def make_params(
+    settings: ReconstructionSettings,
+    positives: Positives,
+    n_items: int,
+    elsewhere: Elsewhere | None = None,
+) -> Params:
     """Return the settings as a kernel takes them."""
     counts = np.diff(positives.indptr)
     size = n_candidates(settings.candidates, positives, n_items)
+    none, no_rows = np.zeros(0, dtype=np.float32), table(0, settings.dim)
+    elsewhere = elsewhere or Elsewhere(
+        rests=no_rows,
+        # the only item of a user has no other that speaks for it
+        users=np.flatnonzero((counts > 1) & (counts < n_items)).astype(np.int32),
+        n_items=n_items,
+        sizes=none,
+        norms=none,
+        turns=none,
+        squares=none,
+        alongs=none,
+        pulls=no_rows,
+    )
     return Params(
+        **elsewhere._asdict() | {"n_items": np.int64(elsewhere.n_items)},
         weight_rate=np.float32(settings.weight_rate),
         dim=np.int64(settings.dim),
         candidates=np.int64(size),
-        # the only item of a user has no other that speaks for it
-        users=np.flatnonzero((counts > 1) & (counts < n_items)).astype(np.int32),
     )
 
 
 def start_state(settings: ReconstructionSettings, n_items: int) -> State:
     """Return the state that training starts from: points at random on the sphere, weights 1."""
+    return blank_state(settings, n_items)._replace(items=start_table(settings, n_items))
+
+
+def blank_state(settings: ReconstructionSettings, n_items: int) -> State:
+    """Return a state of that size, to be filled with the rows of another."""
     squares = np.float32(_ACCUMULATOR)
     return State(
-        items=start_table(settings, n_items),
+        items=table(n_items, settings.dim),
         weights=np.ones(n_items, dtype=np.float32),
         item_squares=np.full(n_items, squares),
         weight_squares=np.full(n_items, squares),
@@ -389,12 +488,21 @@ def reconstructed(
     users = table(len(positives.indptr) - 1, int(params.dim))
     threads = thread_count()
     with ThreadTeam(threads) as team:
-        team.run(lambda me: _fill_users(me, threads, positives, state, users))
+        team.run(lambda me: add_up(me, threads, positives, state, params, users))
+    unit_rows(users, np.float32(1))
     return users, state.items.copy()
 
 
 @kernel
-def _fill_users(me, threads, positives, state, users):
-    for u in range(len(users) * me // threads, len(users) * (me + 1) // threads):
-        sum_items(u, positives, state, users, u)
-        scale(users, u, np.float32(1) / np.sqrt(max(squared_norm(users, u), LEAST_SQUARE)))
+def add_up(me, threads, positives, state, params, out):
+    """out[u] = z_u of all users."""
+    n = len(positives.indptr) - 1
+    for u in range(n * me // threads, n * (me + 1) // threads):
+        sum_items(u, positives, state, params, out, u)
+
+
+@kernel
+def unit_rows(points, length):
+    """Make each row that is not 0 `length` long."""
+    for u in range(len(points)):
+        scale(points, u, length / np.sqrt(max(squared_norm(points, u), LEAST_SQUARE)))

@@ -33,6 +33,7 @@ from trimetric.models.saved import Stored
 from trimetric.models.starting import Held, SharedRows, hold_centroids
 from trimetric.models.training_data import mean_weight
 from trimetric.scale.centroids import CentroidTrainer
+from trimetric.scale.reconstruction import PairTrainer, ReconstructionTrainer
 from trimetric.scale.trainer import Trainer
 from trimetric.space.centroid import Centroids, SecondPart, centroid_space, side_by_side
 from trimetric.space.metric import MetricSpace
@@ -250,7 +251,12 @@ class CentroidML(EpochTrained):
     def trainer_in_parts(self, n_items: int, n_parts: int, tuned: dict[str, Any]) -> Trainer:
         """Train blocks of users bucket by bucket: see `scale.centroids`."""
         settings = engine_settings(self.config, n_items, tuned)
-        return CentroidTrainer(settings, n_items, n_parts)
+        first = CentroidTrainer(settings, n_items, n_parts)
+        weight = in_use(self.config, tuned, "reconstruction")
+        if weight == 0:
+            return first
+        second = _second_settings(self.config, n_items)
+        return PairTrainer(first, ReconstructionTrainer(second, n_items, n_parts), weight)
 
     def start_from(
         self, learner: Session | SessionPair, fitted: Fitted, rows: SharedRows

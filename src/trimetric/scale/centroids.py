@@ -7,12 +7,14 @@ are the sums Q_v of items over users, which are those of the epoch's start in tr
 too. After each epoch all sums are taken anew.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from trimetric import counter
 from trimetric.engine.centroids import (
+    UNKNOWN,
     CentroidSettings,
     Composition,
     Elsewhere,
@@ -29,10 +31,11 @@ from trimetric.engine.centroids import (
 )
 from trimetric.engine.negatives import Positives
 from trimetric.engine.rows import padded_table, table
-from trimetric.engine.threads import ThreadTeam, ThreadTuner, barrier_counts
+from trimetric.engine.threads import ThreadTeam, barrier_counts
+from trimetric.scale.averages import shares_of_visits
 from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns
-from trimetric.scale.trainer import Pause, Trained, Trainer
+from trimetric.scale.trainer import Pause, Trained, Trainer, Tuners
 from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
@@ -54,7 +57,8 @@ class CentroidTrainer(Trainer):
         dim = settings.dim
         own = {"own": dim, "own_squares": 1} if settings.own > 0 else {}
         terms = {"user_terms": dim} if settings.kappa > 0 else {}
-        self.users = Columns({**own, **terms, "sums": dim, "size": 1})
+        elsewhere = {"sums": dim, "size": 1, "log_sum": 1, "active": 1, "pull": dim}
+        self.users = Columns({**own, **terms, **elsewhere})
         self._state_users = Columns({**own, **terms})
         squares = dict.fromkeys(("weights", "item_squares", "bias_squares", "weight_squares"), 1)
         sums = {"item_sums": dim} if settings.kappa > 0 else {}
@@ -67,6 +71,8 @@ class CentroidTrainer(Trainer):
         state = start_state(self._seeded(_START_USERS, part), n, 0)
         rows = np.zeros((n, self.users.total), dtype=np.float32)
         rows[:, : self._state_users.total] = self._pack(self._state_users, state, n)
+        self.users.get(rows, "log_sum")[...] = UNKNOWN
+        self.users.get(rows, "active")[...] = -1
         return rows
 
     def start_items(self, chunk: int, n: int) -> np.ndarray:
@@ -84,16 +90,20 @@ class CentroidTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: dict[int, ThreadTuner],
+        tuners: Tuners,
     ) -> Trained | None:
         """Train the points of a bucket, and renew the sums of its users: see `Trainer`."""
-        pairs = self._in_units(pairs)
+        pairs = self.in_units(pairs)
         trained = self._trained(self.users.get(users, "size")[:, 0], pairs)
         if len(trained) == 0:
             return Trained(users, items, np.zeros(4))
         dim, n = self.settings.dim, len(users)
-        rests, begun = table(n, dim + 1), table(len(items), dim + 1)
+        rests, begun, pulls = table(n, dim + 1), table(len(items), dim + 1), table(n, dim + 1)
         rests[:, :dim] = self.users.get(users, "sums")
+        pulls[:, :dim] = self.users.get(users, "pull")
+        log_sums = self.users.get(users, "log_sum")[:, 0].copy()
+        actives = self.users.get(users, "active")[:, 0].copy()
+        turns = shares_of_visits(self.users.get(users, "size")[:, 0], self.n_parts)
         begun[:, :dim] = self.items.get(items, "begun")
         take_off_items(pairs, begun, rests)
         state = self._state(users, items)
@@ -102,8 +112,8 @@ class CentroidTrainer(Trainer):
             pairs,
             len(items),
             state=state,
-            elsewhere=Elsewhere(rests, trained, self.n_items),
-            tuners=tuners,
+            elsewhere=Elsewhere(rests, trained, self.n_items, turns, log_sums, actives, pulls),
+            tuners=tuners.setdefault("centroids", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
             return None
@@ -112,6 +122,9 @@ class CentroidTrainer(Trainer):
         users, items = users.copy(), items.copy()
         users[:, : self._state_users.total] = self._pack(self._state_users, state, n)
         self.users.get(users, "sums")[...] = sums[:, :dim]
+        self.users.get(users, "pull")[...] = pulls[:, :dim]
+        self.users.get(users, "log_sum")[:, 0] = log_sums
+        self.users.get(users, "active")[:, 0] = actives
         items[:, : self._state_items.total] = self._state_items.pack(state._asdict())
         return Trained(users, items, state.totals)
 
@@ -119,7 +132,7 @@ class CentroidTrainer(Trainer):
         self, users: np.ndarray, items: np.ndarray, pairs: Positives, team: ThreadTeam
     ) -> tuple[np.ndarray, np.ndarray]:
         """Take z_u, the users' terms and their shares of Q_v anew: see `Trainer`."""
-        pairs = self._in_units(pairs)
+        pairs = self.in_units(pairs)
         dim, threads = self.settings.dim, team.threads
         sums, state = table(len(users), dim + 1), self._state(users, items)
         params = make_params(self.settings, pairs, len(items))
@@ -175,12 +188,20 @@ class CentroidTrainer(Trainer):
         return np.flatnonzero(taught & (np.diff(pairs.indptr) > 0)).astype(np.int32)
 
     def _of_bucket(self, place: Place) -> CentroidSettings:
-        """Return the settings of a bucket: all contrasts of an epoch together are as ever."""
-        wanted = self.settings.candidates
-        few = max(LEAST_CANDIDATES, wanted // self.n_parts) if wanted else 0
-        return replace(self.settings, seed=place.seed(self.settings.seed), candidates=few)
+        """Return the settings of a bucket: candidates and steps of an epoch together are as ever.
 
-    def _in_units(self, pairs: Positives) -> Positives:
+        A user's own point takes P steps where it took one, which Adagrad makes √P times as long
+        together.
+        """
+        return replace(
+            self.settings,
+            seed=place.seed(self.settings.seed),
+            candidates=candidates_of_bucket(self.settings.candidates, self.n_parts),
+            own_rate=self.settings.own_rate / math.sqrt(self.n_parts),
+        )
+
+    def in_units(self, pairs: Positives) -> Positives:
+        """Return interactions whose mean weight counts 1."""
         return pairs._replace(weights=pairs.weights / np.float32(self.settings.weight_unit))
 
     def _seeded(self, stream: int, part: int) -> CentroidSettings:
@@ -199,3 +220,8 @@ class CentroidTrainer(Trainer):
         if columns.total == 0:
             return np.zeros((n, 0), dtype=np.float32)
         return columns.pack(state._asdict())
+
+
+def candidates_of_bucket(wanted: int, n_parts: int) -> int:
+    """Return |J| in a bucket: all of them together are as many as without parts; 0 for all."""
+    return max(LEAST_CANDIDATES, wanted // n_parts) if wanted else 0

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from trimetric.engine.session import Totals
-from trimetric.engine.threads import ThreadTeam, ThreadTuner
+from trimetric.engine.threads import ThreadTeam
 from trimetric.scale.buckets import bucket, item_parts, places
 from trimetric.scale.parts import CHUNKS, Parts
-from trimetric.scale.trainer import Trainer
+from trimetric.scale.trainer import Trainer, Tuners
 
 
 class Store(Protocol):
@@ -48,7 +48,7 @@ class LocalLearner:
 
     def __init__(self, parts: Parts, trainer: Trainer, store: Store) -> None:
         self.parts, self.trainer, self.store = parts, trainer, store
-        self._tuners: dict[int, ThreadTuner] = {}
+        self._tuners: Tuners = {}
 
     @property
     def n_batches(self) -> int:

@@ -12,6 +12,7 @@ from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns
 
 Pause = Callable[[int], bool]
+Tuners = dict[str, dict[int, ThreadTuner]]  # of each loop, shared by its buckets
 
 
 class Trained(NamedTuple):
@@ -66,7 +67,7 @@ class Trainer(ABC):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: dict[int, ThreadTuner],
+        tuners: Tuners,
     ) -> Trained | None:
         """Return what an epoch of a bucket leaves, None if paused; its arguments stay."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.engine.negatives import Positives
-from trimetric.engine.threads import ThreadTeam, ThreadTuner
+from trimetric.engine.threads import ThreadTeam
 from trimetric.engine.triplets import (
     TripletSettings,
     blank_state,
@@ -15,7 +15,7 @@ from trimetric.engine.triplets import (
 )
 from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns, columns_of
-from trimetric.scale.trainer import Pause, Trained, Trainer
+from trimetric.scale.trainer import Pause, Trained, Trainer, Tuners
 
 _START_USERS, _START_ITEMS = 211, 212  # streams of random numbers
 
@@ -45,7 +45,7 @@ class TripletTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: dict[int, ThreadTuner],
+        tuners: Tuners,
     ) -> Trained | None:
         """Train the points and margins of a bucket: see `Trainer`."""
         if len(pairs.users) == 0:
@@ -61,7 +61,7 @@ class TripletTrainer(Trainer):
             len(items),
             state=state,
             catalogue=self.n_items,
-            tuners=tuners,
+            tuners=tuners.setdefault("triplets", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
             return None
