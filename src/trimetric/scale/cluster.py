@@ -213,7 +213,7 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         ray.init(LOCAL, num_cpus=thread_count(), include_dashboard=False, **options)
     else:
         _check_address(str(address))
-        ray.init(address, **options)
+        _join(ray, str(address), options)
     try:
         if address not in (None, LOCAL):
             _check_nodes(ray)
@@ -290,6 +290,16 @@ def _check_address(address: str) -> None:
             " install the same on this machine and on all nodes"
         )
     raise _no_answer(address, message)
+
+
+def _join(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """Connect to a cluster that was found to answer."""
+    try:
+        ray.init(address, **options)
+    except ConnectionAbortedError:  # Ray's client server took long to start a process; again
+        ray.init(address, **options)
+    except ConnectionError as error:
+        raise _no_answer(address, str(error)) from None
 
 
 def _check_port(address: str) -> None:
