@@ -271,7 +271,7 @@ def _put_together(
     ratio = min(threads, workers)  # one thread each; measured on `threads`
     fits = (spend.trials + seeds) * (once + costs.validation) * ratio / workers + trials * ratio
     compare = Cost(costs.peak * min(workers, seeds) + costs.base, 20 * len(whole), 2 * fixed + fits)
-    advice = next((p for p in _powers() if _in_parts(costs, p) <= USED * available), 0)
+    advice = advised(costs, available)
     shown = max(advice, partitions) or MOST_PARTS
     return Estimate(
         model=model.name,
@@ -282,7 +282,7 @@ def _put_together(
         threads=threads,
         available=available,
         fit=fit,
-        out_of_core=Cost(_in_parts(costs, shown), fit.disk + 12 * len(whole), fit.seconds),
+        out_of_core=Cost(memory_in_parts(costs, shown), fit.disk + 12 * len(whole), fit.seconds),
         compare=compare,
         recommend=Cost(costs.ranking_peak, costs.lists, costs.startup + costs.ranking),
         advice=advice,
@@ -311,12 +311,30 @@ def _trial_seconds(model: EpochTrained, costs: Costs) -> float:
     return seconds + rounds * (one + (second if both else 0.0) + 3 * costs.validation)
 
 
-def _powers() -> list[int]:
-    return [2**n for n in range(MOST_PARTS.bit_length())]
+def advised(costs: Costs, available: int) -> int:
+    """Return the fewest parts, a power of two, that fit into most of the memory; 0 where none do.
+
+    Parameters
+    ----------
+    costs : Costs
+        Of all interactions.
+    available : int
+        Bytes.
+    """
+    powers = (2**n for n in range(MOST_PARTS.bit_length()))
+    return next((p for p in powers if memory_in_parts(costs, p) <= USED * available), 0)
 
 
-def _in_parts(costs: Costs, partitions: int) -> int:
-    """Return the peak memory with at most two of so many parts of users and items at a time."""
+def memory_in_parts(costs: Costs, partitions: int) -> int:
+    """Return the peak memory with at most two of so many parts of users and items at a time.
+
+    Parameters
+    ----------
+    costs : Costs
+        Of all interactions.
+    partitions : int
+        1 for training in one piece.
+    """
     share = min(1.0, 2 / partitions)
     return costs.base + round(share * (costs.peak - costs.base))
 
