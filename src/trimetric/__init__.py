@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from trimetric.evaluation.lists import RankedLists
     from trimetric.evaluation.summary import beyond_accuracy
+    from trimetric.experiments.estimate import estimate
     from trimetric.frames import set_output
     from trimetric.models import create, load
     from trimetric.models.bpr import BPR
@@ -71,6 +72,7 @@ _HOMES = {
     "SampledCandidates": "evaluation",
     "beyond_accuracy": "evaluation.summary",
     "cross_validate": "evaluation",
+    "estimate": "experiments.estimate",
     "evaluate": "evaluation",
     "BPR": "models.bpr",
     "CML": "models.cml",
@@ -120,6 +122,7 @@ __all__ = [
     "create",
     "cross_validate",
     "datasets",
+    "estimate",
     "evaluate",
     "kfold",
     "load",

@@ -74,6 +74,10 @@ class ResourceError(TrimetricError):
     """The machine gives this process too little: memory, or files that it may open."""
 
 
+class ClusterError(TrimetricError):
+    """A Ray cluster does not answer, or its nodes have other versions than this machine."""
+
+
 class Interrupted(TrimetricError):
     """Stopped by the user; what was saved is named in the message."""
 
@@ -81,4 +85,4 @@ class Interrupted(TrimetricError):
 
 
 class WorkerLost(TrimetricError):
-    """The system ended a worker process of a study."""
+    """The system ended a worker process, or a machine of a cluster was lost, with its work."""

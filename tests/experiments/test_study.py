@@ -173,9 +173,9 @@ def test_orphans_end(tmp_path: Path) -> None:
     """Workers do not outlive a parent that was killed."""
     code = (
         "import os, time, threading, multiprocessing as mp\n"
-        "from trimetric.experiments import study\n"
+        "from trimetric.experiments import pools\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
-        "pool = ProcessPoolExecutor(1, mp.get_context('spawn'), study.initialize_worker, ({},))\n"
+        "pool = ProcessPoolExecutor(1, mp.get_context('spawn'), pools.initialize_worker, ({},))\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -11,6 +11,7 @@ from trimetric.cli import (
     compare,
     data,
     demo,
+    estimate,
     evaluate,
     explain,
     export,
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(grouped(demo.demo, threaded=True))
 app.command()(grouped(fit.fit, threaded=True))
+app.command()(grouped(estimate.estimate, threaded=True))
 app.command()(grouped(evaluate.evaluate, threaded=True))
 app.command()(grouped(recommend.recommend, threaded=True))
 app.command()(grouped(similar.similar_items, threaded=True))

@@ -9,7 +9,7 @@ from typer import Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.core import Core
-from trimetric.cli.options import Data, Json, Quiet
+from trimetric.cli.options import Data, Json, Quiet, Ray
 from trimetric.cli.output import emit, emit_json, logger, show
 from trimetric.cli.reading import print_summary, read
 from trimetric.cli.splitting import SplitOptions
@@ -68,6 +68,7 @@ def compare(
         str, Option("--out", help="Folder of the report and of finished results.")
     ] = "comparison",
     threads: Jobs = None,
+    ray: Ray = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -96,6 +97,7 @@ def compare(
             settings=_by_model(sets or []),
             lists=_lists(lists or [], columns),
             workers=threads,
+            ray=ray,
             command=command(),
             log=log,
         )

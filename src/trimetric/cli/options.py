@@ -15,6 +15,14 @@ Threads = Annotated[
     int | None,
     Option("--threads", help="Number of threads, all by default; never changes results."),
 ]
+Ray = Annotated[
+    str | None,
+    Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on Ray: local starts it here; auto, host:port or ray://host:port is a cluster.",
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print one JSON document.")]
 K = Annotated[int, Option("-k", "--k", help="Length of each list.")]
 Seed = Annotated[int, Option("--seed", help="Which one to take, where none is asked for.")]

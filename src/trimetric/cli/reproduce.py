@@ -7,7 +7,7 @@ from typer import Argument, Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.compare import Jobs, Seeds, Size, command
-from trimetric.cli.options import Json, Quiet
+from trimetric.cli.options import Json, Quiet, Ray
 from trimetric.cli.output import emit, emit_json, logger, note
 from trimetric.cli.reading import print_summary, read
 from trimetric.errors import ParameterError
@@ -35,6 +35,7 @@ def reproduce(
         str, Option("--out", help="Folder of the report and of finished results.")
     ] = "reproduction",
     threads: Jobs = None,
+    ray: Ray = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -66,6 +67,7 @@ def reproduce(
             size=budget,
             seeds=seeds,
             workers=threads,
+            ray=ray,
             command=command(),
             log=log,
         )

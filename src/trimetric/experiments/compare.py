@@ -42,6 +42,7 @@ def compare(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     lists: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     command: str = "",
     log: Log = lambda text: None,
 ) -> Comparison:
@@ -75,6 +76,9 @@ def compare(
         them. They are evaluated on the same test part, and tested like the models.
     workers : int, optional
         Fits at a time, one thread each; all processors unless given. Results do not depend on it.
+    ray : str, optional
+        Fit on Ray instead of worker processes: "local" starts it on this machine, "auto",
+        "host:port" or "ray://host:port" names a running cluster. Results do not depend on it.
     command : str
         The command to show in the report.
     log : callable
@@ -92,6 +96,8 @@ def compare(
         The split has no validation part, or no model could be trained.
     Interrupted
         Ctrl-C; finished results are kept.
+    ClusterError
+        No Ray cluster answers at the address, or it has other versions.
     """
     names = [] if lists and models == "none" else listed(models)
     spend, metric = budget(size, trials), named_metric(metric).name
@@ -109,7 +115,7 @@ def compare(
         for name in names
     }
     outcomes = study.run(
-        plans, {SPLIT: split}, places.output(out) / RESULTS, workers=workers, log=log
+        plans, {SPLIT: split}, places.output(out) / RESULTS, workers=workers, ray=ray, log=log
     )
     everyone = [*outcomes.values(), *foreign]
     entrants = sorted(everyone, key=lambda entrant: -_mean(entrant, protocol, metric))

@@ -6,7 +6,6 @@ interrupted study goes on where it was, and two studies that share a job share i
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ import trimetric
 from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
+from trimetric.experiments.machine import peak_memory, reset_peak_memory
 from trimetric.models import create
 from trimetric.storage.atomic import output_folder, replacing
 
@@ -147,7 +147,7 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
     if _has_seed(job):
         settings["seed"] = job.seed
     model, best = create(job.model, **settings), BestPerMetric()
-    _reset_peak_memory()
+    reset_peak_memory()
     began = time.perf_counter()
     if job.leaked:
         monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "micro_recall@5")
@@ -155,10 +155,10 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
         best.add(evaluate(model, split, LEAKED))
     else:
         model.fit(split.train, split.valid, progress=False)
-    seconds, memory = time.perf_counter() - began, _peak_memory()
+    seconds, peak = time.perf_counter() - began, peak_memory()
     result: dict[str, Any] = {
         "seconds": round(seconds, 3),
-        "memory": memory,
+        "memory": None if peak is None else round(peak / 2**20, 1),
         "epochs": len(model.history),
         "best_epoch": model.provenance["best_epoch"],
     }
@@ -213,22 +213,3 @@ def _fingerprint(split: "Split") -> str:
     parts = [split.train, split.valid, split.test]
     parts += [] if split.history is None else [split.history]
     return "-".join("none" if part is None else part.fingerprint for part in parts)
-
-
-def _reset_peak_memory() -> None:
-    """Measure the peak memory of this process from now on, where the system can (Linux)."""
-    with suppress(OSError), open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")
-
-
-def _peak_memory() -> float | None:
-    """Return the peak memory of this process in MiB, None where the system does not tell."""
-    with suppress(OSError), open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM"))
-        return round(int(line.split()[1]) / 1024, 1)
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

@@ -29,6 +29,7 @@ def reproduce(
     size: str = "small",
     seeds: int = 3,
     workers: int | None = None,
+    ray: str | None = None,
     command: str = "",
     log: Log = lambda text: None,
 ) -> dict[str, Any]:
@@ -51,6 +52,9 @@ def reproduce(
         Of each model; at least 1.
     workers : int, optional
         Fits at a time, one thread each; all processors unless given. Results do not depend on it.
+    ray : str, optional
+        Fit on Ray instead of worker processes: "local" starts it on this machine, "auto",
+        "host:port" or "ray://host:port" names a running cluster. Results do not depend on it.
     command : str
         The command to show in the report.
     log : callable
@@ -69,6 +73,8 @@ def reproduce(
         The data cannot be split.
     Interrupted
         Ctrl-C; finished results are kept.
+    ClusterError
+        No Ray cluster answers at the address, or it has other versions.
     """
     from trimetric.data import split_random
 
@@ -94,7 +100,9 @@ def reproduce(
         plans |= figures.sweep_plans(spend, seeds, dataset)
     if "fig5" in targets or "fig6" in targets:
         plans |= figures.margin_plans(spend, seeds)
-    outcomes = study.run(plans, splits, places.output(out) / RESULTS, workers=workers, log=log)
+    outcomes = study.run(
+        plans, splits, places.output(out) / RESULTS, workers=workers, ray=ray, log=log
+    )
     build = {
         "table3": tables.table3,
         "table4": tables.table4,

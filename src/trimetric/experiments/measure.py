@@ -1,0 +1,244 @@
+"""What a model costs on a sample: the real trainer and ranking, in a process of its own.
+
+A fresh process is measured, since the memory of one that has done other things tells little. It is
+started with the path of a pickled `Sample`, and prints a `Costs` as JSON.
+"""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimetric import training
+from trimetric.data.interactions import Interactions
+from trimetric.data.splits import hold_out
+from trimetric.engine.session_pair import SessionPair
+from trimetric.engine.threads import VARIABLE
+from trimetric.errors import ResourceError, TrimetricError
+from trimetric.evaluation import validator
+from trimetric.experiments.machine import peak_memory
+from trimetric.models import create
+from trimetric.models.epoch_trained import EpochTrained
+
+HELD_OUT = 0.1  # as `trimetric fit` does by itself
+TINY = 2_000  # interactions that load and compile all that will be measured
+RANKED = 2_000  # users whose lists are made
+REPEATS = 2  # of an epoch; the fastest counts
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What to measure.
+
+    Parameters
+    ----------
+    data : Interactions
+        Of some users, under the vocabulary of all items.
+    tiny : Interactions
+        Of fewer users, to begin with.
+    model : str
+    settings : dict
+    partitions : int
+    k : int
+        Length of lists.
+    """
+
+    data: Interactions
+    tiny: Interactions
+    model: str
+    settings: dict[str, Any]
+    partitions: int = 1
+    k: int = 10
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured, in seconds and bytes.
+
+    Parameters
+    ----------
+    pairs : int
+        Interactions of the sample.
+    startup : float
+        From the start of the process until it begins to fit, kernels loaded.
+    prepare : float
+        Making of the learner.
+    epoch, second_epoch : float
+        One epoch; of a model with two objectives, of the first and of the second.
+    validation : float
+        One validation; 0 without held-out data.
+    save : float
+        Writing of the model.
+    ranking : float
+        A list for each user of the sample.
+    base : int
+        Memory before the sample was fitted.
+    peak : int
+        Peak memory of the process while fitting.
+    ranking_peak : int
+        Peak memory with ranking.
+    model, checkpoint, lists : int
+        On disk.
+    """
+
+    pairs: int
+    startup: float
+    prepare: float
+    epoch: float
+    second_epoch: float
+    validation: float
+    save: float
+    ranking: float
+    base: int
+    peak: int
+    ranking_peak: int
+    model: int
+    checkpoint: int
+    lists: int
+
+
+def measure(sample: Sample, threads: int) -> Costs:
+    """Measure a sample in a process of its own.
+
+    Raises
+    ------
+    ResourceError
+        The process did not end well, as where memory ran out.
+    TrimetricError
+        The model refuses the data.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample"
+        path.write_bytes(pickle.dumps(sample))
+        code = "import sys; from trimetric.experiments.measure import main; main(*sys.argv[1:])"
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(path), repr(time.time())],
+            capture_output=True,
+            env={**os.environ, VARIABLE: str(threads)},
+            check=False,
+        )
+        if ended.returncode == 0:
+            return Costs(**json.loads(ended.stdout))
+        refusal = Path(folder) / "refusal"
+        if refusal.exists():
+            raise pickle.loads(refusal.read_bytes())
+    told = ended.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
+    raise ResourceError(
+        f"measuring {len(sample.data):,} interactions failed: {told[-1]};"
+        " free some memory, or estimate with a smaller dim"
+    )
+
+
+def main(path: str, started: str) -> None:
+    """Measure as the process that `measure` started, at the time `started`."""
+    sample: Sample = pickle.loads(Path(path).read_bytes())
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            costs = _measured(sample, Path(folder), float(started))
+    except TrimetricError as refusal:
+        (Path(path).parent / "refusal").write_bytes(pickle.dumps(refusal))
+        raise SystemExit(2) from None
+    print(json.dumps(asdict(costs)))
+
+
+def _measured(sample: Sample, folder: Path, started: float) -> Costs:
+    _fit(sample, sample.tiny, folder / "tiny")
+    _timed(lambda: _session_seconds(sample, sample.tiny))
+    startup, base = time.time() - started, peak_memory() or 0
+    model, train, valid, seconds = _fit(sample, sample.data, folder / "model")
+    peak = peak_memory() or 0
+    lists, ranking = _timed(lambda: _rank(model, sample, folder / "lists.parquet"))
+    share = min(RANKED, len(model.user_ids)) / len(model.user_ids)
+    ranking_peak = peak_memory() or 0
+    prepare, epoch, second_epoch, checkpoint = _session_seconds(sample, train)
+    validation = 0.0
+    if valid is not None:
+        judge, making = _timed(lambda: validator(valid, train, model.config.metric))
+        validation = _timed(lambda: judge(model.scorer))[1]
+        seconds -= making + validation
+    return Costs(
+        pairs=len(sample.data),
+        startup=startup,
+        prepare=prepare,
+        epoch=epoch,
+        second_epoch=second_epoch,
+        validation=validation,
+        save=max(seconds - prepare - epoch - second_epoch, 0.0),
+        ranking=ranking / share,
+        base=base,
+        peak=peak,
+        ranking_peak=ranking_peak,
+        model=_size(folder / "model"),
+        checkpoint=checkpoint,
+        lists=int(lists / share),
+    )
+
+
+def _model(sample: Sample, data: Interactions, **more: Any) -> Any:
+    """Return a model in which nothing is left to the data."""
+    model: Any = create(sample.model, **sample.settings)
+    found = model.find_settings(data, None, False, False)
+    left_open = {name: found[name] for name, value in model.get_params().items() if value is None
+                 and name in found}  # fmt: skip
+    return create(sample.model, **{**model.get_params(), **left_open, **more})
+
+
+def _fit(
+    sample: Sample, data: Interactions, out: Path
+) -> tuple[Any, Interactions, Interactions | None, float]:
+    """Fit for one epoch with one validation; return the model, its data, and the seconds."""
+    split = hold_out(data, HELD_OUT)
+    train, valid = (data, None) if split is None else (split.train, split.test)
+    model = _model(sample, train, epochs=1, validate_every=1)
+    more = {"partitions": sample.partitions} if sample.partitions > 1 else {}
+    _, seconds = _timed(lambda: model.fit(train, valid, out=out, progress=False, **more))
+    return model, train, valid, seconds
+
+
+def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float, float, int]:
+    """Return the seconds of making a learner and of its epochs, and the bytes of a checkpoint."""
+    model: EpochTrained = _model(sample, train)
+
+    def make() -> Any:
+        tuned = model.find_settings(train, None, False, False)
+        if sample.partitions > 1:
+            return model.partitioned_learner(train, tuned, sample.partitions)
+        return model.learner(train, None, tuned)
+
+    learner, prepare = _timed(make)
+    checkpoint = 2 * sum(array.nbytes for array in learner.arrays.values())
+    sessions = [learner]
+    if isinstance(learner, SessionPair):
+        sessions = [learner.first, learner.second]
+    seconds = []
+    for session in sessions:
+        run = training.train(session, training.Plan(REPEATS))
+        seconds.append(min(row["seconds"] for row in run.history))
+    return prepare, seconds[0], sum(seconds[1:]), checkpoint
+
+
+def _rank(model: Any, sample: Sample, out: Path) -> int:
+    from trimetric.models.batch import recommend_to_file
+
+    users = model.user_ids.decode(np.arange(min(RANKED, len(model.user_ids)))).to_list()
+    recommend_to_file(model, out, users, sample.k, progress=False)
+    return out.stat().st_size
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - began
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

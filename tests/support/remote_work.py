@@ -1,0 +1,68 @@
+"""Functions that run as tasks of a Ray cluster in tests; workers import them by this name."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from trimetric.engine.threads import thread_count
+from trimetric.errors import DataError, UnknownIds
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def slow_first(number: int) -> int:
+    time.sleep(0.5 if number == 0 else 0.0)
+    return number
+
+
+def total(array: np.ndarray, scale: int) -> float:
+    return float(array.sum() * scale)
+
+
+def halves(number: int) -> tuple[int, int]:
+    return number // 2, number - number // 2
+
+
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+def threads_here() -> tuple[int, str | None]:
+    return thread_count(), os.environ.get("OMP_NUM_THREADS")
+
+
+def refuse(number: int) -> int:
+    if number == 3:
+        raise DataError("row 3: not a number; mend the file")
+    if number == 5:
+        raise UnknownIds("user", ["u1"], "name others")
+    if number == 7:
+        raise KeyError("a bug")
+    return number
+
+
+def die_once(folder: str, number: int) -> int:
+    """End the worker process by SIGKILL the first time."""
+    mark = Path(folder) / f"died-{number}"
+    if number % 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def start_unless_first(folder: str, number: int) -> int:
+    """Leave a mark, and take a minute unless it is the first."""
+    (Path(folder) / f"started-{number}").touch()
+    time.sleep(60 if number else 0)
+    (Path(folder) / f"ended-{number}").touch()
+    return number
