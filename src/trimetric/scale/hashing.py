@@ -1,6 +1,7 @@
 """A hash of original ids, equal on every machine, by which they are divided into parts."""
 
 import numpy as np
+import polars as pl
 
 from trimetric import counter
 from trimetric.data.ids import Vocabulary
@@ -22,13 +23,35 @@ def part_of(ids: Vocabulary, n_parts: int, salt: int) -> np.ndarray:
     salt : int
         USERS or ITEMS, so that equal ids of both need not go together.
     """
-    arrays, key = ids.to_arrays(), counter.key(salt)
+    arrays = ids.to_arrays()
     if "ids" in arrays:
         hashed = arrays["ids"].astype(np.uint64)
     else:
         hashed = np.empty(len(ids), dtype=np.uint64)
         _fnv1a(arrays["utf8"], arrays["offsets"], hashed)
-    return (counter.bits(key, hashed) % np.uint64(n_parts)).astype(np.int32)
+    return part_of_hashed(hashed, n_parts, salt)
+
+
+def part_of_hashed(hashed: np.ndarray, n_parts: int, salt: int) -> np.ndarray:
+    """Return which of `n_parts` ids belong to, from `hash_values` of them, int32 (n_ids,)."""
+    return (counter.bits(counter.key(salt), hashed) % np.uint64(n_parts)).astype(np.int32)
+
+
+def hash_values(ids: pl.Series) -> np.ndarray:
+    """Return a hash of each id of an Int64 or String series without nulls, uint64 (n,).
+
+    It is the number itself of whole numbers, and the 64-bit FNV-1a hash of text. PyArrow must be
+    installed.
+    """
+    if ids.dtype != pl.String:
+        return ids.to_numpy().astype(np.uint64)
+    texts = ids.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, utf8 = texts.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(ids) + 1]
+    data = np.frombuffer(utf8 or b"", dtype=np.uint8)
+    hashed = np.empty(len(ids), dtype=np.uint64)
+    _fnv1a(data, bounds, hashed)
+    return hashed
 
 
 @kernel
