@@ -6,6 +6,7 @@ import polars as pl
 from trimetric import counter
 from trimetric.data.ids import Vocabulary
 from trimetric.engine.compile import kernel
+from trimetric.engine.rng import bits
 
 USERS, ITEMS = 1, 2
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -34,7 +35,9 @@ def part_of(ids: Vocabulary, n_parts: int, salt: int) -> np.ndarray:
 
 def part_of_hashed(hashed: np.ndarray, n_parts: int, salt: int) -> np.ndarray:
     """Return which of `n_parts` ids belong to, from `hash_values` of them, int32 (n_ids,)."""
-    return (counter.bits(counter.key(salt), hashed) % np.uint64(n_parts)).astype(np.int32)
+    out = np.empty(len(hashed), dtype=np.int32)
+    _part(hashed, counter.key(salt), np.uint64(n_parts), out)
+    return out
 
 
 def hash_values(ids: pl.Series) -> np.ndarray:
@@ -52,6 +55,13 @@ def hash_values(ids: pl.Series) -> np.ndarray:
     hashed = np.empty(len(ids), dtype=np.uint64)
     _fnv1a(data, bounds, hashed)
     return hashed
+
+
+@kernel
+def _part(hashed, key, n_parts, out):
+    """Write the part of each hash: `counter.bits` of it, modulo the number of parts."""
+    for i in range(len(out)):
+        out[i] = np.int32(bits(key, hashed[i]) % n_parts)
 
 
 @kernel

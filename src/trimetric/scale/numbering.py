@@ -15,6 +15,7 @@ from trimetric.data.repeats import Rule, in_order, merge
 from trimetric.errors import DataError
 from trimetric.scale.hashing import hash_values
 from trimetric.scale.spilling import read_json, run_file, write_json
+from trimetric.scale.sorting import sort_keys
 from trimetric.storage.atomic import output_errors, replacing
 
 ROWS_PER_GROUP = 1 << 20
@@ -129,9 +130,11 @@ def number_part(task: PartTask) -> dict[str, Any]:
     rows = frame.height
     users, user_rows = numbered(frame["user"])
     items, item_rows = numbered(frame["item"])
-    keys = (user_rows << 32) | item_rows
+    shift = max(1, (len(items) - 1).bit_length())  # narrow keys are sorted faster
+    keys = (user_rows << shift) | item_rows
     del user_rows, item_rows
     keys, weights = _merged(keys, frame, task)
+    keys = ((keys >> shift) << 32) | (keys & ((1 << shift) - 1))
     del frame
     held = task.holdout.drawn(users, items, keys)
     for number, name in ((1, "valid"), (2, "test")):
@@ -235,7 +238,7 @@ def _merged(
         order = in_order(keys, times, weights if task.rule == "sum" else None)
         keys, weights = keys[order], weights[order]
     else:
-        keys, weights = np.sort(keys), None
+        keys, weights = sort_keys(keys, int(keys.max()) + 1 if len(keys) else 1), None
     if not len(keys):
         return keys, np.zeros(0, np.float32) if counted(task.rule, task.weighted) else None
     kept, merged, _ = merge(keys, weights, task.rule)

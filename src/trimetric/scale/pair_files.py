@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from trimetric.errors import MissingExtra
 from trimetric.scale.hashing import ITEMS, part_of
 from trimetric.scale.numbering import PartTask, write_frame
 from trimetric.scale.parts import CHUNKS
+from trimetric.scale.sorting import by_part, starts_of
 from trimetric.scale.spilling import read_json, write_json
 from trimetric.storage.atomic import output_errors, replacing
 
@@ -120,25 +122,28 @@ def write_pairs(task: PairsTask) -> dict[str, Any]:
     at = Vocabulary(numbers["id"]).encode(items)
     chunks, rows = (numbers[name].to_numpy()[at] for name in ("chunk", "row"))
     frame = pl.read_ipc(made.made("pairs"))
-    n_chunks = CHUNKS * task.n_parts
     chunk = chunks[frame["item"].to_numpy()]
-    order = np.argsort(chunk.astype(np.uint16) if n_chunks <= 1 << 16 else chunk, kind="stable")
+    starts = starts_of(chunk, CHUNKS * task.n_parts)
     columns = {"user": frame["user"].to_numpy(), "item": rows[frame["item"].to_numpy()]}
     if "weight" in frame.columns:
         columns["weight"] = frame["weight"].to_numpy()
-    columns = {name: values[order] for name, values in columns.items()}
-    bounds = np.zeros(n_chunks + 1, dtype=np.int64)
-    np.cumsum(np.bincount(chunk, minlength=n_chunks), out=bounds[1:])
-    table = pa.table(columns)
+    columns = {name: by_part(values, chunk, starts) for name, values in columns.items()}
+    kinds = {name: pa.from_numpy_dtype(values.dtype) for name, values in columns.items()}
+    schema = pa.schema(list(kinds.items()))
     path = made.out / "pairs" / f"part-{made.part:05d}.arrow"
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as out, ipc.new_file(out, table.schema) as writer:
-            for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-                part = {name: pa.array(values[start:stop]) for name, values in columns.items()}
-                writer.write_batch(pa.record_batch(part, schema=table.schema))
+        with replacing(path) as out, ipc.new_file(out, schema) as writer:
+            for start, stop in pairwise(starts.tolist()):
+                arrays = [
+                    pa.Array.from_buffers(
+                        kinds[name], stop - start, [None, pa.py_buffer(values[start:stop])]
+                    )
+                    for name, values in columns.items()
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
     ids = pl.read_parquet(made.out / "users" / f"part-{made.part:05d}.parquet")["id"]
-    result = {"digest": digest({**Vocabulary(ids).to_arrays(), "bounds": bounds, **columns})}
+    result = {"digest": digest({**Vocabulary(ids).to_arrays(), "starts": starts, **columns})}
     write_json(task.record, result)
     for what in ("items", "cold", "pairs"):
         with suppress(OSError):

@@ -17,6 +17,7 @@ from trimetric.data.seen import Mixed, Seen
 from trimetric.data.sources import Source
 from trimetric.errors import DataError
 from trimetric.scale.hashing import USERS, hash_values, part_of_hashed
+from trimetric.scale.sorting import by_part, starts_of
 from trimetric.storage.atomic import output_errors, replacing
 
 RUN_ROWS = 1 << 22  # rows that are held before they are written
@@ -240,9 +241,12 @@ def _needed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
 def _write_run(task: SpillTask, run: int, frame: pl.DataFrame) -> np.ndarray:
     """Write rows to the files of their parts; return how many each got, int64 (P,)."""
     parts = part_of_hashed(hash_values(frame["user"]), task.n_parts, USERS)
-    narrow = parts.astype(np.uint16) if task.n_parts <= 1 << 16 else parts  # sorted by radix
-    frame = frame[np.argsort(narrow, kind="stable")]
-    rows = np.bincount(parts, minlength=task.n_parts)
+    starts = starts_of(parts, task.n_parts)
+    if pl.String in frame.schema.values():
+        frame = frame[np.argsort(parts.astype(np.min_scalar_type(task.n_parts)), kind="stable")]
+    else:
+        frame = pl.DataFrame({s.name: by_part(s.to_numpy(), parts, starts) for s in frame})
+    rows = np.diff(starts)
     start = 0
     for part, n in enumerate(rows.tolist()):
         path = run_file(task.work, part, task.number, run)
