@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from trimetric.models.references.popularity import Popularity
     from trimetric.models.sml import SML
     from trimetric.models.transcf import TransCF
+    from trimetric.scale.prepare import prepare
+    from trimetric.scale.prepared import Prepared
     from trimetric.space.index import Index
 
 _HOMES = {
@@ -88,6 +90,8 @@ _HOMES = {
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
+    "Prepared": "scale.prepared",
+    "prepare": "scale.prepare",
     "set_output": "frames",
     "threads": "engine.threads",
 }
@@ -110,6 +114,7 @@ __all__ = [
     "Interactions",
     "ItemKNN",
     "Popularity",
+    "Prepared",
     "RankedLists",
     "Result",
     "SampledCandidates",
@@ -123,6 +128,7 @@ __all__ = [
     "evaluate",
     "kfold",
     "load",
+    "prepare",
     "set_output",
     "split_column",
     "split_leave_one_out",

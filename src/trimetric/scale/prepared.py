@@ -21,6 +21,12 @@ from trimetric.storage import places
 FORMAT, VERSION = "trimetric prepared interactions", 1
 INDEX = "prepared.json"
 _MOST_OPEN = 4  # files of pairs
+_HELD_OUT = {
+    "valid": "pairs held out in valid",
+    "test": "pairs held out in test",
+    "users_without_other_pairs": "users with held-out pairs only, in no part",
+    "items_without_other_pairs": "items with held-out pairs only, in no part",
+}
 
 
 class Prepared:
@@ -102,6 +108,36 @@ class Prepared:
             f" {CHUNKS * self.n_parts} item chunks)"
         )
 
+    def summary(self) -> dict[str, Any]:
+        """Return what the folder holds: plain values, fit for JSON."""
+        report, index = self.report, self.index
+        rows = {n: v for n, v in vars(report).items() if n not in ("read_as", "notes")}
+        if not report.duplicates:
+            del rows["repeats"]
+        return {
+            "name": str(self.folder),
+            "partitions": self.n_parts,
+            "users": self.n_users,
+            "items": self.n_items,
+            "pairs": len(self),
+            "weighted": self.weighted,
+            "ids": index["ids"],
+            "users_a_part": _spread(self.user_counts),
+            "pairs_a_part": _spread(np.array(index["pair_counts"])),
+            "items_a_chunk": _spread(self.item_counts),
+            "held_out": index["held_out"],
+            "read_as": report.read_as,
+            "notes": list(report.notes),
+            "rows": rows,
+            "fingerprint": self.fingerprint,
+        }
+
+    def held_out_lines(self) -> list[str]:
+        """Return a readable line for each count of what is held out that is not zero."""
+        return [
+            f"{n:,} {_HELD_OUT[name]}" for name, n in self.index["held_out"].items() if n
+        ]
+
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
         part = _within("part", part, self.n_parts)
@@ -145,6 +181,10 @@ class Prepared:
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]
         return opened
+
+
+def _spread(counts: np.ndarray) -> dict[str, int]:
+    return {"min": int(counts.min()), "max": int(counts.max())}
 
 
 def _within(name: str, number: int, limit: int) -> int:
