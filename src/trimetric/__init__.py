@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from trimetric.models.references.popularity import Popularity
     from trimetric.models.sml import SML
     from trimetric.models.transcf import TransCF
+    from trimetric.scale.prepare import prepare
+    from trimetric.scale.prepared import Prepared
     from trimetric.space.index import Index
 
 _HOMES = {
@@ -90,6 +92,8 @@ _HOMES = {
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
+    "Prepared": "scale.prepared",
+    "prepare": "scale.prepare",
     "set_output": "frames",
     "threads": "engine.threads",
 }
@@ -112,6 +116,7 @@ __all__ = [
     "Interactions",
     "ItemKNN",
     "Popularity",
+    "Prepared",
     "RankedLists",
     "Result",
     "SampledCandidates",
@@ -126,6 +131,7 @@ __all__ = [
     "evaluate",
     "kfold",
     "load",
+    "prepare",
     "set_output",
     "split_column",
     "split_leave_one_out",

@@ -3,14 +3,15 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from typer import Option, Typer
+from typer import Argument, Option, Typer
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.core import Core
-from trimetric.cli.options import Data, Json, grouped
+from trimetric.cli.options import Data, Json, Quiet, grouped
 from trimetric.cli.output import emit, emit_json, note, replaces, rows_table, show
 from trimetric.cli.reading import read
 from trimetric.cli.splitting import SplitOptions
+from trimetric.storage import places
 
 app = Typer(
     help="Inspect interactions, split them, list known data sets.",
@@ -23,12 +24,17 @@ FIRST = 5
 def inspect(data: Data, columns: Columns, core: Core, json: Json = False) -> None:
     """Tell how DATA is read, count what it holds, and show its first pairs.
 
-    Rows with a missing value are left out and counted.
+    Rows with a missing value are left out and counted. Of a folder of `data prepare`, what it holds
+    is shown.
     """
     import numpy as np
 
     from trimetric.data import summarize
 
+    prepared = _prepared(data)
+    if prepared is not None:
+        emit_json(prepared) if json else show(_table(prepared))
+        return
     found = core.of(read(data, replace(columns, nulls="drop")), note)
     summary = summarize(found)
     first = found.take(np.arange(min(FIRST, len(found)))).to_frame()
@@ -70,6 +76,63 @@ def split(
                 emit(f"{parts.how[name]:,} {told}")
 
 
+def prepare(
+    data: Annotated[
+        list[str],
+        Argument(help="Files, folders, patterns such as 'log/*.parquet', or URIs; one or several."),
+    ],
+    columns: Columns,
+    out: Annotated[str, Option("--out", help="Folder for the parts, new or empty.")],
+    partitions: Annotated[
+        int, Option("--partitions", metavar="P", help="Divide users into P parts, items as finely.")
+    ],
+    valid: Annotated[
+        float, Option("--valid", help="Share held out to OUT/valid, with ids; 0 for none.")
+    ] = 0.0,
+    test: Annotated[
+        float, Option("--test", help="Share held out to OUT/test, with ids; 0 for none.")
+    ] = 0.0,
+    seed: Annotated[int, Option("--seed", "--split-seed", help="Seed of what is held out.")] = 0,
+    resume: Annotated[
+        bool, Option("--resume", help="Go on where the same command was stopped.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Divide DATA, which may be larger than memory, into parts for training in parts.
+
+    Files are read in batches, and then one part of the users at a time, with the rules of the other
+    commands. A run that was stopped, or found the disk full, goes on with --resume.
+    """
+    from trimetric.scale.prepare import prepare as prepared
+
+    options = columns.rules()
+    told = options.pop("split")
+    made = prepared(
+        data[0] if len(data) == 1 else data,
+        out,
+        partitions=partitions,
+        valid=valid,
+        test=test,
+        seed=seed,
+        resume=resume,
+        progress=not quiet,
+        split=told,
+        **options,
+    )
+    if json:
+        emit_json(made.summary())
+        return
+    emit(
+        f"prepared {made.n_users:,} users, {made.n_items:,} items, {len(made):,} interactions in"
+        f" {made.n_parts:,} parts; in {out}"
+    )
+    for line in made.report.lines()[1:]:
+        emit(f"  {line}")
+    for line in made.held_out_lines():
+        emit(f"  {line}")
+
+
 def known(json: Json = False) -> None:
     """List the known data sets and where they were found."""
     from rich.table import Table
@@ -107,7 +170,17 @@ def known(json: Json = False) -> None:
 
 app.command("inspect")(grouped(inspect))
 app.command("split")(grouped(split))
+app.command("prepare")(grouped(prepare, threaded=True))
 app.command("list")(grouped(known))
+
+
+def _prepared(data: str) -> dict[str, Any] | None:
+    """Return what a folder of `data prepare` holds, None if it is none."""
+    if places.is_uri(data) or not (places.source(data) / "prepared.json").is_file():
+        return None
+    from trimetric.scale.prepared import Prepared
+
+    return Prepared(data).summary()
 
 
 def _table(summary: dict[str, Any]) -> Any:

@@ -40,6 +40,8 @@ _OPTIONS = [
     (r"(?<![\w/.'-])on_unknown\b", "--on-unknown"),
     (r"\b(allow|deny) holds\b", r"--\1-file holds"),
     (r"\bwithout resume\b", "without --resume"),
+    (r"\bresume=True\b", "--resume"),
+    (r"\bvalid= and test=", "--valid and --test"),
     (r"\bout (?=\w+:/)", "--out "),
     (r"\bout must end in\b", "--out must end in"),
     (r"\b(rank|score)=False", r"--\1-column none"),

@@ -26,10 +26,7 @@ _OPTIONS = tuple(field.name for field in fields(Rules) if field.name != "drop_ze
 def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in files."""
     check_threads()
-    options = dict(options)
-    if options.get("header") is False:
-        options |= {role: _position(options[role]) for role in ROLES if role in options}
-    rules, form = parted(options, (*_OPTIONS, *forms.NAMES))
+    rules, form = for_files(options)
     files = sources.find(given)
     if rules.weight is None and rules.event_weights is None:
         rules = replace(rules, weight=readers.mark(files[0], WEIGHTS_MARK))
@@ -48,6 +45,13 @@ def of_files(given: Any, options: dict[str, Any]) -> dict[str, Any]:
     notes = (*rules.recognised(columns), *made["report"].notes)
     report = replace(made["report"], blank=table.blank, read_as=table.form.described(), notes=notes)
     return {**made, "report": report, "name": table.name, "text": table.text}
+
+
+def for_files(options: dict[str, Any]) -> tuple[Rules, Form]:
+    """Sort the options of `Interactions.read` into rules and form."""
+    if options.get("header") is False:
+        options = options | {role: _position(options[role]) for role in ROLES if role in options}
+    return parted(options, (*_OPTIONS, *forms.NAMES))
 
 
 def of_table(frame: Any, name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from trimetric.data.form import Form
 from trimetric.data.ids import EXACT_FLOAT
 from trimetric.data.refusing import refuse
 from trimetric.data.rules import Rules
+from trimetric.data.seen import Mixed, Seen
 from trimetric.data.times import seconds
 from trimetric.errors import DataError
 
@@ -25,6 +26,7 @@ def typed(
     text: bool,
     columns: Mapping[str, str] | None = None,
     form: Form | None = None,
+    seen: Seen | None = None,
 ) -> tuple[pl.DataFrame, list[str]]:
     """Give the role-named columns of `raw` their dtypes; values of the wrong kind raise.
 
@@ -41,6 +43,9 @@ def typed(
         {role: column of the table}, for errors.
     form : Form, optional
         How values are written: its decimal sign, words for missing values, and times.
+    seen : Seen, optional
+        Of a table that comes in batches, of which `raw` is one: what only all of them can tell is
+        noted in it instead of being decided.
 
     Returns
     -------
@@ -49,6 +54,11 @@ def typed(
         event (String), those that `raw` has, with null where a value is missing.
     notes : list of str
         What was decided about the values.
+
+    Raises
+    ------
+    Mixed
+        Ids of a text file are of another kind than those of the batches before.
     """
     form = form or Form()
     done: dict[str, pl.Series] = {}
@@ -58,11 +68,11 @@ def typed(
         where = f"{source}: column {(columns or {}).get(role, role)!r}"
         series = _without_null_words(series, form.words)
         if role in ("user", "item"):
-            done[role] = _ids(series, where, text, notes)
+            done[role] = _ids(series, where, text, notes, seen)
         elif role in ("rating", "weight"):
-            done[role] = _numbers(series, where, role, form.decimal)
+            done[role] = _numbers(series, where, role, form.decimal, seen)
         elif role == "timestamp":
-            done[role] = seconds(series, where, form.time_format)
+            done[role] = seconds(series, where, form.time_format, seen)
         else:
             done[role] = _labels(series, where, role)
     return pl.DataFrame(done), notes
@@ -114,15 +124,23 @@ def _without_null_words(series: pl.Series, words: tuple[str, ...]) -> pl.Series:
     return texts.set(texts.is_in(list(words)).fill_null(False), None)
 
 
-def _ids(series: pl.Series, where: str, text: bool, notes: list[str]) -> pl.Series:
+def _ids(
+    series: pl.Series, where: str, text: bool, notes: list[str], seen: Seen | None
+) -> pl.Series:
     if series.dtype == pl.Null:
         return series.cast(pl.String)
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
     if series.dtype == pl.String:
-        ints = _as_ints(series, where, notes) if text else None
+        if text and seen is not None:
+            ints = _as_ints_in_batches(series, where, notes, seen)
+        else:
+            ints = _as_ints(series, where, notes) if text else None
         if ints is None:
-            _warn_of_null_words(series, where)
+            if seen is not None:
+                seen.words(series.name, _null_words(series))
+            else:
+                warn_of_null_words(where, _null_words(series))
             return series
         return ints
     if series.dtype.is_integer():
@@ -163,9 +181,33 @@ def _as_ints(texts: pl.Series, where: str, notes: list[str]) -> pl.Series | None
     return ints
 
 
-def _warn_of_null_words(ids: pl.Series, where: str) -> None:
+def _as_ints_in_batches(
+    texts: pl.Series, where: str, notes: list[str], seen: Seen
+) -> pl.Series | None:
+    """Return ids of a batch as whole numbers where all batches before hold such, else None."""
+    before = seen.ids.get(texts.name)
+    if before == "text" or texts.null_count() == len(texts):
+        return None if before == "text" else texts.cast(pl.Int64)
+    own: list[str] = []
+    ints = _as_ints(texts, where, own)
+    kind = "text" if ints is None else "point" if own else "whole"
+    if before is not None and kind != before:
+        raise Mixed(texts.name)
+    if before is None:
+        seen.ids[texts.name] = kind
+        notes += own
+    return ints
+
+
+def _null_words(ids: pl.Series) -> dict[str, int]:
+    """Return the words that usually stand for a missing value, and the rows of each."""
     found = ids.filter(ids.is_in(NULL_WORDS).fill_null(False)).value_counts(sort=True, name="rows")
-    for word, rows in found.iter_rows():
+    return dict(found.iter_rows())
+
+
+def warn_of_null_words(where: str, words: Mapping[str, int]) -> None:
+    """Warn of ids that usually stand for a missing value."""
+    for word, rows in words.items():
         warnings.warn(
             f"{where} holds {word!r} in {rows:,} rows, taken as an id; if it stands for a missing"
             f" value, give null={word!r}",
@@ -173,7 +215,9 @@ def _warn_of_null_words(ids: pl.Series, where: str) -> None:
         )
 
 
-def _numbers(series: pl.Series, where: str, role: str, decimal: str) -> pl.Series:
+def _numbers(
+    series: pl.Series, where: str, role: str, decimal: str, seen: Seen | None
+) -> pl.Series:
     remedy = f"{role}s must be numbers; {role}=False ignores the column"
     if series.dtype in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
@@ -190,6 +234,8 @@ def _numbers(series: pl.Series, where: str, role: str, decimal: str) -> pl.Serie
             lower = texts.str.to_lowercase()
             truth = lower.is_in(["true", "false"])
             if (truth | blank).all():
+                if seen is not None:
+                    seen.numbers.setdefault(role, set()).add("truth")
                 return (lower == "true").cast(pl.Float64).set(blank, None)
             value = texts[int(bad.arg_max() or 0)]
             if value in NULL_WORDS:
@@ -197,6 +243,8 @@ def _numbers(series: pl.Series, where: str, role: str, decimal: str) -> pl.Serie
             elif decimal == "." and value.replace(",", ".", 1).replace(".", "", 1).isdigit():
                 remedy = f"if the comma is a decimal sign, give decimal=','; {remedy}"
         refuse(series, bad, where, remedy)
+        if seen is not None and not blank.all():
+            seen.numbers.setdefault(role, set()).add("numbers")
         return numbers
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return series.cast(pl.Float64)

@@ -69,7 +69,7 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
         If a file is missing, empty, damaged or of another kind, or its form has to be said.
     """
     files = sources.find(given)
-    tables = [_one(file, pick, form) for file in files]
+    tables = [one(file, pick, form) for file in files]
     name = Path(files[0].name).name if files[0].path else files[0].name
     if len(tables) == 1:
         return Table(*tables[0][:3], name, tables[0][3])
@@ -79,7 +79,7 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
             f"{files[0].name} and others are {tables[0][2].format} and {different[0]}; read files"
             " of one format at a time"
         )
-    kinds = [[_kind(series) for series in table[0]] for table in tables]
+    kinds = [[kind_of(series) for series in table[0]] for table in tables]
     try:
         if any(kind != kinds[0] for kind in kinds):
             raise ValueError("text and other values do not mix")
@@ -95,7 +95,7 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
     return Table(frame, tables[0][1], tables[0][2], f"{name} and {len(files) - 1} more", blank)
 
 
-def _kind(series: pl.Series) -> str:
+def kind_of(series: pl.Series) -> str:
     if series.dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
     return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())
@@ -138,17 +138,17 @@ def contents(path: Path) -> bytes:
     return Source(str(path), path).read()
 
 
-def _one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form, int]:
+def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form, int]:
     format_ = kind(file, form)
-    choose, constant = _with_folders(pick, file)
+    choose, constant = with_folders(pick, file)
     if format_ == "parquet" and not any(end in unpack.ENDINGS for end in file.endings):
         frame = _parquet(file, choose)
-        return _constants(frame, constant), False, form.found(format="parquet"), 0
+        return with_constants(frame, constant), False, form.found(format="parquet"), 0
     data = file.read()
     format_ = format_ or _by_content(data)
     if format_ == "parquet":
         frame = _parquet(Source(file.name, content=data), choose)
-        return _constants(frame, constant), False, form.found(format="parquet"), 0
+        return with_constants(frame, constant), False, form.found(format="parquet"), 0
     if not data.strip():
         raise DataError(f"{file.name} is empty; it needs rows, and csv a line of column names")
     if format_ in ("jsonl", "json"):
@@ -156,9 +156,9 @@ def _one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form
         array = data.lstrip()[:1] == b"["
         parse = json_array if array else json_lines
         found = form.found(format="json" if array else "jsonl", encoding=encoding)
-        return _constants(parse(data, file.name, choose), constant), False, found, 0
+        return with_constants(parse(data, file.name, choose), constant), False, found, 0
     frame, found, blank = delimited(data, file.name, choose, form.found(format=format_))
-    return _constants(frame, constant), True, found, blank
+    return with_constants(frame, constant), True, found, blank
 
 
 def _by_content(data: bytes) -> str:
@@ -167,7 +167,7 @@ def _by_content(data: bytes) -> str:
     return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
 
 
-def _with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
+def with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
     """Let `pick` also see the columns that the names of folders hold; they become constants."""
     constant: dict[str, str] = {}
 
@@ -181,7 +181,7 @@ def _with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
     return choose, constant
 
 
-def _constants(frame: pl.DataFrame, constant: dict[str, str]) -> pl.DataFrame:
+def with_constants(frame: pl.DataFrame, constant: dict[str, str]) -> pl.DataFrame:
     if not constant:
         return frame
     return frame.with_columns(pl.lit(v, dtype=pl.String).alias(k) for k, v in constant.items())
@@ -192,17 +192,17 @@ def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
         with file.open() as stream:
             existing = list(pl.read_parquet_schema(stream))
     except FAILURES as error:
-        raise _no_parquet(file, error) from None
+        raise no_parquet(file, error) from None
     columns = pick(existing)
     try:
         with file.open() as stream:
             frame = pl.read_parquet(stream, columns=list(dict.fromkeys(columns.values())))
     except FAILURES as error:
-        raise _no_parquet(file, error) from None
+        raise no_parquet(file, error) from None
     return frame.select(pl.col(name).alias(role) for role, name in columns.items())
 
 
-def _no_parquet(file: Source, error: BaseException) -> DataError:
+def no_parquet(file: Source, error: BaseException) -> DataError:
     if isinstance(error, DataError):
         return error
     if few := few_descriptors():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from trimetric.data.refusing import refuse
+from trimetric.data.seen import Seen
 from trimetric.errors import DataError
 
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -13,9 +14,16 @@ _CLOCK = r"([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
 _ISO = rf"^\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}{_CLOCK}\s*(Z|z|[+-]\d{{2}}:?(\d{{2}})?)?$"
 _UTC = r"\s*(UTC|GMT|utc|gmt|Etc/UTC)$"
 _IGNORE = "timestamp=False ignores the column"
+_DATES = (
+    (19_000_101, 21_001_231, "%Y%m%d"),
+    (190_001_010_000, 210_012_312_359, "%Y%m%d%H%M"),
+    (19_000_101_000_000, 21_001_231_235_959, "%Y%m%d%H%M%S"),
+)
 
 
-def seconds(series: pl.Series, where: str, time_format: str | None) -> pl.Series:
+def seconds(
+    series: pl.Series, where: str, time_format: str | None, seen: Seen | None = None
+) -> pl.Series:
     """Return a column of times as Int64 seconds since 1970, null where a value is missing.
 
     Parameters
@@ -26,6 +34,8 @@ def seconds(series: pl.Series, where: str, time_format: str | None) -> pl.Series
         How errors call the column.
     time_format : str or None
         "s", "ms", "us", "ns" or a pattern of `strptime`; None takes seconds and ISO dates.
+    seen : Seen, optional
+        Of a column that comes in batches; keeps what only all of them can tell.
 
     Raises
     ------
@@ -43,25 +53,43 @@ def seconds(series: pl.Series, where: str, time_format: str | None) -> pl.Series
         texts = texts.set(texts == "", None)
         whole = texts.cast(pl.Int64, strict=False)
         if whole.null_count() == texts.null_count():
-            return _of_numbers(whole, where, time_format)
+            return _of_numbers(whole, where, time_format, _noting(seen, whole, "numbers"))
         floats = texts.cast(pl.Float64, strict=False)
         if floats.null_count() == texts.null_count():
-            return _of_numbers(floats.fill_nan(None), where, time_format)
+            floats = floats.fill_nan(None)
+            return _of_numbers(floats, where, time_format, _noting(seen, floats, "numbers"))
         if time_format is not None:
             remedy = f"with time_format={time_format!r}, times are numbers; {_IGNORE}"
             refuse(series, floats.is_null() & texts.is_not_null(), where, remedy)
+        _noting(seen, texts, "dates")
         return _of_dates(texts, where)
     if series.dtype.is_numeric() or series.dtype == pl.Null:
         numbers = series.fill_nan(None) if series.dtype.is_float() else series
         if series.dtype.is_decimal():
             numbers = numbers.cast(pl.Float64)
-        return _of_numbers(numbers, where, time_format)
+        return _of_numbers(numbers, where, time_format, seen)
     raise DataError(
         f"{where} holds {series.dtype}; timestamps are Unix seconds or dates; {_IGNORE}"
     )
 
 
-def _of_numbers(numbers: pl.Series, where: str, unit: str | None) -> pl.Series:
+def refuse_dates(example: object, pattern: str, where: str) -> None:
+    """Refuse a column of whole numbers that are all dates by a pattern."""
+    raise DataError(
+        f"{where} holds {example}, which may be a date or a number of seconds; say"
+        f" time_format={pattern!r}, or time_format='s'; {_IGNORE}"
+    )
+
+
+def _noting(seen: Seen | None, times: pl.Series, kind: str) -> Seen | None:
+    if seen is not None and times.null_count() < len(times):
+        seen.times.add(kind)
+    return seen
+
+
+def _of_numbers(
+    numbers: pl.Series, where: str, unit: str | None, seen: Seen | None = None
+) -> pl.Series:
     each = UNITS[unit or "s"]
     if numbers.dtype.is_float():
         scaled = (numbers / each).floor()
@@ -70,28 +98,29 @@ def _of_numbers(numbers: pl.Series, where: str, unit: str | None) -> pl.Series:
     whole = scaled.cast(pl.Int64, strict=False)
     remedy = f"timestamps are Unix seconds within int64; {_IGNORE}"
     refuse(numbers, whole.is_null() & numbers.is_not_null(), where, remedy)
-    if unit is None:
-        _refuse_doubtful(whole, where)
+    if unit is None and whole.null_count() < len(whole):
+        patterns, example = _patterns(whole)
+        if seen is not None:
+            seen.may_be_dates(patterns, example)
+        elif patterns:
+            refuse_dates(example, patterns[0], where)
+        _refuse_small_units(whole, where)
     return whole
 
 
-def _refuse_doubtful(numbers: pl.Series, where: str) -> None:
-    """Refuse numbers that are probably dates or a smaller unit."""
-    if numbers.dtype == pl.Null or numbers.null_count() == len(numbers):
-        return
-    low, high = float(numbers.min()), float(numbers.max())  # type: ignore[arg-type]
-    for least, most, pattern in (
-        (19_000_101, 21_001_231, "%Y%m%d"),
-        (190_001_010_000, 210_012_312_359, "%Y%m%d%H%M"),
-        (19_000_101_000_000, 21_001_231_235_959, "%Y%m%d%H%M%S"),
-    ):
-        if least <= low and high <= most:
-            texts = numbers.drop_nulls().cast(pl.Int64).unique().cast(pl.String)
-            if texts.str.to_datetime(pattern, strict=False).null_count() == 0:
-                raise DataError(
-                    f"{where} holds {texts[0]}, which may be a date or a number of seconds; say"
-                    f" time_format={pattern!r}, or time_format='s'; {_IGNORE}"
-                )
+def _patterns(numbers: pl.Series) -> tuple[list[str], str]:
+    """Return the patterns by which all numbers may be dates, and one of the numbers."""
+    low, high = int(numbers.min()), int(numbers.max())  # type: ignore[arg-type]
+    fit = [pattern for least, most, pattern in _DATES if least <= low and high <= most]
+    if not fit:
+        return [], str(low)
+    texts = numbers.drop_nulls().unique().cast(pl.String)
+    parsed = [p for p in fit if not texts.str.to_datetime(p, strict=False).null_count()]
+    return parsed, texts[0]
+
+
+def _refuse_small_units(numbers: pl.Series, where: str) -> None:
+    """Refuse numbers that are probably of a smaller unit than seconds."""
     beyond = (numbers >= LAST_SECOND) | (numbers <= -LAST_SECOND)
     if beyond.any():
         row = int(beyond.arg_max() or 0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trimetric.data.rules import Rules
 
 DROP = "drop"
+EVENTS_COUNT = "has an event type that counts; give more of them a weight"
 MOST_LISTED = 10
 TINY, HUGE = (float(getattr(np.finfo(np.float32), name)) for name in ("smallest_subnormal", "max"))
 
@@ -37,8 +38,19 @@ def check_event_weights(table: Any) -> None:
         raise ParameterError("event_weights leaves every event type out; give one a weight above 0")
 
 
-def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFrame, int, int]:
+def weighted(
+    frame: pl.DataFrame, rules: Rules, source: str, batch: bool = False
+) -> tuple[pl.DataFrame, int, int]:
     """Give rows their weights (column weight, Float64) and leave out those that count nothing.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+    rules : Rules
+    source : str
+        What to call the table in errors.
+    batch : bool
+        Whether the rows are some of the table's, of which none need count.
 
     Returns
     -------
@@ -60,7 +72,8 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
                 " say what each counts with event_weights={'view': 1, ...}"
             )
         frame = _by_event(frame, rules.event_weights, source, rules.event or "event")
-        _some(frame, rows, "has an event type that counts; give more of them a weight", source)
+        if not batch:
+            _some(frame, rows, EVENTS_COUNT, source)
         return frame, 0, rows - frame.height
     if "weight" not in frame.columns:
         return frame, 0, 0
@@ -74,7 +87,8 @@ def weighted(frame: pl.DataFrame, rules: Rules, source: str) -> tuple[pl.DataFra
         )
     positive = weights.cast(pl.Float32) > 0
     frame = frame if positive.all() else frame.filter(positive)
-    _some(frame, rows, f"has a weight above 0 in column {rules.weight!r}", source)
+    if not batch:
+        _some(frame, rows, f"has a weight above 0 in column {rules.weight!r}", source)
     return frame, rows - frame.height, 0
 
 

@@ -1,10 +1,12 @@
 """A hash of original ids, equal on every machine, by which they are divided into parts."""
 
 import numpy as np
+import polars as pl
 
 from trimetric import counter
 from trimetric.data.ids import Vocabulary
 from trimetric.engine.compile import kernel
+from trimetric.engine.rng import bits
 
 USERS, ITEMS = 1, 2
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -22,7 +24,7 @@ def part_of(ids: Vocabulary, n_parts: int, salt: int) -> np.ndarray:
     salt : int
         USERS or ITEMS, so that equal ids of both need not go together.
     """
-    return (counter.bits(counter.key(salt), hashes(ids)) % np.uint64(n_parts)).astype(np.int32)
+    return part_of_hashed(hashes(ids), n_parts, salt)
 
 
 def hashes(ids: Vocabulary) -> np.ndarray:
@@ -33,6 +35,37 @@ def hashes(ids: Vocabulary) -> np.ndarray:
     hashed = np.empty(len(ids), dtype=np.uint64)
     _fnv1a(arrays["utf8"], arrays["offsets"], hashed)
     return hashed
+
+
+def part_of_hashed(hashed: np.ndarray, n_parts: int, salt: int) -> np.ndarray:
+    """Return which of `n_parts` ids belong to, from `hash_values` of them, int32 (n_ids,)."""
+    out = np.empty(len(hashed), dtype=np.int32)
+    _part(hashed, counter.key(salt), np.uint64(n_parts), out)
+    return out
+
+
+def hash_values(ids: pl.Series) -> np.ndarray:
+    """Return a hash of each id of an Int64 or String series without nulls, uint64 (n,).
+
+    It is the number itself of whole numbers, and the 64-bit FNV-1a hash of text. PyArrow must be
+    installed.
+    """
+    if ids.dtype != pl.String:
+        return ids.to_numpy().astype(np.uint64)
+    texts = ids.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, utf8 = texts.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(ids) + 1]
+    data = np.frombuffer(utf8 or b"", dtype=np.uint8)
+    hashed = np.empty(len(ids), dtype=np.uint64)
+    _fnv1a(data, bounds, hashed)
+    return hashed
+
+
+@kernel
+def _part(hashed, key, n_parts, out):
+    """Write the part of each hash: `counter.bits` of it, modulo the number of parts."""
+    for i in range(len(out)):
+        out[i] = np.int32(bits(key, hashed[i]) % n_parts)
 
 
 @kernel
