@@ -111,7 +111,8 @@ def prepare(
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, subject, counts))
     users = np.flatnonzero(held.counts).astype(np.int32)
-    return Prepared(Task(users, held, excluded, known, no_candidates), protocol, counts, remarks)
+    task = Task(users, held, excluded, known, no_candidates, subject.numbers)
+    return Prepared(task, protocol, counts, remarks)
 
 
 def _true_label(

@@ -210,6 +210,11 @@ class ShardedModel(Answers):
         return SharedItems(ids, tensors, unavailable, popularity)
 
     @property
+    def item_popularity(self) -> np.ndarray:
+        """How many users of all parts have each item, int64 (n_items,)."""
+        return self.items.popularity
+
+    @property
     def item_ids(self) -> Vocabulary:
         """The items, in the order of their rows."""
         return self.items.ids

@@ -1,5 +1,6 @@
 """Answers of a model in parts: each user is asked of the part that has them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,33 @@ if TYPE_CHECKING:
 SOME = 1024  # users whose neighbours are looked for at a time
 
 
-class Answers:
+class Answers(ABC):
     """What a `ShardedModel` answers: as `Recommender` does, with the same arguments and errors."""
 
-    if TYPE_CHECKING:
-        name: str
-        n_parts: int
+    n_parts: int
 
-        @property
-        def without_users(self) -> "Recommender": ...
-        @property
-        def user_kind(self) -> str: ...
-        def part(self, part: int) -> "Recommender": ...
-        def part_of(self, ids: Any) -> np.ndarray: ...
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The model's registered name."""
+
+    @property
+    @abstractmethod
+    def user_kind(self) -> str:
+        """What ids of users are: "int" or "str"."""
+
+    @property
+    @abstractmethod
+    def without_users(self) -> "Recommender":
+        """The model of all items and no user."""
+
+    @abstractmethod
+    def part(self, part: int) -> "Recommender":
+        """Return the model of a part."""
+
+    @abstractmethod
+    def part_of(self, ids: Any) -> np.ndarray:
+        """Return the part of each user, -1 for ids of another type."""
 
     def recommend(
         self, users: Any, k: int = 10, *, on_unknown: OnUnknown = "error", **options: Any
@@ -59,7 +74,7 @@ class Answers:
                     continue
                 found.append(
                     _placed(
-                        lambda part, model=model: model.recommend(  # type: ignore[misc]
+                        lambda part, model=model: model.recommend(
                             part, k, on_unknown=on_unknown, **options
                         ),
                         "user",
@@ -72,8 +87,8 @@ class Answers:
                 raise UnknownIds("user", [ids[place] for place in sorted(unknown)], remedy)
             if not found:
                 return self.without_users.recommend([], k, **options)
-            rows = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
-        return frames.given_back(rows, users)
+            lists = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
+        return frames.given_back(lists, users)
 
     def similar_users(
         self,
@@ -227,7 +242,5 @@ def _list_numbers(rows: "pl.DataFrame", column: str, distinct: list) -> "pl.Seri
 
     typed = pl.Series(column, distinct, dtype=rows[column].dtype, strict=False)
     numbers = pl.DataFrame({column: typed, "n": np.arange(len(distinct))}).drop_nulls()
-    joined = rows.select(column).join(
-        numbers.unique(column), on=column, how="left", maintain_order="left"
-    )
-    return joined["n"]
+    numbers = numbers.unique(column)
+    return rows.select(column).join(numbers, on=column, how="left", maintain_order="left")["n"]

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +40,14 @@ def whole(model: "ShardedModel", mapped: bool) -> "Recommender":
     tensors, seen, weights = _assembled(model, parts, ids, allocate)
     items = model.items
     known = Known(ids, items.ids, seen, weights, np.array(items.unavailable))
-    new_table = rows.table
-    if mapped:
 
-        def new_table(n: int, dim: int) -> np.ndarray:
-            return allocate((n, rows.padded(dim)), np.float32)
+    def mapped_table(n: int, dim: int) -> np.ndarray:
+        return allocate((n, rows.padded(dim)), np.float32)
+
 
     everything = {**{name: np.array(array) for name, array in items.tensors.items()}, **tensors}
-    stored = Stored(everything, known, model.provenance, str(model.folder), new_table)
+    stored = Stored(everything, known, model.provenance, str(model.folder))
+    stored = replace(stored, new_table=mapped_table) if mapped else stored
     return model.model_of(stored)
 
 
@@ -77,9 +78,10 @@ def check_memory(model: "ShardedModel", size: int) -> None:
     free = memory.available()
     if free is not None and size > free:
         raise ResourceError(
-            f"{model.folder}: the whole model of {model.n_parts} parts takes about {size:,} bytes of"
-            f" memory and {free:,} are available; evaluate, recommend, similar-items, similar-users,"
-            " explain, export and serve take it part by part, as ShardedModel.open does in Python"
+            f"{model.folder}: the whole model of {model.n_parts} parts takes about {size:,} bytes"
+            f" of memory and {free:,} are available; evaluate, recommend, similar-items,"
+            " similar-users and explain take it part by part, and export and serve leave users in"
+            " files, as ShardedModel.open does in Python"
         )
 
 
