@@ -104,10 +104,13 @@ def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str])
     import numpy as np
     import polars as pl
 
-    ids, items_of, popularity = model.user_ids, model.known.items_of, model.known.popularity
+    from trimetric.models import is_sharded
+
+    known_items = _items_of(model, {*rows["user"].to_list(), *rows["similar"].to_list()})
+    popularity = (model.without_users if is_sharded(model) else model).known.popularity
     counts, told = [], []
-    for one, other in zip(ids.encode(rows["user"]), ids.encode(rows["similar"]), strict=True):
-        of_both = np.intersect1d(items_of(one), items_of(other))
+    for one, other in zip(rows["user"], rows["similar"], strict=True):
+        of_both = np.intersect1d(known_items[one], known_items[other])
         counts.append(len(of_both))
         rarest = of_both[np.argsort(popularity[of_both], kind="stable")]
         names = [known.get(item) for item in model.item_ids.decode(rarest)]
@@ -115,3 +118,16 @@ def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str])
     return rows.with_columns(
         pl.Series("shared", counts, dtype=pl.Int64), pl.Series("both have", told, dtype=pl.String)
     )
+
+
+def _items_of(model: "Recommender", users: set) -> "dict[Any, np.ndarray]":
+    """Return the item rows of some users, part by part where the model is in parts."""
+    from trimetric.models import is_sharded
+
+    found = {}
+    for part in model.parts_of(list(users)) if is_sharded(model) else [(model, users)]:
+        one, ids = part
+        mine = list(ids)
+        for user, row in zip(mine, one.user_ids.encode(mine).tolist(), strict=True):
+            found[user] = one.known.items_of(row)
+    return found

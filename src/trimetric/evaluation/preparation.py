@@ -36,6 +36,8 @@ class Parts(NamedTuple):
 
         if part not in ("test", "valid"):
             raise ParameterError(f"part must be 'test' or 'valid', got {part!r}")
+        if isinstance(data, Parts):
+            return data
         if not isinstance(data, Split):
             if is_model(data) or is_scorer(data) or data is None:
                 kind = type(data).__name__

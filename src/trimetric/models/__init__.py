@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from trimetric.errors import ArtifactError, ParameterError
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from trimetric.models.recommender import Recommender
+    from trimetric.models.sharded import ShardedModel
     from trimetric.storage.artifact import Loaded
 
 GROUP = "trimetric.models"
@@ -202,16 +205,29 @@ def load(folder: str | Path) -> "Recommender":
     ResourceError
         It was saved in parts, and is larger than the memory that is free.
     """
+    model = open_model(folder)
+    return model.whole() if is_sharded(model) else model
+
+
+def is_sharded(model: Any) -> "TypeGuard[ShardedModel]":
+    """Tell whether a model is one in parts."""
+    from trimetric.models.sharded import ShardedModel
+
+    return isinstance(model, ShardedModel)
+
+
+def open_model(folder: str | Path) -> "Recommender | ShardedModel":
+    """Load a saved model, or open one that was saved in parts: see `load`."""
     from trimetric.models.saved import SHARDED, check_folder
     from trimetric.storage import artifact
 
     check_folder("load", folder)
     loaded = artifact.load(folder, ("model", SHARDED))
-    if loaded.kind == SHARDED:
-        from trimetric.models.sharded import ShardedModel
+    if loaded.kind != SHARDED:
+        return from_artifact(loaded, folder)
+    from trimetric.models.sharded import ShardedModel
 
-        return ShardedModel.open(folder).whole()
-    return from_artifact(loaded, folder)
+    return ShardedModel.open(folder)
 
 
 def from_artifact(loaded: "Loaded", folder: str | Path) -> "Recommender":

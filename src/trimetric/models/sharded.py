@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ArtifactError
 from trimetric.models import untrained
@@ -30,6 +31,7 @@ from trimetric.models.saved import (
     take_unavailable,
 )
 from trimetric.models.sharded_answers import Answers
+from trimetric.models.sharded_ids import DividedIds
 from trimetric.models.sharded_index import COUNTS, check_index
 from trimetric.models.sharded_whole import whole
 from trimetric.models.sharded_writing import ITEM_SHARD, USER_SHARD
@@ -209,6 +211,11 @@ class ShardedModel(Answers):
         self._check_sides(tensors, where, users=False)
         return SharedItems(ids, tensors, unavailable, popularity)
 
+    @cached_property
+    def user_ids(self) -> DividedIds:
+        """The users of all parts: what a vocabulary offers, part by part."""
+        return DividedIds(self)
+
     @property
     def item_popularity(self) -> np.ndarray:
         """How many users of all parts have each item, int64 (n_items,)."""
@@ -249,13 +256,8 @@ class ShardedModel(Answers):
         import polars as pl
 
         none = pl.Series("id", [], dtype=pl.Int64 if self.user_kind == "int" else pl.String)
-        tensors = {
-            name: array[:0]
-            for name, array in self.stored(0, checked=False).tensors.items()
-            if name in self.user_names
-        }
-        from trimetric.data.csr import Csr
-
+        first = self.stored(0).tensors
+        tensors = {name: first[name][:0] for name in self.user_names & first.keys()}
         weights = np.zeros(0, dtype=np.float32) if self.weighted else None
         return self.model_of(self._with_items(tensors, Vocabulary(none), Csr.empty(0), weights, ""))
 
@@ -281,7 +283,7 @@ class ShardedModel(Answers):
         out[there] = part_of(Vocabulary(typed.drop_nulls()), self.n_parts, USERS)
         return out
 
-    def stored(self, part: int, *, checked: bool = True) -> Stored:
+    def stored(self, part: int) -> Stored:
         """Return what an artifact holds of a part, checked; tensors are left in their file."""
         if not 0 <= part < self.n_parts:
             raise IndexError(f"part {part} of {self.n_parts}")
@@ -298,7 +300,7 @@ class ShardedModel(Answers):
         has_weights = weights is not None
         if counted != tuple(about[name] for name in COUNTS) or has_weights != about["weights"]:
             raise ArtifactError(f"{where}: it does not hold what {self.folder} says of it")
-        if checked and (part_of(ids, self.n_parts, USERS) != part).any():
+        if (part_of(ids, self.n_parts, USERS) != part).any():
             raise ArtifactError(f"{where}: it holds users of other parts")
         return self._with_items(tensors, ids, seen, weights, where)
 
@@ -331,6 +333,24 @@ class ShardedModel(Answers):
             See `part`.
         """
         return whole(self, mapped)
+
+    def snapshot(self) -> Self:
+        """Return this model: it never changes."""
+        return self
+
+    def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
+        """Write the space for a server, users through files: see `Recommender.export`."""
+        return self.whole(mapped=True).export(to, out, approximate=approximate)
+
+    def anyone(self, place: int) -> Any:
+        """Return the id of one of the `totals.trained` users with interactions, by its place."""
+        for part, one in enumerate(self._index["users"]):
+            if place < one["trained"]:
+                known = self.part(part).known
+                row = np.flatnonzero(known.seen.counts)[place]
+                return known.user_ids.values[int(row)]
+            place -= one["trained"]
+        raise IndexError(f"there are {self.totals.trained:,} users with interactions")
 
     def __repr__(self) -> str:
         return (

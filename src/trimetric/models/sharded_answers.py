@@ -152,6 +152,10 @@ class Answers(ABC):
         """Return the part that has a user, or would have."""
         return self.part(max(0, int(self.part_of([user])[0])))
 
+    def parts_of(self, users: list) -> "Iterable[tuple[Recommender, list]]":
+        """Return the parts of some users, and the users of each."""
+        return ((model, [users[at] for at in places]) for model, places in self._by_part(users))
+
     # --- helpers ------------------------------------------------------------------------------
 
     def _by_part(self, ids: list) -> "Iterable[tuple[Recommender, np.ndarray]]":

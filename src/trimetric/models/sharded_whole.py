@@ -44,7 +44,6 @@ def whole(model: "ShardedModel", mapped: bool) -> "Recommender":
     def mapped_table(n: int, dim: int) -> np.ndarray:
         return allocate((n, rows.padded(dim)), np.float32)
 
-
     everything = {**{name: np.array(array) for name, array in items.tensors.items()}, **tensors}
     stored = Stored(everything, known, model.provenance, str(model.folder))
     stored = replace(stored, new_table=mapped_table) if mapped else stored
