@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trimetric.models.references.ials import IALS
     from trimetric.models.references.itemknn import ItemKNN
     from trimetric.models.references.popularity import Popularity
+    from trimetric.models.sharded import ShardedModel
     from trimetric.models.sml import SML
     from trimetric.models.transcf import TransCF
     from trimetric.space.index import Index

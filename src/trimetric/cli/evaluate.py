@@ -170,7 +170,7 @@ def _held_out(model: "Recommender | None", columns: Columns, given: tuple[str | 
     if folder is not None:
         if test or valid or train:
             raise ParameterError("--split has all parts; leave out --test, --valid and --train")
-        return Split.open_model(folder)
+        return Split.load(folder)
     if test is None:
         raise ParameterError("give held-out interactions: --test FILE, or --split FOLDER")
     held: Any = read_held_out(test, columns, "test")

@@ -139,7 +139,7 @@ def recommend(
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     check_k(k)
     log = logger(quiet)
-    trained, checksum = _open_model(model)
+    trained, checksum = _load(model)
     with suggesting(trained):
         options = filters.options(trained, log)
         known = titles.of(trained, log, own=out is None)

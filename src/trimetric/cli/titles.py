@@ -96,7 +96,7 @@ def digest(known: dict[Any, str]) -> str:
     return hashlib.sha256(repr(sorted(known.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str]) -> "pl.DataFrame":
+def in_common(model: Any, rows: "pl.DataFrame", known: dict[Any, str]) -> "pl.DataFrame":
     """Return lists of similar users with how many items both have, and titles of some of them.
 
     Those that the fewest users have are told first, since they tell the most.
@@ -120,14 +120,12 @@ def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str])
     )
 
 
-def _items_of(model: "Recommender", users: set) -> "dict[Any, np.ndarray]":
+def _items_of(model: Any, users: set) -> dict[Any, Any]:
     """Return the item rows of some users, part by part where the model is in parts."""
     from trimetric.models import is_sharded
 
     found = {}
-    for part in model.parts_of(list(users)) if is_sharded(model) else [(model, users)]:
-        one, ids = part
-        mine = list(ids)
+    for one, mine in model.parts_of([*users]) if is_sharded(model) else [(model, [*users])]:
         for user, row in zip(mine, one.user_ids.encode(mine).tolist(), strict=True):
             found[user] = one.known.items_of(row)
     return found

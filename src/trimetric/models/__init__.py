@@ -216,8 +216,13 @@ def is_sharded(model: Any) -> "TypeGuard[ShardedModel]":
     return isinstance(model, ShardedModel)
 
 
-def open_model(folder: str | Path) -> "Recommender | ShardedModel":
-    """Load a saved model, or open one that was saved in parts: see `load`."""
+def open_model(folder: str | Path) -> Any:
+    """Load a saved model, or open one that was saved in parts, which answers alike: see `load`.
+
+    Returns
+    -------
+    Recommender or ShardedModel
+    """
     from trimetric.models.saved import SHARDED, check_folder
     from trimetric.storage import artifact
 
