@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from trimetric.models.references.ials import IALS
     from trimetric.models.references.itemknn import ItemKNN
     from trimetric.models.references.popularity import Popularity
+    from trimetric.models.sharded import ShardedModel
     from trimetric.models.sml import SML
     from trimetric.models.transcf import TransCF
     from trimetric.scale.prepare import prepare
@@ -89,6 +90,7 @@ _HOMES = {
     "NCF": "models.ncf",
     "CentroidML": "models.centroid",
     "SML": "models.sml",
+    "ShardedModel": "models.sharded",
     "TransCF": "models.transcf",
     "create": "models",
     "load": "models",
@@ -120,6 +122,7 @@ __all__ = [
     "RankedLists",
     "Result",
     "SampledCandidates",
+    "ShardedModel",
     "Split",
     "TransCF",
     "__version__",

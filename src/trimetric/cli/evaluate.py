@@ -163,6 +163,8 @@ def evaluate(
 def _held_out(model: "Recommender | None", columns: Columns, given: tuple[str | None, ...]) -> Any:
     """Return a split, or the held-out interactions alone."""
     from trimetric.data import Interactions, Split
+    from trimetric.evaluation.preparation import Parts
+    from trimetric.models import is_sharded
 
     test, valid, train, folder = given
     if folder is not None:
@@ -179,6 +181,8 @@ def _held_out(model: "Recommender | None", columns: Columns, given: tuple[str | 
         return held
     if model is None:
         raise ParameterError("--valid needs --train with --lists: what was trained on")
+    if is_sharded(model):  # what was trained on is read part by part
+        return Parts(held, valid=validated, how={"method": "files"})
     known = Interactions.from_rows(
         model.user_ids, model.item_ids, model.seen.users, model.seen.items
     )
@@ -196,9 +200,9 @@ def _training(source: str, columns: Columns) -> Any:
 
 
 def _loaded(folder: str) -> "Recommender":
-    from trimetric.models import load
+    from trimetric.models import open_model
 
-    return load(folder)
+    return open_model(folder)
 
 
 def _beyond(

@@ -49,11 +49,11 @@ def explain(
     adds to its score. Models that cannot tell say why. Where no user is asked for, the answer is
     for one at random.
     """
-    from trimetric.models import load
+    from trimetric.models import open_model
 
     if user is not None and liked is not None:
         raise ParameterError("give --user ID, or a new user by --liked ID (repeatable), not both")
-    log, trained = logger(quiet), load(model)
+    log, trained = logger(quiet), open_model(model)
     options = {"k": k, "reasons": reasons, "examine": examine}
     with suggesting(trained):
         names = titles.of(trained, log)

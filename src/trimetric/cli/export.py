@@ -22,9 +22,9 @@ def export(
     The recommendation order is plain L2 order, the nearest first; README.md in the folder has an
     example. The items that each user was trained on are written too, so that they can be excluded.
     """
-    from trimetric.models import load
+    from trimetric.models import open_model
 
-    trained = load(model)
+    trained = open_model(model)
     replaced = replaces(out, note)
     about = trained.export(to, out, approximate=approximate)
     if json:

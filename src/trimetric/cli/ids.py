@@ -67,16 +67,23 @@ def anyone(kind: Kind, model: "Recommender", seed: int, log: Callable[[str], Non
     import numpy as np
 
     from trimetric import counter
+    from trimetric.models import is_sharded
 
-    counts = model.seen.counts if kind == "user" else np.bincount(model.seen.items)
-    rows = np.flatnonzero(counts)
-    ids = model.user_ids if kind == "user" else model.item_ids
-    if not len(rows):
-        rows = np.arange(len(ids))
-    place = int(counter.bits(counter.key(seed, 0), np.arange(1))[0] % np.uint64(len(rows)))
-    chosen = ids.decode(rows[place : place + 1]).to_list()
+    def draw(n: int) -> int:
+        return int(counter.bits(counter.key(seed, 0), np.arange(1))[0] % np.uint64(n))
+
+    if is_sharded(model) and kind == "user" and model.totals.trained:
+        n = model.totals.trained
+        chosen = [model.anyone(draw(n))]
+    else:
+        whole = model.without_users if is_sharded(model) else model
+        ids = whole.user_ids if kind == "user" else whole.item_ids
+        rows = np.flatnonzero(whole.seen.counts if kind == "user" else whole.known.popularity)
+        rows = rows if len(rows) else np.arange(len(ids))
+        n = len(rows)
+        chosen = ids.decode(rows[[draw(n)]]).to_list()
     log(
-        f"no {kind} was asked for: {chosen[0]!r} is one of {len(rows):,}, drawn at random;"
+        f"no {kind} was asked for: {chosen[0]!r} is one of {n:,}, drawn at random;"
         f" --{kind} ID asks for one, --seed N draws another"
     )
     return chosen

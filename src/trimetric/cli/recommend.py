@@ -232,11 +232,11 @@ def _weights(model: "Recommender", items: list, texts: list[str]) -> dict[Any, f
 
 def _load(folder: str) -> "tuple[Recommender, str]":
     """Load a model and its checksum; again if another was saved there in between."""
-    from trimetric.models import load
+    from trimetric.models import open_model
     from trimetric.storage.artifact import checksum
 
     while True:
-        before, model = checksum(folder), load(folder)
+        before, model = checksum(folder), open_model(folder)
         if checksum(folder) == before:
             return model, before
 

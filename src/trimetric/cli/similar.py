@@ -134,13 +134,13 @@ def _answer(
     json: bool,
     log: Callable[[str], None],
 ) -> None:
-    from trimetric.models import load
+    from trimetric.models import open_model
     from trimetric.space.lists import check_k
     from trimetric.storage.artifact import checksum
 
     found.check(kind, given)
     check_k(k)
-    version, trained = checksum(folder), load(folder)
+    version, trained = checksum(folder), open_model(folder)
     ids = trained.item_ids if kind == "item" else trained.user_ids
     with suggesting(trained):
         keys = ids.values.to_list() if found.every else asked(kind, trained, *given)

@@ -96,7 +96,7 @@ def digest(known: dict[Any, str]) -> str:
     return hashlib.sha256(repr(sorted(known.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str]) -> "pl.DataFrame":
+def in_common(model: Any, rows: "pl.DataFrame", known: dict[Any, str]) -> "pl.DataFrame":
     """Return lists of similar users with how many items both have, and titles of some of them.
 
     Those that the fewest users have are told first, since they tell the most.
@@ -104,10 +104,13 @@ def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str])
     import numpy as np
     import polars as pl
 
-    ids, items_of, popularity = model.user_ids, model.known.items_of, model.known.popularity
+    from trimetric.models import is_sharded
+
+    known_items = _items_of(model, {*rows["user"].to_list(), *rows["similar"].to_list()})
+    popularity = (model.without_users if is_sharded(model) else model).known.popularity
     counts, told = [], []
-    for one, other in zip(ids.encode(rows["user"]), ids.encode(rows["similar"]), strict=True):
-        of_both = np.intersect1d(items_of(one), items_of(other))
+    for one, other in zip(rows["user"], rows["similar"], strict=True):
+        of_both = np.intersect1d(known_items[one], known_items[other])
         counts.append(len(of_both))
         rarest = of_both[np.argsort(popularity[of_both], kind="stable")]
         names = [known.get(item) for item in model.item_ids.decode(rarest)]
@@ -115,3 +118,14 @@ def in_common(model: "Recommender", rows: "pl.DataFrame", known: dict[Any, str])
     return rows.with_columns(
         pl.Series("shared", counts, dtype=pl.Int64), pl.Series("both have", told, dtype=pl.String)
     )
+
+
+def _items_of(model: Any, users: set) -> dict[Any, Any]:
+    """Return the item rows of some users, part by part where the model is in parts."""
+    from trimetric.models import is_sharded
+
+    found = {}
+    for one, mine in model.parts_of([*users]) if is_sharded(model) else [(model, [*users])]:
+        for user, row in zip(mine, one.user_ids.encode(mine).tolist(), strict=True):
+            found[user] = one.known.items_of(row)
+    return found

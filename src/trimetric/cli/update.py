@@ -61,9 +61,10 @@ def _update(
 ) -> None:
     from trimetric.data.splits import shipped_part
     from trimetric.models import load
+    from trimetric.models.sharded_index import partitions_in
 
     began = time.monotonic()
-    trained = load(model)
+    trained, partitions = load(model), partitions_in(model)
     whole = read(new, columns, quiet)
     print_summary(whole, logger(quiet))
     data = shipped_part(whole, "train")
@@ -76,7 +77,7 @@ def _update(
     given = {} if epochs is None else {"epochs": epochs}
     with heartbeat("updating", not quiet, bar=True):
         trained.partial_fit(data, **given, lr=lr, progress=not quiet)
-    trained.save(out)
+    trained.save(out, partitions=partitions)
     users, items, pairs = (b - a for a, b in zip(before, _sizes(trained), strict=True))
     seconds = time.monotonic() - began
     if json:

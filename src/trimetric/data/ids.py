@@ -82,7 +82,7 @@ class Vocabulary:
         if isinstance(ids, str | bytes | int | float):
             raise ParameterError(f"ids must be a list, got the single id {ids!r}; give [{ids!r}]")
         check_threads()
-        wanted = self._typed(ids)
+        wanted = self.typed(ids)
         if not len(self) or not len(wanted):
             return np.full(len(wanted), -1, dtype=np.int32)
         # Polars plans each call of its own, which for one id costs more than finding it.
@@ -99,7 +99,7 @@ class Vocabulary:
             known = known & wanted.is_not_null().to_numpy()
         return np.where(known, rows.astype(np.int64), -1).astype(np.int32)
 
-    def _typed(self, ids: Iterable[Any]) -> pl.Series:
+    def typed(self, ids: Iterable[Any]) -> pl.Series:
         """Return `ids` in the dtype of `values`, null where an id cannot be one of them."""
         series = ids if isinstance(ids, pl.Series) else None
         if isinstance(ids, np.ndarray) and ids.dtype.kind in "iuU":

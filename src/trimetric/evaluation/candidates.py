@@ -48,7 +48,7 @@ class Untouched:
 
 
 class CandidateDraw:
-    """Draws up to n of each user's untouched items, a pure function of (seed, user row).
+    """Draws up to n of each user's untouched items, a pure function of (seed, user's number).
 
     Parameters
     ----------
@@ -60,12 +60,22 @@ class CandidateDraw:
         How many to draw; a user with fewer untouched items gets all of them.
     seed : int
         Names the draw.
+    numbers : int64[n_users], optional
+        The users' numbers; their rows unless given.
     """
 
-    def __init__(self, touched: Csr, n_items: int, n: int, seed: int) -> None:
+    def __init__(
+        self,
+        touched: Csr,
+        n_items: int,
+        n: int,
+        seed: int,
+        numbers: np.ndarray | None = None,
+    ) -> None:
         self.n_items, self.n = n_items, min(n, n_items)
         self._key = counter.key(seed, STREAM)
         self._untouched = Untouched(touched, n_items)
+        self._numbers = numbers
 
     def draw(self, users: np.ndarray) -> np.ndarray:
         """Return int32[len(users), min(n, n_items)].
@@ -84,7 +94,12 @@ class CandidateDraw:
         return self._untouched.items(users, places)
 
     def _bits(self, users: np.ndarray, n: int) -> np.ndarray:
-        return counter.bits(self._key, keys(users[:, None], np.arange(n)))
+        return counter.bits(self._key, self._places(users, n))
+
+    def _places(self, users: np.ndarray, n: int) -> np.ndarray:
+        """Return where in the stream of random numbers the first n of each user stand."""
+        numbers = users if self._numbers is None else self._numbers[users]
+        return keys(numbers[:, None], np.arange(n))
 
     def _shuffle(self, users: np.ndarray, pool: np.ndarray) -> np.ndarray:
         """Take the first n places of a random order of each pool."""
@@ -101,7 +116,7 @@ class CandidateDraw:
         todo = np.arange(len(users))
         length = self.n + self.n // 2 + 8  # at half the pool, n ln 4 = 1.39 n are expected
         while len(todo):
-            drawn = counter.uniform(self._key, keys(users[todo, None], np.arange(length)))
+            drawn = counter.uniform(self._key, self._places(users[todo], length))
             drawn = (drawn * pool[todo, None]).astype(np.int64)
             first = _first_of_each(drawn)
             count = np.cumsum(first, axis=1)

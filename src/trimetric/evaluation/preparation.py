@@ -36,6 +36,8 @@ class Parts(NamedTuple):
 
         if part not in ("test", "valid"):
             raise ParameterError(f"part must be 'test' or 'valid', got {part!r}")
+        if isinstance(data, Parts):
+            return data
         if not isinstance(data, Split):
             if is_model(data) or is_scorer(data) or data is None:
                 kind = type(data).__name__
@@ -111,7 +113,8 @@ def prepare(
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, subject, counts))
     users = np.flatnonzero(held.counts).astype(np.int32)
-    return Prepared(Task(users, held, excluded, known, no_candidates), protocol, counts, remarks)
+    task = Task(users, held, excluded, known, no_candidates, subject.numbers)
+    return Prepared(task, protocol, counts, remarks)
 
 
 def _true_label(

@@ -36,6 +36,8 @@ class Task(NamedTuple):
     unlearned : int32[c]
         Rows of items without training interactions, which are no candidates of a full ranking:
         none of them is held out.
+    numbers : int64[n_users], optional
+        What names users in draws of candidates; their rows unless given.
     """
 
     users: np.ndarray
@@ -43,6 +45,7 @@ class Task(NamedTuple):
     excluded: Csr
     known: Csr
     unlearned: np.ndarray = np.zeros(0, dtype=np.int32)
+    numbers: np.ndarray | None = None
 
 
 class EvaluationProtocol(Protocol):
@@ -222,7 +225,7 @@ class SampledCandidates:
 
     def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        draw = CandidateDraw(task.known, scorer.n_items, self.n, self.seed)
+        draw = CandidateDraw(task.known, scorer.n_items, self.n, self.seed, task.numbers)
         return rank_among(scorer, task, draw.n, draw.draw)
 
 

@@ -11,6 +11,7 @@ from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation.asked import asked_of
+from trimetric.evaluation.divided import is_divided, ranks_by_part, subject_of
 from trimetric.evaluation.list_ranks import list_protocol, rank_by_lists
 from trimetric.evaluation.metrics import Ranks
 from trimetric.evaluation.names import protocol as named_protocol
@@ -98,7 +99,7 @@ def evaluate(
     how, asked = asked_of(how, metrics, at)
     columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
     changed = [key for key, value in columns.items() if value not in (None, key)]
-    if is_model(model) or is_scorer(model):
+    if is_model(model) or is_scorer(model) or is_divided(model):
         if changed:
             raise ParameterError(f"{changed[0]} describes lists, and this is a model; leave it out")
         return replace(_evaluate_model(model, Parts.of(data, part), how), asked=asked)
@@ -147,8 +148,13 @@ def read_lists(source: Any, columns: dict[str, Any]) -> "RankedLists":
 
 
 def _evaluate_model(model: Any, parts: Parts, protocol: EvaluationProtocol) -> Result:
-    subject = Subject.of_model(model) if is_model(model) else None
-    subject = subject or Subject.of_scorer(model, parts.split)
+    if is_divided(model):
+        subject = subject_of(model, parts)
+        prepared = prepare(parts, subject, protocol, strict=True)
+        ranks = ranks_by_part(subject, prepared)
+        return _result(subject.name, subject.user_ids, parts, prepared, ranks)
+    found = Subject.of_model(model) if is_model(model) else None
+    subject = found or Subject.of_scorer(model, parts.split)
     if parts.history is not None:
         subject = subject.folded_in(model, parts.history)
     prepared = prepare(parts, subject, protocol, strict=True)

@@ -30,6 +30,8 @@ class Subject(NamedTuple):
         How many interactions the model was validated on that are not among `seen`.
     marked_valid : bool
         Whether it was validated, and all of these interactions are among `seen`.
+    numbers : int64[n_users], optional
+        What names users in draws of candidates, where it is not their rows.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Subject(NamedTuple):
     popularity: np.ndarray
     unseen_valid: int = 0
     marked_valid: bool = False
+    numbers: np.ndarray | None = None
 
     @classmethod
     def of_model(cls, model: Any) -> "Subject":
@@ -47,7 +50,7 @@ class Subject(NamedTuple):
         users, items, seen = model.user_ids, model.item_ids, model.seen
         popularity = np.bincount(seen.items, minlength=len(items))
         name = type(model).__name__
-        validation = _validation(getattr(model, "provenance", {}), seen)
+        validation = validation_of(getattr(model, "provenance", {}), len(seen.items))
         return cls(name, users, items, seen, model.scorer, popularity, *validation)
 
     @classmethod
@@ -110,11 +113,11 @@ def is_scorer(source: Any) -> bool:
     return all(hasattr(source, name) for name in ("ranks", "score", "n_items"))
 
 
-def _validation(provenance: dict[str, Any], seen: Csr) -> tuple[int, bool]:
+def validation_of(provenance: dict[str, Any], n_seen: int) -> tuple[int, bool]:
     """Return how many validation pairs are not among the seen ones, and whether they are there."""
     valid, train = provenance.get("valid"), provenance.get("train")
     if not valid or not train:
         return 0, False
     learned = train["pairs"] + sum(day["pairs"] for day in provenance.get("updates", ()))
-    marked = len(seen.items) >= learned + valid["pairs"]
+    marked = n_seen >= learned + valid["pairs"]
     return (0 if marked else valid["pairs"]), marked

@@ -9,6 +9,7 @@ from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import beyond_accuracy as measures
 from trimetric.evaluation.attributes import attributes
+from trimetric.evaluation.divided import is_divided, subject_of
 from trimetric.evaluation.list_ranks import tidy
 from trimetric.evaluation.preparation import Parts, prepare
 from trimetric.evaluation.protocols import FullRanking, Task
@@ -91,7 +92,7 @@ def beyond_accuracy(
         raise ParameterError(
             f"unknown option {unknown[0]!r}; of lists: user, item, rank, score, name"
         )
-    if described and is_model(source):
+    if described and (is_model(source) or is_divided(source)):
         raise ParameterError(f"{min(described)} describes lists, and this is a model; leave it out")
     columns = [columns] if isinstance(columns, str) else columns
     parts = Parts.of(split, "test")
@@ -128,10 +129,13 @@ def _lists(
 ) -> tuple[Subject, Task, np.ndarray]:
     """Return what is measured, its users, and their lists, int32 (m, k), -1 past the end."""
     how = FullRanking(exclude="train+valid" if exclude_seen else "none")
-    if is_model(source):
-        subject = Subject.of_model(source)
-        if parts.history is not None:
-            subject = subject.folded_in(source, parts.history)
+    if is_model(source) or is_divided(source):
+        if is_divided(source):
+            subject = subject_of(source, parts)
+        else:
+            subject = Subject.of_model(source)
+            if parts.history is not None:
+                subject = subject.folded_in(source, parts.history)
         task = prepare(parts, subject, how, strict=True).task
         hidden = task.excluded.take(task.users)
         only = None
@@ -172,6 +176,7 @@ def _popularity(split: "Split", item_ids: "Vocabulary") -> np.ndarray:
 
 def _points(space: Any, item_ids: "Vocabulary", asked: bool) -> np.ndarray | None:
     """Return the points of items, float64 (n_items, dim), NaN for unknown ones; None without."""
+    space = space.without_users if is_divided(space) else space
     scorer = space.scorer if is_model(space) else None
     if "metric space" not in getattr(scorer, "capabilities", ()):
         if asked:

@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from trimetric.errors import ArtifactError, ParameterError
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from trimetric.models.recommender import Recommender
+    from trimetric.models.sharded import ShardedModel
     from trimetric.storage.artifact import Loaded
 
 GROUP = "trimetric.models"
@@ -192,36 +195,81 @@ def search_space(name: str) -> dict[str, Any]:
 def load(folder: str | Path) -> "Recommender":
     """Load a saved model.
 
+    One that was saved in parts is put together in memory; `ShardedModel.open` leaves its parts in
+    their files.
+
     Raises
     ------
     ArtifactError
         The folder holds no model, a damaged one, or one that this version cannot read.
+    ResourceError
+        It was saved in parts, and is larger than the memory that is free.
     """
-    from trimetric.models.saved import check_folder
+    model = open_model(folder)
+    return model.whole() if is_sharded(model) else model
+
+
+def is_sharded(model: Any) -> "TypeGuard[ShardedModel]":
+    """Tell whether a model is one in parts."""
+    from trimetric.models.sharded import ShardedModel
+
+    return isinstance(model, ShardedModel)
+
+
+def open_model(folder: str | Path) -> Any:
+    """Load a saved model, or open one that was saved in parts, which answers alike: see `load`.
+
+    Returns
+    -------
+    Recommender or ShardedModel
+    """
+    from trimetric.models.saved import SHARDED, check_folder
     from trimetric.storage import artifact
 
     check_folder("load", folder)
-    return from_artifact(artifact.load(folder, "model"), folder)
+    loaded = artifact.load(folder, ("model", SHARDED))
+    if loaded.kind != SHARDED:
+        return from_artifact(loaded, folder)
+    from trimetric.models.sharded import ShardedModel
+
+    return ShardedModel.open(folder)
 
 
 def from_artifact(loaded: "Loaded", folder: str | Path) -> "Recommender":
     """Make the model out of what `artifact.load` found in `folder`: see `load`."""
     from trimetric.models.fitted import Fitted
-    from trimetric.models.saved import check_manifest, check_tuned, stored
+    from trimetric.models.saved import stored
 
-    name, where = loaded.meta.get("model"), str(folder)
+    where = str(folder)
+    model = untrained(loaded.meta, where)
+    parts = stored(loaded, where)
+    model._fitted = Fitted(
+        parts.known, model.restore(parts), loaded.meta["history"], parts.provenance
+    )
+    return model
+
+
+def untrained(meta: Mapping[str, Any], where: str) -> "Recommender":
+    """Return the model that a manifest speaks of, without what it learned; checks the manifest.
+
+    Raises
+    ------
+    ArtifactError
+        This version has no such model, or its settings or plain values cannot be used.
+    """
+    from trimetric.models.saved import check_manifest, check_tuned, provenance_of
+
+    name = meta.get("model")
     if not isinstance(name, str) or name not in REGISTRY:
         raise ArtifactError(
-            f"{folder} holds a model named {str(name)!r}, which this version of trimetric does not"
+            f"{where} holds a model named {str(name)!r}, which this version of trimetric does not"
             " have; load it with the version that saved it, and with the package it came from"
         )
     kind, _ = model_class(name)
     try:
-        check_manifest(loaded.meta, where)
-        model, history = kind(**loaded.meta["params"]), loaded.meta["history"]
-        parts = stored(loaded, where)
-        check_tuned(model.config, parts.provenance.get("tuned", {}))
+        check_manifest(meta, where)
+        model = kind(**meta["params"])
+        check_tuned(model.config, provenance_of(meta).get("tuned", {}))
     except (KeyError, TypeError, ParameterError) as error:
         raise ArtifactError(f"{where}: settings cannot be used: {error}") from error
-    model._fitted = Fitted(parts.known, model.restore(parts), history, parts.provenance)
     return model

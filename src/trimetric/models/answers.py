@@ -311,9 +311,14 @@ def known_ids(kind: str, vocabulary: Vocabulary, ids: list, on_unknown: OnUnknow
     check_type(kind, vocabulary, unknown)
     if on_unknown == "error":
         raise UnknownIds(kind, unknown, NOT_TRAINED_ON)
-    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-    _warn(f"{len(unknown):,} of {len(ids):,} {kind}s are unknown and left out: {shown}")
+    warn_left_out(kind, unknown, len(ids))
     return [value for value, row in zip(ids, rows, strict=True) if row >= 0]
+
+
+def warn_left_out(kind: str, unknown: list, n: int) -> None:
+    """Warn that some of n ids are unknown and left out."""
+    shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    _warn(f"{len(unknown):,} of {n:,} {kind}s are unknown and left out: {shown}")
 
 
 def unavailable_rows(known: Known, items: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
 from trimetric.frames import in_polars
+from trimetric.models.sharded_ids import DividedIds, EveryUser
 from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
 from trimetric.space.given import by_key, ids_of
@@ -49,7 +50,8 @@ def recommend_to_file(
 
     Parameters
     ----------
-    model : Recommender
+    model : Recommender or ShardedModel
+        Users of a model in parts are written part after part.
     out : path
         Replaced in one step, at the end; missing parent folders are made.
     users : iterable of ids, optional
@@ -82,7 +84,7 @@ def recommend_to_file(
     """
     check_k(k)
     model = model.snapshot()
-    ids = model.user_ids.values if users is None else ids_of(users, "user")
+    ids = everybody(model) if users is None else ids_of(users, "user")
     filters = {
         name: None if given is None else _plain(model, name, given)
         for name, given in (("allow", allow), ("deny", deny))
@@ -105,7 +107,7 @@ def recommend_to_file(
 
     identity = {
         **_versions(approximate),
-        "model": checksum or _digest(_description(model)),
+        "model": checksum or _checksum(model),
         "users": "all" if users is None else _digest([*ids]),
         "k": k,
         **options,
@@ -115,6 +117,18 @@ def recommend_to_file(
     with counting("users", len(ids), progress) as counter:
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
         return write_batch(places.output(out), batch, done=counter.done, log=log)
+
+
+def everybody(model: Any) -> Any:
+    """Return the ids of all users; of a model in parts, part after part."""
+    if isinstance(getattr(model, "user_ids", None), DividedIds):
+        return EveryUser(model)
+    return model.user_ids.values
+
+
+def _checksum(model: Any) -> str:
+    checksum = getattr(model, "checksum", None)
+    return checksum if isinstance(checksum, str) else _digest(_description(model))
 
 
 def _plain(model: "Recommender", name: str, given: Any) -> list | dict[Any, list]:

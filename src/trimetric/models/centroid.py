@@ -206,6 +206,7 @@ class CentroidML(EpochTrained):
 
     name: ClassVar[str] = "centroid"
     takes_weights = True
+    user_tensors = frozenset({"users", "own"})
     Config: ClassVar[type[TrainingConfig]] = CentroidConfig
     capabilities = MetricSpace.capabilities | {"fold-in"}
     config: CentroidConfig
@@ -326,8 +327,8 @@ class CentroidML(EpochTrained):
         state = trained_state(
             padded_table(tensors["item_points"]),
             np.array(tensors["item_weights"]),
-            own=_widened(tensors.get("own"), 0, dim),
-            item_sums=_widened(tensors.get("item_sums"), 1, dim),
+            own=stored.with_room("own", dim),
+            item_sums=_item_sums(stored, dim),
         )
         sizes = stored.known.sizes / settings.weight_unit
         placement = Centroids(state, settings, sizes, second)
@@ -402,8 +403,8 @@ def _sizes(pairs: Positives) -> np.ndarray:
     return np.bincount(pairs.users, pairs.weights if len(pairs.weights) else None, n_users) * 1.0
 
 
-def _widened(values: np.ndarray | None, rows: int, dim: int) -> np.ndarray:
-    """Return a table with one more column than `values`, of so many empty rows without them."""
-    if values is None:
-        return table(rows, dim + 1)
-    return padded_table(np.concatenate([values, np.zeros_like(values[:, :1])], axis=1))
+def _item_sums(stored: Stored, dim: int) -> np.ndarray:
+    """Return the items' sums as a table; one empty row without them."""
+    return (
+        stored.with_room("item_sums", dim) if "item_sums" in stored.tensors else table(1, dim + 1)
+    )

@@ -155,6 +155,7 @@ class CML(EpochTrained):
 
     name: ClassVar[str] = "cml"
     takes_weights = True
+    user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = CMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {**preset, **FIXED} for name, preset in PRESETS.items()

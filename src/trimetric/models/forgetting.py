@@ -163,6 +163,7 @@ def forget_in(
         See `Recommender.forget`.
     """
     from trimetric.models import load
+    from trimetric.models.sharded_index import partitions_in
     from trimetric.storage import artifact
 
     target = Path(folder if out is None else out)
@@ -172,7 +173,8 @@ def forget_in(
         model = load(folder)
         receipt = model.forget(users, items)
         try:
-            model.save(target, replaces=before if same else None)
+            replaces = before if same else None
+            model.save(target, replaces=replaces, partitions=partitions_in(folder))
         except Superseded:
             if turn + 1 == TRIES:
                 raise
@@ -213,6 +215,7 @@ def mark_unavailable(
         How many items are marked now, and how many of those given the model does not know.
     """
     from trimetric.models import load
+    from trimetric.models.sharded_index import partitions_in
     from trimetric.storage import artifact
 
     if change not in ("replace", "add", "remove"):
@@ -233,7 +236,8 @@ def mark_unavailable(
         unknown = int((model.item_ids.encode(given) < 0).sum())
         model.set_unavailable(known)
         try:
-            model.save(target, replaces=before if same else None)
+            replaces = before if same else None
+            model.save(target, replaces=replaces, partitions=partitions_in(folder))
         except Superseded:
             if turn + 1 == TRIES:
                 raise

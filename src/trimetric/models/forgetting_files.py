@@ -1,12 +1,14 @@
 """Which files hold users or items: lists, exports and models, by what is in them."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from trimetric.data.ids import Vocabulary
 from trimetric.errors import ArtifactError, DataError
 from trimetric.storage import artifact
 
@@ -89,16 +91,26 @@ def _text_holds(file: Path, texts: dict[str, set[str]]) -> bool:
 
 
 def _model_holds(folder: Path, texts: dict[str, set[str]]) -> bool:
-    from trimetric.models.saved import stored
-
     try:
-        loaded = artifact.load(folder)
-        if loaded.kind != "model":
-            return False
-        known = stored(loaded, str(folder)).known
+        return any(
+            vocabulary.values.cast(pl.String).is_in(list(texts[side])).any()
+            for side, vocabulary in _vocabularies(folder)
+        )
     except ArtifactError:
         return False
-    return any(
-        vocabulary.values.cast(pl.String).is_in(list(texts[side])).any()
-        for side, vocabulary in (("user", known.user_ids), ("item", known.item_ids))
-    )
+
+
+def _vocabularies(folder: Path) -> Iterator[tuple[str, Vocabulary]]:
+    """Return the ids that a saved model holds, those of a model in parts one part after another."""
+    from trimetric.models.saved import SHARDED, stored
+    from trimetric.models.sharded import ShardedModel
+
+    loaded = artifact.load(folder)
+    if loaded.kind == "model":
+        known = stored(loaded, str(folder)).known
+        yield from (("user", known.user_ids), ("item", known.item_ids))
+    if loaded.kind == SHARDED:
+        model = ShardedModel.open(folder)
+        yield "item", model.item_ids
+        for part in range(model.n_parts):
+            yield "user", model.stored(part).known.user_ids

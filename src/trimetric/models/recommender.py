@@ -74,6 +74,9 @@ class Recommender(ABC):
     """Whether interactions may have weights; one of weight 2 is then as if it were there twice."""
     row_axes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Of tensors whose axes are rows of "user" or "item", where their names do not begin so."""
+    user_tensors: ClassVar[frozenset[str] | None] = None
+    """Tensors with a row for each user, where these are all that the model knows of users beside
+    their interactions, so that it can be saved in parts: see `models.sharded`."""
     solves_anew: ClassVar[bool] = False
     """Whether forgetting learns again from the interactions that are left."""
 
@@ -727,7 +730,9 @@ class Recommender(ABC):
 
     # --- saving ---------------------------------------------------------------------------------
 
-    def save(self, folder: str | Path, *, replaces: str | None = None) -> None:
+    def save(
+        self, folder: str | Path, *, replaces: str | None = None, partitions: int | None = None
+    ) -> None:
         """Save the model to a folder, replacing what model is there in a single step.
 
         Parameters
@@ -736,16 +741,26 @@ class Recommender(ABC):
         replaces : str, optional
             The checksum (`storage.artifact.checksum`) of the model that this one was made from:
             if another was saved there since, it stays and `Superseded` is raised.
+        partitions : int, optional
+            Divide the users into so many parts, which can be read one by one: see
+            `models.sharded.ShardedModel`.
 
         Raises
         ------
         ParameterError
-            `folder` is no path.
+            `folder` is no path, or `partitions` is out of range.
+        Unsupported
+            `partitions`, and the model does not say which of its tensors are of users.
         OutputError
             The folder cannot be written; what was there is intact.
         """
         check_folder("save", folder)
-        save_if_unchanged(self.snapshot(), folder, replaces)
+        if partitions is None:
+            save_if_unchanged(self.snapshot(), folder, replaces)
+            return
+        from trimetric.models.sharded_writing import save_sharded
+
+        save_sharded(self.snapshot(), folder, partitions, replaces=replaces)
 
     def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
         """Write the space for a server that needs no trimetric: see `space.export.export`.

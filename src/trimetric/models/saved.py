@@ -1,6 +1,6 @@
 """How a model lies in an artifact: settings and provenance as JSON, ids and arrays as tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -10,13 +10,15 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
-from trimetric.engine.rows import padded_table
+from trimetric.engine import rows
 from trimetric.errors import ArtifactError, ParameterError
 from trimetric.space.known import Known
 from trimetric.storage import artifact
 from trimetric.storage.artifact import Loaded
 
 UNAVAILABLE = "unavailable_items"
+SHARDED = "sharded-model"
+"""The kind of an artifact that names the shards of a model."""
 _ID_TYPES = {"ids": np.int64, "utf8": np.uint8, "offsets": np.int64}
 
 
@@ -32,12 +34,15 @@ class Stored:
     provenance : dict
     where : str
         The artifact, for messages.
+    new_table : callable
+        Makes tables, as `engine.rows.table`.
     """
 
     tensors: dict[str, np.ndarray]
     known: Known
     provenance: dict[str, Any]
     where: str
+    new_table: Callable[[int, int], np.ndarray] = rows.table
 
     @property
     def n_users(self) -> int:
@@ -61,7 +66,18 @@ class Stored:
 
     def table(self, names: tuple[str, str]) -> np.ndarray:
         """Return the tables of users and items as one, as `engine.rows.table` lays it out."""
-        return padded_table(np.concatenate([self.tensors[name] for name in names]))
+        users, items = (self.tensors[name] for name in names)
+        out = self.new_table(len(users) + len(items), users.shape[1])
+        out[: len(users), : users.shape[1]] = users
+        out[len(users) :, : items.shape[1]] = items
+        return out
+
+    def with_room(self, name: str, dim: int) -> np.ndarray:
+        """Return a tensor of `dim` columns as a table that has one more; without it no rows."""
+        values = self.tensors.get(name, np.zeros((0, dim), dtype=np.float32))
+        out = self.new_table(len(values), dim + 1)
+        out[:, :dim] = values
+        return out
 
 
 def check_folder(verb: str, folder: Any) -> None:
@@ -99,11 +115,8 @@ def save_if_unchanged(model: Any, folder: str | Path, checksum: str | None = Non
     }
     tensors = dict(model.tensors())
     for side, vocabulary in (("user", known.user_ids), ("item", known.item_ids)):
-        for part, array in vocabulary.to_arrays().items():
-            tensors[f"{side}_{part}"] = array
-    tensors["seen_indptr"], tensors["seen_items"] = known.seen
-    if known.weights is not None:
-        tensors["seen_weights"] = known.weights
+        tensors |= known_tensors(side, vocabulary)
+    tensors |= seen_tensors(known.seen, known.weights)
     if len(known.unavailable):
         tensors[UNAVAILABLE] = known.unavailable
     artifact.save(folder, "model", about, tensors, replaces=checksum)
@@ -112,9 +125,40 @@ def save_if_unchanged(model: Any, folder: str | Path, checksum: str | None = Non
 def stored(loaded: Loaded, where: str) -> Stored:
     """Take ids and interactions out of a loaded artifact, checked; raises ArtifactError."""
     tensors = dict(loaded.tensors)
-    user_ids, item_ids = (_ids(tensors, side, where) for side in ("user", "item"))
+    user_ids, item_ids = (take_ids(tensors, side, where) for side in ("user", "item"))
+    seen, weights = take_seen(tensors, (len(user_ids), len(item_ids)), where)
+    check_finite(tensors, where)
+    unavailable = take_unavailable(tensors, len(item_ids), where)
+    known = Known(user_ids, item_ids, seen, weights, unavailable)
+    return Stored(tensors, known, provenance_of(loaded.meta), where)
+
+
+def provenance_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance that a manifest holds."""
+    provenance = dict(meta["data"])
+    if "found" in provenance:  # as 0.1 called it
+        provenance["tuned"] = provenance.pop("found")
+    return provenance
+
+
+def known_tensors(side: str, ids: Vocabulary) -> dict[str, np.ndarray]:
+    """Return the ids of a side as tensors of an artifact."""
+    return {f"{side}_{part}": array for part, array in ids.to_arrays().items()}
+
+
+def seen_tensors(seen: Csr, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what users have seen as tensors of an artifact."""
+    lists = {"seen_indptr": seen.indptr, "seen_items": seen.items}
+    return lists if weights is None else lists | {"seen_weights": weights}
+
+
+def take_seen(
+    tensors: dict[str, np.ndarray], sizes: tuple[int, int], where: str
+) -> tuple[Csr, np.ndarray | None]:
+    """Take out what users have seen, and weights; `sizes` are the numbers of users and items."""
+    n_users, n_items = sizes
     shapes: artifact.Expected = {
-        "seen_indptr": ((len(user_ids) + 1,), np.int64),
+        "seen_indptr": ((n_users + 1,), np.int64),
         "seen_items": ((None,), np.int32),
     }
     lists = {name: tensors.pop(name) for name in shapes if name in tensors}
@@ -126,30 +170,29 @@ def stored(loaded: Loaded, where: str) -> Stored:
         artifact.check({"seen_weights": weights}, size, where)
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise ArtifactError(f"{where}: seen_weights must be above 0 and finite")
-    check_lists(seen, len(item_ids), "seen_indptr and seen_items", where)
+    check_lists(seen, n_items, "seen_indptr and seen_items", where)
+    return seen, weights
+
+
+def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
+    """Raise ArtifactError where a tensor holds NaN or infinity."""
     for name, array in tensors.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ArtifactError(
                 f"{where}: tensor {name!r} holds NaN or infinity; restore the model from a copy, or"
                 " fit and save it again"
             )
-    unavailable = _unavailable(tensors, len(item_ids), where)
-    provenance = dict(loaded.meta["data"])
-    if "found" in provenance:  # as 0.1 called it
-        provenance["tuned"] = provenance.pop("found")
-    known = Known(user_ids, item_ids, seen, weights, unavailable)
-    return Stored(tensors, known, provenance, where)
 
 
 def check_manifest(meta: Mapping[str, Any], where: str) -> None:
     """Raise ArtifactError where the plain values of a model are of other types than were saved."""
     data, history = meta.get("data"), meta.get("history")
     tuned = data.get("tuned", data.get("found", {})) if isinstance(data, dict) else None
-    rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+    epochs = isinstance(history, list) and all(isinstance(row, dict) for row in history)
     for name, fits, kind in (
         ("data", isinstance(data, dict), "an object"),
         ("what was tuned", isinstance(tuned, dict), "an object"),
-        ("history", rows, "a list of objects"),
+        ("history", epochs, "a list of objects"),
     ):
         if not fits:
             raise ArtifactError(f"{where}: its manifest is damaged: {name} must be {kind}")
@@ -170,17 +213,18 @@ def check_lists(lists: Csr, n_items: int, names: str, where: str) -> None:
         raise ArtifactError(f"{where}: {names} do not fit the ids")
 
 
-def _unavailable(tensors: dict[str, np.ndarray], n_items: int, where: str) -> np.ndarray:
+def take_unavailable(tensors: dict[str, np.ndarray], n_items: int, where: str) -> np.ndarray:
+    """Take out the items that may be in no list, int32 ascending."""
     if UNAVAILABLE not in tensors:
         return np.zeros(0, dtype=np.int32)
-    rows = tensors.pop(UNAVAILABLE)
-    artifact.check({UNAVAILABLE: rows}, {UNAVAILABLE: ((None,), np.int32)}, where)
-    one_list = Csr(np.array([0, len(rows)], dtype=np.int64), rows)
+    items = tensors.pop(UNAVAILABLE)
+    artifact.check({UNAVAILABLE: items}, {UNAVAILABLE: ((None,), np.int32)}, where)
+    one_list = Csr(np.array([0, len(items)], dtype=np.int64), items)
     check_lists(one_list, n_items, UNAVAILABLE, where)
-    return rows
+    return items
 
 
-def _ids(tensors: dict[str, np.ndarray], side: str, where: str) -> Vocabulary:
+def take_ids(tensors: dict[str, np.ndarray], side: str, where: str) -> Vocabulary:
     """Take the ids of a side out of the tensors of an artifact."""
     parts = {
         part: tensors.pop(f"{side}_{part}") for part in _ID_TYPES if f"{side}_{part}" in tensors

@@ -180,6 +180,7 @@ class SML(EpochTrained):
 
     name: ClassVar[str] = "sml"
     takes_weights = True
+    user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = TripletConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS

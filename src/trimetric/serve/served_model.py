@@ -16,6 +16,8 @@ from trimetric.data.item_tables import match
 from trimetric.errors import UnknownIds
 from trimetric.models import from_artifact
 from trimetric.models.recommender import Recommender
+from trimetric.models.saved import SHARDED
+from trimetric.models.sharded import ShardedModel
 from trimetric.serve.items import ItemsTable
 from trimetric.serve.schemas import MAX_K
 from trimetric.serve.search import Search
@@ -191,12 +193,21 @@ def load(folder: Path, name: str, items: ItemsTable) -> ServedModel:
     ArtifactError
         It is missing, damaged, foreign or too new.
     """
-    loaded = artifact.load(folder, "model")
-    model = from_artifact(loaded, folder).prepared()
+    loaded = artifact.load(folder, ("model", SHARDED))
+    if loaded.kind == SHARDED:
+        model, checksum = _mapped(folder)
+    else:
+        model, checksum = from_artifact(loaded, folder).prepared(), loaded.checksum
     match(model.item_ids, items.ids(), "the table of items")
-    served = ServedModel(name, model, loaded.checksum[:12], items)
+    served = ServedModel(name, model, checksum[:12], items)
     warm_up(served)
     return served
+
+
+def _mapped(folder: Path) -> tuple[Recommender, str]:
+    """Return a model in parts as one whose users are mapped from files, and its checksum."""
+    sharded = ShardedModel.open(folder, kept=1)
+    return sharded.whole(mapped=True).prepared(), sharded.checksum
 
 
 def warm_up(served: ServedModel) -> None:

@@ -98,7 +98,7 @@ def hidden_from(known: Known, user: ExplainedUser, item: int) -> tuple[np.ndarra
 
 def popularity_of(known: Known, item: int) -> Popularity:
     """Return how many have an item."""
-    counts, users = known.popularity, int((known.seen.counts > 0).sum())
+    counts, users = known.popularity, known.trained
     count = int(counts[item])
     return Popularity(count, 1 + int((counts > count).sum()), count / max(users, 1))
 

@@ -10,6 +10,22 @@ from trimetric.data.ids import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
+class Totals:
+    """What all users together have, where those at hand are a part of them.
+
+    Parameters
+    ----------
+    popularity : int64 (n_items,)
+        How many users have each item.
+    trained : int
+        How many users have interactions.
+    """
+
+    popularity: np.ndarray
+    trained: int
+
+
+@dataclass(frozen=True, eq=False)
 class Known:
     """The ids of users and items by row, and the items that each user is known to have.
 
@@ -22,6 +38,8 @@ class Known:
         How much each entry of `seen` counts; 1 each unless given.
     unavailable : int32 (n,), ascending and distinct
         Items that are in no list until they are available again, such as those out of stock.
+    totals : Totals, optional
+        Where the users are a part of all.
     """
 
     user_ids: Vocabulary
@@ -29,6 +47,7 @@ class Known:
     seen: Csr
     weights: np.ndarray | None = None
     unavailable: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    totals: Totals | None = None
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -49,7 +68,14 @@ class Known:
     @cached_property
     def popularity(self) -> np.ndarray:
         """How many users have each item, int64 (n_items,)."""
+        if self.totals is not None:
+            return self.totals.popularity
         return np.bincount(self.seen.items, minlength=len(self.item_ids))
+
+    @property
+    def trained(self) -> int:
+        """How many users have interactions."""
+        return int((self.seen.counts > 0).sum()) if self.totals is None else self.totals.trained
 
     def items_of(self, user: int) -> np.ndarray:
         """Return the item rows of a user row, ascending."""

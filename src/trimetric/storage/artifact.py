@@ -36,7 +36,9 @@ _CODES = {
     **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
     **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
 }
+_DTYPES = {code: np.dtype(name) for name, code in _CODES.items()}
 _TENSORS_NAME = re.compile(rb"tensors-[0-9a-f]{12}\.safetensors")
+_SHARD_NAME = re.compile(rb"(?:items|users-[0-9]{5,})-[0-9a-f]{12}\.json")
 _CHUNK = 1 << 20
 
 
@@ -81,11 +83,13 @@ def save(
     manifest: str = "model.json",
     *,
     replaces: str | None = None,
+    shards: Path | None = None,
 ) -> None:
     """Write an artifact, replacing the one in `folder` in a single step.
 
-    Equal tensors give equal bytes, in the file and in its name. Tensors files that no manifest in
-    the folder names any more are removed. Saves into one folder wait for each other.
+    Equal tensors give equal bytes, in the file and in its name. Shards that `model.json` does not
+    name, and tensors files that no manifest in the folder names, are removed. Saves into one folder
+    wait for each other.
 
     Parameters
     ----------
@@ -101,6 +105,9 @@ def save(
         The JSON file's name; several manifests may share a folder.
     replaces : str, optional
         The checksum of what must stand there; otherwise nothing is written.
+    shards : Path, optional
+        A folder of artifacts on the same disk that belong to this one: see `shard_name`. Their
+        files are moved beside it before its manifest, which must name theirs, is written.
 
     Raises
     ------
@@ -130,23 +137,50 @@ def save(
                 for name, array in sorted(arrays.items())
             }
             body["file"] = _write_tensors(folder, arrays)
+            _take(shards, folder)
             with replacing(folder / manifest) as out:
                 out.write(_manifest_text(body).encode())
         finally:
             _sweep(folder)
 
 
-def load(folder: str | Path, kind: str | None = None, manifest: str = "model.json") -> Loaded:
+def shard_name(folder: Path, name: str) -> str:
+    """Rename the manifest `name`.json so that it holds its checksum; return the new name.
+
+    A shard is an artifact that another names. With what it says in its name, the shards of two
+    versions can stand in one folder, and equal ones are one.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        "items", or "users-" and a number of five digits or more.
+    """
+    final = f"{name}-{checksum(folder, f'{name}.json')[:12]}.json"
+    (folder / f"{name}.json").rename(folder / final)
+    return final
+
+
+def load(
+    folder: str | Path,
+    kind: str | tuple[str, ...] | None = None,
+    manifest: str = "model.json",
+    *,
+    mapped: bool = False,
+) -> Loaded:
     """Read an artifact and check every byte of it.
 
     Parameters
     ----------
     folder : path
         Where it was saved.
-    kind : str, optional
-        The kind it must be.
+    kind : str or tuple of str, optional
+        The kind it must be, or one of several.
     manifest : str
         The JSON file's name.
+    mapped : bool
+        Leave tensors in the file, from where the system reads what is used and drops it again;
+        what is written to them is private to the process.
 
     Raises
     ------
@@ -158,7 +192,8 @@ def load(folder: str | Path, kind: str | None = None, manifest: str = "model.jso
     while True:
         head = _head(path, kind)
         try:
-            return Loaded(head.kind, head.meta, _read_tensors(path.parent, head), head.checksum)
+            tensors = _read_tensors(path.parent, head, mapped)
+            return Loaded(head.kind, head.meta, tensors, head.checksum)
         except ArtifactError:
             # Another process may have saved between the two reads; then there is a new manifest.
             if _read_manifest(path) == head:
@@ -170,6 +205,12 @@ def meta(
 ) -> dict[str, Any]:
     """Return the plain values of an artifact without reading its tensors: see `load`."""
     return _head(places.source(folder, "folder") / manifest, kind).meta
+
+
+def kind_and_meta(folder: str | Path, manifest: str = "model.json") -> tuple[str, dict[str, Any]]:
+    """Return what an artifact is, and its plain values, without reading its tensors."""
+    head = _read_manifest(places.source(folder, "folder") / manifest)
+    return head.kind, head.meta
 
 
 def checksum(folder: str | Path, manifest: str = "model.json") -> str:
@@ -336,9 +377,24 @@ def _refuse_foreign(path: Path) -> None:
             )
 
 
+def _take(shards: Path | None, folder: Path) -> None:
+    """Move the artifacts of a folder: tensors first, so that each manifest finds its own."""
+    if shards is not None:
+        for pattern in ("*.safetensors", "*.json"):
+            for path in sorted(shards.glob(pattern)):
+                path.replace(folder / path.name)
+
+
 def _sweep(folder: Path) -> None:
-    """Remove the tensors of crashed, failed and superseded saves, which no manifest names."""
+    """Remove the shards and tensors of crashed, failed and superseded saves: nothing names them."""
     with suppress(OSError):
+        index = folder / "model.json"
+        if index.is_file():  # else shards are being gathered here for another folder
+            shards = set(_SHARD_NAME.findall(index.read_bytes()))
+            for path in folder.glob("*-*.json"):
+                name = path.name.encode()
+                if _SHARD_NAME.fullmatch(name) and name not in shards:
+                    path.unlink()
         named = {
             name.decode()
             for path in folder.glob("*.json")
@@ -350,11 +406,12 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _head(path: Path, kind: str | None) -> _Manifest:
+def _head(path: Path, kind: str | tuple[str, ...] | None) -> _Manifest:
     head = _read_manifest(path)
-    if kind is not None and head.kind != kind:
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if kinds is not None and head.kind not in kinds:
         raise ArtifactError(
-            f"{path} holds a {head.kind}, not a {kind}; give the folder of a {kind}"
+            f"{path} holds a {head.kind}, not a {kinds[0]}; give the folder of a {kinds[0]}"
         )
     return head
 
@@ -436,7 +493,22 @@ def _tensor(tensors: Any, name: str, path: Path) -> np.ndarray:
         ) from error
 
 
-def _read_tensors(folder: Path, head: _Manifest) -> dict[str, np.ndarray]:
+def _mapped_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a file that `safe_open` takes, mapped: see `load`."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    data = np.memmap(path, np.uint8, "c")[8 + length :].view(np.ndarray)
+    arrays = {}
+    for name, leaf in header.items():
+        low, high = leaf["data_offsets"]
+        dtype = _DTYPES[leaf["dtype"]]
+        arrays[name] = data[low:high].view(dtype).reshape(leaf["shape"])
+    return arrays
+
+
+def _read_tensors(folder: Path, head: _Manifest, mapped: bool) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
     path = folder / head.file
@@ -454,11 +526,19 @@ def _read_tensors(folder: Path, head: _Manifest) -> dict[str, np.ndarray]:
                 f"expected {head.sha256[:12]}...; {remedy}"
             )
         with safe_open(path, framework="numpy") as tensors:
-            arrays = {name: _tensor(tensors, name, path) for name in tensors.keys()}  # noqa: SIM118
+            if not mapped:
+                names = tensors.keys()
+                arrays = {name: _tensor(tensors, name, path) for name in names}
+        if mapped:
+            arrays = _mapped_tensors(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path} is missing; {remedy}") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
+    except KeyError as error:
+        raise ArtifactError(
+            f"{path}: {error} is no kind of number that is read; {remedy}"
+        ) from None
     except SafetensorError as error:
         raise ArtifactError(f"{path} is not a safetensors file: {error}; {remedy}") from error
     check(arrays, head.expected, str(path))

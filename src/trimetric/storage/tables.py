@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 ROWS_PER_GROUP = 250_000  # fixed: Polars' default depends on the number of threads
 
 
-def write_blocks(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
+def write_blocks(
+    path: Path, blocks: "Iterator[pl.DataFrame]", rows_per_group: int = ROWS_PER_GROUP
+) -> int:
     """Write blocks of one schema to a .parquet, .csv or .jsonl file; return the number of rows.
 
-    Missing parent folders are made.
+    Missing parent folders are made. `rows_per_group` is of Parquet.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def write_blocks(path: Path, blocks: "Iterator[pl.DataFrame]") -> int:
         replacing(path) as out,
     ):
         try:
-            _WRITERS[path.suffix](out, counted)
+            _WRITERS[path.suffix](out, counted, rows_per_group)
         except Exception:
             if counted.failure is not None:
                 raise counted.failure from None
@@ -65,17 +67,17 @@ class _Counted:
             raise
 
 
-def _csv(out: IO[bytes], blocks: _Counted) -> None:
+def _csv(out: IO[bytes], blocks: _Counted, _: int) -> None:
     for n, block in enumerate(blocks):
         block.write_csv(out, include_header=n == 0)
 
 
-def _jsonl(out: IO[bytes], blocks: _Counted) -> None:
+def _jsonl(out: IO[bytes], blocks: _Counted, _: int) -> None:
     for block in blocks:
         block.write_ndjson(out)
 
 
-def _parquet(out: IO[bytes], blocks: _Counted) -> None:
+def _parquet(out: IO[bytes], blocks: _Counted, rows_per_group: int) -> None:
     from polars.io.plugins import register_io_source
 
     rest = iter(blocks)
@@ -84,7 +86,7 @@ def _parquet(out: IO[bytes], blocks: _Counted) -> None:
     def source(*_: Any) -> "Iterator[pl.DataFrame]":
         yield from chain([first], rest)
 
-    register_io_source(source, schema=first.schema).sink_parquet(out, row_group_size=ROWS_PER_GROUP)
+    register_io_source(source, schema=first.schema).sink_parquet(out, row_group_size=rows_per_group)
 
 
 _WRITERS = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}

@@ -1,12 +1,25 @@
 """What is exported, and what every export's README says of it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from trimetric._version import __version__
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
+
+
+def groups_of_users(seen: Csr, pairs: int) -> Iterator[np.ndarray]:
+    """Return all rows of users, int64, in groups of about as many pairs; one at least."""
+    ends = np.unique(np.searchsorted(seen.indptr, np.arange(0, len(seen.items) + pairs, pairs)))
+    bounds = np.unique([0, *ends[ends <= seen.n_users].tolist(), seen.n_users])
+    if len(bounds) < 2:
+        yield np.zeros(0, dtype=np.int64)
+    for low, high in pairwise(bounds.tolist()):
+        yield np.arange(low, high)
+
 
 CONTRACT = """
 ## What the order means

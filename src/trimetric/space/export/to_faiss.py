@@ -6,7 +6,7 @@ import numpy as np
 
 from trimetric.engine.topk import prepared
 from trimetric.space.export.space import Space
-from trimetric.space.export.to_npy import write_ids
+from trimetric.space.export.to_npy import write_ids, write_table
 from trimetric.space.ivf import PROBES, Cells, load_faiss
 
 README = """# A faiss index of a space
@@ -51,7 +51,7 @@ def write(space: Space, folder: Path, approximate: bool = False) -> str:
         index = faiss.IndexFlatL2(items.shape[1])
         index.add(items)
     faiss.write_index(index, str(folder / "items.faiss"))
-    np.save(folder / "users.npy", np.ascontiguousarray(space.users))
+    write_table(space.users, folder / "users.npy")
     example = EXAMPLE.replace("{kind}", "IVF" if approximate else "")
     return README.format(
         kind=CELLS if approximate else FLAT,

@@ -8,6 +8,8 @@ import numpy as np
 from trimetric.data.ids import Vocabulary
 from trimetric.space.export.space import Space
 
+ROWS_AT_ONCE = 50_000
+
 README = """# NumPy files of a space
 
 - `items.npy`, `users.npy`: float32 (n, {dim}), a row for each id.
@@ -43,12 +45,22 @@ print(user_ids[user], [item_ids[row] for row in nearest])"""
 
 def write(space: Space, folder: Path) -> str:
     """Write the files into a folder; return its README."""
-    np.save(folder / "items.npy", np.ascontiguousarray(space.items))
-    np.save(folder / "users.npy", np.ascontiguousarray(space.users))
+    write_table(space.items, folder / "items.npy")
+    write_table(space.users, folder / "users.npy")
     names = write_ids(space, folder)
     return README.format(
         dim=space.items.shape[1], example=EXAMPLE, contract=space.contract(), **names
     )
+
+
+def write_table(points: np.ndarray, path: Path) -> None:
+    """Write a table as `np.save` does, a block at a time: it may be larger than memory."""
+    with open(path, "wb") as out:
+        header = np.lib.format.header_data_from_array_1_0(points)
+        header |= {"fortran_order": False, "shape": points.shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        for low in range(0, len(points), ROWS_AT_ONCE):
+            out.write(np.ascontiguousarray(points[low : low + ROWS_AT_ONCE]).tobytes())
 
 
 def write_ids(space: Space, folder: Path) -> dict[str, str]:

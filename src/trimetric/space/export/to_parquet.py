@@ -1,12 +1,14 @@
 """Parquet files: (id, vector) of items and of users, and the pairs that were seen."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from trimetric.data.ids import Vocabulary
-from trimetric.space.export.space import Space
+from trimetric.space.export.space import Space, groups_of_users
+from trimetric.storage.tables import write_blocks
 
 ROWS_A_GROUP = 100_000  # given, since else Polars goes by the number of threads
 
@@ -35,26 +37,35 @@ print(nearest.select("id", "d2").head(10))"""
 
 def write(space: Space, folder: Path) -> str:
     """Write the files into a folder; return its README."""
-    _write(table(space.item_ids, space.items), folder / "items.parquet")
-    _write(table(space.user_ids, space.users), folder / "users.parquet")
-    pairs = pl.DataFrame(
-        {
-            "user": space.user_ids.decode(space.seen.users),
-            "item": space.item_ids.decode(space.seen.items),
-        }
-    )
-    _write(pairs, folder / "seen.parquet")
+    _write(_tables(space.item_ids, space.items), folder / "items.parquet")
+    _write(_tables(space.user_ids, space.users), folder / "users.parquet")
+    _write(_pairs(space), folder / "seen.parquet")
     dim = space.items.shape[1]
     return README.format(
         dim=dim, example=EXAMPLE.replace("{dim}", str(dim)), contract=space.contract()
     )
 
 
-def table(ids: Vocabulary, points: np.ndarray) -> pl.DataFrame:
+def table(ids: pl.Series, points: np.ndarray) -> pl.DataFrame:
     """Return columns id and vector, a list of float32."""
     vectors = pl.Series("vector", np.ascontiguousarray(points))
-    return pl.DataFrame({"id": ids.values, "vector": vectors.cast(pl.List(pl.Float32))})
+    return pl.DataFrame({"id": ids, "vector": vectors.cast(pl.List(pl.Float32))})
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_parquet(path, row_group_size=ROWS_A_GROUP)
+def _tables(ids: Vocabulary, points: np.ndarray) -> Iterator[pl.DataFrame]:
+    """Return ids and points, a group of rows at a time."""
+    for low in range(0, max(1, len(points)), ROWS_A_GROUP):
+        some = slice(low, low + ROWS_A_GROUP)
+        yield table(ids.values[some], points[some])
+
+
+def _pairs(space: Space) -> Iterator[pl.DataFrame]:
+    """Return the pairs that were seen, a group of users at a time."""
+    for users in groups_of_users(space.seen, ROWS_A_GROUP):
+        some = space.seen.take(users)
+        owners = space.user_ids.decode(users[some.users])
+        yield pl.DataFrame({"user": owners, "item": space.item_ids.decode(some.items)})
+
+
+def _write(frames: Iterator[pl.DataFrame], path: Path) -> None:
+    write_blocks(path, frames, ROWS_A_GROUP)

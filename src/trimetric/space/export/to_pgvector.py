@@ -8,9 +8,10 @@ from typing import TextIO
 import numpy as np
 import polars as pl
 
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
-from trimetric.space.export.space import Space
+from trimetric.space.export.space import Space, groups_of_users
 
 ROWS_AT_ONCE = 50_000
 MOST_INDEXED, MOST = 2_000, 16_000  # dimensions of pgvector's hnsw and of its vector type
@@ -78,7 +79,7 @@ def write(space: Space, folder: Path) -> str:
         out.write(SCHEMA.format(dim=dim, **kinds))
         _copy(out, "trimetric_items (id, embedding)", _points(items, space.items))
         _copy(out, "trimetric_users (id, embedding)", _points(users, space.users))
-        pairs = _pairs(users, items, space.seen.users, space.seen.items)
+        pairs = _pairs(users, items, space.seen)
         _copy(out, "trimetric_seen (user_id, item_id)", pairs)
         out.write(INDEX if dim <= MOST_INDEXED else "")
         out.write(END)
@@ -121,9 +122,7 @@ def _points(ids: pl.Series, points: np.ndarray) -> Iterator[pl.Series]:
         yield ids[block] + "\t[" + joined + "]"
 
 
-def _pairs(
-    users: pl.Series, items: pl.Series, user_rows: np.ndarray, item_rows: np.ndarray
-) -> Iterator[pl.Series]:
-    for low in range(0, len(user_rows), ROWS_AT_ONCE):
-        block = slice(low, low + ROWS_AT_ONCE)
-        yield users.gather(user_rows[block]) + "\t" + items.gather(item_rows[block])
+def _pairs(users: pl.Series, items: pl.Series, seen: Csr) -> Iterator[pl.Series]:
+    for group in groups_of_users(seen, ROWS_AT_ONCE):
+        some = seen.take(group)
+        yield users.gather(group[some.users]) + "\t" + items.gather(some.items)

@@ -1,12 +1,16 @@
 """Points for Qdrant as JSON lines, and how to load them into a server or an embedded store."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.space.export.space import Space
+
+ROWS_AT_ONCE = 50_000
 
 README = """# Points of a space for Qdrant
 
@@ -51,28 +55,40 @@ print(user.payload["user"], [point.payload["item"] for point in answer.points])"
 
 def write(space: Space, folder: Path) -> str:
     """Write the files into a folder; return its README."""
-    _points(space.item_ids, space.items, "item").write_ndjson(folder / "items.jsonl")
-    users = _points(space.user_ids, space.users, "user", _seen(space))
-    users.write_ndjson(folder / "users.jsonl")
+    with open(folder / "items.jsonl", "wb") as out:
+        for rows in _blocks(len(space.items)):
+            _points(rows, space.item_ids, space.items, "item").write_ndjson(out)
+    with open(folder / "users.jsonl", "wb") as out:
+        for rows in _blocks(len(space.users)):
+            seen = _seen(space.seen.take(rows))
+            _points(rows, space.user_ids, space.users, "user", seen).write_ndjson(out)
     dim = str(space.items.shape[1])
     load = LOAD.replace("{dim}", dim)
     return README.format(load=load, query=QUERY, contract=space.contract())
 
 
-def _points(ids: Vocabulary, points: np.ndarray, name: str, *more: pl.Series) -> pl.DataFrame:
-    payload = pl.DataFrame([ids.values.rename(name), *more]).to_struct("payload")
+def _blocks(n: int) -> Iterator[np.ndarray]:
+    for low in range(0, n, ROWS_AT_ONCE):
+        yield np.arange(low, min(low + ROWS_AT_ONCE, n), dtype=np.int64)
+
+
+def _points(
+    rows: np.ndarray, ids: Vocabulary, points: np.ndarray, name: str, *more: pl.Series
+) -> pl.DataFrame:
+    """Return the points of consecutive rows."""
+    payload = pl.DataFrame([ids.decode(rows).rename(name), *more]).to_struct("payload")
     return pl.DataFrame(
         {
-            "id": np.arange(len(points), dtype=np.int64),
-            "vector": pl.Series(np.ascontiguousarray(points)).cast(pl.List(pl.Float32)),
+            "id": rows,
+            "vector": pl.Series(np.ascontiguousarray(points[rows])).cast(pl.List(pl.Float32)),
             "payload": payload,
         }
     )
 
 
-def _seen(space: Space) -> pl.Series:
-    pairs = pl.DataFrame({"user": space.seen.users, "seen": space.seen.items})
+def _seen(seen: Csr) -> pl.Series:
+    pairs = pl.DataFrame({"user": seen.users, "seen": seen.items})
     lists = pairs.group_by("user", maintain_order=True).agg("seen")
-    users = pl.DataFrame({"user": np.arange(len(space.users), dtype=np.int32)})
+    users = pl.DataFrame({"user": np.arange(seen.n_users, dtype=np.int32)})
     joined = users.join(lists, on="user", how="left", maintain_order="left")
     return joined["seen"].fill_null(pl.Series([[]], dtype=pl.List(pl.Int32)))
