@@ -1,7 +1,8 @@
 """What may watch training: callbacks, of which one that fails does not lose the run."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,15 @@ class Observers(Silent):
     def log(self, text: str) -> None:
         """Show a message."""
         self._reporter.log(text)
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Tell the callbacks of whatever the body raises."""
+        try:
+            yield
+        except BaseException as error:
+            self.call("on_error", error)
+            raise
 
     def call(self, hook: str, *values: Any) -> None:
         """Call a hook of all callbacks that have not failed."""

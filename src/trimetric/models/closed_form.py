@@ -22,6 +22,7 @@ from trimetric.models.training_data import (
     parts_given,
 )
 from trimetric.progress import Silent
+from trimetric.scale.prepared import Prepared
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
@@ -67,8 +68,12 @@ class ClosedForm(Recommender):
         start: Any = None,
         anchor: float = 0.0,
         partitions: int = 1,
+        workdir: str | Path | None = None,
+        ray: str | None = None,
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
+        if partitions != 1 or workdir is not None or ray is not None or isinstance(train, Prepared):
+            raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
         with limited_threads(threads):
             data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
@@ -76,8 +81,6 @@ class ClosedForm(Recommender):
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)
             start_of(self, start, anchor)  # which such models cannot take
-            if partitions != 1:
-                raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             size = self.memory(data)

@@ -13,10 +13,11 @@ from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import ParameterError, Unsupported
 from trimetric.evaluation import validator
+from trimetric.models import in_files
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
-from trimetric.models.in_parts import train_in_memory
+from trimetric.models.in_parts import check_parts, train_in_memory
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import Start, start_of
 from trimetric.models.training_data import (
@@ -31,6 +32,7 @@ from trimetric.models.training_data import (
     pool_of,
 )
 from trimetric.progress import make_reporter
+from trimetric.scale.prepared import Prepared
 from trimetric.scale.trainer import Trainer
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
@@ -46,6 +48,8 @@ class EpochTrained(Recommender):
     """
 
     Config: ClassVar[type[TrainingConfig]]
+    takes_weights_in_parts: ClassVar[bool] = False
+    """Whether weights of interactions can be used in training in parts."""
 
     # --- what a model file writes ---------------------------------------------------------------
 
@@ -94,8 +98,27 @@ class EpochTrained(Recommender):
         start: Any = None,
         anchor: float = 0.0,
         partitions: int = 1,
+        workdir: str | Path | None = None,
+        ray: str | None = None,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
+        if workdir is not None or ray is not None or isinstance(train, Prepared):
+            in_files.check_out(out, workdir, ray)
+            in_files.check_not_used(pool=pool, monitor=monitor, start=start)
+            with limited_threads(threads), _reserved(out), _reserved(workdir):
+                observers = self._observers(callbacks, progress, out)
+                with observers.failing():
+                    self._fit_in_files(
+                        *(train, valid, partitions, also_seen, progress),
+                        observers=observers,
+                        out=places.output(out),
+                        workdir=None if workdir is None else places.output(workdir),
+                        ray=ray,
+                        resume=resume,
+                        seconds=checkpoint_seconds,
+                    )
+                observers.call("on_end", self)
+            return self
         with limited_threads(threads), _reserved(out):
             data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
@@ -114,12 +137,8 @@ class EpochTrained(Recommender):
                 identity |= {} if begin is None else begin.identity()
                 folder = places.output(out) / "checkpoint"
                 checkpoints = training.Checkpoints(folder, identity, checkpoint_seconds)
-            observers = Observers(
-                callbacks,
-                make_reporter(progress),
-                TrainingRun(self.name, self.get_params(), out=None if out is None else str(out)),
-            )
-            try:
+            observers = self._observers(callbacks, progress, out)
+            with observers.failing():
                 given = monitor, checkpoints, resume, observers
                 if partitions == 1:
                     fitted = self._train(data, held_out, negatives, begin, *given)
@@ -129,11 +148,48 @@ class EpochTrained(Recommender):
                     self._take(fitted, also_seen, out)
                     if checkpoints:
                         training.discard(checkpoints)
-            except BaseException as error:
-                observers.call("on_error", error)
-                raise
             observers.call("on_end", self)
         return self
+
+    def _observers(
+        self, callbacks: Sequence[Callback], progress: bool | None, out: str | Path | None
+    ) -> Observers:
+        place = None if out is None else str(out)
+        run = TrainingRun(self.name, self.get_params(), out=place)
+        return Observers(callbacks, make_reporter(progress), run)
+
+    def _fit_in_files(
+        self,
+        train: Any,
+        valid: Any,
+        partitions: int,
+        also_seen: Any,
+        progress: bool | None,
+        **places_and_times: Any,
+    ) -> None:
+        check_partitions(self.name, partitions, None, None)
+        if isinstance(train, Prepared):
+            parts = in_files.parts_of(train, partitions)
+            held_out = None if valid is None else Interactions.of(valid)
+            if valid is None:
+                held_out = in_files.held_out_sample(train, self.config.validate_users)
+        else:
+            data, valid = parts_given(train, valid, progress)
+            check_negatives(data, None)
+            parts, held_out = in_files.parts_of(data, partitions), aligned(valid, data)
+        check_parts(self, parts)
+        identity = {
+            "model": self.name,
+            **self.get_params(),
+            "train": parts.fingerprint,
+            "valid": None if held_out is None else held_out.fingerprint,
+            "partitions": parts.n_parts,
+        }
+        also_seen = None if also_seen is None else Interactions.of(also_seen)
+        in_files.train_in_files(
+            self, parts, held_out, identity, also_seen=also_seen, **places_and_times
+        )
+        self._fitted, self._saved_in = None, places_and_times["out"]
 
     def _train(
         self,

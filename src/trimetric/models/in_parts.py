@@ -12,6 +12,7 @@ from trimetric import training
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
+from trimetric.errors import Unsupported
 from trimetric.evaluation import validator
 from trimetric.models.callbacks import Observers
 from trimetric.models.fitted import Fitted
@@ -123,6 +124,15 @@ class InParts:
         return total / len(self.parts)
 
 
+def check_parts(model: Any, parts: Parts) -> None:
+    """Raise Unsupported where interactions have weights that the model cannot use in parts."""
+    if parts.weighted and not model.takes_weights_in_parts:
+        raise Unsupported(
+            f"{model.name} cannot use weights of interactions when it is trained in parts; centroid"
+            " can. Leave the weights out to let every interaction count 1"
+        )
+
+
 def train_in_memory(
     model: Any,
     data: Interactions,
@@ -135,6 +145,7 @@ def train_in_memory(
 ) -> Fitted:
     """Train a model on interactions in memory, in parts."""
     parts = Division(data, n_parts)
+    check_parts(model, parts)
     run = InParts(model, parts, Catalogue(data.item_ids, parts.item_order), valid)
     tuned = training.notes(checkpoints) if checkpoints and resume else {}
     tuned = tuned or run.find_settings(monitor is None, observers.shown)

@@ -83,6 +83,7 @@ class Recommender(ABC):
     config: Any
     __signature__: ClassVar[inspect.Signature]
     _fitted: Fitted | None = None
+    _saved_in: Path | None = None  # where a model trained in files is, until it is asked
 
     def __init__(
         self, *, preset: str | None = None, variant: str | None = None, **settings: Any
@@ -155,15 +156,18 @@ class Recommender(ABC):
         start: Any = None,
         anchor: float = 0.0,
         partitions: int = 1,
+        workdir: str | Path | None = None,
+        ray: str | None = None,
     ) -> Self:
         """Train on interactions. If that fails, the model is as it was before.
 
         Parameters
         ----------
-        train : Interactions, Split, path, data set name, frame, sparse matrix or (users, items)
+        train : Interactions, Split, Prepared, path, data set, frame, sparse matrix, (users, items)
             Their weights, if they have some, count where `takes_weights`. Of a split its train and
-            its validation part are taken. What columns of a frame were taken for, where they were
-            not named, is told on standard error.
+            its validation part are taken. What was prepared in parts is trained in files, with
+            the pairs held out of it to validate on. What columns of a frame were taken for, where
+            they were not named, is told on standard error.
         valid : the same, optional
             Held-out interactions that decide when to stop and which weights to keep. Users and
             items that `train` does not know are left out.
@@ -199,6 +203,13 @@ class Recommender(ABC):
         partitions : int
             Train in so many parts of the users and of the items: see `trimetric.scale`. What is
             learned depends on their number and on the seed.
+        workdir : path, optional
+            Train in parts in the files of this folder, of which a few are in memory at a time: the
+            same bits as in memory. The model is saved in parts to `out`, which is then needed, and
+            put together in memory when it is first asked.
+        ray : str, optional
+            Train in parts on Ray: "local", or the address of a cluster (see `scale.cluster`). The
+            same bits again; checkpoints go to `workdir`, or into `out`.
 
         Returns
         -------
@@ -813,6 +824,10 @@ class Recommender(ABC):
     def _state(self) -> Fitted:
         check_threads()
         state = self._fitted
+        if state is None and self._saved_in is not None:
+            from trimetric.models import load
+
+            state = self._fitted = load(self._saved_in)._state
         if state is None:
             raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
         return state

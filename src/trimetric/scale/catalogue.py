@@ -14,7 +14,7 @@ from trimetric.scale.buckets import bucket
 from trimetric.scale.hashing import USERS, hashes, part_of
 from trimetric.scale.parts import CHUNKS, Parts
 
-_SAMPLE = 204  # a stream of random numbers
+SAMPLE = 204  # a stream of random numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Sample:
             rows[at] = parts.user_ids(one).encode(ids.decode(at))
         kept = np.flatnonzero(rows >= 0)
         if most is not None and len(kept) > most:
-            drawn = counter.bits(counter.key(_SAMPLE), hashes(Vocabulary(ids.decode(kept))))
+            drawn = counter.bits(counter.key(SAMPLE), hashes(Vocabulary(ids.decode(kept))))
             kept = np.sort(kept[np.argsort(drawn, kind="stable")[:most]])
         part, rows, placed = part[kept], rows[kept], []
         for one in np.unique(part).tolist():
@@ -126,7 +126,7 @@ def users_with(parts: Parts, most_pairs: int) -> Vocabulary:
     found = []
     for part in range(parts.n_parts):
         ids = parts.user_ids(part)
-        drawn = counter.bits(counter.key(_SAMPLE), hashes(ids))
+        drawn = counter.bits(counter.key(SAMPLE), hashes(ids))
         keep = np.ones(len(ids), dtype=bool) if share >= 1 else drawn < limit
         found.append(ids.decode(np.flatnonzero(keep)))
     return Vocabulary(pl.concat(found).sort())

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -143,12 +143,17 @@ class FileStore:
             It cannot be made, or holds an unfinished run.
         """
         if (self.folder / _JOURNAL).exists():
-            raise OutputError(
-                f"{self.folder} holds an unfinished run; go on with it (--resume), or remove it"
-            )
+            self.refuse(self.folder)
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
+
+    @staticmethod
+    def refuse(folder: Path) -> NoReturn:
+        """Raise OutputError: there is an unfinished run."""
+        raise OutputError(
+            f"{folder} holds an unfinished run; go on with it (--resume), or remove the folder"
+        )
 
     def load(self) -> training.Run | None:
         """Take up the run of the folder, if there is one.
@@ -208,6 +213,20 @@ class FileStore:
         self._write_resident()
         if self._best:
             self._now = dict(self._best)
+
+    @property
+    def has_best(self) -> bool:
+        """Whether best rows were kept."""
+        return bool(self._best)
+
+    def switched_to_best(self) -> dict[str, str]:
+        """Read the best rows from now on; return what `switched_back` takes."""
+        now, self._now = self._now, dict(self._best)
+        return now
+
+    def switched_back(self, now: dict[str, str]) -> None:
+        """Read the rows as they stand again."""
+        self._now = now
 
     def is_finite(self) -> bool:
         """Tell whether all rows that were put are finite."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -55,6 +55,11 @@ class Prepared:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "index": self.index}
+
+    @property
+    def name(self) -> str:
+        """The folder, for messages."""
+        return str(self.folder)
 
     @property
     def n_parts(self) -> int:
@@ -134,9 +139,7 @@ class Prepared:
 
     def held_out_lines(self) -> list[str]:
         """Return a readable line for each count of what is held out that is not zero."""
-        return [
-            f"{n:,} {_HELD_OUT[name]}" for name, n in self.index["held_out"].items() if n
-        ]
+        return [f"{n:,} {_HELD_OUT[name]}" for name, n in self.index["held_out"].items() if n]
 
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
@@ -156,6 +159,17 @@ class Prepared:
         batch = self._opened(part).get_batch(chunk)
         users, items, *weights = (column.to_numpy(zero_copy_only=True) for column in batch.columns)
         return Cell(users, items, weights[0] if weights else None)
+
+    def held_out(self, share: Literal["valid", "test"], part: int) -> pl.DataFrame | None:
+        """Return what was held out of a user part; None where nothing was held out for that.
+
+        Returns
+        -------
+        DataFrame
+            Columns user, item and, with weights, weight, of original ids.
+        """
+        path = self.folder / share / f"part-{_within('part', part, self.n_parts):05d}.parquet"
+        return pl.read_parquet(path) if path.exists() else None
 
     @cached_property
     def _items(self) -> pl.Series:
