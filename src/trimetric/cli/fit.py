@@ -9,7 +9,8 @@ from typer import Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.core import Core
-from trimetric.cli.options import Data, Json, Quiet
+from trimetric.cli.fit_prepared import fit_prepared, prepared
+from trimetric.cli.options import Data, Json, Quiet, Ray
 from trimetric.cli.output import emit, emit_json, logger, replaces
 from trimetric.cli.reading import counts, print_summary, read, read_held_out
 from trimetric.cli.settings import Common
@@ -89,6 +90,11 @@ def fit(
         int,
         Option(help="Train in so many parts of the users and of the items: docs/howto/parts.md."),
     ] = 1,
+    workdir: Annotated[
+        str | None,
+        Option(metavar="DIR", help="Keep parts in files of this folder while they are trained."),
+    ] = None,
+    ray: Ray = None,
     track: Annotated[
         str | None,
         Option("--track", help="Log the run: mlflow, where MLFLOW_TRACKING_URI says."),
@@ -124,6 +130,22 @@ def fit(
         )
     if valid is None and valid_share is None and not epochs:
         valid = "none"
+    given: dict[str, Any] = {
+        "out": out,
+        "resume": resume,
+        "checkpoint_seconds": checkpoint_every,
+        "progress": not quiet,
+        "callbacks": callbacks,
+        "start": start,
+        "anchor": anchor,
+        "partitions": partitions,
+        "workdir": workdir,
+        "ray": ray,
+    }
+    if (divided := prepared(data)) is not None:
+        reading = columns, core
+        fit_prepared(untrained, divided, valid, valid_share, reading, given, json=json, quiet=quiet)
+        return
     whole = read(data, columns, quiet)
     print_summary(whole, log)
     whole = core.of(whole, log)
@@ -140,14 +162,7 @@ def fit(
             parts.train,
             parts.valid,
             also_seen=parts.valid if parts.held_out else None,
-            out=out,
-            resume=resume,
-            checkpoint_seconds=checkpoint_every,
-            progress=not quiet,
-            callbacks=callbacks,
-            start=start,
-            anchor=anchor,
-            partitions=partitions,
+            **given,
         )
     seconds = time.monotonic() - began
     if json:

@@ -170,7 +170,7 @@ class EpochTrained(Recommender):
         check_partitions(self.name, partitions, None, None)
         if isinstance(train, Prepared):
             parts = in_files.parts_of(train, partitions)
-            held_out = None if valid is None else Interactions.of(valid)
+            held_out = None if valid is None or valid is False else Interactions.of(valid)
             if valid is None:
                 held_out = in_files.held_out_sample(train, self.config.validate_users)
         else:

@@ -165,9 +165,9 @@ class Recommender(ABC):
         ----------
         train : Interactions, Split, Prepared, path, data set, frame, sparse matrix, (users, items)
             Their weights, if they have some, count where `takes_weights`. Of a split its train and
-            its validation part are taken. What was prepared in parts is trained in files, with
-            the pairs held out of it to validate on. What columns of a frame were taken for, where
-            they were not named, is told on standard error.
+            its validation part are taken. What was prepared in parts is trained in files, and
+            validated on what was held out of it, but with valid=False. What columns of a frame were
+            taken for, where they were not named, is told on standard error.
         valid : the same, optional
             Held-out interactions that decide when to stop and which weights to keep. Users and
             items that `train` does not know are left out.

@@ -113,7 +113,7 @@ class LocalLearner:
         """Take all sums anew, from points as they are now."""
         if not self.trainer.sums_up:
             return
-        every = np.arange(self.parts.n_parts * CHUNKS)
+        every = range(self.parts.n_parts * CHUNKS)
         items, total = self.store.get_items(every), np.zeros(0, dtype=np.float32)
         for part in range(self.parts.n_parts):
             pairs = bucket(self.parts, part, every)

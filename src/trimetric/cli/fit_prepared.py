@@ -1,0 +1,119 @@
+"""`trimetric fit` on what `trimetric data prepare` wrote: training in files, or on Ray."""
+
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimetric.cli.columns import Columns
+from trimetric.cli.core import Core
+from trimetric.cli.output import emit, emit_json, logger, replaces
+from trimetric.cli.reading import counts, read_held_out
+from trimetric.errors import ArtifactError, CheckpointMismatch, ParameterError
+from trimetric.progress import heartbeat
+from trimetric.storage import places
+
+if TYPE_CHECKING:
+    from trimetric.models.recommender import Recommender
+    from trimetric.models.sharded import ShardedModel
+    from trimetric.scale.prepared import Prepared
+
+
+def prepared(data: str) -> "Prepared | None":
+    """Return what a folder of `data prepare` holds; None if it is no such folder."""
+    if data == "-" or places.is_uri(data):
+        return None
+    folder = places.source(data, "DATA")
+    if not any((folder / name).exists() for name in ("prepared.json", "work")):
+        return None
+    from trimetric.scale.prepared import Prepared
+
+    return Prepared(folder)
+
+
+def fit_prepared(
+    untrained: "Recommender",
+    data: "Prepared",
+    valid: str | None,
+    valid_share: float | None,
+    reading: tuple[Columns, Core],
+    given: dict[str, Any],
+    *,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Train a model on prepared data, and tell what was made."""
+    began, log, out = time.monotonic(), logger(quiet), given["out"]
+    for options in reading:
+        _refuse_given(options, data)
+    if valid_share is not None:
+        raise ParameterError(
+            f"{data.name} is prepared: hold a share out with `trimetric data prepare --valid`, or"
+            " give --valid a file"
+        )
+    log(
+        f"{data.name}: {data.n_users:,} users, {data.n_items:,} items, {len(data):,} interactions,"
+        f" in {data.n_parts} parts"
+    )
+    held: Any = False if valid == "none" else None
+    if valid not in (None, "none"):
+        held = read_held_out(str(valid), Columns(), "valid")
+    finished = _finished(untrained, data, Path(out)) if given["resume"] else None
+    if finished is not None:
+        log(f"{out} holds this model, finished; nothing to resume")
+    replaced = finished is None and replaces(out, log, holding="model.json")
+    if finished is None:
+        with heartbeat(f"training {untrained.name}", not quiet, bar=True):
+            untrained.fit(data, held, **given)
+    from trimetric.models.sharded import ShardedModel
+
+    made, seconds = ShardedModel.open(out), time.monotonic() - began
+    if json:
+        emit_json(
+            {
+                "out": out,
+                "model": made.name,
+                "settings": made.get_params(),
+                "data": data.summary(),
+                "valid": counts(held) if held else None,
+                "best_epoch": made.provenance["best_epoch"],
+                "stopped": made.provenance["stopped"],
+                "history": made.history,
+                "already_finished": finished is not None,
+                "replaced": replaced,
+                "seconds": round(seconds, 2),
+            }
+        )
+    elif not quiet:
+        emit(f"saved {made!r} to {out} after {len(made.history)} epochs, {seconds:.1f} s")
+
+
+def _refuse_given(options: Any, data: "Prepared") -> None:
+    usual = type(options)()
+    for item in fields(options):
+        if getattr(options, item.name) != getattr(usual, item.name):
+            name = item.name.replace("_", "-")
+            raise ParameterError(
+                f"{data.name} is prepared and was read already: give --{name} to `trimetric data"
+                " prepare`"
+            )
+
+
+def _finished(model: "Recommender", data: "Prepared", out: Path) -> "ShardedModel | None":
+    """Return the model in `out` if this run would give the same, and none was begun since."""
+    from trimetric.models.sharded import ShardedModel
+
+    begun = (out / "checkpoint" / "run.json").exists()
+    if begun or not (out / "model.json").exists():
+        return None
+    try:
+        saved = ShardedModel.open(out)
+    except ArtifactError:
+        return None
+    same = (saved.name, saved.get_params()) == (model.name, model.get_params())
+    if same and saved.provenance["train"]["fingerprint"] == data.fingerprint:
+        return saved
+    raise CheckpointMismatch(
+        f"{out} holds a finished model of another run; there is nothing to resume. Train without"
+        " --resume, or into another folder"
+    )
