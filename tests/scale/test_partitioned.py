@@ -15,10 +15,14 @@ from trimetric.data.ids import Vocabulary
 from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import CheckpointMismatch, ParameterError, Unsupported
 from trimetric.models.triplet import engine_settings
-from trimetric.scale.bucketwise import Place
-from trimetric.scale.division import CHUNKS, Division
+from trimetric.scale.buckets import Place, bucket, item_parts, places
+from trimetric.scale.division import Division
 from trimetric.scale.hashing import ITEMS, USERS, part_of
-from trimetric.scale.triplets import PartitionedTriplets
+from trimetric.scale.learner import LocalLearner
+from trimetric.scale.memory import MemoryStore
+from trimetric.scale.parts import CHUNKS
+from trimetric.scale.trainer import Trained
+from trimetric.scale.triplets import TripletTrainer
 
 QUICK = {"dim": 8, "epochs": 3, "temperature": 0.3, "validate_every": 2}
 
@@ -35,9 +39,11 @@ def bits(model: tm.SML) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in model.tensors().items()}
 
 
-def learner(data: tm.Interactions, n_parts: int = 3) -> PartitionedTriplets:
+def learner(data: tm.Interactions, n_parts: int = 3) -> LocalLearner:
     config = tm.SML(**QUICK, variant="all").config
-    return PartitionedTriplets.of(Division.of(data, n_parts, 0), engine_settings(config, 90, 0.3))
+    parts = Division(data, n_parts)
+    trainer = TripletTrainer(engine_settings(config, 90, 0.3), 90, n_parts)
+    return LocalLearner(parts, trainer, MemoryStore(parts, trainer))
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, unique=True), st.integers(1, 50))
@@ -74,21 +80,22 @@ def test_parts_are_of_even_sizes_and_users_do_not_go_with_items() -> None:
 
 @pytest.mark.parametrize("n_parts", [2, 3, 7])
 def test_buckets_hold_every_pair_once(data: tm.Interactions, n_parts: int) -> None:
-    division, groups = Division.of(data, n_parts, 0), set()
+    parts, groups = Division(data, n_parts), set()
+    users = np.split(parts.user_order, np.cumsum(parts.user_counts)[:-1])
+    items = np.split(parts.item_order, np.cumsum(parts.item_counts)[:-1])
     for epoch in range(3):
-        items, seen = division.item_parts(epoch), []
-        assert sorted(np.concatenate(items.rows)) == list(range(data.n_items))
-        assert items.chunks.shape == (n_parts, CHUNKS)
-        groups.add(items.chunks.tobytes())
-        for i in range(n_parts):
-            for j in range(n_parts):
-                pairs = division.bucket(i, j, items)
-                users, rows = division.user_rows[i][pairs.users], items.rows[j][pairs.items]
-                assert (
-                    (np.diff(np.stack([pairs.users, pairs.items]), axis=1) != 0).any(axis=0).all()
-                )
-                assert (pairs.indptr[pairs.users] <= np.arange(len(pairs.users))).all()
-                seen += zip(users.tolist(), rows.tolist(), strict=True)
+        chunks, seen = item_parts(0, epoch, n_parts), []
+        assert chunks.shape == (n_parts, CHUNKS)
+        assert sorted(chunks.ravel()) == list(range(n_parts * CHUNKS))
+        groups.add(chunks.tobytes())
+        order = places(0, epoch, n_parts)
+        assert len(set(order)) == n_parts**2
+        for _, i, j in order:
+            pairs = bucket(parts, i, chunks[j])
+            rows = np.concatenate([items[chunk] for chunk in chunks[j]])
+            assert (np.diff(pairs.users.astype(np.int64) << 32 | pairs.items) > 0).all()
+            assert (np.repeat(np.arange(len(users[i])), np.diff(pairs.indptr)) == pairs.users).all()
+            seen += zip(users[i][pairs.users].tolist(), rows[pairs.items].tolist(), strict=True)
         assert sorted(seen) == list(zip(data.users.tolist(), data.items.tolist(), strict=True))
     assert len(groups) == 3, "chunks are grouped anew every epoch"
 
@@ -116,19 +123,29 @@ def test_bits_do_not_depend_on_threads(data: tm.Interactions, kind: type, optimi
     assert found[0] != bits(kind(**settings, seed=1).fit(data, partitions=3))
 
 
-def test_buckets_of_a_round_in_any_order_give_the_same_bits(data: tm.Interactions) -> None:
+def test_any_order_in_which_a_bucket_follows_what_it_needs_gives_the_same_bits(
+    data: tm.Interactions,
+) -> None:
     ours, theirs = learner(data), learner(data)
     with ThreadTeam(1) as team:
         assert ours.run(0, 0, team, lambda batch: False) == ours.n_batches == 9
-        items = theirs.division.item_parts(0)
-        for shift in range(3):
-            for user_part in (2, 0, 1):
-                place = Place(0, user_part, (user_part + shift) % 3)
-                assert theirs.train_bucket(place, items, team, lambda batch: False)
-    for name, array in ours.arrays.items():
-        if name != "totals":
-            assert array.tobytes() == theirs.arrays[name].tobytes(), name
-    assert ours.arrays["totals"] == pytest.approx(theirs.arrays["totals"])
+        order, chunks, store = places(0, 0, 3), item_parts(0, 0, 3), theirs.store
+        for number in (0, 1, 3, 4, 2, 6, 5, 7, 8):  # as they may run on three workers
+            place = order[number]
+            trained = theirs.trainer.train(
+                place,
+                store.get_users(place.user_part),
+                store.get_items(chunks[place.item_part]),
+                bucket(theirs.parts, place.user_part, chunks[place.item_part]),
+                team,
+                lambda _: False,
+                {},
+            )
+            assert trained is not None
+            store.put_users(place.user_part, trained.users)
+            store.put_items(chunks[place.item_part], trained.items)
+    for name in ("users", "items"):
+        assert ours.arrays[name].tobytes() == theirs.arrays[name].tobytes(), name
 
 
 def test_a_bucket_that_is_interrupted_changes_nothing(
@@ -136,7 +153,8 @@ def test_a_bucket_that_is_interrupted_changes_nothing(
 ) -> None:
     monkeypatch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)  # looks up in its midst
     ours, theirs = learner(data), learner(data)
-    ours.settings = theirs.settings = replace(ours.settings, batch_size=8)
+    for one in (ours, theirs):
+        one.trainer.settings = replace(one.trainer.settings, batch_size=8)
     with ThreadTeam(1) as team:
         assert ours.run(0, 0, team, lambda bucket: bucket == 2) == 2
         looks = iter([False, True])
@@ -150,19 +168,19 @@ def test_resumed_in_the_midst_of_an_epoch(
 ) -> None:
     split = tm.split_random(data, test=0.2, seed=0)
     whole = tm.SML(**QUICK).fit(split.train, split.test, partitions=3)
-    run, calls = PartitionedTriplets.train_bucket, []
+    run, calls = TripletTrainer.train, []
 
-    def killed(self: PartitionedTriplets, place: tuple, *arguments: object) -> bool:
+    def killed(self: TripletTrainer, place: Place, *arguments: object) -> Trained | None:
         calls.append(place)
         if len(calls) == 14:
             raise KeyboardInterrupt
-        return run(self, place, *arguments)
+        return run(self, place, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PartitionedTriplets, "train_bucket", killed)
+    monkeypatch.setattr(TripletTrainer, "train", killed)
     options = {"partitions": 3, "out": tmp_path / "m", "checkpoint_seconds": 0}
     with pytest.raises(KeyboardInterrupt):
         tm.SML(**QUICK).fit(split.train, split.test, **options)
-    monkeypatch.setattr(PartitionedTriplets, "train_bucket", run)
+    monkeypatch.setattr(TripletTrainer, "train", run)
     with pytest.raises(CheckpointMismatch, match="partitions was 3, is 4"):
         tm.SML(**QUICK).fit(split.train, split.test, **options | {"partitions": 4}, resume=True)
     again = tm.SML(**QUICK).fit(split.train, split.test, **options, resume=True)
@@ -218,6 +236,9 @@ def test_what_does_not_go_with_parts(data: tm.Interactions) -> None:
     weighted = data.changed(weights=np.ones(len(data), dtype=np.float32))
     with pytest.raises(Unsupported, match="cannot use weights"):
         tm.SML(**QUICK).fit(weighted, partitions=2)
+    other = tm.SML(**QUICK).fit(data)
+    with pytest.raises(Unsupported, match="from the points of another model"):
+        tm.SML(**QUICK).fit(data, start=other, partitions=2)
 
 
 def test_empty_parts_and_buckets_are_no_harm() -> None:

@@ -389,13 +389,13 @@ class Recommender(ABC):
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch; empty before training."""
-        state = self._fitted
+        state = self._trained
         return [] if state is None else state.history
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What the model was trained and validated on, and how that ended, as JSON values."""
-        state = self._fitted
+        state = self._trained
         return {} if state is None else state.provenance
 
     @property
@@ -803,6 +803,8 @@ class Recommender(ABC):
         return export(space, state.known, to, out, model=self.name, approximate=approximate)
 
     def __repr__(self) -> str:
+        if self._fitted is None and self._saved_in is not None:
+            return f"{type(self).__name__}(in {self._saved_in})"
         state = self._fitted
         if state is None:
             return f"{type(self).__name__}(not trained)"
@@ -816,21 +818,26 @@ class Recommender(ABC):
         """Show settings, sizes and training curves in a notebook."""
         from trimetric.models.card import card
 
-        return card(self if self._fitted is None else self.snapshot())
+        return card(self if self._trained is None else self.snapshot())
 
     # --- helpers --------------------------------------------------------------------------------
 
     @property
     def _state(self) -> Fitted:
         check_threads()
-        state = self._fitted
-        if state is None and self._saved_in is not None:
-            from trimetric.models import load
-
-            state = self._fitted = load(self._saved_in)._state
+        state = self._trained
         if state is None:
             raise Unsupported(f"this {type(self).__name__} is not trained; call fit first")
         return state
+
+    @property
+    def _trained(self) -> Fitted | None:
+        """What training left, put together in memory where it was trained in files; or None."""
+        if self._fitted is None and self._saved_in is not None:
+            from trimetric.models import load
+
+            self._fitted = load(self._saved_in)._state
+        return self._fitted
 
     def _take(self, fitted: Fitted, also_seen: Any, out: str | Path | None) -> None:
         """Save and take what training left; nothing changes if that fails."""
