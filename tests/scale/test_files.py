@@ -94,8 +94,8 @@ def test_killed_and_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(CentroidTrainer, "train", killed)
         with pytest.raises(MemoryError):
-            learner = LocalLearner(parts, trainer, first)
-            training.train(learner, PLAN, lambda: next(values), keeper=first)
+            learner = Counted(parts, trainer, first)
+            training.train(learner, PLAN, lambda: values[learner.epoch], keeper=first)
     again = stored(tmp_path / "w", parts, trainer)
     learner = Counted(parts, trainer, again)
     training.train(learner, PLAN, lambda: values[learner.epoch], keeper=again, resume=True)

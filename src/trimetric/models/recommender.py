@@ -131,7 +131,7 @@ class Recommender(ABC):
         Unsupported
             The model is trained, and what it learned belongs to its settings.
         """
-        if self._fitted is not None:
+        if self._fitted is not None or self._saved_in is not None:
             raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
         self.config = type(self)(**{**self.get_params(), **settings}).config
         return self
