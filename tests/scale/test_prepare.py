@@ -1,9 +1,11 @@
 """A log prepared in files is what the same files are when read into memory and divided."""
 
-import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 import trimetric as tm
-from trimetric.data import Interactions, Vocabulary
+from trimetric.data import Interactions, batches
+from trimetric.scale import log_files, numbering, spilling
 from trimetric.scale.hashing import ITEMS, USERS, part_of
 from trimetric.scale.parts import CHUNKS
 
@@ -52,6 +55,20 @@ def check_same(prepared: tm.Prepared, whole: Interactions, report: bool = True) 
                 assert cell.weights is None
             else:
                 np.testing.assert_array_equal(cell.weights, whole.weights[of])
+
+
+@contextmanager
+def in_small_steps(rows: int = 7) -> Iterator[None]:
+    """Let batches, tasks and runs be as small as those of a large log are many."""
+    with (
+        patch.object(batches, "ROWS", rows),
+        patch.object(batches, "BLOCK", 16 * rows),
+        patch.object(log_files, "TASK_ROWS", rows),
+        patch.object(log_files, "TASK_BYTES", 1),
+        patch.object(spilling, "RUN_ROWS", 2 * rows),
+        patch.object(numbering, "ROWS_PER_GROUP", rows),
+    ):
+        yield
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:
@@ -113,11 +130,12 @@ def logs(draw: st.DrawFn) -> tuple[list[pl.DataFrame], dict[str, Any], str]:
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(log=logs(), partitions=st.integers(1, 3))
+@given(log=logs(), partitions=st.integers(1, 3), small=st.booleans())
 def test_as_in_memory(
-    log: tuple, partitions: int, tmp_path_factory: pytest.TempPathFactory
+    log: tuple, partitions: int, small: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     files, options, ending = log
+    steps = in_small_steps if small else nullcontext
     folder = tmp_path_factory.mktemp("log")
     for n, frame in enumerate(files):
         write(frame, folder / f"{n}{ending}")
@@ -125,12 +143,13 @@ def test_as_in_memory(
         whole = Interactions.read(folder, **options)
     except tm.errors.DataError as error:
         event(f"refused: {str(error)[-70:]}")
-        with pytest.raises(tm.errors.DataError):
+        with pytest.raises(tm.errors.DataError), steps():
             tm.prepare(folder, folder / "out", partitions=partitions, **options)
         assert not (folder / "out" / "prepared.json").exists()
         return
     try:
-        prepared = tm.prepare(folder, folder / "out", partitions=partitions, **options)
+        with steps():
+            prepared = tm.prepare(folder, folder / "out", partitions=partitions, **options)
     except tm.errors.ParameterError as error:
         event("too many parts")
         assert "partitions must be at most" in str(error)

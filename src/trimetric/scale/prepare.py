@@ -42,6 +42,7 @@ from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, reserved
 
 Run = Callable[[Callable[[Any], dict], list[Any]], Iterable[dict]]
+MOST_PARTS = 1 << 12  # each is some files, and its pairs 16·P batches
 _OURS = ("users", "pairs", "valid", "test", "work", "items.parquet", INDEX)
 
 
@@ -134,6 +135,8 @@ def _checked(partitions: Any, valid: Any, test: Any, seed: Any) -> Holdout:
     whole = isinstance(partitions, int | np.integer) and not isinstance(partitions, bool)
     if not whole or partitions < 1:
         raise ParameterError(f"partitions must be a whole number from 1 on, got {partitions!r}")
+    if partitions > MOST_PARTS:
+        raise ParameterError(f"partitions must be at most {MOST_PARTS:,}, got {partitions:,}")
     for name, share in (("valid", valid), ("test", test)):
         number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
         if not number or not (math.isfinite(share) and 0 <= share < 1):
@@ -214,6 +217,12 @@ class _Job:
                 results = self._read()
             facts = LogFacts(results, self.rules, self.source)
             facts.check_values()
+            left = sum(sum(result["rows"]) for result in results)
+            if self.n_parts > left:  # so that there are fewer users, too
+                raise ParameterError(
+                    f"partitions must be at most the number of users and of items, got"
+                    f" {self.n_parts:,} for {left:,} interactions"
+                )
             self._write(facts, results)
         except (DataError, ParameterError) as error:
             if not isinstance(error, _Kept):
