@@ -59,7 +59,13 @@ GIVEN += ("--valid", ".1", "--test", ".2")
 def test_killed_at_any_moment(room: Path) -> None:
     done(*GIVEN, "--out", "whole", cwd=room)
     whole = content(room / "whole")
-    moments = ("plan.json", "rows/*/00002*", "read-00003.json", "part-00000.json", "part-00004.json")
+    moments = (
+        "plan.json",
+        "rows/*/00002*",
+        "read-00003.json",
+        "part-00000.json",
+        "part-00004.json",
+    )
     for moment in (*moments, "items.json", "pairs-00002.json", "../prepared.json"):
         args = [*COMMAND, *GIVEN, "--out", "killed", "--resume"]
         running = subprocess.Popen(
@@ -97,7 +103,7 @@ def test_a_full_disk_and_a_damaged_file(room: Path, monkeypatch: pytest.MonkeyPa
         tm.prepare(room / "?.parquet", room / "out", partitions=3)
     for part in range(3):
         (room / f"out/work/rows/{part:05d}/00002-0000.arrow").symlink_to("/dev/full")
-    with pytest.raises(OutputError, match="No space left on device.*resume=True"):
+    with pytest.raises(OutputError, match=r"No space left on device.*resume=True"):
         tm.prepare(room / "?.parquet", room / "out", partitions=3, resume=True)
     for part in range(3):
         (room / f"out/work/rows/{part:05d}/00002-0000.arrow").unlink()

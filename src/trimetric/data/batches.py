@@ -80,9 +80,7 @@ class Counts:
                 setattr(self, name, mine + value)
 
 
-def cleaned(
-    batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts
-) -> pl.DataFrame:
+def cleaned(batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts) -> pl.DataFrame:
     """Return the rows that count, typed, with columns user, item and those of rating, ...
 
     What `Interactions.read` decides by all rows is noted in `seen` and `counts`.

@@ -96,10 +96,6 @@ def _cut(piece: Piece, form: Form) -> list[Piece]:
         held += n
         if held >= TASK_ROWS or at == len(rows):
             groups = (start, at)
-            pieces.append(
-                Piece(piece.name, piece.place, True, piece.columns, piece.stamp, groups)
-            )
+            pieces.append(Piece(piece.name, piece.place, True, piece.columns, piece.stamp, groups))
             start, held = at, 0
     return pieces
-
-

@@ -14,8 +14,8 @@ from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import Rule, in_order, merge
 from trimetric.errors import DataError
 from trimetric.scale.hashing import hash_values
-from trimetric.scale.spilling import read_json, run_file, write_json
 from trimetric.scale.sorting import sort_keys
+from trimetric.scale.spilling import read_json, run_file, write_json
 from trimetric.storage.atomic import output_errors, replacing
 
 ROWS_PER_GROUP = 1 << 20
@@ -262,9 +262,7 @@ def _write_held_out(
     mask: np.ndarray,
 ) -> None:
     chosen = keys[mask]
-    frame = pl.DataFrame(
-        {"user": users.gather(chosen >> 32), "item": items.gather(chosen & _LOW)}
-    )
+    frame = pl.DataFrame({"user": users.gather(chosen >> 32), "item": items.gather(chosen & _LOW)})
     metadata = None
     if weights is not None:
         frame = frame.with_columns(pl.Series("weight", weights[mask]))

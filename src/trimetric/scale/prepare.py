@@ -289,7 +289,7 @@ class _Job:
             self.folder.rmdir()
 
     def _read(self) -> list[dict[str, Any]]:
-        """Run the first pass, and again for files whose ids are whole numbers but text elsewhere."""
+        """Run the first pass, and again for files of whole-number ids that are text elsewhere."""
         numbered = any(self.work.glob("part-*.json"))
         left = [task for task in self.tasks if not task.done()]
         if left and numbered:

@@ -134,9 +134,7 @@ class Prepared:
 
     def held_out_lines(self) -> list[str]:
         """Return a readable line for each count of what is held out that is not zero."""
-        return [
-            f"{n:,} {_HELD_OUT[name]}" for name, n in self.index["held_out"].items() if n
-        ]
+        return [f"{n:,} {_HELD_OUT[name]}" for name, n in self.index["held_out"].items() if n]
 
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
