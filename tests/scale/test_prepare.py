@@ -246,10 +246,11 @@ def test_hive_folders_and_the_command(tmp_path: Path) -> None:
     for day in ("1", "2"):
         (tmp_path / "log" / f"day={day}").mkdir(parents=True)
         write(shop()[: 1500 * int(day)], tmp_path / "log" / f"day={day}" / "a.parquet")
-    given = ("data", "prepare", "log", "--partitions", "3", "--test", ".2", "--item-column", "day")
+    given = ("data", "prepare", "log", "--partitions", "2", "--item-column", "day")
+    given += ("--valid", ".3", "--test", ".2")
     told = document(*given, "--out", "out", cwd=tmp_path)
     assert told["items"] == 2
     assert told["ids"]["item"] == "str"
     assert told == document("data", "inspect", "out", cwd=tmp_path)
-    done("fit", "log", "--model", "popularity", "--item-column", "day", "--out", "m", cwd=tmp_path)
+    done("fit", "out/valid", "--model", "popularity", "--out", "m", cwd=tmp_path)
     done("evaluate", "m", "--test", "out/test", cwd=tmp_path)

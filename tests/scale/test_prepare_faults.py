@@ -95,18 +95,16 @@ def test_a_full_disk_and_a_damaged_file(room: Path, monkeypatch: pytest.MonkeyPa
     (room / "2.parquet").write_bytes(good[: len(good) // 2] + bytes(200) + good[-4000:])
     with pytest.raises(DataError, match=r"2\.parquet is not a whole parquet file") as caught:
         tm.prepare(room / "?.parquet", room / "out", partitions=3)
-    if "are kept" not in str(caught.value):
-        pytest.skip("the footer was damaged, too")
+    assert "are kept" in str(caught.value)
     assert not (room / "out" / "prepared.json").exists()
     (room / "2.parquet").write_bytes(good)
     with pytest.raises(OutputError, match="go on with resume=True"):
         tm.prepare(room / "?.parquet", room / "out", partitions=3)
-    for part in range(3):
-        (room / f"out/work/rows/{part:05d}/00002-0000.arrow").symlink_to("/dev/full")
+    full = room / "out/work/part-00001-pairs.arrow"
+    full.symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"No space left on device.*resume=True"):
         tm.prepare(room / "?.parquet", room / "out", partitions=3, resume=True)
-    for part in range(3):
-        (room / f"out/work/rows/{part:05d}/00002-0000.arrow").unlink()
+    full.unlink()
     again = tm.prepare(room / "?.parquet", room / "out", partitions=3, resume=True)
     assert again.fingerprint == whole.fingerprint
     assert content(room / "out") == content(room / "whole")

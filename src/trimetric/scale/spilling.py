@@ -171,6 +171,8 @@ def spill(task: SpillTask) -> dict[str, Any]:
     kinds = dict(task.kinds)
     while True:
         told = _Told(seen=Seen(ids=dict(kinds)))
+        for stale in (task.work / "rows").glob(f"*/{task.number:05d}-*.arrow"):
+            stale.unlink()
         try:
             runs, rows = _spilled(task, told)
             break
