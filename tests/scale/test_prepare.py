@@ -254,3 +254,22 @@ def test_hive_folders_and_the_command(tmp_path: Path) -> None:
     assert told == document("data", "inspect", "out", cwd=tmp_path)
     done("fit", "out/valid", "--model", "popularity", "--out", "m", cwd=tmp_path)
     done("evaluate", "m", "--test", "out/test", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("7,8\n" * 3 + "9,8\n10,11\n" * 40, {"header": False, "user": 1, "item": "2"}),
+        ("user;item\r\n" + "7;8\r\n9;8\r\n\r\n10;x\r\n" * 40, {}),
+        ("sep=|\n\nuser|item\n" + "7|8\n9|8\n|\n10|x\n" * 40, {}),
+        ("\ufeffuser\titem\n" + "7\t8\nä\t8\n10\t日\n" * 40 + "1\t2", {}),
+        ("user,item\n" + '7,8\n"a,b",8\n10,x\n' * 40, {}),
+        ("user::item\n" + "7::8\n9::8\n10::x\n" * 40, {"separator": "::"}),
+    ],
+)
+def test_text_in_blocks(tmp_path: Path, text: str, options: dict[str, Any]) -> None:
+    (tmp_path / "log.csv").write_bytes(text.encode())
+    whole = Interactions.read(tmp_path / "log.csv", **options)
+    with in_small_steps():
+        made = tm.prepare(tmp_path / "log.csv", tmp_path / "out", partitions=2, **options)
+    check_same(made, whole)
