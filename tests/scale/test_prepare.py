@@ -273,3 +273,15 @@ def test_text_in_blocks(tmp_path: Path, text: str, options: dict[str, Any]) -> N
     with in_small_steps():
         made = tm.prepare(tmp_path / "log.csv", tmp_path / "out", partitions=2, **options)
     check_same(made, whole)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_file_without_rows_among_others(tmp_path: Path, ending: str) -> None:
+    for n, frame in enumerate((shop()[:0], shop(), shop()[:0])):
+        write(frame, tmp_path / f"{n}.{ending}")
+    with in_small_steps(1000):
+        made = tm.prepare(tmp_path / f"*.{ending}", tmp_path / "out", partitions=2)
+    check_same(made, Interactions.read(tmp_path / f"*.{ending}"))
+    with pytest.raises(tm.errors.DataError, match="has no rows"):
+        tm.prepare(tmp_path / f"0.{ending}", tmp_path / "none", partitions=2)
+    assert not (tmp_path / "none").exists()

@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import polars as pl
 
 from trimetric.data.ids import Vocabulary
 from trimetric.data.rules import Rules
+from trimetric.engine.threads import thread_count
 from trimetric.errors import (
     CheckpointMismatch,
     DataError,
@@ -33,6 +35,20 @@ from trimetric.storage.atomic import output_errors
 
 Run = Callable[[Callable[[Any], dict], list[Any]], Iterable[dict]]
 OURS = ("users", "pairs", "valid", "test", "work", "items.parquet", INDEX)
+
+
+def locally(function: Callable[[Any], dict], tasks: list[Any]) -> Iterator[dict]:
+    """Run tasks in this process: two files at a time, and one user part."""
+    workers = min(2, thread_count(), len(tasks)) if function is spill else 1
+    if workers < 2:
+        yield from map(function, tasks)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(function, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 @dataclass
@@ -250,7 +266,7 @@ class Job:
         began = told = time.monotonic()
         rows = 0
         for n, result in enumerate(self.run(function, tasks), 1):
-            rows += result.get("counts", {}).get("rows", 0) or result.get("rows", 0)
+            rows += result["counts"]["rows"] if "counts" in result else result.get("rows", 0)
             now = time.monotonic()
             if now - told >= EVERY or n == len(tasks):
                 speed = f"  {rows / max(now - began, 1e-9):,.0f} rows/s" if rows else ""

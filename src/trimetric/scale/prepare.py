@@ -24,7 +24,7 @@ from trimetric.progress import on_terminal, tell
 from trimetric.scale import log_files
 from trimetric.scale.numbering import Holdout
 from trimetric.scale.pair_files import pyarrow_ipc
-from trimetric.scale.preparation import OURS, Job, Run
+from trimetric.scale.preparation import OURS, Job, Run, locally
 from trimetric.scale.prepared import INDEX, VERSION, Prepared
 from trimetric.scale.spilling import Piece, SpillTask
 from trimetric.storage import places
@@ -74,7 +74,7 @@ def prepare(
     run : callable, optional
         Called with a function and a list of its arguments; gives the results, in any order. Both
         can be pickled, so that they may be sent to other processes which reach the same folders.
-        By default one call is made after another.
+        By default this process runs them.
     **options
         As for `Interactions.read`, but split, which may only be False.
 
@@ -109,7 +109,7 @@ def prepare(
         for number, group in enumerate(log_files.divided(pieces, form))
     ]
     log = tell if (on_terminal() if progress is None else progress) else _silent
-    job = Job(folder, plan, tasks, rules, holdout, source, run or map, log)
+    job = Job(folder, plan, tasks, rules, holdout, source, run or locally, log)
     with reserved(folder, "preparing"):
         return job.run_all(resume)
 
