@@ -96,6 +96,7 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
 
 
 def kind_of(series: pl.Series) -> str:
+    """Return what values are, as files that are read together must agree on."""
     if series.dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
     return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())
@@ -139,6 +140,7 @@ def contents(path: Path) -> bytes:
 
 
 def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form, int]:
+    """Read all of a file: its columns, whether they are text, its form, and blank rows."""
     format_ = kind(file, form)
     choose, constant = with_folders(pick, file)
     if format_ == "parquet" and not any(end in unpack.ENDINGS for end in file.endings):
@@ -182,6 +184,7 @@ def with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
 
 
 def with_constants(frame: pl.DataFrame, constant: dict[str, str]) -> pl.DataFrame:
+    """Add the columns that the names of folders hold, {role: value}."""
     if not constant:
         return frame
     return frame.with_columns(pl.lit(v, dtype=pl.String).alias(k) for k, v in constant.items())
@@ -203,6 +206,7 @@ def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
 
 
 def no_parquet(file: Source, error: BaseException) -> DataError:
+    """Say what is wrong with a Parquet file."""
     if isinstance(error, DataError):
         return error
     if few := few_descriptors():

@@ -13,6 +13,32 @@ from trimetric.data.weighting import EVENTS_COUNT
 from trimetric.errors import DataError
 
 
+def refuse_differing(first: dict[str, Any], other: dict[str, Any]) -> None:
+    """Refuse two files that differ in format, columns, or kinds of values.
+
+    Parameters
+    ----------
+    first, other : dict
+        Of `spill`: file, format, kinds and columns by role.
+    """
+    if other["format"] != first["format"]:
+        raise DataError(
+            f"{first['file']} and others are {first['format']} and {other['format']}; read files of"
+            " one format at a time"
+        )
+    for role in {**first["kinds"], **other["kinds"]}:
+        kinds = [one["kinds"].get(role) for one in (other, first)]
+        if kinds[0] != kinds[1]:
+            said = [
+                f"{kind} in column {one['columns'][role]!r}" if kind else "no such column"
+                for one, kind in zip((other, first), kinds, strict=True)
+            ]
+            raise DataError(
+                f"{other['file']} does not fit {first['file']}: for {role} it has {said[0]}, and"
+                f" that has {said[1]}; write them alike, or prepare one of them"
+            )
+
+
 class LogFacts:
     """What the tasks of the first pass found.
 
@@ -62,25 +88,8 @@ class LogFacts:
 
     def check_forms(self) -> None:
         """Refuse files that differ in format, columns, or kinds of values."""
-        first = self.forms[0]
         for other in self.forms[1:]:
-            if other["format"] != first["format"]:
-                raise DataError(
-                    f"{first['file']} and others are {first['format']} and {other['format']}; read"
-                    " files of one format at a time"
-                )
-            for role in {**first["kinds"], **other["kinds"]}:
-                kinds = [one["kinds"].get(role) for one in (other, first)]
-                if kinds[0] == kinds[1]:
-                    continue
-                said = [
-                    f"{kind} in column {one['columns'][role]!r}" if kind else "no such column"
-                    for one, kind in zip((other, first), kinds, strict=True)
-                ]
-                raise DataError(
-                    f"{other['file']} does not fit {first['file']}: for {role} it has {said[0]},"
-                    f" and that has {said[1]}; write them alike, or prepare one of them"
-                )
+            refuse_differing(self.forms[0], other)
 
     def check_values(self) -> None:
         """Refuse what `Interactions.read` refuses by all rows, and warn of ids such as NULL."""

@@ -202,8 +202,8 @@ def numbered(ids: pl.Series) -> tuple[pl.Series, np.ndarray]:
             there = _seen(at, high - low + 1)
             distinct = pl.Series("id", np.flatnonzero(there) + low)
             return distinct, (np.cumsum(there) - 1)[at]
-    distinct, rows = np.unique(numbers, return_inverse=True)
-    return pl.Series("id", distinct, dtype=pl.Int64), rows.astype(np.int64)
+    unique, rows = np.unique(numbers, return_inverse=True)
+    return pl.Series("id", unique, dtype=pl.Int64), rows.astype(np.int64)
 
 
 def _seen(rows: np.ndarray, n: int) -> np.ndarray:

@@ -1,48 +1,36 @@
 """Divide a log that may be larger than memory into parts, in files that training reads."""
 
-import hashlib
 import json
 import math
 import os
-import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import polars as pl
 
 from trimetric import keywords
 from trimetric.data.build import for_files
 from trimetric.data.forks import check_threads
 from trimetric.data.form import Form
-from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import ReadOptions
 from trimetric.data.rules import Rules
 from trimetric.errors import (
-    CheckpointMismatch,
-    DataError,
-    Interrupted,
-    MissingExtra,
     OutputError,
     ParameterError,
-    TrimetricError,
 )
-from trimetric.progress import EVERY, on_terminal, tell
+from trimetric.progress import on_terminal, tell
 from trimetric.scale import log_files
-from trimetric.scale.log_facts import LogFacts
-from trimetric.scale.numbering import Holdout, PartTask, number_part, remove_rows
-from trimetric.scale.pair_files import PairsTask, digest, number_items, pyarrow_ipc, write_pairs
-from trimetric.scale.prepared import FORMAT, INDEX, VERSION, Prepared
-from trimetric.scale.spilling import Piece, SpillTask, read_json, spill, write_json
+from trimetric.scale.numbering import Holdout
+from trimetric.scale.pair_files import pyarrow_ipc
+from trimetric.scale.preparation import OURS, Job, Run, locally
+from trimetric.scale.prepared import INDEX, VERSION, Prepared
+from trimetric.scale.spilling import Piece, SpillTask
 from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, reserved
 
-Run = Callable[[Callable[[Any], dict], list[Any]], Iterable[dict]]
-_OURS = ("users", "pairs", "valid", "test", "work", "items.parquet", INDEX)
+MOST_PARTS = 1 << 12  # each is some files, and its pairs 16·P batches
 
 
 @keywords.takes(Rules, Form, leave=("drop_zeros", "split"))
@@ -86,7 +74,7 @@ def prepare(
     run : callable, optional
         Called with a function and a list of its arguments; gives the results, in any order. Both
         can be pickled, so that they may be sent to other processes which reach the same folders.
-        By default one call is made after another.
+        By default this process runs them.
     **options
         As for `Interactions.read`, but split, which may only be False.
 
@@ -121,7 +109,7 @@ def prepare(
         for number, group in enumerate(log_files.divided(pieces, form))
     ]
     log = tell if (on_terminal() if progress is None else progress) else _silent
-    job = _Job(folder, plan, tasks, rules, holdout, source, run or map, log)
+    job = Job(folder, plan, tasks, rules, holdout, source, run or locally, log)
     with reserved(folder, "preparing"):
         return job.run_all(resume)
 
@@ -134,6 +122,8 @@ def _checked(partitions: Any, valid: Any, test: Any, seed: Any) -> Holdout:
     whole = isinstance(partitions, int | np.integer) and not isinstance(partitions, bool)
     if not whole or partitions < 1:
         raise ParameterError(f"partitions must be a whole number from 1 on, got {partitions!r}")
+    if partitions > MOST_PARTS:
+        raise ParameterError(f"partitions must be at most {MOST_PARTS:,}, got {partitions:,}")
     for name, share in (("valid", valid), ("test", test)):
         number = isinstance(share, int | float | np.number) and not isinstance(share, bool)
         if not number or not (math.isfinite(share) and 0 <= share < 1):
@@ -156,7 +146,7 @@ def _refuse_others(folder: Path) -> None:
             raise OutputError(f"{folder} is a file; choose a folder that is new or empty")
         names = sorted(path.name for path in folder.iterdir())
         ours = INDEX in names or (folder / "work" / "plan.json").exists()
-        others = [name for name in names if not ours or name not in _OURS]
+        others = [name for name in names if not ours or name not in OURS]
         others = [name for name in others if not name.startswith(f".{INDEX}.")]
         if others == ["work"] and not any((folder / "work").glob("[!.]*")):
             return  # stopped before it wrote a plan
@@ -182,227 +172,3 @@ def _plan(
         "form": asdict(form),
     }
     return json.loads(json.dumps(plan, default=float))
-
-
-@dataclass
-class _Job:
-    """One call of `prepare`."""
-
-    folder: Path
-    plan: dict[str, Any]
-    tasks: list[SpillTask]
-    rules: Rules
-    holdout: Holdout
-    source: str
-    run: Run
-    log: Callable[[str], None]
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    @property
-    def n_parts(self) -> int:
-        return self.plan["partitions"]
-
-    def run_all(self, resume: bool) -> Prepared:
-        finished = self._begin(resume)
-        if finished is not None:
-            return finished
-        try:
-            with self._kept_on_failure():
-                results = self._read()
-            facts = LogFacts(results, self.rules, self.source)
-            facts.check_values()
-            self._write(facts, results)
-        except (DataError, ParameterError) as error:
-            if not isinstance(error, _Kept):
-                self._remove()
-            raise
-        except OutputError as error:
-            raise OutputError(f"{error}; then go on with resume=True") from error
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; saved in {self.folder}: run the same command with --resume to go on"
-            ) from None
-        shutil.rmtree(self.work, ignore_errors=True)
-        return Prepared(self.folder)
-
-    def _begin(self, resume: bool) -> Prepared | None:
-        """Make the folder, or see what an earlier run left in it."""
-        finished = read_json(self.folder / INDEX)
-        if finished is not None:
-            sizes = [piece.stamp[0] for task in self.tasks for piece in task.pieces if piece.stamp]
-            _refuse_other_run(self.folder, finished.get("plan", {}), self.plan)
-            if finished.get("sizes") != sizes:
-                raise CheckpointMismatch(
-                    f"{self.folder} was prepared from these files when they had other sizes;"
-                    " choose another folder, or remove it"
-                )
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.log(f"{self.folder} holds this log, prepared; nothing to do")
-            return Prepared(self.folder)
-        before = read_json(self.work / "plan.json")
-        if before is not None:
-            _refuse_other_run(self.folder, before, self.plan)
-            if not resume:
-                raise OutputError(
-                    f"{self.folder} holds the same log, prepared in part; go on with resume=True,"
-                    " or remove it"
-                )
-            return None
-        with output_errors(self.folder):
-            self.work.mkdir(parents=True, exist_ok=True)
-            write_json(self.work / "plan.json", self.plan)
-        return None
-
-    @contextmanager
-    def _kept_on_failure(self) -> Iterator[None]:
-        """Keep what was read where a file fails after others were done."""
-        try:
-            yield
-        except MissingExtra:
-            self._remove()
-            raise
-        except DataError as error:
-            if any(task.done() for task in self.tasks):
-                raise _Kept(
-                    f"{error}. The files read so far are kept in {self.folder}: once this one is"
-                    " mended go on with resume=True, or else remove the folder"
-                ) from None
-            raise
-
-    def _remove(self) -> None:
-        for name in _OURS:
-            path = self.folder / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
-
-    def _read(self) -> list[dict[str, Any]]:
-        """Run the first pass, and again for files whose ids are whole numbers but text elsewhere."""
-        numbered = any(self.work.glob("part-*.json"))
-        left = [task for task in self.tasks if not task.done()]
-        if left and numbered:
-            raise _Kept(
-                f"{left[0].pieces[0].name} has changed since it was read for {self.folder}; remove"
-                " that folder to begin anew"
-            )
-        self._each(spill, left, "read", "file")
-        results = [_result(task) for task in self.tasks]
-        facts = LogFacts(results, self.rules, self.source)
-        facts.check_forms()
-        texts = facts.as_text
-        again = [
-            replace(task, kinds=texts)
-            for task, result in zip(self.tasks, results, strict=True)
-            if any(result["seen"]["ids"].get(role, "text") != "text" for role in texts)
-        ]
-        if again:
-            self.log(f"ids are text in some files; {len(again):,} others are read again as text")
-            self._each(spill, again, "read", "file")
-            results = [_result(task) for task in self.tasks]
-        return results
-
-    def _write(self, facts: LogFacts, results: list[dict[str, Any]]) -> None:
-        """Run the other passes, and write the index."""
-        rule = self.rules.merging(facts.weighted)
-        timed = "timestamp" in facts.columns and rule in ("latest", "first", "sum")
-        runs = [(number, run) for number, r in enumerate(results) for run in range(r["runs"])]
-        parts = [
-            PartTask(
-                part, tuple(runs), facts.kinds, facts.weighted, timed, rule, self.holdout,
-                self.work, self.folder, self.source,
-            )
-            for part in range(self.n_parts)
-        ]  # fmt: skip
-        for part in parts:
-            if part.done():
-                remove_rows(self.work, part.part)
-        self._each(number_part, [part for part in parts if not part.done()], "numbered", "part")
-        numbered = [_result(part) for part in parts]
-        duplicates = sum(one["duplicates"] for one in numbered)
-        if duplicates and self.rules.duplicates == "error":
-            raise DataError(
-                f"{self.source} repeats {duplicates:,} (user, item) pairs;"
-                " duplicates='last' keeps the latest of each, or merges them as repeats= says"
-            )
-        if not sum(one["pairs"] for one in numbered):
-            raise DataError(f"{self.source}: all interactions are held out; ask for smaller shares")
-        items = number_items(parts, self.work, self.folder)
-        n_users, n_items = sum(one["users"] for one in numbered), sum(items["counts"])
-        if self.n_parts > n_users or self.n_parts > n_items:
-            raise ParameterError(
-                f"partitions must be at most the number of users ({n_users:,}) and of items"
-                f" ({n_items:,}), got {self.n_parts:,}"
-            )
-        pairs = [PairsTask(part, self.n_parts) for part in parts]
-        self._each(write_pairs, [one for one in pairs if not one.done()], "written", "part")
-        digests = [_result(one)["digest"] for one in pairs]
-        ids = pl.read_parquet(self.folder / "items.parquet", columns=["id"])["id"]
-        digests.append(digest(Vocabulary(ids).to_arrays()))
-        weighted = facts.weighted or rule in ("sum", "count")
-        index = {
-            "format": FORMAT,
-            "version": VERSION,
-            "partitions": self.n_parts,
-            "ids": facts.kinds,
-            "weighted": weighted,
-            "user_counts": [one["users"] for one in numbered],
-            "item_counts": items["counts"],
-            "pair_counts": [one["pairs"] for one in numbered],
-            "fingerprint": hashlib.sha256("\n".join(digests).encode()).hexdigest(),
-            "held_out": {
-                "valid": sum(one["valid"] for one in numbered),
-                "test": sum(one["test"] for one in numbered),
-                "users_without_other_pairs": sum(one["cold_users"] for one in numbered),
-                "items_without_other_pairs": items["cold_items"],
-            },
-            "report": asdict(facts.report(duplicates)),
-            "sizes": [
-                piece.stamp[0] for task in self.tasks for piece in task.pieces if piece.stamp
-            ],
-            "plan": self.plan,
-        }
-        with output_errors(self.folder):
-            write_json(self.folder / INDEX, index)
-
-    def _each(self, function: Callable, tasks: list[Any], done: str, noun: str) -> None:
-        """Run tasks, and tell every few seconds how far they are."""
-        began = told = time.monotonic()
-        rows = 0
-        for n, result in enumerate(self.run(function, tasks), 1):
-            rows += result.get("counts", {}).get("rows", 0) or result.get("rows", 0)
-            now = time.monotonic()
-            if now - told >= EVERY or n == len(tasks):
-                speed = f"  {rows / max(now - began, 1e-9):,.0f} rows/s" if rows else ""
-                self.log(f"{noun} {n:,} of {len(tasks):,} {done}{speed}")
-                told = now
-
-
-class _Kept(DataError):
-    """A file failed, and what was read of others is kept."""
-
-
-def _result(task: Any) -> dict[str, Any]:
-    """Return the result of a task that was run."""
-    found = task.done()
-    if found is None:
-        raise TrimetricError(f"{task.record} is missing, though its task was run; begin anew")
-    return found
-
-
-def _refuse_other_run(folder: Path, before: dict[str, Any], plan: dict[str, Any]) -> None:
-    differing = [name for name in plan if before.get(name) != plan[name]]
-    if differing:
-        name = differing[0]
-        raise CheckpointMismatch(
-            f"{folder} holds what a run with other {', '.join(differing)} made ({name}:"
-            f" {_short(before.get(name))} there, {_short(plan[name])} now); run with the same,"
-            " choose another folder, or remove it"
-        )
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:60]}..."

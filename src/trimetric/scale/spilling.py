@@ -17,6 +17,7 @@ from trimetric.data.seen import Mixed, Seen
 from trimetric.data.sources import Source
 from trimetric.errors import DataError
 from trimetric.scale.hashing import USERS, hash_values, part_of_hashed
+from trimetric.scale.log_facts import refuse_differing
 from trimetric.scale.sorting import by_part, starts_of
 from trimetric.storage.atomic import output_errors, replacing
 
@@ -127,6 +128,7 @@ class _Told:
         }
         if not any(one | {"file": ""} == form | {"file": ""} for one in self.forms):
             self.forms.append({**form, "file": piece.name})
+            refuse_differing(self.forms[0], self.forms[-1])
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -169,6 +171,8 @@ def spill(task: SpillTask) -> dict[str, Any]:
     kinds = dict(task.kinds)
     while True:
         told = _Told(seen=Seen(ids=dict(kinds)))
+        for stale in (task.work / "rows").glob(f"*/{task.number:05d}-*.arrow"):
+            stale.unlink()
         try:
             runs, rows = _spilled(task, told)
             break
@@ -210,9 +214,9 @@ def _frames(task: SpillTask, told: _Told) -> Iterator[pl.DataFrame]:
             columns = task.rules.columns(existing, name)
             if "split" in columns:
                 raise DataError(
-                    f"{name}: column {columns['split']!r} holds the parts of a split, which prepared"
-                    " data does not have; give split=False to take all rows, and hold some out"
-                    " with valid= and test="
+                    f"{name}: column {columns['split']!r} holds the parts of a split, which"
+                    " prepared data does not have; give split=False to take all rows, and hold some"
+                    " out with valid= and test="
                 )
             return columns
 
