@@ -1,24 +1,24 @@
 """What a model costs on a sample: the real trainer and ranking, in a process of its own.
 
 A fresh process is measured, since the memory of one that has done other things tells little. It is
-started with the path of a pickled `Sample`, and prints a `Costs` as JSON.
+started with the folder of a `Sample`, and prints a `Costs` as JSON.
 """
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trimetric import training
+from trimetric import errors, training
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import hold_out
 from trimetric.engine.session_pair import SessionPair
@@ -32,6 +32,9 @@ from trimetric.models.epoch_trained import EpochTrained
 HELD_OUT = 0.1  # as `trimetric fit` does by itself
 TINY = 2_000  # interactions that load and compile all that will be measured
 RANKED = 2_000  # users whose lists are made
+DATA = ("data", "tiny")  # fields of a sample
+COLUMNS = ("users", "items", "ratings", "timestamps", "weights")
+REFUSAL = "refusal.json"  # file with the error of a model that refuses the data
 REPEATS = 2  # of an epoch; the fastest counts
 
 
@@ -117,20 +120,20 @@ def measure(sample: Sample, threads: int) -> Costs:
         The model refuses the data.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sample"
-        path.write_bytes(pickle.dumps(sample))
+        _write(sample, Path(folder))
         code = "import sys; from trimetric.experiments.measure import main; main(*sys.argv[1:])"
         ended = subprocess.run(
-            [sys.executable, "-c", code, str(path), repr(time.time())],
+            [sys.executable, "-c", code, folder, repr(time.time())],
             capture_output=True,
             env={**os.environ, VARIABLE: str(threads)},
             check=False,
         )
         if ended.returncode == 0:
             return Costs(**json.loads(ended.stdout))
-        refusal = Path(folder) / "refusal"
+        refusal = Path(folder) / REFUSAL
         if refusal.exists():
-            raise pickle.loads(refusal.read_bytes())
+            kind, text = json.loads(refusal.read_text())
+            raise getattr(errors, kind)(text)
     told = ended.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
     raise ResourceError(
         f"measuring {len(sample.data):,} interactions failed: {told[-1]};"
@@ -138,16 +141,50 @@ def measure(sample: Sample, threads: int) -> Costs:
     )
 
 
-def main(path: str, started: str) -> None:
+def main(folder: str, started: str) -> None:
     """Measure as the process that `measure` started, at the time `started`."""
-    sample: Sample = pickle.loads(Path(path).read_bytes())
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            costs = _measured(sample, Path(folder), float(started))
+        with tempfile.TemporaryDirectory() as room:
+            costs = _measured(_read(Path(folder)), Path(room), float(started))
     except TrimetricError as refusal:
-        (Path(path).parent / "refusal").write_bytes(pickle.dumps(refusal))
+        told = json.dumps([type(refusal).__name__, str(refusal)])
+        (Path(folder) / REFUSAL).write_text(told)
         raise SystemExit(2) from None
     print(json.dumps(asdict(costs)))
+
+
+def _write(sample: Sample, folder: Path) -> None:
+    """Write a sample to a folder."""
+    plain = {item.name: getattr(sample, item.name) for item in fields(sample)}
+    for name in DATA:
+        data: Interactions = plain.pop(name)
+        columns = {column: getattr(data, column) for column in COLUMNS}
+        arrays = {f"column_{key}": a for key, a in columns.items() if a is not None}
+        arrays |= {f"user_{key}": a for key, a in data.user_ids.to_arrays().items()}
+        arrays |= {f"item_{key}": a for key, a in data.item_ids.to_arrays().items()}
+        np.savez(folder / f"{name}.npz", **arrays)
+    (folder / "sample.json").write_text(json.dumps(plain))
+
+
+def _read(folder: Path) -> Sample:
+    """Read what `_write` wrote."""
+    given = json.loads((folder / "sample.json").read_text())
+    for name in DATA:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+
+            def group(prefix: str, arrays: Any = arrays) -> dict[str, np.ndarray]:
+                return {
+                    key.removeprefix(prefix): arrays[key]
+                    for key in arrays.files
+                    if key.startswith(prefix)
+                }
+
+            given[name] = Interactions.from_rows(
+                Vocabulary.from_arrays(group("user_")),
+                Vocabulary.from_arrays(group("item_")),
+                **group("column_"),
+            )
+    return Sample(**given)
 
 
 def _measured(sample: Sample, folder: Path, started: float) -> Costs:
