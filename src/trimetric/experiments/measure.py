@@ -78,7 +78,7 @@ class Costs:
     epoch, second_epoch : float
         One epoch; of a model with two objectives, of the first and of the second.
     validation : float
-        One validation; 0 without held-out data.
+        One validation, with the scorer that it needs; 0 without held-out data.
     save : float
         Writing of the model.
     ranking : float
@@ -196,11 +196,12 @@ def _measured(sample: Sample, folder: Path, started: float) -> Costs:
     lists, ranking = _timed(lambda: _rank(model, sample, folder / "lists.parquet"))
     share = min(RANKED, len(model.user_ids)) / len(model.user_ids)
     ranking_peak = peak_memory() or 0
-    prepare, epoch, second_epoch, checkpoint = _session_seconds(sample, train)
+    prepare, epoch, second_epoch, scoring, checkpoint = _session_seconds(sample, train)
     validation = 0.0
     if valid is not None:
         judge, making = _timed(lambda: validator(valid, train, model.config.metric))
         validation = _timed(lambda: judge(model.scorer))[1]
+        validation += scoring
         seconds -= making + validation
     return Costs(
         pairs=len(sample.data),
@@ -241,8 +242,8 @@ def _fit(
     return model, train, valid, seconds
 
 
-def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float, float, int]:
-    """Return the seconds of making a learner and of its epochs, and the bytes of a checkpoint."""
+def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float, float, float, int]:
+    """Return seconds (to make a learner, of both epochs, of a scorer) and bytes of a checkpoint."""
     model: EpochTrained = _model(sample, train)
 
     def make() -> Any:
@@ -260,7 +261,8 @@ def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float,
     for session in sessions:
         run = training.train(session, training.Plan(REPEATS))
         seconds.append(min(row["seconds"] for row in run.history))
-    return prepare, seconds[0], sum(seconds[1:]), checkpoint
+    scoring = _timed(lambda: model.scorer_of(learner))[1]
+    return prepare, seconds[0], sum(seconds[1:]), scoring, checkpoint
 
 
 def _rank(model: Any, sample: Sample, out: Path) -> int:
