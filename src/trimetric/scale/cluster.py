@@ -267,6 +267,9 @@ def _check_address(address: str) -> None:
     """
     began = time.monotonic()
     _check_port(address)
+    if address.startswith("ray://"):
+        _check_client_server(address)
+        return
     try:
         tried = subprocess.run(
             [sys.executable, "-c", _CONNECT, address],
@@ -317,6 +320,22 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE / 2).close()
     except OSError as error:
         raise _no_answer(address, error.strerror or str(error)) from None
+
+
+def _check_client_server(address: str) -> None:
+    """Find out whether what listens speaks as Ray's client server does; Ray then starts a process.
+
+    Raises
+    ------
+    ClusterError
+    """
+    import grpc
+
+    with grpc.insecure_channel(address.removeprefix("ray://")) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=PATIENCE / 2)
+        except grpc.FutureTimeoutError:
+            raise _no_answer(address, f"no answer within {PATIENCE / 2:.3g} seconds") from None
 
 
 def _no_answer(address: str, message: str) -> ClusterError:
