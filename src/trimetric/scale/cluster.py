@@ -380,21 +380,20 @@ def _check_nodes(ray: Any) -> None:
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         task = ray.remote(num_cpus=0, max_retries=RETRIES, scheduling_strategy=there)(versions)
-        asked[f"node {node['NodeManagerAddress']}"] = task.remote()
-    _, waiting = ray.wait(list(asked.values()), num_returns=len(asked), timeout=PATIENCE)
+        asked[task.remote()] = f"node {node['NodeManagerAddress']}"  # several may share an address
+    _, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
     if waiting:
-        silent = [name for name, reference in asked.items() if reference in waiting]
         raise ClusterError(
-            f"{', '.join(silent)} of the Ray cluster started no worker within {PATIENCE:.0f} s;"
-            " look at its logs (/tmp/ray/session_latest/logs) or stop it"
+            f"{', '.join(sorted({asked[one] for one in waiting}))} of the Ray cluster started no"
+            f" worker within {PATIENCE:.0f} s; look at its logs (/tmp/ray/session_latest/logs) or"
+            " stop it"
         )
-    found = {}
-    for name, reference in asked.items():
+    for reference, name in asked.items():
         try:
-            found[name] = Versions(*ray.get(reference))
+            theirs = Versions(*ray.get(reference))
         except ray.exceptions.RayError:  # the node left in between; its tasks go elsewhere
             continue
-    _compare(_versions(), found)
+        _compare(_versions(), {name: theirs})
 
 
 def _compare(ours: Versions, theirs: dict[str, Versions]) -> None:
