@@ -114,8 +114,11 @@ class Cluster:
         try:
             return self._ray.get(reference)
         except failed.RayTaskError as error:
-            if isinstance(error.cause, BaseException):
-                raise error.cause from None
+            cause = error.cause
+            if isinstance(cause, failed.RayError):  # what the task needed was lost
+                raise _lost(cause) from None
+            if isinstance(cause, BaseException):
+                raise cause from None
             raise
         except (failed.OutOfMemoryError, failed.OutOfDiskError) as error:
             raise ResourceError(
@@ -123,10 +126,7 @@ class Cluster:
                 " use fewer tasks at a time, or larger machines"
             ) from None
         except failed.RayError as error:
-            raise WorkerLost(
-                f"a task was lost with its worker or machine, {RETRIES} times or with what it"
-                f" needed: {type(error).__name__}: {_first_line(error)}; run the same command again"
-            ) from None
+            raise _lost(error) from None
 
     def cancel(self, references: Iterable[Reference]) -> None:
         """Stop tasks whose results nobody waits for."""
@@ -414,6 +414,13 @@ def _compare(ours: Versions, theirs: dict[str, Versions]) -> None:
 
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
+
+
+def _lost(error: BaseException) -> WorkerLost:
+    return WorkerLost(
+        f"a task was lost with its worker or machine, {RETRIES} times or with what it needed:"
+        f" {type(error).__name__}: {_first_line(error)}; run the same command again"
+    )
 
 
 def _first_line(error: BaseException) -> str:
