@@ -33,7 +33,7 @@ def generated(folder: Path, pairs: int) -> Path:
 
     rng = np.random.default_rng(0)
     users, items = max(pairs // 50, 10), max(int(pairs**0.66), 10)
-    drawn = int(pairs * 1.02)
+    drawn = int(pairs * 1.1)  # some twice
     frame = pl.DataFrame(
         {
             "user": rng.integers(0, users, drawn),

@@ -1,24 +1,24 @@
 """What a model costs on a sample: the real trainer and ranking, in a process of its own.
 
 A fresh process is measured, since the memory of one that has done other things tells little. It is
-started with the path of a pickled `Sample`, and prints a `Costs` as JSON.
+started with the folder of a `Sample`, and prints a `Costs` as JSON.
 """
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trimetric import training
+from trimetric import errors, training
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import hold_out
 from trimetric.engine.session_pair import SessionPair
@@ -32,6 +32,9 @@ from trimetric.models.epoch_trained import EpochTrained
 HELD_OUT = 0.1  # as `trimetric fit` does by itself
 TINY = 2_000  # interactions that load and compile all that will be measured
 RANKED = 2_000  # users whose lists are made
+DATA = ("data", "tiny")  # fields of a sample
+COLUMNS = ("users", "items", "ratings", "timestamps", "weights")
+REFUSAL = "refusal.json"  # file with the error of a model that refuses the data
 REPEATS = 2  # of an epoch; the fastest counts
 
 
@@ -75,7 +78,7 @@ class Costs:
     epoch, second_epoch : float
         One epoch; of a model with two objectives, of the first and of the second.
     validation : float
-        One validation; 0 without held-out data.
+        One validation, with the scorer that it needs; 0 without held-out data.
     save : float
         Writing of the model.
     ranking : float
@@ -117,20 +120,20 @@ def measure(sample: Sample, threads: int) -> Costs:
         The model refuses the data.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sample"
-        path.write_bytes(pickle.dumps(sample))
+        _write(sample, Path(folder))
         code = "import sys; from trimetric.experiments.measure import main; main(*sys.argv[1:])"
         ended = subprocess.run(
-            [sys.executable, "-c", code, str(path), repr(time.time())],
+            [sys.executable, "-c", code, folder, repr(time.time())],
             capture_output=True,
             env={**os.environ, VARIABLE: str(threads)},
             check=False,
         )
         if ended.returncode == 0:
             return Costs(**json.loads(ended.stdout))
-        refusal = Path(folder) / "refusal"
+        refusal = Path(folder) / REFUSAL
         if refusal.exists():
-            raise pickle.loads(refusal.read_bytes())
+            kind, text = json.loads(refusal.read_text())
+            raise getattr(errors, kind)(text)
     told = ended.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
     raise ResourceError(
         f"measuring {len(sample.data):,} interactions failed: {told[-1]};"
@@ -138,16 +141,50 @@ def measure(sample: Sample, threads: int) -> Costs:
     )
 
 
-def main(path: str, started: str) -> None:
+def main(folder: str, started: str) -> None:
     """Measure as the process that `measure` started, at the time `started`."""
-    sample: Sample = pickle.loads(Path(path).read_bytes())
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            costs = _measured(sample, Path(folder), float(started))
+        with tempfile.TemporaryDirectory() as room:
+            costs = _measured(_read(Path(folder)), Path(room), float(started))
     except TrimetricError as refusal:
-        (Path(path).parent / "refusal").write_bytes(pickle.dumps(refusal))
+        told = json.dumps([type(refusal).__name__, str(refusal)])
+        (Path(folder) / REFUSAL).write_text(told)
         raise SystemExit(2) from None
     print(json.dumps(asdict(costs)))
+
+
+def _write(sample: Sample, folder: Path) -> None:
+    """Write a sample to a folder."""
+    plain = {item.name: getattr(sample, item.name) for item in fields(sample)}
+    for name in DATA:
+        data: Interactions = plain.pop(name)
+        columns = {column: getattr(data, column) for column in COLUMNS}
+        arrays = {f"column_{key}": a for key, a in columns.items() if a is not None}
+        arrays |= {f"user_{key}": a for key, a in data.user_ids.to_arrays().items()}
+        arrays |= {f"item_{key}": a for key, a in data.item_ids.to_arrays().items()}
+        np.savez(folder / f"{name}.npz", **arrays)
+    (folder / "sample.json").write_text(json.dumps(plain))
+
+
+def _read(folder: Path) -> Sample:
+    """Read what `_write` wrote."""
+    given = json.loads((folder / "sample.json").read_text())
+    for name in DATA:
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+
+            def group(prefix: str, arrays: Any = arrays) -> dict[str, np.ndarray]:
+                return {
+                    key.removeprefix(prefix): arrays[key]
+                    for key in arrays.files
+                    if key.startswith(prefix)
+                }
+
+            given[name] = Interactions.from_rows(
+                Vocabulary.from_arrays(group("user_")),
+                Vocabulary.from_arrays(group("item_")),
+                **group("column_"),
+            )
+    return Sample(**given)
 
 
 def _measured(sample: Sample, folder: Path, started: float) -> Costs:
@@ -159,11 +196,12 @@ def _measured(sample: Sample, folder: Path, started: float) -> Costs:
     lists, ranking = _timed(lambda: _rank(model, sample, folder / "lists.parquet"))
     share = min(RANKED, len(model.user_ids)) / len(model.user_ids)
     ranking_peak = peak_memory() or 0
-    prepare, epoch, second_epoch, checkpoint = _session_seconds(sample, train)
+    prepare, epoch, second_epoch, scoring, checkpoint = _session_seconds(sample, train)
     validation = 0.0
     if valid is not None:
         judge, making = _timed(lambda: validator(valid, train, model.config.metric))
         validation = _timed(lambda: judge(model.scorer))[1]
+        validation += scoring
         seconds -= making + validation
     return Costs(
         pairs=len(sample.data),
@@ -204,8 +242,8 @@ def _fit(
     return model, train, valid, seconds
 
 
-def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float, float, int]:
-    """Return the seconds of making a learner and of its epochs, and the bytes of a checkpoint."""
+def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float, float, float, int]:
+    """Return seconds (to make a learner, of both epochs, of a scorer) and bytes of a checkpoint."""
     model: EpochTrained = _model(sample, train)
 
     def make() -> Any:
@@ -223,7 +261,8 @@ def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float,
     for session in sessions:
         run = training.train(session, training.Plan(REPEATS))
         seconds.append(min(row["seconds"] for row in run.history))
-    return prepare, seconds[0], sum(seconds[1:]), checkpoint
+    scoring = _timed(lambda: model.scorer_of(learner))[1]
+    return prepare, seconds[0], sum(seconds[1:]), scoring, checkpoint
 
 
 def _rank(model: Any, sample: Sample, out: Path) -> int:

@@ -114,8 +114,11 @@ class Cluster:
         try:
             return self._ray.get(reference)
         except failed.RayTaskError as error:
-            if isinstance(error.cause, BaseException):
-                raise error.cause from None
+            cause = error.cause
+            if isinstance(cause, failed.RayError):  # what the task needed was lost
+                raise _lost(cause) from None
+            if isinstance(cause, BaseException):
+                raise cause from None
             raise
         except (failed.OutOfMemoryError, failed.OutOfDiskError) as error:
             raise ResourceError(
@@ -123,10 +126,7 @@ class Cluster:
                 " use fewer tasks at a time, or larger machines"
             ) from None
         except failed.RayError as error:
-            raise WorkerLost(
-                f"a task was lost with its worker or machine, {RETRIES} times or with what it"
-                f" needed: {type(error).__name__}: {_first_line(error)}; run the same command again"
-            ) from None
+            raise _lost(error) from None
 
     def cancel(self, references: Iterable[Reference]) -> None:
         """Stop tasks whose results nobody waits for."""
@@ -267,6 +267,9 @@ def _check_address(address: str) -> None:
     """
     began = time.monotonic()
     _check_port(address)
+    if address.startswith("ray://"):
+        _check_client_server(address)
+        return
     try:
         tried = subprocess.run(
             [sys.executable, "-c", _CONNECT, address],
@@ -319,6 +322,22 @@ def _check_port(address: str) -> None:
         raise _no_answer(address, error.strerror or str(error)) from None
 
 
+def _check_client_server(address: str) -> None:
+    """Find out whether what listens speaks as Ray's client server does; Ray then starts a process.
+
+    Raises
+    ------
+    ClusterError
+    """
+    import grpc
+
+    with grpc.insecure_channel(address.removeprefix("ray://")) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=PATIENCE / 2)
+        except grpc.FutureTimeoutError:
+            raise _no_answer(address, f"no answer within {PATIENCE / 2:.3g} seconds") from None
+
+
 def _no_answer(address: str, message: str) -> ClusterError:
     return ClusterError(
         f"no Ray cluster answers at {address}: {message.strip().splitlines()[0]}; look whether it"
@@ -361,21 +380,20 @@ def _check_nodes(ray: Any) -> None:
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         task = ray.remote(num_cpus=0, max_retries=RETRIES, scheduling_strategy=there)(versions)
-        asked[f"node {node['NodeManagerAddress']}"] = task.remote()
-    _, waiting = ray.wait(list(asked.values()), num_returns=len(asked), timeout=PATIENCE)
+        asked[task.remote()] = f"node {node['NodeManagerAddress']}"  # several may share an address
+    _, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
     if waiting:
-        silent = [name for name, reference in asked.items() if reference in waiting]
         raise ClusterError(
-            f"{', '.join(silent)} of the Ray cluster started no worker within {PATIENCE:.0f} s;"
-            " look at its logs (/tmp/ray/session_latest/logs) or stop it"
+            f"{', '.join(sorted({asked[one] for one in waiting}))} of the Ray cluster started no"
+            f" worker within {PATIENCE:.0f} s; look at its logs (/tmp/ray/session_latest/logs) or"
+            " stop it"
         )
-    found = {}
-    for name, reference in asked.items():
+    for reference, name in asked.items():
         try:
-            found[name] = Versions(*ray.get(reference))
+            theirs = Versions(*ray.get(reference))
         except ray.exceptions.RayError:  # the node left in between; its tasks go elsewhere
             continue
-    _compare(_versions(), found)
+        _compare(_versions(), {name: theirs})
 
 
 def _compare(ours: Versions, theirs: dict[str, Versions]) -> None:
@@ -396,6 +414,13 @@ def _compare(ours: Versions, theirs: dict[str, Versions]) -> None:
 
 def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
+
+
+def _lost(error: BaseException) -> WorkerLost:
+    return WorkerLost(
+        f"a task was lost with its worker or machine, {RETRIES} times or with what it needed:"
+        f" {type(error).__name__}: {_first_line(error)}; run the same command again"
+    )
 
 
 def _first_line(error: BaseException) -> str:
