@@ -173,7 +173,7 @@ def estimate(
             f"{model} is not trained in epochs, and only such models are estimated; name centroid,"
             " sml, cml, bpr or another of them"
         )
-    check_partitions(model, partitions, None)
+    check_partitions(model, partitions, None, None)
     if memory is not None and memory < 1:
         raise ParameterError(f"memory must be at least 1 byte, got {memory}")
     if k < 1:

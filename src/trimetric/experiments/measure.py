@@ -12,12 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trimetric import errors, training
+from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import hold_out
@@ -28,6 +30,12 @@ from trimetric.evaluation import validator
 from trimetric.experiments.machine import peak_memory
 from trimetric.models import create
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.in_parts import InParts, whole_scorer
+from trimetric.scale.catalogue import Catalogue
+from trimetric.scale.division import Division
+from trimetric.scale.learner import LocalLearner
+from trimetric.scale.memory import MemoryStore
+from trimetric.space.known import Known
 
 HELD_OUT = 0.1  # as `trimetric fit` does by itself
 TINY = 2_000  # interactions that load and compile all that will be measured
@@ -246,13 +254,20 @@ def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float,
     """Return seconds (to make a learner, of both epochs, of a scorer) and bytes of a checkpoint."""
     model: EpochTrained = _model(sample, train)
 
-    def make() -> Any:
-        tuned = model.find_settings(train, None, False, False)
-        if sample.partitions > 1:
-            return model.partitioned_learner(train, tuned, sample.partitions)
-        return model.learner(train, None, tuned)
+    def make() -> tuple[Any, Callable[[], Any]]:
+        tuned, n_parts = model.find_settings(train, None, False, False), sample.partitions
+        if n_parts == 1:
+            whole = model.learner(train, None, tuned)
+            return whole, lambda: model.scorer_of(whole)
+        parts = Division(train, n_parts)
+        trainer = model.trainer_in_parts(train.n_items, n_parts, tuned)
+        store = MemoryStore(parts, trainer)
+        run = InParts(model, parts, Catalogue(train.item_ids, parts.item_order), None)
+        known = Known(train.user_ids, train.item_ids, Csr.of(train), train.weights)
+        scorer = partial(whole_scorer, run, trainer, store, known, tuned)
+        return LocalLearner(parts, trainer, store), scorer
 
-    learner, prepare = _timed(make)
+    (learner, scorer), prepare = _timed(make)
     checkpoint = 2 * sum(array.nbytes for array in learner.arrays.values())
     sessions = [learner]
     if isinstance(learner, SessionPair):
@@ -261,7 +276,7 @@ def _session_seconds(sample: Sample, train: Interactions) -> tuple[float, float,
     for session in sessions:
         run = training.train(session, training.Plan(REPEATS))
         seconds.append(min(row["seconds"] for row in run.history))
-    scoring = _timed(lambda: model.scorer_of(learner))[1]
+    scoring = _timed(scorer)[1]
     return prepare, seconds[0], sum(seconds[1:]), scoring, checkpoint
 
 

@@ -124,6 +124,17 @@ class InParts:
         return total / len(self.parts)
 
 
+def whole_scorer(
+    run: InParts, trainer: Trainer, store: MemoryStore, known: Known, tuned: dict[str, Any]
+) -> Scorer:
+    """Return the scorer of rows in memory, in the order of the data that was divided."""
+    assert isinstance(run.parts, Division)
+    users = np.empty_like(store.users)
+    users[run.parts.user_order] = store.users
+    tensors = {**trainer.user_tensors(users), **run.item_tensors(store, trainer)}
+    return run.restored(tensors, known, tuned)
+
+
 def check_parts(model: Any, parts: Parts) -> None:
     """Raise Unsupported where interactions have weights that the model cannot use in parts."""
     if parts.weighted and not model.takes_weights_in_parts:
@@ -160,10 +171,7 @@ def train_in_memory(
     known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
 
     def scorer() -> Scorer:
-        users = np.empty_like(store.users)
-        users[parts.user_order] = store.users
-        tensors = {**trainer.user_tensors(users), **run.item_tensors(store, trainer)}
-        return run.restored(tensors, known, tuned)
+        return whole_scorer(run, trainer, store, known, tuned)
 
     def watched() -> float:
         assert monitor is not None
