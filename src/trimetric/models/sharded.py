@@ -80,7 +80,7 @@ class ShardedModel(Answers):
     def __init__(self, folder: Path, index: Mapping[str, Any], checksum: str, kept: int) -> None:
         self.folder, self.checksum, self._index = folder, checksum, index
         self._template = untrained(index, str(folder))
-        check_index(index, str(folder))
+        check_index(index, self.user_names, str(folder))
         self.n_parts: int = index["parts"]
         self._kept, self._parts = max(1, kept), OrderedDict[int, "Recommender"]()
         self._lock = Lock()
@@ -208,7 +208,9 @@ class ShardedModel(Answers):
             raise ArtifactError(f"{where}: popularity is not that of the interactions")
         unavailable = take_unavailable(tensors, len(ids), where)
         check_finite(tensors, where)
-        self._check_sides(tensors, where, users=False)
+        wrong = sorted(self.user_names & tensors.keys())
+        if wrong:
+            raise ArtifactError(f"{where}: unexpected tensor {wrong[0]!r}, which is of users")
         return SharedItems(ids, tensors, unavailable, popularity)
 
     @cached_property
@@ -294,7 +296,11 @@ class ShardedModel(Answers):
         if len(ids) and ids.kind != self.user_kind:
             raise ArtifactError(f"{where}: its ids are {ids.kind}, the model's {self.user_kind}")
         seen, weights = take_seen(tensors, (len(ids), len(self.items.ids)), where)
-        self._check_sides(tensors, where, users=True)
+        forms = self._index["user_tensors"].items()
+        expected: artifact.Expected = {
+            name: ((len(ids), *form["shape"]), form["dtype"]) for name, form in forms
+        }
+        artifact.check(tensors, expected, where)
         check_finite(tensors, where)
         counted = (len(ids), int(np.count_nonzero(seen.counts)), len(seen.items))
         has_weights = weights is not None
@@ -366,11 +372,6 @@ class ShardedModel(Answers):
         items = self.items
         known = Known(ids, items.ids, seen, weights, items.unavailable, self.totals)
         return Stored({**items.tensors, **tensors}, known, self.provenance, where)
-
-    def _check_sides(self, tensors: Mapping[str, np.ndarray], where: str, *, users: bool) -> None:
-        wrong = sorted(name for name in tensors if (name in self.user_names) != users)
-        if wrong:
-            raise ArtifactError(f"{where}: unexpected tensor {wrong[0]!r}")
 
     def _load(
         self, kind: str, about: Mapping[str, Any], where: str, part: int | None
