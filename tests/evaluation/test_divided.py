@@ -111,3 +111,13 @@ def test_nothing_to_evaluate(pair: Any, split: tm.Split) -> None:
     for which in pair:
         with pytest.raises(ParameterError, match="describes lists"):
             tm.evaluate(which, split, rank="place")
+
+
+def test_few_of_many_users_are_ranked_as_all(pair: Any, split: tm.Split) -> None:
+    model, sharded = pair
+    few = split.test.take(split.test.users % 7 == 0)
+    expected = tm.evaluate(model, split.test).per_user("ndcg@10")
+    for which in (model, sharded):
+        found = tm.evaluate(which, few).per_user("ndcg@10")
+        assert 0 < len(found) < len(expected) / 2
+        assert found.equals(expected.join(found.select("user"), on="user", maintain_order="right"))

@@ -206,7 +206,10 @@ class MetricSpace(Scorer):
 
     def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
         """Rank held-out items: see `Scorer.ranks`."""
-        return held_out_ranks(self.users, self.items, held, exclude)
+        users, asked = self.users, np.flatnonzero(held.counts)
+        if 2 * len(asked) < self.n_users:  # all others would be ranked for nothing
+            users, held, exclude = users[asked], held.take(asked), exclude.take(asked)
+        return held_out_ranks(users, self.items, held, exclude)
 
     def neighbours(
         self,
