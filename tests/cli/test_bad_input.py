@@ -252,7 +252,7 @@ def test_our_own_mistakes_are_told_apart(monkeypatch: pytest.MonkeyPatch, traine
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("trimetric.models.load", broken)
+    monkeypatch.setattr("trimetric.models.open_model", broken)
     ran = inside("recommend", "m", "--user", "u0001", cwd=trained)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == (

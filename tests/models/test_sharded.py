@@ -311,6 +311,24 @@ def test_parts_come_in_any_order(plain: Any, tmp_path: Path) -> None:
     same_model(plain, tm.load(tmp_path / "b"))
 
 
+def test_an_empty_part_has_ids_of_the_models_type(tmp_path: Path) -> None:
+    model = trained("base+s", interactions("str"))
+    parts = part_of(model.user_ids, 300, USERS)
+    with writer(model, tmp_path / "m", 300) as out:
+        out.items({"items": model.tensors()["items"]}, model.item_ids)
+        for part, (tensors, ids, seen) in enumerate(pieces(model, 300)):
+            none = Vocabulary(pl.Series("id", [], dtype=pl.Int64))
+            out.users(part, tensors, ids if len(ids) else none, seen)
+        out.finish()
+    sharded = ShardedModel.open(tmp_path / "m")
+    empty = next(part for part in range(300) if part not in parts)
+    assert sharded.part(empty).user_ids.kind == "str"
+    same_model(model, sharded.whole())
+    for stranger in ("a", "b", "c", "d"):
+        with pytest.raises(UnknownIds, match=f"1 unknown user: '{stranger}'; "):
+            sharded.recommend([stranger])
+
+
 def test_what_is_not_finished_leaves_nothing(plain: Any, tmp_path: Path) -> None:
     with writer(plain, tmp_path / "m") as out:
         out.items({"items": plain.tensors()["items"]}, plain.item_ids)

@@ -93,8 +93,8 @@ def test_killed_and_resumed(
     values = [0.3, 0.2, 0.1]
     with monkeypatch.context() as patch:
         patch.setattr(CentroidTrainer, "train", killed)
+        learner = Counted(parts, trainer, first)
         with pytest.raises(MemoryError):
-            learner = Counted(parts, trainer, first)
             training.train(learner, PLAN, lambda: values[learner.epoch], keeper=first)
     again = stored(tmp_path / "w", parts, trainer)
     learner = Counted(parts, trainer, again)
@@ -152,7 +152,11 @@ def test_damage_is_named(parts: Division, trainer: Trainer, damage: str, tmp_pat
         text["now"]["users-00000"] = "../users-00000-00000001.npy"
         journal.write_text(json.dumps(text))
     told = "run.json" if damage in ("journal", "foreign", "path") else file.name
-    with pytest.raises(ArtifactError, match=told):
+
+    def resumed() -> None:
         again = stored(tmp_path, parts, trainer)
         again.load()
         again.get_users(0)
+
+    with pytest.raises(ArtifactError, match=told):
+        resumed()

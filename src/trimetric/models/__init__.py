@@ -205,8 +205,15 @@ def load(folder: str | Path) -> "Recommender":
     ResourceError
         It was saved in parts, and is larger than the memory that is free.
     """
-    model = open_model(folder)
-    return model.whole() if is_sharded(model) else model
+    while True:
+        model = open_model(folder)
+        if not is_sharded(model):
+            return model
+        try:
+            return model.whole()
+        except ArtifactError:
+            if not model.is_replaced():
+                raise  # else another model was saved there in the meantime
 
 
 def is_sharded(model: Any) -> "TypeGuard[ShardedModel]":

@@ -297,7 +297,8 @@ def trained_rows(known: Known, users: list) -> np.ndarray:
     """Return the rows of users, int32, -1 for those that the model was not trained on."""
     rows = known.user_ids.encode(users)
     # A user of a split's other parts has a row, but a point that nothing has moved.
-    rows[(rows >= 0) & (known.seen.counts[rows] == 0)] = -1
+    there = np.flatnonzero(rows >= 0)
+    rows[there[known.seen.counts[rows[there]] == 0]] = -1
     return rows
 
 

@@ -7,7 +7,6 @@ since any ranking needs them all.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -23,45 +22,22 @@ from trimetric.models.fitted import Fitted
 from trimetric.models.saved import (
     SHARDED,
     Stored,
-    check_finite,
     check_folder,
     provenance_of,
-    take_ids,
-    take_seen,
-    take_unavailable,
 )
 from trimetric.models.sharded_answers import Answers
 from trimetric.models.sharded_ids import DividedIds
-from trimetric.models.sharded_index import COUNTS, check_index
+from trimetric.models.sharded_index import check_index
+from trimetric.models.sharded_reading import SharedItems, read_items, read_part, with_items
 from trimetric.models.sharded_whole import whole
-from trimetric.models.sharded_writing import ITEM_SHARD, USER_SHARD
 from trimetric.scale.hashing import USERS, part_of
-from trimetric.space.known import Known, Totals
+from trimetric.space.known import Totals
 from trimetric.storage import artifact, places
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
 
 KEPT = 2  # parts in memory at a time
-
-
-@dataclass(frozen=True, eq=False)
-class SharedItems:
-    """What all parts have in common.
-
-    Parameters
-    ----------
-    ids : Vocabulary
-    tensors : dict of str to ndarray
-    unavailable : int32 (n,)
-    popularity : int64 (n_items,)
-        How many users of all parts have each item.
-    """
-
-    ids: Vocabulary
-    tensors: dict[str, np.ndarray]
-    unavailable: np.ndarray
-    popularity: np.ndarray
 
 
 class ShardedModel(Answers):
@@ -74,13 +50,15 @@ class ShardedModel(Answers):
     folder : Path
     checksum : str
         Of the artifact; changes with any part.
+    index : mapping
+        What `model.json` says.
     n_parts : int
     """
 
     def __init__(self, folder: Path, index: Mapping[str, Any], checksum: str, kept: int) -> None:
-        self.folder, self.checksum, self._index = folder, checksum, index
+        self.folder, self.checksum, self.index = folder, checksum, index
         self._template = untrained(index, str(folder))
-        check_index(index, str(folder))
+        check_index(index, self.user_names, str(folder))
         self.n_parts: int = index["parts"]
         self._kept, self._parts = max(1, kept), OrderedDict[int, "Recommender"]()
         self._lock = Lock()
@@ -149,17 +127,17 @@ class ShardedModel(Answers):
     @property
     def provenance(self) -> dict[str, Any]:
         """What the model was trained on: see `Recommender.provenance`."""
-        return provenance_of(self._index)
+        return provenance_of(self.index)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch."""
-        return self._index["history"]
+        return self.index["history"]
 
     @cached_property
     def part_sizes(self) -> np.ndarray:
         """How many users each part has, int64 (P,)."""
-        return np.array([one["users"] for one in self._index["users"]], dtype=np.int64)
+        return np.array([one["users"] for one in self.index["users"]], dtype=np.int64)
 
     @property
     def n_users(self) -> int:
@@ -174,42 +152,29 @@ class ShardedModel(Answers):
     @property
     def n_interactions(self) -> int:
         """Number of interactions of all parts."""
-        return sum(one["interactions"] for one in self._index["users"])
+        return sum(one["interactions"] for one in self.index["users"])
 
     @property
     def user_kind(self) -> str:
         """What ids of users are: "int" or "str"."""
-        return self._index["user_ids"]
+        return self.index["user_ids"]
 
     @property
     def weighted(self) -> bool:
         """Whether interactions have weights."""
-        return any(one["weights"] for one in self._index["users"])
+        return any(one["weights"] for one in self.index["users"])
 
     @property
     def totals(self) -> Totals:
         """What all parts have together."""
-        return Totals(self.items.popularity, sum(one["trained"] for one in self._index["users"]))
+        return Totals(self.items.popularity, sum(one["trained"] for one in self.index["users"]))
 
     # --- parts --------------------------------------------------------------------------------
 
     @cached_property
     def items(self) -> SharedItems:
         """What all parts share, read once and left in its file where that is possible."""
-        shard, where = self._index["items"], f"{self.folder}: shard of items"
-        loaded = self._load(ITEM_SHARD, shard, where, None)
-        tensors = loaded.tensors
-        ids = take_ids(tensors, "item", where)
-        expected: artifact.Expected = {"popularity": ((len(ids),), np.int64)}
-        found = {name: tensors.pop(name) for name in expected if name in tensors}
-        artifact.check(found, expected, where)
-        popularity = found["popularity"]
-        if (popularity < 0).any() or int(popularity.sum()) != self.n_interactions:
-            raise ArtifactError(f"{where}: popularity is not that of the interactions")
-        unavailable = take_unavailable(tensors, len(ids), where)
-        check_finite(tensors, where)
-        self._check_sides(tensors, where, users=False)
-        return SharedItems(ids, tensors, unavailable, popularity)
+        return read_items(self)
 
     @cached_property
     def user_ids(self) -> DividedIds:
@@ -253,13 +218,21 @@ class ShardedModel(Answers):
     @cached_property
     def without_users(self) -> "Recommender":
         """The model of all items and no user, for answers that are of items or of new users."""
-        import polars as pl
-
-        none = pl.Series("id", [], dtype=pl.Int64 if self.user_kind == "int" else pl.String)
         first = self.stored(0).tensors
         tensors = {name: first[name][:0] for name in self.user_names & first.keys()}
         weights = np.zeros(0, dtype=np.float32) if self.weighted else None
-        return self.model_of(self._with_items(tensors, Vocabulary(none), Csr.empty(0), weights, ""))
+        return self.model_of(
+            with_items(self, tensors, self.no_ids, (Csr.empty(0), weights), str(self.folder))
+        )
+
+    @property
+    def no_ids(self) -> Vocabulary:
+        """No users, of the type that the ids have."""
+        import polars as pl
+
+        return Vocabulary(
+            pl.Series("id", [], dtype=pl.Int64 if self.user_kind == "int" else pl.String)
+        )
 
     @property
     def user_names(self) -> frozenset[str]:
@@ -273,11 +246,7 @@ class ShardedModel(Answers):
         ----------
         ids : iterable of ids
         """
-        import polars as pl
-
-        typed = Vocabulary(
-            pl.Series("id", [], dtype=pl.Int64 if self.user_kind == "int" else pl.String)
-        ).typed(ids)
+        typed = self.no_ids.typed(ids)
         out = np.full(len(typed), -1, dtype=np.int32)
         there = typed.is_not_null().to_numpy()
         out[there] = part_of(Vocabulary(typed.drop_nulls()), self.n_parts, USERS)
@@ -285,24 +254,7 @@ class ShardedModel(Answers):
 
     def stored(self, part: int) -> Stored:
         """Return what an artifact holds of a part, checked; tensors are left in their file."""
-        if not 0 <= part < self.n_parts:
-            raise IndexError(f"part {part} of {self.n_parts}")
-        about = self._index["users"][part]
-        where = f"{self.folder}: shard {part} of {self.n_parts} ({about['manifest']})"
-        tensors = self._load(USER_SHARD, about, where, part).tensors
-        ids = take_ids(tensors, "user", where)
-        if len(ids) and ids.kind != self.user_kind:
-            raise ArtifactError(f"{where}: its ids are {ids.kind}, the model's {self.user_kind}")
-        seen, weights = take_seen(tensors, (len(ids), len(self.items.ids)), where)
-        self._check_sides(tensors, where, users=True)
-        check_finite(tensors, where)
-        counted = (len(ids), int(np.count_nonzero(seen.counts)), len(seen.items))
-        has_weights = weights is not None
-        if counted != tuple(about[name] for name in COUNTS) or has_weights != about["weights"]:
-            raise ArtifactError(f"{where}: it does not hold what {self.folder} says of it")
-        if (part_of(ids, self.n_parts, USERS) != part).any():
-            raise ArtifactError(f"{where}: it holds users of other parts")
-        return self._with_items(tensors, ids, seen, weights, where)
+        return read_part(self, part)
 
     def model_of(self, stored: Stored) -> "Recommender":
         """Return the model of what is stored of some users and all items."""
@@ -344,7 +296,7 @@ class ShardedModel(Answers):
 
     def anyone(self, place: int) -> Any:
         """Return the id of one of the `totals.trained` users with interactions, by its place."""
-        for part, one in enumerate(self._index["users"]):
+        for part, one in enumerate(self.index["users"]):
             if place < one["trained"]:
                 known = self.part(part).known
                 row = np.flatnonzero(known.seen.counts)[place]
@@ -357,37 +309,3 @@ class ShardedModel(Answers):
             f"ShardedModel({self.kind.__name__}, {self.n_parts} parts, {self.n_users:,} users,"
             f" {self.n_items:,} items, {self.n_interactions:,} interactions)"
         )
-
-    # --- helpers ------------------------------------------------------------------------------
-
-    def _with_items(
-        self, tensors: dict[str, np.ndarray], ids: Vocabulary, seen: Any, weights: Any, where: str
-    ) -> Stored:
-        items = self.items
-        known = Known(ids, items.ids, seen, weights, items.unavailable, self.totals)
-        return Stored({**items.tensors, **tensors}, known, self.provenance, where)
-
-    def _check_sides(self, tensors: Mapping[str, np.ndarray], where: str, *, users: bool) -> None:
-        wrong = sorted(name for name in tensors if (name in self.user_names) != users)
-        if wrong:
-            raise ArtifactError(f"{where}: unexpected tensor {wrong[0]!r}")
-
-    def _load(
-        self, kind: str, about: Mapping[str, Any], where: str, part: int | None
-    ) -> artifact.Loaded:
-        try:
-            loaded = artifact.load(self.folder, kind, about["manifest"], mapped=True)
-        except ArtifactError as error:
-            if self.is_replaced():
-                raise ArtifactError(
-                    f"{self.folder} was saved again since it was opened; open it again"
-                ) from error
-            raise ArtifactError(f"{where}: {error}") from error
-        expected = {"model": self.name, "parts": self.n_parts}
-        expected |= {} if part is None else {"part": part}
-        if loaded.checksum != about["checksum"] or loaded.meta != expected:
-            raise ArtifactError(
-                f"{where} is of another model or another save of it; restore the folder from a copy"
-                " or save the model again"
-            )
-        return loaded

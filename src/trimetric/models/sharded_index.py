@@ -10,11 +10,15 @@ from trimetric.models.saved import SHARDED
 from trimetric.models.sharded_writing import MOST_PARTS
 from trimetric.storage import artifact
 
+FORMS = ("float16", "float32", "float64", "int32", "int64")
 COUNTS = ("users", "trained", "interactions")
 
 
-def check_index(index: Mapping[str, Any], where: str) -> None:
-    """Raise ArtifactError where the index of shards is not as it was written."""
+def check_index(index: Mapping[str, Any], names: frozenset[str], where: str) -> None:
+    """Raise ArtifactError where the index of shards is not as it was written.
+
+    `names` are those of the model's tensors of users.
+    """
 
     def count(value: Any) -> bool:
         return type(value) is int and 0 <= value < 2**62
@@ -28,13 +32,26 @@ def check_index(index: Mapping[str, Any], where: str) -> None:
             and value["checksum"].startswith(value["manifest"][-17:-5])
         )
 
+    def form(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and isinstance(value.get("dtype"), str)
+            and value["dtype"] in FORMS
+            and isinstance(value.get("shape"), list)
+            and all(map(count, value["shape"]))
+        )
+
     parts, users = index.get("parts"), index.get("users")
+    forms = index.get("user_tensors")
     fits = (
         type(parts) is int
         and 1 <= parts <= MOST_PARTS
         and isinstance(users, list)
         and len(users) == parts
         and index.get("user_ids") in ("int", "str")
+        and isinstance(forms, dict)
+        and forms.keys() <= names
+        and all(map(form, forms.values()))
         and shard(index.get("items"), "items")
         and all(
             shard(one, f"users-{part:05}")
@@ -61,5 +78,7 @@ def partitions_in(folder: str | Path) -> int | None:
     kind, meta = artifact.kind_and_meta(folder)
     if kind != SHARDED:
         return None
-    check_index(meta, str(folder))
-    return meta["parts"]
+    parts = meta.get("parts")
+    if type(parts) is not int or parts < 1:
+        raise ArtifactError(f"{folder}: its index of shards is damaged; save the model again")
+    return parts

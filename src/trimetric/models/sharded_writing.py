@@ -106,6 +106,7 @@ class ShardedWriter:
         self._popularity = np.zeros(0, dtype=np.int64)
         self._written: dict[int, dict[str, Any]] = {}
         self._kinds: set[str] = set()
+        self._form: dict[str, Any] | None = None
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -189,6 +190,12 @@ class ShardedWriter:
                 f"part {part}: tensors {sorted(tensors)} of {sorted(lengths)} rows, {n} users, and"
                 " lists do not fit each other"
             )
+        form = {
+            name: {"dtype": array.dtype.name, "shape": list(array.shape[1:])}
+            for name, array in sorted(tensors.items())
+        }
+        if self._form not in (None, form):
+            raise ParameterError(f"part {part}: tensors {form} differ from {self._form} of others")
         if (part_of(user_ids, self.partitions, USERS) != part).any():
             raise ParameterError(f"part {part}: some of its users belong to other parts")
         name, kind = f"users-{part:05}", user_ids.kind
@@ -197,6 +204,7 @@ class ShardedWriter:
         artifact.save(self._staging, USER_SHARD, about, whole, f"{name}.json")
         self._popularity += np.bincount(seen.items, minlength=len(self._popularity))
         self._kinds |= {kind} if n else set()
+        self._form = form
         self._written[part] = {
             "checksum": artifact.checksum(self._staging, f"{name}.json"),
             "manifest": artifact.shard_name(self._staging, name),
@@ -234,6 +242,7 @@ class ShardedWriter:
             **self._about,
             "parts": self.partitions,
             "user_ids": min(self._kinds, default="int"),
+            "user_tensors": self._form,
             "items": {
                 "checksum": artifact.checksum(self._staging, "items.json"),
                 "manifest": artifact.shard_name(self._staging, "items"),

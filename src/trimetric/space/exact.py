@@ -1,12 +1,47 @@
 """The nearest of all points, or of some: exactly."""
 
+import mmap
+
 import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import Prepared, top_k
 from trimetric.space.filters import restrict, unrestrict
 
+ROWS_AT_ONCE = 500_000  # of points in a file
 HIDDEN_AT_ONCE = 4_000_000  # up to so many (query, point) pairs, hiding is cheaper than selecting
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    """Tell whether an array lies in a file that is mapped into memory."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return isinstance(base, mmap.mmap)
+
+
+def nearest_by_blocks(
+    queries: np.ndarray,
+    points: np.ndarray,
+    k: int,
+    excluded: Csr,
+    rows: np.ndarray | None = None,
+    at_once: int = ROWS_AT_ONCE,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `nearest` returns, with `at_once` points in memory at a time."""
+    everything = np.arange(len(points), dtype=np.int32)
+    m, found = len(queries), []
+    for low in range(0, max(1, len(points)), at_once):
+        block = everything[low : low + at_once]
+        only = None if rows is None else rows[(rows >= low) & (rows < low + at_once)] - low
+        listed, distances = nearest(
+            queries, points[low : low + at_once], k, restrict(excluded, block), only
+        )
+        found.append((np.where(listed >= 0, listed + low, -1), distances))
+    listed, distances = (np.concatenate(one, axis=1) for one in zip(*found, strict=True))
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]  # NaN last, ties by row
+    at = np.arange(m)[:, None], order
+    return listed[at].astype(np.int32), distances[at]
 
 
 def nearest(

@@ -8,6 +8,8 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 
+COUNTED_AT_ONCE = 1 << 24  # NumPy widens what it counts
+
 
 @dataclass(frozen=True, eq=False)
 class Totals:
@@ -70,7 +72,11 @@ class Known:
         """How many users have each item, int64 (n_items,)."""
         if self.totals is not None:
             return self.totals.popularity
-        return np.bincount(self.seen.items, minlength=len(self.item_ids))
+        counts = np.zeros(len(self.item_ids), dtype=np.int64)
+        for low in range(0, len(self.seen.items), COUNTED_AT_ONCE):
+            some = self.seen.items[low : low + COUNTED_AT_ONCE]
+            counts += np.bincount(some, minlength=len(counts))
+        return counts
 
     @property
     def trained(self) -> int:

@@ -11,7 +11,7 @@ from trimetric.data.csr import Csr
 from trimetric.engine.foldin import fold_in
 from trimetric.engine.topk import Prepared, held_out_ranks, pair_distances, prepared
 from trimetric.errors import Unsupported
-from trimetric.space.exact import nearest
+from trimetric.space.exact import is_mapped, nearest, nearest_by_blocks
 from trimetric.space.index import Index
 from trimetric.space.scorer import Lists, Scorer, with_itself
 
@@ -206,7 +206,10 @@ class MetricSpace(Scorer):
 
     def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
         """Rank held-out items: see `Scorer.ranks`."""
-        return held_out_ranks(self.users, self.items, held, exclude)
+        users, asked = self.users, np.flatnonzero(held.counts)
+        if 2 * len(asked) < self.n_users:  # all others would be ranked for nothing
+            users, held, exclude = users[asked], held.take(asked), exclude.take(asked)
+        return held_out_ranks(users, self.items, held, exclude)
 
     def neighbours(
         self,
@@ -220,7 +223,11 @@ class MetricSpace(Scorer):
         """Return the k nearest of the same kind: see `Scorer.neighbours`."""
         points = self.items if kind == "item" else self.users
         hidden = with_itself(rows, exclude)
-        near, distances = nearest(points[rows], self._laid_out(kind), k, hidden, only)
+        table = self._laid_out(kind)
+        if isinstance(table, np.ndarray) and is_mapped(table):
+            near, distances = nearest_by_blocks(points[rows], table, k, hidden, only)
+        else:
+            near, distances = nearest(points[rows], table, k, hidden, only)
         return near, -distances
 
     def nearest_new(
@@ -269,7 +276,9 @@ class MetricSpace(Scorer):
     def prepared(self) -> Self:
         """Return the same space with its tables laid out once: see `Scorer.prepared`."""
         ready = copy(self)
-        ready._tables = {"item": prepared(self.items), "user": prepared(self.users)}
+        ready._tables = {"item": prepared(self.items)}
+        if not is_mapped(self.points):  # else users may be more than memory holds
+            ready._tables["user"] = prepared(self.users)
         return ready
 
     def _laid_out(self, kind: str) -> np.ndarray | Prepared:
