@@ -422,10 +422,8 @@ def evaluate_users(
         u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
         if len(params.turns) > 0:
-            turn = params.turns[u]
-            if squared_norm(params.pulls, u) == 0:
-                scale(workspace.sum_gradients, r, np.float32(1) / turn)
-            add_scaled(workspace.sum_gradients, r, params.pulls, u, np.float32(1) - turn)
+            other = np.float32(1) - params.turns[u]
+            add_scaled(workspace.sum_gradients, r, params.pulls, u, other)
             copy(params.pulls, u, workspace.sum_gradients, r, np.float32(1))
         if params.own > 0:
             rate = lr * params.own_rate
