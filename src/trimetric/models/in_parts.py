@@ -30,6 +30,8 @@ from trimetric.storage import artifact
 
 TRIAL_PAIRS = 2_000_000
 """Settings that are left open are found on users who have about so many interactions."""
+FEW_PAIRS = 10_000
+"""The same where nothing is left open."""
 VALIDATION_USERS = 10_000
 """Validation while training looks at no more users than these, where `validate_users` is 0."""
 
@@ -64,7 +66,8 @@ class InParts:
 
     def find_settings(self, trials: bool, progress: bool | None) -> dict[str, Any]:
         """Find settings that are left to the data, on users who have TRIAL_PAIRS interactions."""
-        users = users_with(self.parts, TRIAL_PAIRS)
+        left_open = any(value is None for value in self.model.get_params().values())
+        users = users_with(self.parts, TRIAL_PAIRS if left_open else FEW_PAIRS)
         sample = Sample.of(self.parts, self.catalogue, users)
         train = sample.interactions(self.catalogue, self.parts.name)
         valid = None if self.valid is None else self.valid.align(train.user_ids, train.item_ids)[0]

@@ -9,10 +9,9 @@ from trimetric import counter
 from trimetric.data.csr import Csr, keys
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.engine.negatives import Positives
-from trimetric.scale.buckets import bucket
 from trimetric.scale.hashing import USERS, hashes, part_of
 from trimetric.scale.parts import CHUNKS, Parts
+from trimetric.scale.sorting import sort_keys
 
 SAMPLE = 204  # a stream of random numbers
 
@@ -47,19 +46,32 @@ class Catalogue:
         ordered[self.rows] = chunked
         return ordered
 
-    def seen(self, parts: Parts, part: int) -> tuple[Csr, np.ndarray | None]:
-        """Return the items of the users of a part, and their weights if there are any."""
-        pairs = bucket(parts, part, range(parts.n_parts * CHUNKS))
-        return self._in_rows(pairs, slice(None))
+    def seen(
+        self, parts: Parts, part: int, among: np.ndarray | None = None
+    ) -> tuple[Csr, np.ndarray | None]:
+        """Return the items of the users of a part, and their weights if there are any.
 
-    def _in_rows(self, pairs: Positives, keep: np.ndarray | slice) -> tuple[Csr, np.ndarray | None]:
-        """Return some pairs in rows of `ids`, ascending within a user."""
-        users, items = pairs.users[keep], self.rows[pairs.items[keep]]
-        order = np.argsort(keys(users, items))
-        indptr = np.zeros(len(pairs.indptr), dtype=np.int64)
-        np.cumsum(np.bincount(users, minlength=len(indptr) - 1), out=indptr[1:])
-        weights = pairs.weights[keep][order] if len(pairs.weights) else None
-        return Csr(indptr, items[order]), weights
+        Parameters
+        ----------
+        parts : Parts
+        part : int
+        among : int64 (n,), optional
+            The only users to look at, rows in the part, ascending; the lists are theirs.
+        """
+        n_users, place = int(parts.user_counts[part]), None
+        if among is not None:
+            place = np.full(n_users, -1, dtype=np.int64)
+            place[among], n_users = np.arange(len(among)), len(among)
+        start, users, items, weights = 0, [], [], []
+        for chunk, n in enumerate(parts.item_counts.tolist()):
+            cell = parts.cell(part, chunk)
+            rows = cell.users if place is None else place[cell.users]
+            keep = slice(None) if place is None else rows >= 0
+            users.append(rows[keep])
+            items.append(self.rows[start : start + n][cell.items[keep]])
+            weights.append(None if cell.weights is None else cell.weights[keep])
+            start += n
+        return _lists(np.concatenate(users), np.concatenate(items), weights, n_users)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +111,17 @@ class Sample:
             drawn = counter.bits(counter.key(SAMPLE), hashes(Vocabulary(ids.decode(kept))))
             kept = np.sort(kept[np.argsort(drawn, kind="stable")[:most]])
         part, rows, placed = part[kept], rows[kept], []
+        users, items, weights = [], [], []
         for one in np.unique(part).tolist():
             at = np.flatnonzero(part == one)
             placed.append((one, rows[at], at))
-        seen, weights = _seen(parts, catalogue, placed, len(kept))
-        return cls(Vocabulary(ids.decode(kept)), placed, seen, weights)
+            theirs, counts = catalogue.seen(parts, one, rows[at])
+            users.append(at[theirs.users])
+            items.append(theirs.items)
+            weights.append(counts)
+        none = np.zeros(0, dtype=np.int32)
+        lists = np.concatenate([none, *users]), np.concatenate([none, *items])
+        return cls(Vocabulary(ids.decode(kept)), placed, *_lists(*lists, weights, len(kept)))
 
     def interactions(self, catalogue: Catalogue, name: str) -> Interactions:
         """Return what the users have as interactions, with the items among them only."""
@@ -120,15 +138,20 @@ class Sample:
 
 
 def users_with(parts: Parts, most_pairs: int) -> Vocabulary:
-    """Return users who have about so many interactions, or all: chosen by their hashes alone."""
-    share = most_pairs / max(len(parts), 1)
-    limit = np.uint64(min(share, 1.0) * (2**64 - 1025))
-    found = []
+    """Return users who have about so many interactions, or all: chosen by their hashes alone.
+
+    They are taken part by part, so that only some parts are read.
+    """
+    left, found = most_pairs * parts.n_parts / max(len(parts), 1), []
     for part in range(parts.n_parts):
         ids = parts.user_ids(part)
-        drawn = counter.bits(counter.key(SAMPLE), hashes(ids))
-        keep = np.ones(len(ids), dtype=bool) if share >= 1 else drawn < limit
-        found.append(ids.decode(np.flatnonzero(keep)))
+        if left < 1 and len(parts) > most_pairs:
+            drawn = counter.bits(counter.key(SAMPLE), hashes(ids))
+            ids = Vocabulary(ids.decode(np.flatnonzero(drawn < np.uint64(left * (2**64 - 1025)))))
+        found.append(ids.values)
+        left -= 1
+        if left <= 0 and len(parts) > most_pairs:
+            break
     return Vocabulary(pl.concat(found).sort())
 
 
@@ -142,25 +165,17 @@ def items_with_interactions(parts: Parts, catalogue: Catalogue) -> np.ndarray:
     return np.flatnonzero(catalogue.in_order(found)).astype(np.int32)
 
 
-def _seen(
-    parts: Parts,
-    catalogue: Catalogue,
-    placed: list[tuple[int, np.ndarray, np.ndarray]],
-    n_users: int,
+def _lists(
+    users: np.ndarray, items: np.ndarray, weights: list[np.ndarray | None], n_users: int
 ) -> tuple[Csr, np.ndarray | None]:
-    users, items, weights = [], [], []
-    for part, rows, at in placed:
-        place = np.full(int(parts.user_counts[part]), -1, dtype=np.int64)
-        place[rows] = at
-        pairs = bucket(parts, part, range(parts.n_parts * CHUNKS))
-        keep = place[pairs.users] >= 0
-        users.append(place[pairs.users[keep]])
-        items.append(catalogue.rows[pairs.items[keep]])
-        weights.append(pairs.weights[keep] if len(pairs.weights) else pairs.weights)
-    none = np.zeros(0, dtype=np.int64)
-    u, v = np.concatenate([none, *users]), np.concatenate([none, *items]).astype(np.int32)
-    order = np.argsort(keys(u, v))
+    """Return pairs of users and items as lists that ascend, and their weights."""
     indptr = np.zeros(n_users + 1, dtype=np.int64)
-    np.cumsum(np.bincount(u, minlength=n_users), out=indptr[1:])
-    counts = np.concatenate([np.zeros(0, dtype=np.float32), *weights])
-    return Csr(indptr, v[order]), counts[order] if parts.weighted else None
+    np.cumsum(np.bincount(users, minlength=n_users), out=indptr[1:])
+    given = [one for one in weights if one is not None]
+    if given:
+        order = np.argsort(keys(users, items))
+        return Csr(indptr, items[order]), np.concatenate(given)[order]
+    width = int(items.max(initial=0)).bit_length()
+    packed = users.astype(np.int64) << width | items
+    ordered = sort_keys(packed, max(n_users, 1) << width)
+    return Csr(indptr, (ordered & ((1 << width) - 1)).astype(np.int32)), None
