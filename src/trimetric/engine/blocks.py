@@ -17,6 +17,7 @@ from trimetric.engine.rows import (
     TILE,
     add_product,
     add_scaled,
+    copy,
     dot,
     product,
     scale,
@@ -104,6 +105,22 @@ def keep_pool(u, r, positives, workspace):
             k += 1
         if k == high or positives.pool_items[k] != workspace.candidates[j]:
             scores[j] = -np.inf
+
+
+@inline
+def add_elsewhere(u, r, gradients, params):
+    """Add to the gradient of z_u what is known of it from elsewhere: `centroids.Elsewhere`.
+
+    Each visit there counts at most as much as this one does, so that an old gradient cannot carry
+    points further than the present one confirms.
+    """
+    turn = params.turns[u]
+    factor = np.float32(1) - turn
+    here, there = squared_norm(gradients, r), squared_norm(params.pulls, u)
+    if turn * turn * there > here:
+        factor *= np.sqrt(here / there) / turn
+    add_scaled(gradients, r, params.pulls, u, factor)
+    copy(params.pulls, u, gradients, r, np.float32(1))
 
 
 # --- candidates -----------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ import numpy as np
 from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.blocks import (
+    add_elsewhere,
     candidate_order,
     count_at,
     draw_candidate,
@@ -422,9 +423,7 @@ def evaluate_users(
         u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
         if len(params.turns) > 0:
-            other = np.float32(1) - params.turns[u]
-            add_scaled(workspace.sum_gradients, r, params.pulls, u, other)
-            copy(params.pulls, u, workspace.sum_gradients, r, np.float32(1))
+            add_elsewhere(u, r, workspace.sum_gradients, params)
         if params.own > 0:
             rate = lr * params.own_rate
             step_on_sphere(

@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimetric.engine.blocks import (
+    add_elsewhere,
     candidate_order,
     count_at,
     draw_candidate,
@@ -216,9 +217,7 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
     if len(params.turns) > 0:
         for r in range(low, last):
             u = user_at(block, r, settings, params)
-            other = np.float32(1) - params.turns[u]
-            add_scaled(workspace.sum_gradients, r, params.pulls, u, other)
-            copy(params.pulls, u, workspace.sum_gradients, r, np.float32(1))
+            add_elsewhere(u, r, workspace.sum_gradients, params)
 
 
 @inline
