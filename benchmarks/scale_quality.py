@@ -4,9 +4,9 @@
         [--parts 8,32] [--seeds 3] [--no-record]
 
 Both train with the library's defaults on the same pairs, and stop by the same validation part.
-Settings that are left to the data are found once for each seed, whole, and given to the others. The
-figures are NDCG@10 of the test part: mean and standard deviation over seeds, and the mean over seeds
-of the quotient of each P by P = 1. Processor seconds are those of training.
+Settings that are left to the data are found once for each seed, whole, and given to the others.
+The figures are NDCG@10 of the test part: mean and standard deviation over seeds, and the mean over
+seeds of the quotient of each P by P = 1. Processor seconds are those of training.
 """
 
 import argparse

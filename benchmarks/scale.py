@@ -1,0 +1,272 @@
+"""Training in parts at size: memory, disk, time, the same bits, and Ray beside one process.
+
+    python benchmarks/scale.py size [--interactions 1e7,1e8] [--users-to-rank 20000]
+    python benchmarks/scale.py memory [--interactions 1e8]
+    python benchmarks/scale.py ray [--interactions 5e6]
+    python benchmarks/scale.py bits [--interactions 2e5]
+        [--folder /tmp/trimetric-scale] [--threads 2] [--no-record]
+
+The log is generated: I interactions of I/20 users with I/200 items, items drawn with the density
+1/(2√x) of their rank, in Parquet files of 20 M rows. Models have 32 dimensions and a temperature of
+.2; SML draws the nearest of 100 candidates. Each step runs in a process of its own, whose peak of
+memory (VmHWM) counts, with all libraries; disk is what the folder holds at its fullest.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+import record
+
+FILE_ROWS = 20_000_000
+USERS_IN_PART = 1_500_000
+SETTINGS = {
+    "sml": {"dim": 32, "temperature": 0.2},
+    "centroid": {"dim": 32, "temperature": 0.2, "kappa": 1.0, "reconstruction": 0.0},
+}
+
+
+def generate(interactions, folder):
+    """Write a log to a folder of Parquet files."""
+    import polars as pl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    users, items = interactions // 20, interactions // 200
+    for start in range(0, interactions, FILE_ROWS):
+        rng = np.random.default_rng(start)
+        n = min(FILE_ROWS, interactions - start)
+        columns = {"user": rng.integers(0, users, n), "item": (items * rng.random(n) ** 2)}
+        frame = pl.DataFrame(columns).with_columns(pl.col("item").cast(pl.Int64))
+        frame.write_parquet(folder / f"part-{start // FILE_ROWS:04d}.parquet")
+
+
+def parts_for(interactions):
+    """Return P."""
+    return max(8, -(-interactions // 20 // USERS_IN_PART))
+
+
+def on_disk(folder):
+    """Return the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def step(name, folder, threads, **spec):
+    """Run a step in a fresh process; return its figures, and the most that the folder held."""
+    told = json.dumps({"step": name, "folder": str(folder), **spec})
+    command = [sys.executable, __file__, "--child", told]
+    env = {**os.environ, "TRIMETRIC_THREADS": str(threads), "POLARS_MAX_THREADS": str(threads)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    most = 0
+    while process.poll() is None:
+        with suppress(OSError):  # a file went meanwhile
+            most = max(most, on_disk(folder))
+        time.sleep(0.5)
+    if process.returncode:
+        raise SystemExit(f"{name} ended with status {process.returncode}")
+    found = json.loads(process.stdout.read().splitlines()[-1])
+    found["disk_gb"] = round(most / 1e9, 2)
+    print(f"  {name}: {found}", flush=True)
+    return found
+
+
+def child(spec):
+    """Do one step, and print its figures as JSON."""
+    import trimetric as tm
+
+    folder, name = Path(spec["folder"]), spec["step"]
+    found = {}
+    began = time.perf_counter()
+    if name == "prepare":
+        logs = f"{folder}/log/*.parquet"
+        made = tm.prepare(logs, folder / "prepared", partitions=spec["parts"], progress=False)
+        found = {"pairs": len(made), "users": made.n_users, "items": made.n_items}
+    elif name == "train":
+        found = trained(spec, folder)
+    elif name == "recommend":
+        model = tm.ShardedModel.open(folder / "m").part(0)
+        users = model.user_ids[: spec["users"]]
+        model.recommend(users[:100])  # compiled before the clock starts
+        began = time.perf_counter()
+        for start in range(0, len(users), 2000):
+            model.recommend(users[start : start + 2000], k=10)
+        found = {"users": len(users)}
+    found["seconds"] = round(time.perf_counter() - began, 2)
+    found["peak_gb"] = round(record.memory("VmHWM") / 1e9, 3)
+    print(json.dumps(found))
+
+
+def trained(spec, folder):
+    """Train in one of the ways; return seconds of epochs, and a digest of the tensors if asked."""
+    import polars as pl
+
+    import trimetric as tm
+
+    model = tm.create(spec["model"], epochs=spec["epochs"], **SETTINGS[spec["model"]])
+    prepared, out = tm.Prepared(folder / "prepared"), folder / "m"
+    way = spec["way"]
+    if way == "memory":
+        log = pl.concat([pl.read_parquet(path) for path in sorted((folder / "log").iterdir())])
+        data = tm.Interactions(log)
+        del log
+        model.fit(data, partitions=prepared.n_parts, progress=False)
+        history = model.history
+    else:
+        model.fit(prepared, False, out=out, ray=spec.get("ray"), progress=False)
+        history = tm.ShardedModel.open(out).history
+    epochs = [row["seconds"] for row in history]
+    found = {"epoch_seconds": epochs, "triplets": history[0]["triplets"]}
+    found["m_per_second"] = round(history[0]["triplets"] / min(epochs[-2:]) / 1e6, 3)
+    if spec.get("digest"):
+        whole = model if way == "memory" else tm.load(out)
+        hashed = hashlib.sha256()
+        for tensor in sorted(whole.tensors()):
+            hashed.update(tensor.encode() + whole.tensors()[tensor].tobytes())
+        found["sha256"] = hashed.hexdigest()[:16]
+    return found
+
+
+def size(options):
+    """Ingest, one epoch and lists, at several sizes."""
+    rows = record.read("scale_size").get("rows", {}) if not options.no_record else {}
+    for interactions in options.interactions:
+        folder = options.folder / f"{interactions:.0e}"
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"{interactions:,} interactions, P = {parts_for(interactions)}", flush=True)
+        began = time.perf_counter()
+        generate(interactions, folder / "log")
+        written = round(time.perf_counter() - began, 1)
+        parts = parts_for(interactions)
+        about = {"parts": parts, "log_gb": round(on_disk(folder) / 1e9, 2), "generated_s": written}
+        about["prepare"] = step("prepare", folder, options.threads, parts=parts)
+        shutil.rmtree(folder / "log")
+        about["train"] = step("train", folder, options.threads, model="sml", way="files", epochs=1)
+        ranked = min(options.users_to_rank, interactions // 20 // parts // 2)
+        about["recommend"] = step("recommend", folder, options.threads, users=ranked)
+        rows[f"{interactions:.0e}"] = about
+        shutil.rmtree(folder)
+        if not options.no_record:
+            record.write("scale_size", {"goal": "peak <= 8 GiB, time linear", "rows": rows})
+    for name in ("prepare", "train"):
+        line = {n: round(1e9 * row[name]["seconds"] / float(n)) for n, row in rows.items()}
+        print(f"{name}: nanoseconds per interaction {line}")
+    peak = max(row[s]["peak_gb"] for row in rows.values() for s in ("prepare", "train"))
+    print(f"largest peak of memory {peak} GB (goal: 8 GiB)")
+
+
+def prepared_log(options, interactions):
+    """Generate and prepare a log; return its folder."""
+    folder = options.folder / f"{interactions:.0e}"
+    shutil.rmtree(folder, ignore_errors=True)
+    generate(interactions, folder / "log")
+    parts = parts_for(interactions)
+    step("prepare", folder, options.threads, parts=parts)
+    return folder
+
+
+def memory(options):
+    """Out of core beside in memory."""
+    rows = {}
+    for interactions in options.interactions:
+        folder = prepared_log(options, interactions)
+        found = {
+            way: step("train", folder, options.threads, model="sml", way=way,
+                      epochs=2)
+            for way in ("memory", "files")
+        }  # fmt: skip
+        found["ratio"] = round(found["files"]["m_per_second"] / found["memory"]["m_per_second"], 3)
+        print(f"out of core is {found['ratio']}x of in memory (goal: 0.8)")
+        rows[f"{interactions:.0e}"] = found
+        shutil.rmtree(folder)
+    if not options.no_record:
+        record.write("scale_memory", {"goal": 0.8, "rows": rows})
+
+
+def ray(options):
+    """Ray with two workers of one thread beside one process of two threads."""
+    rows = {}
+    for interactions in options.interactions:
+        folder = prepared_log(options, interactions)
+        for model in ("sml", "centroid"):
+            spec = {"model": model, "epochs": 3}
+            found = {
+                "process": step("train", folder, 2, way="files", **spec),
+                "ray": step("train", folder, 2, way="ray", ray="local", **spec),
+            }
+            found["ratio"] = round(
+                found["ray"]["m_per_second"] / found["process"]["m_per_second"], 3
+            )
+            print(f"{model}: Ray is {found['ratio']}x of one process (goal: 0.85)")
+            rows[f"{model} {interactions:.0e}"] = found
+        shutil.rmtree(folder)
+    if not options.no_record:
+        record.write("scale_ray", {"goal": 0.85, "rows": rows})
+
+
+def bits(options):
+    """The same bits however and wherever parts are trained."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+    from raylets import cluster
+
+    rows = {}
+    for interactions in options.interactions:
+        folder = prepared_log(options, interactions)
+        for model in ("sml", "centroid"):
+            spec = {"model": model, "epochs": 2, "digest": True}
+            found = {
+                "memory, 2 threads": step("train", folder, 2, way="memory", **spec),
+                "files, 1 thread": step("train", folder, 1, way="files", **spec),
+                "files, 2 threads": step("train", folder, 2, way="files", **spec),
+                "Ray, 1 worker": step("train", folder, 1, way="ray", ray="local", **spec),
+            }
+            for nodes in (2, 4):
+                with cluster(nodes, 1) as running:
+                    address = getattr(running, "address", running)
+                    found[f"Ray, {nodes} raylets"] = step(
+                        "train", folder, 2, way="ray", ray=address, **spec
+                    )
+            same = len({one["sha256"] for one in found.values()}) == 1
+            print(f"{model}: {'identical' if same else 'DIFFERENT'} in {len(found)} ways")
+            rows[model] = {"identical": same, **{w: one["sha256"] for w, one in found.items()}}
+        shutil.rmtree(folder)
+    if not options.no_record:
+        record.write("scale_bits", {"goal": "identical", "rows": rows})
+
+
+WAYS = {
+    "size": (size, "1e7,1e8"),
+    "memory": (memory, "1e8"),
+    "ray": (ray, "5e6"),
+    "bits": (bits, "2e5"),
+}
+
+
+def main():
+    if sys.argv[1] == "--child":
+        child(json.loads(sys.argv[2]))
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("way", choices=sorted(WAYS))
+    parser.add_argument("--interactions")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/trimetric-scale"))
+    parser.add_argument("--users-to-rank", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-record", action="store_true")
+    options = parser.parse_args()
+    run, usual = WAYS[options.way]
+    given = options.interactions or usual
+    options.interactions = [int(float(one)) for one in given.split(",")]
+    run(options)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
