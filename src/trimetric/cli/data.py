@@ -7,7 +7,7 @@ from typer import Argument, Option, Typer
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.core import Core
-from trimetric.cli.options import Data, Json, Quiet, grouped
+from trimetric.cli.options import Data, Json, Quiet, Ray, grouped
 from trimetric.cli.output import emit, emit_json, note, replaces, rows_table, show
 from trimetric.cli.reading import read
 from trimetric.cli.splitting import SplitOptions
@@ -96,6 +96,7 @@ def prepare(
     resume: Annotated[
         bool, Option("--resume", help="Go on where the same command was stopped.")
     ] = False,
+    ray: Ray = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -117,6 +118,7 @@ def prepare(
         seed=seed,
         resume=resume,
         progress=not quiet,
+        ray=ray,
         split=told,
         **options,
     )

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -45,6 +46,7 @@ def prepare(
     resume: bool = False,
     progress: bool | None = None,
     run: Run | None = None,
+    ray: str | None = None,
     **options: Unpack[ReadOptions],
 ) -> Prepared:
     """Divide a log into user parts and item chunks, in a folder that training in parts reads.
@@ -75,6 +77,9 @@ def prepare(
         Called with a function and a list of its arguments; gives the results, in any order. Both
         can be pickled, so that they may be sent to other processes which reach the same folders.
         By default this process runs them.
+    ray : str, optional
+        Run files and parts as tasks of Ray, of the same bytes: "local", or the address of a cluster
+        whose nodes reach the log and `out` by the same paths; see `scale.cluster.connect`.
     **options
         As for `Interactions.read`, but split, which may only be False.
 
@@ -89,15 +94,21 @@ def prepare(
     CheckpointMismatch
         `out` holds what a run with other arguments made.
     MissingExtra
-        PyArrow, or what a URI needs, is not installed.
+        PyArrow, Ray, or what a URI needs, is not installed.
+    ClusterError, WorkerLost
+        The cluster does not answer, its nodes do not reach `out`, or they are lost again and again.
     """
     check_threads()
+    if ray is not None and run is not None:
+        raise ParameterError("give run or ray, not both")
     holdout = _checked(partitions, valid, test, seed)
     pyarrow_ipc()
     if options.get("split") not in (None, False):
         raise ParameterError("split is not used by prepare; hold out with valid= and test=")
     rules, form = for_files(dict(options))
     folder = places.output(out)
+    if ray is not None:
+        folder = folder.absolute()  # workers have folders of their own
     _refuse_others(folder)
     pieces = log_files.find(sources)
     if rules.weight is None and rules.event_weights is None:
@@ -109,9 +120,18 @@ def prepare(
         for number, group in enumerate(log_files.divided(pieces, form))
     ]
     log = tell if (on_terminal() if progress is None else progress) else _silent
-    job = Job(folder, plan, tasks, rules, holdout, source, run or locally, log)
-    with reserved(folder, "preparing"):
-        return job.run_all(resume)
+    with _running(run, ray, folder) as used:
+        job = Job(folder, plan, tasks, rules, holdout, source, used, log)
+        with reserved(folder, "preparing"):
+            return job.run_all(resume)
+
+
+def _running(run: Run | None, ray: str | None, folder: Path) -> AbstractContextManager[Run]:
+    if ray is None:
+        return nullcontext(run or locally)
+    from trimetric.scale.preparing_on_ray import on_ray
+
+    return on_ray(ray, folder / "work")
 
 
 def _silent(text: str) -> None:
