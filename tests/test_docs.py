@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +24,14 @@ MOST_HOPS, MOST_FILES = 5, 3  # from `fit` to the gradient of equation (6)
     ],
 )
 def test_the_page_is_up_to_date(tool: str, sources: list[str], page: str, tmp_path: Path) -> None:
-    made, readme = tmp_path / "page.md", tmp_path / "README.md"
-    readme.write_text((ROOT / "README.md").read_text())
+    made, others = tmp_path / "page.md", ["README.md", "docs/scale.md"]
+    copies = [shutil.copy(ROOT / other, tmp_path) for other in others]
     arguments = [*(str(ROOT / source) for source in sources), str(made)]
-    arguments += [str(readme)] if tool == "records" else []
+    arguments += map(str, copies) if tool == "records" else []
     subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments], check=True)
     assert made.read_text() == (ROOT / page).read_text(), f"run tools/{tool}"
-    assert readme.read_text() == (ROOT / "README.md").read_text(), f"run tools/{tool}"
+    for copy, other in zip(copies, others, strict=True):
+        assert Path(copy).read_text() == (ROOT / other).read_text(), f"run tools/{tool}"
 
 
 def test_the_reference_has_every_public_name(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ groups the chunks anew, at random, into P item parts, and bucket (i, j) holds th
 user part i with item part j. User part after user part meets all item parts. A bucket touches the
 rows of its users and its items alone, with negatives from its item part; it is one run of the
 ordinary session, and a pure function of these rows, the seed, the epoch and its place. It may run
-when those before it in its row and in its column have. So what is learned depends on the seed and P,
-never on where buckets ran, how many at a time, or whether their rows lay in memory or in files.
+when those before it in its row and in its column have. So what is learned depends on the seed and
+P, never on where buckets ran, how many at a time, or whether rows lay in memory or in files.
 
     parts       what is read: interactions in memory (`division`) or in files (`prepared`)
     buckets     the order of an epoch, and the interactions of a bucket
