@@ -4,6 +4,7 @@
     python benchmarks/scale.py memory [--interactions 1e8]
     python benchmarks/scale.py ray [--interactions 5e6]
     python benchmarks/scale.py bits [--interactions 2e5]
+    python benchmarks/scale.py kills [--count 20]
         [--folder /tmp/trimetric-scale] [--threads 2] [--no-record]
 
 The log is generated: I interactions of I/20 users with I/200 items, items drawn with the density
@@ -17,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -113,6 +115,8 @@ def trained(spec, folder):
     model = tm.create(spec["model"], epochs=spec["epochs"], **SETTINGS[spec["model"]])
     prepared, out = tm.Prepared(folder / "prepared"), folder / "m"
     way = spec["way"]
+    if spec.get("resume"):
+        spec = {**spec, "digest": True}
     if way == "memory":
         log = pl.concat([pl.read_parquet(path) for path in sorted((folder / "log").iterdir())])
         data = tm.Interactions(log)
@@ -120,7 +124,12 @@ def trained(spec, folder):
         model.fit(data, partitions=prepared.n_parts, progress=False)
         history = model.history
     else:
-        model.fit(prepared, False, out=out, ray=spec.get("ray"), progress=False)
+        begun = bool(spec.get("resume")) and (out / "checkpoint" / "run.json").exists()
+        seconds = 0 if spec.get("resume") else 30
+        model.fit(
+            prepared, False, out=out, ray=spec.get("ray"), progress=False, resume=begun,
+            checkpoint_seconds=seconds,
+        )  # fmt: skip
         history = tm.ShardedModel.open(out).history
     epochs = [row["seconds"] for row in history]
     found = {"epoch_seconds": epochs, "triplets": history[0]["triplets"]}
@@ -241,7 +250,89 @@ def bits(options):
         record.write("scale_bits", {"goal": "identical", "rows": rows})
 
 
+def processes(*words):
+    """Return the numbers of processes whose command lines hold all words."""
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdecimal():
+                line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found += [int(path.name)] if all(word in line for word in words) else []
+    return found
+
+
+def until_done(rng, folder, count, disturb, **spec):
+    """Train in a process, and disturb it `count` times at random moments; return its digest."""
+    told = json.dumps({"step": "train", "folder": str(folder), **spec})
+    command = [sys.executable, __file__, "--child", told]
+    env = {**os.environ, "TRIMETRIC_THREADS": "2"}
+    disturbed = starts = 0
+    while True:
+        starts += 1
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+        )
+        while process.poll() is None and disturbed < count:
+            time.sleep(float(rng.uniform(0.2, 3)))
+            if process.poll() is None and disturb(process):
+                disturbed += 1
+        out, _ = process.communicate()
+        if process.returncode == 0:
+            digest = json.loads(out.splitlines()[-1])["sha256"]
+            return {"sha256": digest, "kills": disturbed, "starts": starts}
+        if process.returncode != -signal.SIGKILL:
+            raise SystemExit(f"training ended with status {process.returncode}")
+
+
+def kills(options):
+    """The same bits whatever is killed."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+    from raylets import cluster
+
+    rng = np.random.default_rng(0)
+    folder = prepared_log(options, options.interactions[0])
+    spec = {"model": "centroid", "epochs": 40, "digest": True}
+    expected = step("train", folder, 2, way="files", **spec)["sha256"]
+    rows = {"undisturbed": {"sha256": expected}}
+
+    def kill_group(process):
+        os.killpg(process.pid, signal.SIGKILL)
+        return True
+
+    half = max(1, options.count // 2)
+    rows["process in files"] = until_done(
+        rng, folder, half, kill_group, way="files", resume=True, **spec
+    )
+    with cluster(2, 1) as running:
+        extra = [running.add_node(num_cpus=1)]
+
+        def kill_worker_or_raylet(process):
+            if rng.random() < 0.2:
+                running.remove_node(extra.pop(), allow_graceful=False)
+                extra.append(running.add_node(num_cpus=1))
+                return True
+            workers = processes("ray::_call")
+            for worker in workers[:1]:
+                os.kill(worker, signal.SIGKILL)
+            return bool(workers)
+
+        rows["workers and raylets"] = until_done(
+            rng, folder, options.count, kill_worker_or_raylet, way="ray", ray=running.address,
+            **spec,
+        )  # fmt: skip
+    rows["driver on Ray"] = until_done(
+        rng, folder, half, kill_group, way="ray", ray="local", resume=True, **spec
+    )
+    left = [path.name for path in (folder / "m").iterdir() if path.name.startswith((".", "check"))]
+    same = all(row["sha256"] == expected for row in rows.values())
+    print(f"{'identical' if same else 'DIFFERENT'}; left behind: {left or 'nothing'}; {rows}")
+    shutil.rmtree(folder)
+    if not options.no_record:
+        record.write("scale_kills", {"goal": "identical", "left": left, "rows": rows})
+
+
 WAYS = {
+    "kills": (kills, "2e5"),
     "size": (size, "1e7,1e8"),
     "memory": (memory, "1e8"),
     "ray": (ray, "5e6"),
@@ -258,6 +349,7 @@ def main():
     parser.add_argument("--interactions")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/trimetric-scale"))
     parser.add_argument("--users-to-rank", type=int, default=20_000)
+    parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-record", action="store_true")
     options = parser.parse_args()

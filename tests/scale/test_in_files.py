@@ -165,6 +165,26 @@ def test_killed_and_resumed_on_ray(prepared: tm.Prepared, tmp_path: Path) -> Non
     killed_and_resumed(prepared, tmp_path, "local", [0.05])
 
 
+def test_a_full_disk_during_a_round(prepared: tm.Prepared, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        places = {"out": tmp_path / "m", "workdir": disk / "w", "checkpoint_seconds": 0}
+        with pytest.raises(OutputError, match=r"cannot write .*npy: No space left"):
+            create("centroid").fit(prepared, **places)
+        assert not (tmp_path / "m" / "model.json").exists()
+        again = ["mount", "-o", "remount,size=16m", str(disk)]
+        subprocess.run(again, check=True)
+        begun = (disk / "w" / "run.json").exists()
+        model = create("centroid").fit(prepared, **places, resume=begun)
+        assert bits(model) == bits(create("centroid").fit(prepared, out=tmp_path / "n"))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
 def test_a_run_begun_in_files_is_finished_on_ray(
     prepared: tm.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
