@@ -16,9 +16,10 @@ from trimetric.experiments import estimate as estimates
 from trimetric.experiments.estimate import (
     MOST_PARTS,
     USED,
+    Sizes,
     advised,
     line_through,
-    memory_in_parts,
+    memory_in_files,
     sampled,
 )
 from trimetric.experiments.machine import available_memory, peak_memory, resident_memory, watched
@@ -120,12 +121,26 @@ def test_a_line_never_falls(more: int, pairs: int) -> None:
 
 @given(st.integers(100 * MIB, 5000 * MIB))
 def test_the_advice_is_enough_and_no_more_than_needed(available: int) -> None:
-    parts = advised(COSTS, available)
+    model, sizes = tm.create("sml", dim=100, temperature=0.2), Sizes(1_000_000, 50_000, 20_000_000)
+
+    def memory(parts: int) -> int:
+        return COSTS.peak if parts == 1 else memory_in_files(model, sizes, COSTS, parts)
+
+    parts = advised(memory, available)
     if parts == 0:
-        assert memory_in_parts(COSTS, MOST_PARTS) > USED * available
+        assert memory(MOST_PARTS) > USED * available
         return
-    assert memory_in_parts(COSTS, parts) <= USED * available
-    assert parts == 1 or memory_in_parts(COSTS, parts // 2) > USED * available
+    assert memory(parts) <= USED * available
+    assert parts == 1 or memory(parts // 2) > USED * available
+
+
+def test_what_was_prepared_is_estimated_by_a_sample(tmp_path: Path) -> None:
+    planted(150).to_frame().write_parquet(tmp_path / "log.parquet")
+    made = tm.prepare(tmp_path / "log.parquet", tmp_path / "p", partitions=3)
+    found = tm.estimate(made, "sml", dim=8, epochs=3, temperature=0.3)
+    assert (found.users, found.items, found.interactions) == (150, made.n_items, len(made))
+    assert found.fit.seconds > 0
+    assert found.out_of_core.memory > 50 * MIB
 
 
 @given(st.integers(1, 3000))

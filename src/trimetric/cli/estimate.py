@@ -1,11 +1,12 @@
 """`trimetric estimate`: memory, disk and time of runs before they are started."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
 from trimetric.cli.columns import Columns
 from trimetric.cli.core import Core
+from trimetric.cli.fit_prepared import prepared, refuse_given
 from trimetric.cli.options import Data, Json, K, Quiet
 from trimetric.cli.output import emit, emit_json, logger
 from trimetric.cli.reading import print_summary, read
@@ -53,10 +54,15 @@ def estimate(
     if memory is not None and not memory > 0:
         raise ParameterError(f"--memory must be above 0, got {memory:g}")
     log = logger(quiet)
+    whole: Any
     with watched() as reading:
-        whole = read(data, columns, quiet)
-        print_summary(whole, log)
-        whole = core.of(whole, log)
+        if (divided := prepared(data)) is not None:
+            refuse_given((columns, core), divided)
+            whole = divided
+        else:
+            whole = read(data, columns, quiet)
+            print_summary(whole, log)
+            whole = core.of(whole, log)
     found = run(
         whole,
         name,

@@ -44,8 +44,7 @@ def fit_prepared(
 ) -> None:
     """Train a model on prepared data, and tell what was made."""
     began, log, out = time.monotonic(), logger(quiet), given["out"]
-    for options in reading:
-        _refuse_given(options, data)
+    refuse_given(reading, data)
     if valid_share is not None:
         raise ParameterError(
             f"{data.name} is prepared: hold a share out with `trimetric data prepare --valid`, or"
@@ -88,15 +87,17 @@ def fit_prepared(
         emit(f"saved {made!r} to {out} after {len(made.history)} epochs, {seconds:.1f} s")
 
 
-def _refuse_given(options: Any, data: "Prepared") -> None:
-    usual = type(options)()
-    for item in fields(options):
-        if getattr(options, item.name) != getattr(usual, item.name):
-            name = item.name.replace("_", "-")
-            raise ParameterError(
-                f"{data.name} is prepared and was read already: give --{name} to `trimetric data"
-                " prepare`"
-            )
+def refuse_given(reading: tuple[Columns, Core], data: "Prepared") -> None:
+    """Raise ParameterError where options say how to read what was read already."""
+    for options in reading:
+        usual = type(options)()
+        for item in fields(options):
+            if getattr(options, item.name) != getattr(usual, item.name):
+                name = item.name.replace("_", "-")
+                raise ParameterError(
+                    f"{data.name} is prepared and was read already: give --{name} to `trimetric"
+                    " data prepare`"
+                )
 
 
 def _finished(model: "Recommender", data: "Prepared", out: Path) -> "ShardedModel | None":

@@ -24,12 +24,16 @@ from trimetric.models import create
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.temperature import TRIAL_SHARE, TRIED
 from trimetric.models.training_data import check_partitions
+from trimetric.scale.catalogue import Catalogue, users_with
+from trimetric.scale.catalogue import Sample as Drawn
+from trimetric.scale.prepared import Prepared
 
 SMALL = 40_000  # interactions of the first sample
 LARGEST = 2_000_000  # of the second
 AIM = 1.5  # seconds that an epoch of the second sample should take
 USED = 0.8  # of the available memory that advice counts on
 MOST_PARTS = 4096
+PAIR_BYTES = 48  # of an interaction of a user part, while parts are saved
 _STREAM = 301
 
 
@@ -74,7 +78,8 @@ class Estimate:
         Of one `fit`, with a tenth held out for validation; of comparing the model alone at the
         small budget, with three seeds; of lists for all users.
     out_of_core : Cost
-        Of `fit` with parts in files, in as many parts as advised; time is that of `fit`.
+        Of `fit` with parts in files, in as many parts as advised; time is that of `fit`, and disk
+        that of prepared parts, rows and the model.
     advice : int
         Parts to train in: 1 where all fits into memory; 0 where no number of parts is enough.
     """
@@ -113,8 +118,8 @@ class Estimate:
         if not self.advice:
             return f"{there}: too little in any number of parts; lower dim, or use a larger machine"
         return (
-            f"{there}: train with --partitions {self.advice} out of core"
-            f" (about {_bytes(self.out_of_core.memory)} of memory)"
+            f"{there}: `trimetric data prepare --partitions {self.advice}` and train in files"
+            f" ({self.out_of_core})"
         )
 
 
@@ -136,7 +141,7 @@ def estimate(
 
     Parameters
     ----------
-    data : Interactions, or what `Interactions.of` takes
+    data : Prepared, Interactions, or what `Interactions.of` takes
     model : str
         One that is trained in epochs.
     partitions : int
@@ -180,17 +185,41 @@ def estimate(
         raise ParameterError(f"k must be at least 1, got {k}; 10 is usual")
     metrics.metric(untrained.config.metric)
     with watched() as read:
-        whole = Interactions.of(data)
+        prepared = isinstance(data, Prepared)
+        whole = _sample_of(data) if prepared else Interactions.of(data)
+    sizes = Sizes.of(data if prepared else whole)
     read = reading or read
     if len(whole) < 2:
         raise DataError(f"{whole.name} has {len(whole)} interactions, too few to measure anything")
     available = available_memory() if memory is None else memory
     with limited_threads(threads):
         count = thread_count()
-    costs = _extrapolated(whole, model, settings, partitions, k, count, log)
-    left = max(read.kept - _nbytes(whole), 0)  # the system does not get back all that was used
-    costs = replace(costs, peak=max(costs.peak + left, read.peak))
-    return _put_together(whole, untrained, costs, partitions, count, available, read.seconds)
+    costs = _extrapolated(whole, sizes.pairs, model, settings, partitions, k, count, log)
+    if not prepared:
+        left = max(read.kept - _nbytes(whole), 0)  # the system does not get back all that was used
+        costs = replace(costs, peak=max(costs.peak + left, read.peak))
+    return _put_together(sizes, untrained, costs, partitions, count, available, read.seconds)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much there is of what is trained on."""
+
+    users: int
+    items: int
+    pairs: int
+
+    @classmethod
+    def of(cls, data: Any) -> "Sizes":
+        """Return the sizes of interactions, in memory or prepared."""
+        return cls(data.n_users, data.n_items, len(data))
+
+
+def _sample_of(prepared: Prepared) -> Interactions:
+    """Return users of prepared parts with about so many interactions as are measured."""
+    catalogue = Catalogue.of(prepared)
+    sample = Drawn.of(prepared, catalogue, users_with(prepared, LARGEST))
+    return sample.interactions(catalogue, prepared.name)
 
 
 def _nbytes(data: Interactions) -> int:
@@ -200,6 +229,7 @@ def _nbytes(data: Interactions) -> int:
 
 def _extrapolated(
     whole: Interactions,
+    pairs: int,
     model: str,
     settings: dict[str, Any],
     partitions: int,
@@ -216,13 +246,13 @@ def _extrapolated(
         return measure(Sample(data, tiny, model, settings, partitions, k), threads)
 
     small = measured(SMALL)
-    if small.pairs == len(whole):
+    if small.pairs == pairs:
         return measured(SMALL)  # kernels are compiled by now
     seconds = max(small.epoch + small.second_epoch, 1e-3)
     large = measured(int(min(max(small.pairs * AIM / seconds, 4 * SMALL), LARGEST)))
     if small.startup > 2 * large.startup:  # kernels were compiled, which takes memory too
         small = measured(SMALL)
-    return line_through(small, large, len(whole))
+    return line_through(small, large, pairs)
 
 
 def sampled(data: Interactions, pairs: int) -> Interactions:
@@ -255,7 +285,7 @@ def line_through(small: Costs, large: Costs, pairs: int) -> Costs:
 
 
 def _put_together(
-    whole: Interactions,
+    sizes: Sizes,
     model: EpochTrained,
     costs: Costs,
     partitions: int,
@@ -270,19 +300,25 @@ def _put_together(
     spend, seeds, workers = budget("small"), 3, processors()
     ratio = min(threads, workers)  # one thread each; measured on `threads`
     fits = (spend.trials + seeds) * (once + costs.validation) * ratio / workers + trials * ratio
-    compare = Cost(costs.peak * min(workers, seeds) + costs.base, 20 * len(whole), 2 * fixed + fits)
-    advice = advised(costs, available)
-    shown = max(advice, partitions) or MOST_PARTS
+    compare = Cost(
+        costs.peak * min(workers, seeds) + costs.base, 20 * sizes.pairs, 2 * fixed + fits
+    )
+
+    def memory(parts: int) -> int:
+        return costs.peak if parts == 1 else memory_in_files(model, sizes, costs, parts)
+
+    advice = advised(memory, available)
+    shown = max(advice, partitions, 2) if advice else MOST_PARTS
     return Estimate(
         model=model.name,
-        users=whole.n_users,
-        items=whole.n_items,
-        interactions=len(whole),
+        users=sizes.users,
+        items=sizes.items,
+        interactions=sizes.pairs,
         partitions=partitions,
         threads=threads,
         available=available,
         fit=fit,
-        out_of_core=Cost(memory_in_parts(costs, shown), fit.disk + 12 * len(whole), fit.seconds),
+        out_of_core=Cost(memory(shown), 3 * costs.model + 12 * sizes.pairs, fit.seconds),
         compare=compare,
         recommend=Cost(costs.ranking_peak, costs.lists, costs.startup + costs.ranking),
         advice=advice,
@@ -311,32 +347,34 @@ def _trial_seconds(model: EpochTrained, costs: Costs) -> float:
     return seconds + rounds * (one + (second if both else 0.0) + 3 * costs.validation)
 
 
-def advised(costs: Costs, available: int) -> int:
+def advised(memory: Callable[[int], int], available: int) -> int:
     """Return the fewest parts, a power of two, that fit into most of the memory; 0 where none do.
 
     Parameters
     ----------
-    costs : Costs
-        Of all interactions.
+    memory : callable
+        Gives the peak memory of training in so many parts, in bytes.
     available : int
         Bytes.
     """
     powers = (2**n for n in range(MOST_PARTS.bit_length()))
-    return next((p for p in powers if memory_in_parts(costs, p) <= USED * available), 0)
+    return next((p for p in powers if memory(p) <= USED * available), 0)
 
 
-def memory_in_parts(costs: Costs, partitions: int) -> int:
-    """Return the peak memory with at most two of so many parts of users and items at a time.
+def memory_in_files(model: EpochTrained, sizes: Sizes, costs: Costs, partitions: int) -> int:
+    """Return about the peak memory of training with parts in files, in bytes.
 
-    Parameters
-    ----------
-    costs : Costs
-        Of all interactions.
-    partitions : int
-        1 for training in one piece.
+    Four times the rows of a user part, three times those of all items, which saving needs, and
+    what the interactions of a user part take when they are put in order. Models that cannot be
+    trained in parts take what they take whole.
     """
-    share = min(1.0, 2 / partitions)
-    return costs.base + round(share * (costs.peak - costs.base))
+    try:
+        trainer = model.trainer_in_parts(sizes.items, partitions, {})
+    except Unsupported:
+        return costs.peak
+    users = 4 * trainer.users.total * sizes.users / partitions
+    items = 4 * trainer.items.total * sizes.items
+    return round(costs.base + 4 * users + 3 * items + PAIR_BYTES * sizes.pairs / partitions)
 
 
 def _bytes(count: float) -> str:
