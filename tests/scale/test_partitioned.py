@@ -21,7 +21,7 @@ from trimetric.scale.hashing import ITEMS, USERS, part_of
 from trimetric.scale.learner import LocalLearner
 from trimetric.scale.memory import MemoryStore
 from trimetric.scale.parts import CHUNKS
-from trimetric.scale.trainer import Trained
+from trimetric.scale.trainer import Room, Trained
 from trimetric.scale.triplets import TripletTrainer
 
 QUICK = {"dim": 8, "epochs": 3, "temperature": 0.3, "validate_every": 2}
@@ -139,7 +139,7 @@ def test_any_order_in_which_a_bucket_follows_what_it_needs_gives_the_same_bits(
                 bucket(theirs.parts, place.user_part, chunks[place.item_part]),
                 team,
                 lambda _: False,
-                {},
+                Room(),
             )
             assert trained is not None
             store.put_users(place.user_part, trained.users)

@@ -35,7 +35,7 @@ from trimetric.engine.threads import ThreadTeam, barrier_counts
 from trimetric.scale.averages import shares_of_visits
 from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns
-from trimetric.scale.trainer import Pause, Trained, Trainer, Tuners
+from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
@@ -90,7 +90,7 @@ class CentroidTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: Tuners,
+        room: Room,
     ) -> Trained | None:
         """Train the points of a bucket, and renew the sums of its users: see `Trainer`."""
         pairs = self.in_units(pairs)
@@ -113,7 +113,7 @@ class CentroidTrainer(Trainer):
             len(items),
             state=state,
             elsewhere=Elsewhere(rests, trained, self.n_items, turns, log_sums, actives, pulls),
-            tuners=tuners.setdefault("centroids", {}),
+            tuners=room.tuners.setdefault("centroids", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
             return None

@@ -23,10 +23,15 @@ class Columns:
         """Number of columns of a row."""
         return sum(self.widths.values())
 
-    def pack(self, arrays: Mapping[str, np.ndarray], rows: slice = slice(None)) -> np.ndarray:
-        """Return some rows of the arrays as one float32 (n, total)."""
+    def pack(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        rows: slice = slice(None),
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return some rows of the arrays as one float32 (n, total), written to `out` if given."""
         n = len(range(*rows.indices(len(arrays[next(iter(self.widths))]))))
-        packed = np.empty((n, self.total), dtype=np.float32)
+        packed = np.empty((n, self.total), dtype=np.float32) if out is None else out
         for name, part in self._parts(packed):
             part[...] = _two_dimensional(arrays[name][rows])[:, : part.shape[1]]
         return packed

@@ -9,7 +9,7 @@ from trimetric.engine.session import Totals
 from trimetric.engine.threads import ThreadTeam
 from trimetric.scale.buckets import bucket, item_parts, places
 from trimetric.scale.parts import CHUNKS, Parts
-from trimetric.scale.trainer import Trainer, Tuners
+from trimetric.scale.trainer import Room, Trainer
 
 
 class Store(Protocol):
@@ -48,7 +48,7 @@ class LocalLearner:
 
     def __init__(self, parts: Parts, trainer: Trainer, store: Store) -> None:
         self.parts, self.trainer, self.store = parts, trainer, store
-        self._tuners: Tuners = {}
+        self._room = Room()
 
     @property
     def n_batches(self) -> int:
@@ -97,7 +97,7 @@ class LocalLearner:
                 bucket(self.parts, place.user_part, chunks),
                 team,
                 inside,
-                self._tuners,
+                self._room,
             )
             if trained is None:
                 return number

@@ -18,7 +18,7 @@ from trimetric.scale.buckets import Place, bucket, item_parts, places
 from trimetric.scale.cluster import Cluster, Reference
 from trimetric.scale.files import FileStore
 from trimetric.scale.parts import CHUNKS, Parts
-from trimetric.scale.trainer import Trainer
+from trimetric.scale.trainer import Room, Trainer
 
 
 class _Rows:
@@ -269,7 +269,7 @@ def _train(
     pairs = bucket(parts, place.user_part, chunks)
     with ThreadTeam(thread_count()) as team:
         trained = trainer.train(
-            place, users, np.concatenate(items), pairs, team, lambda _: False, {}
+            place, users, np.concatenate(items), pairs, team, lambda _: False, Room()
         )
     assert trained is not None
     ends = np.cumsum([len(rows) for rows in items])[:-1]

@@ -24,7 +24,7 @@ from trimetric.scale.averages import shares_of_visits
 from trimetric.scale.buckets import Place
 from trimetric.scale.centroids import CentroidTrainer, candidates_of_bucket
 from trimetric.scale.columns import Columns
-from trimetric.scale.trainer import Pause, Trained, Trainer, Tuners
+from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 
 _START_ITEMS = 215  # a stream of random numbers
 
@@ -70,7 +70,7 @@ class ReconstructionTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: Tuners,
+        room: Room,
     ) -> Trained | None:
         """Train the points of a bucket, and renew the sums of its users: see `Trainer`."""
         nothing = Trained(users, items, np.zeros(4))
@@ -104,7 +104,7 @@ class ReconstructionTrainer(Trainer):
             len(items),
             state=state,
             elsewhere=elsewhere,
-            tuners=tuners.setdefault("reconstruction", {}),
+            tuners=room.tuners.setdefault("reconstruction", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
             return None
@@ -194,14 +194,14 @@ class PairTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: Tuners,
+        room: Room,
     ) -> Trained | None:
         """Train both; totals are those of the first, NaN where the second's are."""
         (u1, u2), (v1, v2) = self._users(users), self._items(items)
-        first = self.first.train(place, u1, v1, pairs, team, pause, tuners)
+        first = self.first.train(place, u1, v1, pairs, team, pause, room)
         if first is None:
             return None
-        second = self.second.train(place, u2, v2, self.first.in_units(pairs), team, pause, tuners)
+        second = self.second.train(place, u2, v2, self.first.in_units(pairs), team, pause, room)
         if second is None:
             return None
         totals = first.totals if np.isfinite(second.totals[0]) else first.totals * np.nan

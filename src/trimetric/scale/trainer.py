@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,22 @@ from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns
 
 Pause = Callable[[int], bool]
-Tuners = dict[str, dict[int, ThreadTuner]]  # of each loop, shared by its buckets
+
+
+@dataclass
+class Room:
+    """What a trainer keeps from bucket to bucket to save time; results do not depend on it.
+
+    Parameters
+    ----------
+    tuners : dict
+        Of each loop.
+    kept : dict
+        Memory of each loop.
+    """
+
+    tuners: dict[str, dict[int, ThreadTuner]] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 class Trained(NamedTuple):
@@ -67,9 +83,13 @@ class Trainer(ABC):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: Tuners,
+        room: Room,
     ) -> Trained | None:
-        """Return what an epoch of a bucket leaves, None if paused; its arguments stay."""
+        """Return what an epoch of a bucket leaves, None if paused; its arguments stay.
+
+        But rows of users that the trainer returned from the bucket before, in the same room, may be
+        returned again, changed.
+        """
 
     def sum_users(
         self, users: np.ndarray, items: np.ndarray, pairs: Positives, team: ThreadTeam

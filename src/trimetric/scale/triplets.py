@@ -1,6 +1,6 @@
 """The triplet trainer of SML, CML and the ablations, bucket by bucket."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from trimetric import counter
 from trimetric.engine.negatives import Positives
 from trimetric.engine.threads import ThreadTeam
 from trimetric.engine.triplets import (
+    State,
     TripletSettings,
     blank_state,
     start_state,
@@ -15,7 +16,7 @@ from trimetric.engine.triplets import (
 )
 from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns, columns_of
-from trimetric.scale.trainer import Pause, Trained, Trainer, Tuners
+from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 
 _START_USERS, _START_ITEMS = 211, 212  # streams of random numbers
 
@@ -45,15 +46,20 @@ class TripletTrainer(Trainer):
         pairs: Positives,
         team: ThreadTeam,
         pause: Pause,
-        tuners: Tuners,
+        room: Room,
     ) -> Trained | None:
         """Train the points and margins of a bucket: see `Trainer`."""
         if len(pairs.users) == 0:
             return Trained(users, items, np.zeros(4))
-        n = len(users)
-        state = blank_state(self.settings, n, len(items))
+        n, n_points = len(users), len(users) + len(items)
+        kept: _Kept | None = room.kept.pop("triplets", None)
+        same = kept is not None and kept.users is users and len(kept.whole.points) >= n_points
+        if kept is None or not same:
+            whole = blank_state(self.settings, n, len(items) + len(items) // 8)
+            self.users.unpack(users, whole._asdict(), slice(None, n))
+            kept = _Kept(users, whole)
+        state = _first_rows(kept.whole, n_points)
         arrays = state._asdict()
-        self.users.unpack(users, arrays, slice(None, n))
         self.items.unpack(items, arrays, slice(n, None))
         session = triplet_session(
             replace(self.settings, seed=place.seed(self.settings.seed)),
@@ -61,15 +67,13 @@ class TripletTrainer(Trainer):
             len(items),
             state=state,
             catalogue=self.n_items,
-            tuners=tuners.setdefault("triplets", {}),
+            tuners=room.tuners.setdefault("triplets", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
             return None
-        return Trained(
-            self.users.pack(arrays, slice(None, n)),
-            self.items.pack(arrays, slice(n, None)),
-            state.totals,
-        )
+        kept.users = self.users.pack(arrays, slice(None, n), users if same else None)
+        room.kept["triplets"] = kept
+        return Trained(kept.users, self.items.pack(arrays, slice(n, None)), state.totals.copy())
 
     def user_tensors(self, users: np.ndarray) -> dict[str, np.ndarray]:
         """Return the points, and learned margins."""
@@ -98,3 +102,18 @@ def _columns(settings: TripletSettings) -> Columns:
     del arrays["totals"]
     by_row = {name: array for name, array in arrays.items() if len(array) == n_points}
     return columns_of(by_row, settings.dim)
+
+
+@dataclass
+class _Kept:
+    """Rows of users as they were returned, and the state that holds them, with room for items."""
+
+    users: np.ndarray
+    whole: State
+
+
+def _first_rows(whole: State, n: int) -> State:
+    """Return a state of the first n points of another; it shares their memory."""
+    n_whole = len(whole.points)
+    rows = {name: array[:n] for name, array in whole._asdict().items() if len(array) == n_whole}
+    return whole._replace(**rows | {"totals": whole.totals})
