@@ -1,10 +1,13 @@
 """One rule on what is known, for splits, files, models and lists; labels that are true."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 import trimetric as tm
+from trimetric.data.csr import Csr
 from trimetric.errors import ParameterError
 from trimetric.evaluation import FullRanking, evaluate, full_ranks, validator
 from trimetric.models.batch import recommend_to_file
@@ -107,29 +110,103 @@ def test_validation_while_training_has_the_same_rule(late_items):
 # --- labels ---------------------------------------------------------------------------------------
 
 
-def test_validation_items_are_excluded_or_the_label_says_that_they_compete():
+def ways_to_keep(model, split, folder):
+    """The same model as it is met: trained, saved, in parts, updated, with a user forgotten."""
+    from trimetric.models import open_model
+
+    yield model
+    model.save(folder / "m")
+    yield tm.load(folder / "m")
+    model.save(folder / "parts", partitions=3)
+    yield tm.load(folder / "parts")
+    yield open_model(folder / "parts")
+    updated = tm.load(folder / "m")
+    updated.partial_fit(tm.Interactions.from_arrays([0], [10_000]), epochs=0)
+    yield updated
+    forgetful = tm.load(folder / "m")
+    forgetful.forget(users=split.test.user_ids.values[-1])
+    yield forgetful
+
+
+@pytest.mark.parametrize("protocol", [FullRanking(), FullRanking(exclude="train"), "sampled-9"])
+def test_the_label_says_what_was_among_the_candidates(protocol, tmp_path):
+    split = tm.split_per_user(log(), seed=1)
+    trained = tm.SML(epochs=2, dim=8).fit(split.train, split.valid)
+    rows = {name: Csr.of(getattr(split, name)) for name in ("train", "valid", "test")}
+    met = 0
+    for model in ways_to_keep(trained, split, tmp_path):
+        found = evaluate(model, split.test, protocol)
+        users = split.test.user_ids.encode(found.user_ids)
+        whole = evaluate(model, split, protocol)
+        assert found.metrics == whole.metrics
+        assert found.protocol.describe() == whole.protocol.describe()
+        assert not found.notes
+        label, n = found.protocol.describe(), found.ranks.n_candidates
+        n_items = len(model.item_ids) if hasattr(model, "item_ids") else split.train.n_items
+        excluded = rows["train"].counts[users]
+        if "train and valid" in label:
+            excluded = excluded + rows["valid"].counts[users]
+        if "sampled" in label:
+            untouched = n_items - excluded - rows["valid"].counts[users] - found.ranks.held
+            assert (n == found.ranks.held + np.minimum(9, untouched)).all()
+        else:
+            new = int(10_000 in model.item_ids.values)  # of the update; it has an interaction
+            learned = len(np.unique(split.train.items)) + new
+            assert (n == learned - excluded).all()
+        met += 1
+    assert met == 6
+
+
+@pytest.mark.parametrize("protocol", [None, "dpcml", "sampled-9"])
+def test_what_chose_a_model_is_no_test_of_it(protocol, tmp_path):
+    split = tm.split_per_user(log(), seed=1)
+    whole = log()
+    for kind in (tm.SML, tm.EASE):
+        settings = {"epochs": 2, "dim": 8} if kind is tm.SML else {}
+        trained = kind(**settings).fit(split.train, split.valid)
+        trained.save(tmp_path / kind.__name__)
+        for model in (trained, tm.load(tmp_path / kind.__name__)):
+            found = evaluate(model, whole, protocol)
+            assert found.metrics == evaluate(model, split, protocol).metrics
+            assert found.counts.dropped_valid == len(split.valid)
+            said = f"left out {len(split.valid):,} interactions that the model was validated on"
+            assert said in str(found)
+            own = evaluate(model, split.valid, protocol)
+            assert own.part == "valid"
+            assert any("chose it" in note for note in own.notes)
+            expected = evaluate(model, split, protocol, part="valid").metrics
+            assert own.metrics == pytest.approx(expected, abs=0, nan_ok=True)
+            repeats = evaluate(model, whole, exclude_seen=False)
+            assert any("chose the model" in note for note in repeats.notes)
+
+
+def test_a_model_that_does_not_know_its_validation_data_says_so():
     split = tm.split_per_user(log(), seed=1)
     model = tm.SML(epochs=2, dim=8).fit(split.train, split.valid)
-    whole = evaluate(model, split)
-    assert whole.protocol.describe().endswith("all items but those of train and valid")
-    assert not whole.notes
+    state = model._fitted
+    model._fitted = replace(state, known=replace(state.known, validated=None))  # as 0.2 saved it
     apart = evaluate(model, split.test)
     assert apart.protocol.describe().endswith("all items but those of train")
     assert apart.metrics == evaluate(model, split, FullRanking(exclude="train")).metrics
     [note] = apart.notes
     assert f"{len(split.valid):,} interactions that the model was validated on" in note
+    sampled = evaluate(model, split.test, "sampled-9")
+    assert any("may be among the candidates" in note for note in sampled.notes)
+
+
+def test_labels_of_models_with_validation_items_seen_and_without_validation():
+    split = tm.split_per_user(log(), seed=1)
+    whole = evaluate(tm.SML(epochs=2, dim=8).fit(split.train, split.valid), split)
     marked = tm.SML(epochs=2, dim=8).fit(split.train, split.valid, also_seen=split.valid)
     seen = evaluate(marked, split.test)
     assert seen.protocol.describe().endswith("all items but those of train and valid")
     assert seen.metrics == whole.metrics
     assert not seen.notes
-    sampled = evaluate(model, split.test, "sampled-9")
-    assert any("may be among the candidates" in note for note in sampled.notes)
     plain = tm.SML(epochs=2, dim=8).fit(split.train)
     found = evaluate(plain, split.test)
     assert not found.notes
     assert found.protocol.describe().endswith("but those of train")
-    assert evaluate(model, split, part="valid").protocol.describe().endswith("but those of train")
+    assert evaluate(plain, split, part="valid").protocol.describe().endswith("but those of train")
 
 
 # --- repeat consumption ---------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def subject_of(model: DividedModel, parts: Parts) -> Subject:
     numbers = np.zeros(len(wanted), dtype=np.int64)
     owner = np.full(len(wanted), -1, dtype=np.int32)
     rows = np.zeros(len(wanted), dtype=np.int32)
-    users, items = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
+    seen, validated = _Gathered(), _Gathered()
     for part in range(model.n_parts):
         one = model.part(part)
         if one.user_ids.kind == wanted.kind and len(one.user_ids):
@@ -138,24 +138,45 @@ def subject_of(model: DividedModel, parts: Parts) -> Subject:
         found = one.user_ids.encode(wanted.values)
         at = np.flatnonzero(found >= 0)
         owner[at], rows[at] = part, found[at]
-        lists = one.seen.take(found[at])
-        users.append(at[lists.users].astype(np.int32))
-        items.append(lists.items)
+        seen.add(one.seen.take(found[at]), at)
+        if one.validated is not None:
+            validated.add(one.validated.take(found[at]), at)
     known = np.flatnonzero(owner >= 0)
     place = np.full(len(wanted), -1, dtype=np.int32)
     place[known] = np.arange(len(known), dtype=np.int32)
-    seen = Csr.from_pairs(place[np.concatenate(users)], np.concatenate(items), len(known))
-    validated = validation_of(model.provenance, model.n_interactions)
+    validation = 0, True
+    if not validated.users:
+        validation = validation_of(model.provenance, model.n_interactions)
     return Subject(
         model.kind.__name__,
         _as_kind(wanted, known, model),
         model.item_ids,
-        seen,
+        seen.lists(place, len(known)),
         DividedRanker(model, owner[known], rows[known]),
         model.item_popularity,
-        *validated,
+        *validation,
         numbers=numbers[known],
+        validated=validated.lists(place, len(known)) if validated.users else None,
     )
+
+
+class _Gathered:
+    """Lists of users, from part after part."""
+
+    def __init__(self) -> None:
+        self.users: list[np.ndarray] = []
+        self._items: list[np.ndarray] = []
+
+    def add(self, lists: Csr, at: np.ndarray) -> None:
+        """Take the lists of the users at these places."""
+        self.users.append(at[lists.users])
+        self._items.append(lists.items)
+
+    def lists(self, place: np.ndarray, n_users: int) -> Csr:
+        """Return all lists, in the rows that `place` gives."""
+        return Csr.from_pairs(
+            place[np.concatenate(self.users)], np.concatenate(self._items), n_users
+        )
 
 
 def ranks_by_part(subject: Subject, prepared: Prepared) -> Ranks:
@@ -194,10 +215,7 @@ def _folded_in(model: DividedModel, history: "Interactions") -> Subject:
         one = model.part(part)
         subject = Subject.of_model(one).folded_in(one, history)
     assert subject is not None
-    validated = validation_of(model.provenance, model.n_interactions)
-    return subject._replace(
-        popularity=model.item_popularity, unseen_valid=validated[0], marked_valid=validated[1]
-    )
+    return subject._replace(popularity=model.item_popularity)
 
 
 def _ids(parts: "list[Interactions]") -> Vocabulary:

@@ -69,6 +69,7 @@ class Prepared(NamedTuple):
     protocol: EvaluationProtocol
     counts: Counts
     remarks: list[str]
+    part: str = "test"
 
 
 def prepare(
@@ -90,17 +91,30 @@ def prepare(
         out, unknown_items = out | cold, unknown_items + len(np.unique(held.items[cold]))
     dropped = int(out.sum())
     held = held.keep(~out)
+    valid = _validation(parts, subject)
+    part, remarks = parts.part, []
+    if parts.valid is None and valid is not None and _all_in(held, seen, valid):
+        part, valid = "valid", None
+        remarks.append(
+            "these are interactions that the model was validated on: they chose it, so that the"
+            " figures are not those of a test"
+        )
+    protocol, more = _true_label(protocol, subject, part, valid)
+    remarks += more
     known, excluded = seen.union(held), seen
-    protocol, remarks = _true_label(protocol, parts, subject)
-    if parts.valid is not None:
-        valid = Csr.of(_align(parts.valid, subject.user_ids, subject.item_ids)[0])
-        known = known.union(valid)
+    repeats = isinstance(protocol, FullRanking) and protocol.exclude == "none"
+    fresh = np.ones(len(held.items), dtype=bool) if repeats else ~seen.contains(held)
+    chose = np.zeros(len(held.items), dtype=bool)
+    if valid is not None:
+        chose, known = fresh & valid.contains(held), known.union(valid)
         if protocol.excludes_valid:
             excluded = excluded.union(valid)
-    if isinstance(protocol, FullRanking) and protocol.exclude == "none":
+    if repeats:
         excluded = Csr.empty(seen.n_users)
-    fresh = ~excluded.contains(held)
-    held = held.keep(fresh)
+        if chose.any():
+            remarks.append(f"{int(chose.sum()):,} of them are interactions that chose the model")
+        chose[:] = False
+    held = held.keep(fresh & ~chose)
     counts = Counts(
         users=int(np.count_nonzero(held.counts)),
         held_out=len(held.items),
@@ -108,34 +122,57 @@ def prepare(
         unknown_items=unknown_items,
         dropped_unknown=aligned.dropped + dropped,
         dropped_seen=int(len(fresh) - fresh.sum()),
+        dropped_valid=int(chose.sum()),
         cold_items=int(np.count_nonzero(unlearned[held.items])),
     )
     if counts.held_out == 0:
         raise DataError(_nothing_left(parts.held, subject, counts))
     users = np.flatnonzero(held.counts).astype(np.int32)
     task = Task(users, held, excluded, known, no_candidates, subject.numbers)
-    return Prepared(task, protocol, counts, remarks)
+    return Prepared(task, protocol, counts, remarks, part)
+
+
+def _validation(parts: Parts, subject: Subject) -> Csr | None:
+    """Return what no test may count, in the subject's rows: of the split, and what chose the model.
+
+    None where neither is known, or it is what shall be ranked.
+    """
+    if parts.part != "test":
+        return None
+    of_model = subject.validated
+    if parts.valid is None:
+        return of_model
+    of_split = Csr.of(_align(parts.valid, subject.user_ids, subject.item_ids)[0])
+    return of_split if of_model is None else of_split.union(of_model)
+
+
+def _all_in(held: Csr, seen: Csr, valid: Csr) -> bool:
+    """Tell whether all held-out pairs that were not trained on are validation pairs."""
+    left = held.keep(~seen.contains(held))
+    return len(left.items) > 0 and bool(valid.contains(left).all())
 
 
 def _true_label(
-    protocol: EvaluationProtocol, parts: Parts, subject: Subject
+    protocol: EvaluationProtocol, subject: Subject, part: str, valid: Csr | None
 ) -> tuple[EvaluationProtocol, list[str]]:
     """Let the protocol claim no more than is done: validation items must be known to be excluded.
 
-    They are where a split brings them, or the model has them marked as seen.
+    They are where a split brings them, or the model keeps them or has them marked as seen.
     """
-    if parts.valid is not None or not protocol.excludes_valid:
+    if valid is not None or not protocol.excludes_valid:
         return protocol, []
     remarks = []
-    if subject.unseen_valid and parts.part == "test":
+    if subject.unseen_valid and part == "test":
         where = "compete with the held-out ones"
         if not isinstance(protocol, FullRanking):
             where = "may be among the candidates"
         remarks = [
             f"the {subject.unseen_valid:,} interactions that the model was validated on were not"
-            f" given: their items {where}; give a Split that has them, or --valid"
+            f" given: their items {where}, or are held out themselves if they are in this data;"
+            " give a Split that has them, or --valid"
         ]
-    if isinstance(protocol, FullRanking) and not subject.marked_valid:
+    marked = subject.marked_valid and subject.validated is None
+    if isinstance(protocol, FullRanking) and not marked:
         protocol = replace(protocol, exclude="train")
     return protocol, remarks
 
@@ -162,4 +199,6 @@ def _nothing_left(data: "Interactions", subject: Subject, counts: Counts) -> str
         text += f"; {counts.dropped_unknown:,} have a user or item that the model does not know"
     if counts.dropped_seen:
         text += f"; {counts.dropped_seen:,} were in its training data"
+    if counts.dropped_valid:
+        text += f"; {counts.dropped_valid:,} were in its validation data"
     return f"{text}; give interactions that were held out from its training"

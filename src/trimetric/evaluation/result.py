@@ -37,7 +37,10 @@ class Counts:
     dropped_unknown : int
         Interactions left out because of them.
     dropped_seen : int
-        Interactions left out because the pair was in the training (or validation) data.
+        Interactions left out because the pair was in the training data.
+    dropped_valid : int
+        Interactions left out because the model was validated on them, or the split validates by
+        them: what chose a model is no test of it.
     cold_items : int
         Held-out interactions with items that nobody has in the training data. They count, and are
         hardly ever found.
@@ -49,6 +52,7 @@ class Counts:
     unknown_items: int = 0
     dropped_unknown: int = 0
     dropped_seen: int = 0
+    dropped_valid: int = 0
     cold_items: int = 0
 
     def lines(self) -> list[str]:
@@ -61,6 +65,10 @@ class Counts:
             )
         if self.dropped_seen:
             lines.append(f"left out {self.dropped_seen:,} interactions that training had seen")
+        if self.dropped_valid:
+            lines.append(
+                f"left out {self.dropped_valid:,} interactions that the model was validated on"
+            )
         if self.cold_items:
             lines.append(
                 f"{self.cold_items:,} of them are of items without training interactions; they"

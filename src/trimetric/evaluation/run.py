@@ -221,7 +221,7 @@ def _result(
     return Result(
         model=name,
         protocol=prepared.protocol,
-        part=parts.part,
+        part=prepared.part,
         counts=prepared.counts,
         data=parts.describe(),
         versions={

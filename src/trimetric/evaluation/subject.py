@@ -27,11 +27,13 @@ class Subject(NamedTuple):
     popularity : int64[n_items]
         How many users of the training data have each item.
     unseen_valid : int
-        How many interactions the model was validated on that are not among `seen`.
+        How many interactions the model was validated on that it does not know.
     marked_valid : bool
-        Whether it was validated, and all of these interactions are among `seen`.
+        Whether it was validated, and all of these interactions are among `seen` or `validated`.
     numbers : int64[n_users], optional
         What names users in draws of candidates, where it is not their rows.
+    validated : Csr, optional
+        What the model was validated on.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Subject(NamedTuple):
     unseen_valid: int = 0
     marked_valid: bool = False
     numbers: np.ndarray | None = None
+    validated: Csr | None = None
 
     @classmethod
     def of_model(cls, model: Any) -> "Subject":
@@ -50,8 +53,13 @@ class Subject(NamedTuple):
         users, items, seen = model.user_ids, model.item_ids, model.seen
         popularity = np.bincount(seen.items, minlength=len(items))
         name = type(model).__name__
-        validation = validation_of(getattr(model, "provenance", {}), len(seen.items))
-        return cls(name, users, items, seen, model.scorer, popularity, *validation)
+        validated = getattr(model, "validated", None)
+        validation = 0, True
+        if validated is None:
+            validation = validation_of(getattr(model, "provenance", {}), len(seen.items))
+        return cls(
+            name, users, items, seen, model.scorer, popularity, *validation, validated=validated
+        )
 
     @classmethod
     def of_scorer(cls, scorer: Any, split: "Split | None") -> "Subject":
@@ -99,7 +107,14 @@ class Subject(NamedTuple):
         known, _ = known.align(known.compact().user_ids, self.item_ids)
         rows = Csr.of(known)
         scorer = model.folded_in(rows, known.weights)
-        return self._replace(user_ids=known.user_ids, seen=rows, scorer=scorer)
+        return self._replace(
+            user_ids=known.user_ids,
+            seen=rows,
+            scorer=scorer,
+            unseen_valid=0,
+            marked_valid=False,
+            validated=None,
+        )
 
 
 def is_model(source: Any) -> bool:

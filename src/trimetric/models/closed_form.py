@@ -19,11 +19,11 @@ from trimetric.models.training_data import (
     aligned,
     check_weights,
     describe,
+    known_of,
     parts_given,
 )
 from trimetric.progress import Silent
 from trimetric.scale.prepared import Prepared
-from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
 from trimetric.training import CHECKPOINT_SECONDS
@@ -95,7 +95,7 @@ class ClosedForm(Recommender):
                 began = time.monotonic()
                 scorer = self.learn(data)
                 history = [{"epoch": 1, "seconds": round(time.monotonic() - began, 4)}]
-                known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
+                known = known_of(data, held_out)
                 self._take(Fitted(known, scorer, history, provenance), also_seen, out)
             except BaseException as error:
                 observers.call("on_error", error)

@@ -28,13 +28,13 @@ from trimetric.models.training_data import (
     check_weights,
     describe,
     digest,
+    known_of,
     parts_given,
     pool_of,
 )
 from trimetric.progress import make_reporter
 from trimetric.scale.prepared import Prepared
 from trimetric.scale.trainer import Trainer
-from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
 from trimetric.storage.atomic import reserved
@@ -216,7 +216,7 @@ class EpochTrained(Recommender):
             artifact.probe(checkpoints.folder.parent, size)
         provenance = {**describe(data, valid), "tuned": tuned}
         observers.describe(provenance)
-        known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
+        known = known_of(data, valid)
 
         def current() -> EpochTrained:
             model = copy(self)

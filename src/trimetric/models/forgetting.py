@@ -253,18 +253,24 @@ def known_without(known: Known, kept: Kept) -> Known:
     """Return what is known without the rows that go."""
     place = np.full(len(known.item_ids), -1, dtype=np.int32)
     place[kept.items] = np.arange(len(kept.items), dtype=np.int32)
-    of_users = known.seen.take(kept.users)
-    stays = place[of_users.items] >= 0
-    seen, weights = of_users.keep(stays), known.weights
+
+    def left(lists: Csr) -> tuple[Csr, np.ndarray]:
+        of_users = lists.take(kept.users)
+        stays = place[of_users.items] >= 0
+        rest = of_users.keep(stays)
+        return Csr(rest.indptr, place[rest.items]), stays
+
+    (seen, stays), weights = left(known.seen), known.weights
     if weights is not None:
         weights = weights[np.isin(known.seen.users, kept.users)][stays]
     unavailable = place[known.unavailable]
     return Known(
         Vocabulary(known.user_ids.values.gather(kept.users)),
         Vocabulary(known.item_ids.values.gather(kept.items)),
-        Csr(seen.indptr, place[seen.items]),
+        seen,
         weights,
         unavailable[unavailable >= 0],
+        validated=None if known.validated is None else left(known.validated)[0],
     )
 
 

@@ -110,7 +110,8 @@ def train_in_files(
                     weights = weights_in(both, (seen, weights), (more, None))
                     seen = both
                 tensors = trainer.user_tensors(rows.get_users(part))
-                writer.users(part, tensors, parts.user_ids(part), seen, weights)
+                held = validated_in(parts, run.catalogue, part, valid)
+                writer.users(part, tensors, parts.user_ids(part), seen, weights, held)
             writer.finish()
             files.discard()
 
@@ -176,6 +177,15 @@ def _sampled(prepared: Prepared, part: int, share: float) -> pl.DataFrame | None
         return held
     drawn = counter.bits(counter.key(SAMPLE), hash_values(held["user"]))
     return held.filter(pl.Series(drawn < np.uint64(share * 2**64)))
+
+
+def validated_in(
+    parts: Parts, catalogue: Catalogue, part: int, valid: Interactions | None
+) -> Csr | None:
+    """Return what training was validated on of the users of a part."""
+    if valid is None:
+        return None
+    return Csr.of(valid.align(parts.user_ids(part), catalogue.ids)[0])
 
 
 def seen_beside(parts: Parts, catalogue: Catalogue, part: int, also_seen: Any) -> Csr | None:

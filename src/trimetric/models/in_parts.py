@@ -17,7 +17,7 @@ from trimetric.evaluation import validator
 from trimetric.models.callbacks import Observers
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
-from trimetric.models.training_data import describe
+from trimetric.models.training_data import describe, known_of
 from trimetric.scale.catalogue import Catalogue, Sample, items_with_interactions, users_with
 from trimetric.scale.division import Division
 from trimetric.scale.learner import LocalLearner
@@ -171,7 +171,7 @@ def train_in_memory(
         artifact.probe(checkpoints.folder.parent, size)
     provenance = {**describe(data, valid), "tuned": tuned, "partitions": n_parts}
     observers.describe(provenance)
-    known = Known(data.user_ids, data.item_ids, Csr.of(data), data.weights)
+    known = known_of(data, valid)
 
     def scorer() -> Scorer:
         return whole_scorer(run, trainer, store, known, tuned)

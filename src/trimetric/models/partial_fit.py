@@ -172,6 +172,7 @@ def updated(
             Csr.of(data),
             data.weights,
             _unavailable(fitted.known, day),
+            validated=_validated(fitted.known.validated, day),
         ),
         model.scorer_of(learner),
         fitted.history,
@@ -184,6 +185,13 @@ def updated(
 
 def _unavailable(known: Known, day: Day) -> np.ndarray:
     return day.item_rows[known.unavailable].astype(np.int32)  # in the order of ids, as before
+
+
+def _validated(validated: Csr | None, day: Day) -> Csr | None:
+    if validated is None:
+        return None
+    users, items = day.user_rows[validated.users], day.item_rows[validated.items]
+    return Csr.from_pairs(users, items, day.data.n_users)
 
 
 def _learner(model: Any, config: Any, data: Interactions, tuned: dict[str, Any]) -> Any:

@@ -377,6 +377,11 @@ class Recommender(ABC):
         return self._state.known.seen
 
     @property
+    def validated(self) -> Csr | None:
+        """What training was validated on, by row: `evaluate` never takes it for test data."""
+        return self._state.known.validated
+
+    @property
     def known(self) -> Known:
         """Ids by row and what each user has seen, as one state."""
         return self._state.known

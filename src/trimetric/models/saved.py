@@ -116,7 +116,7 @@ def save_if_unchanged(model: Any, folder: str | Path, checksum: str | None = Non
     tensors = dict(model.tensors())
     for side, vocabulary in (("user", known.user_ids), ("item", known.item_ids)):
         tensors |= known_tensors(side, vocabulary)
-    tensors |= seen_tensors(known.seen, known.weights)
+    tensors |= seen_tensors(known.seen, known.weights) | validated_tensors(known.validated)
     if len(known.unavailable):
         tensors[UNAVAILABLE] = known.unavailable
     artifact.save(folder, "model", about, tensors, replaces=checksum)
@@ -127,9 +127,10 @@ def stored(loaded: Loaded, where: str) -> Stored:
     tensors = dict(loaded.tensors)
     user_ids, item_ids = (take_ids(tensors, side, where) for side in ("user", "item"))
     seen, weights = take_seen(tensors, (len(user_ids), len(item_ids)), where)
+    validated = take_validated(tensors, (len(user_ids), len(item_ids)), where)
     check_finite(tensors, where)
     unavailable = take_unavailable(tensors, len(item_ids), where)
-    known = Known(user_ids, item_ids, seen, weights, unavailable)
+    known = Known(user_ids, item_ids, seen, weights, unavailable, validated=validated)
     return Stored(tensors, known, provenance_of(loaded.meta), where)
 
 
@@ -152,26 +153,50 @@ def seen_tensors(seen: Csr, weights: np.ndarray | None) -> dict[str, np.ndarray]
     return lists if weights is None else lists | {"seen_weights": weights}
 
 
+def validated_tensors(validated: Csr | None) -> dict[str, np.ndarray]:
+    """Return what a model was validated on as tensors of an artifact."""
+    if validated is None:
+        return {}
+    return {"validated_indptr": validated.indptr, "validated_items": validated.items}
+
+
 def take_seen(
     tensors: dict[str, np.ndarray], sizes: tuple[int, int], where: str
 ) -> tuple[Csr, np.ndarray | None]:
     """Take out what users have seen, and weights; `sizes` are the numbers of users and items."""
-    n_users, n_items = sizes
-    shapes: artifact.Expected = {
-        "seen_indptr": ((n_users + 1,), np.int64),
-        "seen_items": ((None,), np.int32),
-    }
-    lists = {name: tensors.pop(name) for name in shapes if name in tensors}
-    artifact.check(lists, shapes, where)
-    seen = Csr(lists["seen_indptr"], lists["seen_items"])
+    seen = _take_lists(tensors, "seen", sizes, where)
     weights = tensors.pop("seen_weights", None)
     if weights is not None:
         size: artifact.Expected = {"seen_weights": ((len(seen.items),), np.float32)}
         artifact.check({"seen_weights": weights}, size, where)
         if not (np.isfinite(weights) & (weights > 0)).all():
             raise ArtifactError(f"{where}: seen_weights must be above 0 and finite")
-    check_lists(seen, n_items, "seen_indptr and seen_items", where)
     return seen, weights
+
+
+def take_validated(
+    tensors: dict[str, np.ndarray], sizes: tuple[int, int], where: str
+) -> Csr | None:
+    """Take out what a model was validated on; None where nothing is kept of it."""
+    if not {"validated_indptr", "validated_items"} & tensors.keys():
+        return None
+    return _take_lists(tensors, "validated", sizes, where)
+
+
+def _take_lists(
+    tensors: dict[str, np.ndarray], name: str, sizes: tuple[int, int], where: str
+) -> Csr:
+    n_users, n_items = sizes
+    indptr, items = f"{name}_indptr", f"{name}_items"
+    shapes: artifact.Expected = {
+        indptr: ((n_users + 1,), np.int64),
+        items: ((None,), np.int32),
+    }
+    arrays = {tensor: tensors.pop(tensor) for tensor in shapes if tensor in tensors}
+    artifact.check(arrays, shapes, where)
+    lists = Csr(arrays[indptr], arrays[items])
+    check_lists(lists, n_items, f"{indptr} and {items}", where)
+    return lists
 
 
 def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:

@@ -222,7 +222,7 @@ class ShardedModel(Answers):
         tensors = {name: first[name][:0] for name in self.user_names & first.keys()}
         weights = np.zeros(0, dtype=np.float32) if self.weighted else None
         return self.model_of(
-            with_items(self, tensors, self.no_ids, (Csr.empty(0), weights), str(self.folder))
+            with_items(self, tensors, self.no_ids, (Csr.empty(0), weights, None), str(self.folder))
         )
 
     @property

@@ -9,7 +9,14 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ArtifactError
-from trimetric.models.saved import Stored, check_finite, take_ids, take_seen, take_unavailable
+from trimetric.models.saved import (
+    Stored,
+    check_finite,
+    take_ids,
+    take_seen,
+    take_unavailable,
+    take_validated,
+)
 from trimetric.models.sharded_index import COUNTS
 from trimetric.models.sharded_writing import ITEM_SHARD, USER_SHARD
 from trimetric.scale.hashing import USERS, part_of
@@ -70,7 +77,9 @@ def read_part(model: "ShardedModel", part: int) -> Stored:
     ids = ids if len(ids) else model.no_ids
     if ids.kind != model.user_kind:
         raise ArtifactError(f"{where}: its ids are {ids.kind}, the model's {model.user_kind}")
-    seen, weights = take_seen(tensors, (len(ids), len(model.items.ids)), where)
+    sizes = len(ids), len(model.items.ids)
+    seen, weights = take_seen(tensors, sizes, where)
+    validated = take_validated(tensors, sizes, where)
     forms = model.index["user_tensors"].items()
     expected: artifact.Expected = {
         name: ((len(ids), *form["shape"]), form["dtype"]) for name, form in forms
@@ -83,19 +92,20 @@ def read_part(model: "ShardedModel", part: int) -> Stored:
         raise ArtifactError(f"{where}: it does not hold what {model.folder} says of it")
     if (part_of(ids, model.n_parts, USERS) != part).any():
         raise ArtifactError(f"{where}: it holds users of other parts")
-    return with_items(model, tensors, ids, (seen, weights), where)
+    return with_items(model, tensors, ids, (seen, weights, validated), where)
 
 
 def with_items(
     model: "ShardedModel",
     tensors: dict[str, np.ndarray],
     ids: Vocabulary,
-    histories: tuple[Csr, np.ndarray | None],
+    histories: tuple[Csr, np.ndarray | None, Csr | None],
     where: str,
 ) -> Stored:
     """Return what is stored of some users together with the items."""
     items = model.items
-    known = Known(ids, items.ids, *histories, items.unavailable, model.totals)
+    seen, weights, validated = histories
+    known = Known(ids, items.ids, seen, weights, items.unavailable, model.totals, validated)
     return Stored({**items.tensors, **tensors}, known, model.provenance, where)
 
 

@@ -39,7 +39,9 @@ def whole(model: "ShardedModel", mapped: bool) -> "Recommender":
     )
     tensors, seen, weights = _assembled(model, parts, ids, allocate)
     items = model.items
-    known = Known(ids, items.ids, seen, weights, np.array(items.unavailable))
+    known = Known(
+        ids, items.ids, seen, weights, np.array(items.unavailable), validated=_validated(parts, ids)
+    )
 
     def mapped_table(n: int, dim: int) -> np.ndarray:
         return allocate((n, rows.padded(dim)), np.float32)
@@ -105,6 +107,15 @@ def mapped_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, dtype, "w+", shape=shape).view(np.ndarray)
+
+
+def _validated(parts: list[Stored], ids: Vocabulary) -> Csr | None:
+    there = [part.known for part in parts if part.known.validated is not None]
+    if not there:
+        return None
+    users = [ids.encode(one.user_ids.values)[one.validated.users] for one in there]
+    items = [one.validated.items for one in there]
+    return Csr.from_pairs(np.concatenate(users), np.concatenate(items), len(ids))
 
 
 def _assembled(

@@ -18,7 +18,13 @@ from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import OutputError, ParameterError, Unsupported
 from trimetric.models import model_class
-from trimetric.models.saved import SHARDED, UNAVAILABLE, known_tensors, seen_tensors
+from trimetric.models.saved import (
+    SHARDED,
+    UNAVAILABLE,
+    known_tensors,
+    seen_tensors,
+    validated_tensors,
+)
 from trimetric.scale.hashing import USERS, part_of
 from trimetric.storage import artifact, places
 from trimetric.storage.atomic import locked, output_errors, output_folder
@@ -155,6 +161,7 @@ class ShardedWriter:
         user_ids: Vocabulary,
         seen: Csr,
         weights: np.ndarray | None = None,
+        validated: Csr | None = None,
     ) -> None:
         """Write the users of a part.
 
@@ -170,6 +177,8 @@ class ShardedWriter:
             What they have seen, as rows of the sorted items.
         weights : float32, optional
             How much each entry of `seen` counts; of all parts or of none.
+        validated : Csr, optional
+            What training was validated on, in the same rows.
 
         Raises
         ------
@@ -184,8 +193,10 @@ class ShardedWriter:
         if not 0 <= part < self.partitions or part in self._written:
             raise ParameterError(f"part {part} of {self.partitions} was written or does not exist")
         n, strangers = len(user_ids), tensors.keys() - self._user_tensors
-        lengths = {len(array) for array in tensors.values()} | {seen.n_users}
-        if strangers or lengths != {n} or not seen.is_valid(len(self._popularity)):
+        lists = [seen] if validated is None else [seen, validated]
+        lengths = {len(array) for array in tensors.values()} | {one.n_users for one in lists}
+        fit = all(one.is_valid(len(self._popularity)) for one in lists)
+        if strangers or lengths != {n} or not fit:
             raise ParameterError(
                 f"part {part}: tensors {sorted(tensors)} of {sorted(lengths)} rows, {n} users, and"
                 " lists do not fit each other"
@@ -201,6 +212,7 @@ class ShardedWriter:
         name, kind = f"users-{part:05}", user_ids.kind
         about = {"model": self._about["model"], "part": part, "parts": self.partitions}
         whole = {**tensors, **known_tensors("user", user_ids), **seen_tensors(seen, weights)}
+        whole |= validated_tensors(validated)
         artifact.save(self._staging, USER_SHARD, about, whole, f"{name}.json")
         self._popularity += np.bincount(seen.items, minlength=len(self._popularity))
         self._kinds |= {kind} if n else set()
@@ -279,7 +291,8 @@ def save_sharded(
             if known.weights is not None:
                 weights = known.weights[entries_of(known.seen, rows)]
             ids = Vocabulary(known.user_ids.values.gather(rows))
-            writer.users(part, mine, ids, known.seen.take(rows), weights)
+            held = None if known.validated is None else known.validated.take(rows)
+            writer.users(part, mine, ids, known.seen.take(rows), weights, held)
         writer.finish(replaces)
 
 

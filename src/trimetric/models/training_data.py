@@ -58,6 +58,12 @@ def aligned(valid: Any, data: Interactions) -> Interactions | None:
     return known_part
 
 
+def known_of(data: Interactions, valid: Interactions | None) -> Known:
+    """Return what a model trained on `data` knows; `valid` is in the rows of `data`."""
+    validated = None if valid is None else Csr.of(valid)
+    return Known(data.user_ids, data.item_ids, Csr.of(data), data.weights, validated=validated)
+
+
 def describe(train: Interactions, valid: Interactions | None) -> dict[str, Any]:
     """Describe what a model was trained and validated on, as JSON values."""
     return {"train": _described(train), "valid": None if valid is None else _described(valid)}

@@ -42,6 +42,9 @@ class Known:
         Items that are in no list until they are available again, such as those out of stock.
     totals : Totals, optional
         Where the users are a part of all.
+    validated : Csr, optional
+        What training was validated on, by user row. It may be recommended, unlike what is seen, but
+        no evaluation takes it for test data.
     """
 
     user_ids: Vocabulary
@@ -50,6 +53,7 @@ class Known:
     weights: np.ndarray | None = None
     unavailable: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     totals: Totals | None = None
+    validated: Csr | None = None
 
     @cached_property
     def sizes(self) -> np.ndarray:
