@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import threads as limited_threads
 from trimetric.errors import DataError, ParameterError, Unsupported

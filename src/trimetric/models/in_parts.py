@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from trimetric import training
-from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import Unsupported

@@ -110,11 +110,12 @@ def mapped_array(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray
 
 
 def _validated(parts: list[Stored], ids: Vocabulary) -> Csr | None:
-    there = [part.known for part in parts if part.known.validated is not None]
-    if not there:
+    there = [(part.known.user_ids, part.known.validated) for part in parts]
+    kept = [(own.values, lists) for own, lists in there if lists is not None]
+    if not kept:
         return None
-    users = [ids.encode(one.user_ids.values)[one.validated.users] for one in there]
-    items = [one.validated.items for one in there]
+    users = [ids.encode(values)[lists.users] for values, lists in kept]
+    items = [lists.items for _, lists in kept]
     return Csr.from_pairs(np.concatenate(users), np.concatenate(items), len(ids))
 
 
