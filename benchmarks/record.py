@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -149,13 +149,19 @@ def read(name: str) -> dict:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def write(name: str, figures: dict) -> None:
-    """Keep the figures under benchmarks/results, with date, machine and command."""
+def write(name: str, figures: dict, models: Iterable[str] = ()) -> None:
+    """Keep the figures under benchmarks/results, with date, machine, command and origin.
+
+    `models` are those whose default settings the figures depend on.
+    """
+    from trimetric.experiments.origin import origin
+
     RESULTS.mkdir(exist_ok=True)
     record = {
         "date": now(),
         "command": " ".join(["python", *sys.argv]),
         "machine": machine(),
+        "origin": origin(models),
         **figures,
     }
     path = RESULTS / f"{name}.json"

@@ -124,7 +124,7 @@ def compare(
     result = Comparison(entrants, metric, protocol, _tested(entrants, metric), {})
     document = {
         "title": f"Models compared on {split.train.name}",
-        **header(split),
+        **header(split, models=names),
         "command": command,
         "seeds": list(range(seeds)),
         "budget": asdict(spend),

@@ -19,7 +19,7 @@ from trimetric.experiments.report.sections import (
     table,
     text,
 )
-from trimetric.experiments.tune import Budget
+from trimetric.experiments.tune import Budget, spent
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
@@ -62,6 +62,12 @@ class Entrant:
         """Return a metric of each user, averaged over the runs: float64 (n_users,)."""
         rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in self.runs]
         return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
+
+    @property
+    def trial_seconds(self) -> float | None:
+        """Processor seconds of all trials; None without any."""
+        known = [t["cpu_seconds"] for t in self.trials if t["cpu_seconds"] is not None]
+        return sum(known) if known else None
 
     @property
     def best_trial(self) -> float | None:
@@ -151,7 +157,9 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         f"**Split**: {how}; {sizes} interactions, the same for all models.",
         f"**Protocol**: `{result.protocol}`, {named_protocol(result.protocol).describe()}.",
         f"**Tuning**: every model had {spend.trials} trials (one, if it has nothing to tune), the"
-        f" first with its defaults, judged by {result.metric} on the validation part. The test part"
+        f" first with its defaults, judged by {result.metric} on the validation part. Short"
+        " trainings by which a model finds settings itself count as trials, of which its first may"
+        " have more. Processor seconds of all trials are in the table of settings. The test part"
         " was used once, at the end.",
         f"**Seeds**: {seeds}, on the same split; ± is the standard deviation over seeds."
         " Deterministic models were trained once.",
@@ -249,6 +257,8 @@ def _settings_table(result: Comparison) -> Section:
         column("settings", "tuned settings"),
         column("value", f"valid {result.metric}"),
         column("trials"),
+        column("own", "of them its own"),
+        column("cpu", "processor seconds", format="{:.0f}"),
     ]
     rows = []
     for entrant in result.entrants:
@@ -256,7 +266,9 @@ def _settings_table(result: Comparison) -> Section:
         cells = {
             "settings": cell(settings or "the defaults", "this run, valid"),
             "value": cell(entrant.best_trial, entrant.error or "this run, valid"),
-            "trials": cell(len(entrant.trials), "this run"),
+            "trials": cell(spent(entrant.trials), "this run"),
+            "own": cell(spent(entrant.trials) - len(entrant.trials), "this run"),
+            "cpu": cell(entrant.trial_seconds, "this run, all trials"),
         }
         rows.append(row(entrant.model, cells))
     caption = "Tuned on the validation part alone. Every trial is in report.json."

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import trimetric
+from trimetric._version import __version__
 from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
+from trimetric.experiments import origin
 from trimetric.experiments.machine import peak_memory, reset_peak_memory
 from trimetric.models import create
 from trimetric.storage.atomic import output_folder, replacing
@@ -86,6 +87,8 @@ def _has_seed(job: Job) -> bool:
 class Ledger:
     """The results of a study's jobs, one JSON file each.
 
+    A result belongs to the code that computed it: see `origin.code`.
+
     Parameters
     ----------
     folder : Path
@@ -103,7 +106,8 @@ class Ledger:
         key = {
             **asdict(job),
             "split": self._fingerprints[job.split],
-            "version": trimetric.__version__,
+            "version": __version__,
+            "code": origin.code(),
         }
         with suppress(TrimetricError):  # the model refuses the settings, which is a result too
             key["settings"] = create(job.model, **job.settings).get_params()
@@ -128,10 +132,10 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
     Returns
     -------
     dict
-        "metrics" by protocol and name, "seconds" of fitting, "epochs", "best_epoch", "tuned" (the
-        settings that the model selected by the data, if any), "memory" (peak of the process while
-        fitting, in MiB), "per_user" and "margins" if the job keeps them. If the model refuses the
-        data or diverges: only "error".
+        "metrics" by protocol and name, "seconds" and "cpu_seconds" of fitting, "epochs",
+        "best_epoch", "tuned" (the settings that the model selected by the data, if any), "memory"
+        (peak of the process while fitting, in MiB), "per_user" and "margins" if the job keeps
+        them. If the model refuses the data or diverges: only "error".
     """
     try:
         with threads(1):
@@ -148,7 +152,7 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
         settings["seed"] = job.seed
     model, best = create(job.model, **settings), BestPerMetric()
     reset_peak_memory()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     if job.leaked:
         monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "micro_recall@5")
         model.fit(split.train, pool=leaked_pool(split), monitor=monitor, progress=False)
@@ -156,8 +160,10 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
     else:
         model.fit(split.train, split.valid, progress=False)
     seconds, peak = time.perf_counter() - began, peak_memory()
+    used = time.process_time() - used
     result: dict[str, Any] = {
         "seconds": round(seconds, 3),
+        "cpu_seconds": round(used, 3),
         "memory": None if peak is None else round(peak / 2**20, 1),
         "epochs": len(model.history),
         "best_epoch": model.provenance["best_epoch"],

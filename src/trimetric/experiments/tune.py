@@ -1,5 +1,8 @@
 """Tune settings on validation data, with the same number of trials for every model.
 
+A model that tries settings in trainings of its own, as SML does for its temperature, spends its
+trials on them too.
+
 The first trial has the defaults; Optuna's TPE sampler (Bergstra et al., NeurIPS 2011) proposes the
 others. A proposal is a function of the seed, its number and the trials before it, so that an
 interrupted search goes on as if it had not been interrupted.
@@ -13,7 +16,9 @@ from trimetric.errors import MissingExtra, ParameterError
 from trimetric.evaluation.metrics import recorded
 from trimetric.experiments.jobs import Job
 from trimetric.models import create, search_space
+from trimetric.models.centroid_trials import trials_in
 
+KEPT = ("error", "seconds", "cpu_seconds", "epochs")  # of a trial's result
 RANDOM_TRIALS = 4  # before the sampler learns from earlier trials
 
 
@@ -25,7 +30,7 @@ class Budget:
     ----------
     name : str
     trials : int
-        Settings tried on validation data, at least 1.
+        Trainings judged on validation data, at least 1.
     epochs : int
         Epochs of trainings as released; the SML paper's code has 800.
     """
@@ -69,7 +74,8 @@ def tuned(
     job : Job
         Its settings are fixed.
     trials : int
-        At least 1. A model with nothing to tune has one.
+        At least 1. A model with nothing to tune has one. Trainings that a model makes by itself to
+        find settings count, so that there may be fewer rows; those of the first always take place.
     metric : str
         Metric of the job's first protocol to maximise.
     seed : int
@@ -81,13 +87,15 @@ def tuned(
     -------
     (settings, log)
         The best settings, those of the job included, and a row for each trial: number, settings,
-        value (None if it failed), error, seconds, epochs.
+        value (None if it failed), own (trainings of its own beside it), error, seconds,
+        cpu_seconds, epochs.
     """
     whole = search_space(job.model) if space is None else space
     space = {name: span for name, span in whole.items() if name not in job.settings}
     defaults = create(job.model, **job.settings).get_params()
     log: list[dict[str, Any]] = []
-    for number in range(trials if space else 1):
+    while not log or (space and spent(log) < trials):
+        number = len(log)
         tried = {n: defaults[n] for n in space} if number == 0 else propose(space, log, seed)
         settings = {**job.settings, **(tried if number else {})}
         trial = replace(
@@ -101,12 +109,18 @@ def tuned(
                 "trial": number,
                 "settings": tried,
                 "value": recorded(metrics, metric),
-                **{name: result.get(name) for name in ("error", "seconds", "epochs")},
+                "own": trials_in(result.get("tuned", {})),
+                **{name: result.get(name) for name in KEPT},
             }
         )
     finished = [row for row in log if row["value"] is not None]
     best = max(finished, key=lambda row: row["value"], default=log[0])
     return {**job.settings, **(best["settings"] if best["trial"] else {})}, log
+
+
+def spent(log: list[dict[str, Any]]) -> int:
+    """Return how many trainings the trials of a log were."""
+    return sum(1 + row["own"] for row in log)
 
 
 def propose(space: dict[str, Any], log: list[dict[str, Any]], seed: int) -> dict[str, Any]:

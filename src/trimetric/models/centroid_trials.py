@@ -5,6 +5,7 @@ are composed of their users, and how much the second objective weighs: since squ
 the two objectives add up, a trial of both serves for all weights, 0 among them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from trimetric.data.interactions import Interactions
@@ -94,6 +95,12 @@ def _find(
             "tried_reconstruction": _pairs(RECONSTRUCTIONS, by_weight),
         }
     return tried
+
+
+def trials_in(tuned: Mapping[str, Any]) -> int:
+    """Return how many trainings found settings of a model: see `Recommender.tuned`."""
+    kappas = len(tuned.get("tried_kappa", ())) or int("tried_reconstruction" in tuned)
+    return len(tuned.get("tried", ())) + kappas
 
 
 def _pairs(values: tuple[Any, ...], qualities: list[float]) -> list[list[float]]:

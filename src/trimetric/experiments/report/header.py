@@ -2,11 +2,14 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from trimetric.experiments.origin import origin
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
@@ -14,8 +17,11 @@ if TYPE_CHECKING:
 PACKAGES = ("trimetric", "numpy", "numba", "polars", "optuna", "implicit", "plotly")
 
 
-def header(split: "Split", note: str = "") -> dict[str, Any]:
-    """Return the head of a report on a split, except title, command and times."""
+def header(split: "Split", note: str = "", models: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the head of a report on a split, except title, command and times.
+
+    `models` are those whose default settings the report depends on.
+    """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -24,6 +30,7 @@ def header(split: "Split", note: str = "") -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": {"processor": _processor(), "cores": _cores(), "system": platform.system()},
         "versions": versions,
+        "origin": origin(models),
         "data": {
             "name": split.train.name,
             "users": split.train.n_users,

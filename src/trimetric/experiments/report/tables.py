@@ -138,7 +138,8 @@ def facts(report: dict) -> list[tuple[str, list[tuple[str, str]]]]:
     run: dict = {"date": report.get("date"), "took": duration(report.get("seconds"))}
     run["seeds"] = ", ".join(map(str, report.get("seeds") or []))
     lists = {"Data": report.get("data"), "Run": run}
-    lists |= {key.capitalize(): report.get(key) for key in ("budget", "machine", "versions")}
+    made_by = ("budget", "machine", "versions", "origin")
+    lists |= {key.capitalize(): report.get(key) for key in made_by}
     shown = [
         (title, [(name, text) for name, value in (values or {}).items() if (text := _plain(value))])
         for title, values in lists.items()
