@@ -8,7 +8,9 @@ from trimetric.experiments import origin
 from trimetric.experiments.jobs import Job, Ledger
 from trimetric.experiments.tune import spent, tuned
 
-SPLIT = tm.split_random(tm.synthetic.planted(60, 40, dim=4, per_user=8, seed=1).interactions, valid=0.2)
+SPLIT = tm.split_random(
+    tm.synthetic.planted(60, 40, dim=4, per_user=8, seed=1).interactions, valid=0.2
+)
 
 
 def test_the_fingerprint_changes_with_code_and_not_with_words(tmp_path):
