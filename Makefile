@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint docs bench bench-baselines clean
+.PHONY: help demo test test-long lint site bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -33,8 +33,9 @@ lint: .venv/.ready-dev  ## ruff and mypy
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 
-docs: .venv/.ready-dev  ## write the reference of the public names to dist/reference
-	$(RUN)/python tools/api dist/reference
+site: .venv/.ready-dev  ## write the documentation as a site, references included, to dist/site
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict --quiet
+	@echo "open dist/site/index.html"
 
 bench: .venv/.ready-dev,peers  ## measure training and ranking beside peers
 	$(RUN)/python benchmarks/train.py

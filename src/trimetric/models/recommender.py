@@ -573,7 +573,12 @@ class Recommender(ABC):
         on_unknown : "error" or "skip"
             Whether unknown items are an error, or are left out with a warning that counts them.
 
-        Raises UnknownIds, ParameterError, and Unsupported where the model cannot tell.
+        Raises
+        ------
+        UnknownIds, ParameterError
+            An id is unknown, or an option is out of range.
+        Unsupported
+            The model cannot tell.
         """
         state = self._state
         given = Given(state.known.item_ids if items is None else items, None, on_unknown)
