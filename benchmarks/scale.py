@@ -1,6 +1,6 @@
 """Training in parts at size: memory, disk, time, the same bits, and Ray beside one process.
 
-    python benchmarks/scale.py size [--interactions 1e7,1e8] [--users-to-rank 20000]
+    python benchmarks/scale.py size [--interactions 1e7,1e8] [--users-to-rank 20000] [--resume]
     python benchmarks/scale.py memory [--interactions 1e8]
     python benchmarks/scale.py ray [--interactions 5e6]
     python benchmarks/scale.py bits [--interactions 2e5]
@@ -10,7 +10,9 @@
 The log is generated: I interactions of I/20 users with I/200 items, items drawn with the density
 1/(2√x) of their rank, in Parquet files of 20 M rows. Models have 32 dimensions and a temperature of
 .2; SML draws the nearest of 100 candidates. Each step runs in a process of its own, whose peak of
-memory (VmHWM) counts, with all libraries; disk is what the folder holds at its fullest.
+memory (VmHWM) counts, with all libraries; disk is what the folder holds at its fullest. With
+--resume, `size` goes on with what an interrupted run left; training then counts from there, and
+the record says which share of the epoch that was.
 """
 
 import argparse
@@ -71,7 +73,7 @@ def step(name, folder, threads, **spec):
     while process.poll() is None:
         with suppress(OSError):  # a file went meanwhile
             most = max(most, on_disk(folder))
-        time.sleep(0.5)
+        time.sleep(2)
     if process.returncode:
         raise SystemExit(f"{name} ended with status {process.returncode}")
     found = json.loads(process.stdout.read().splitlines()[-1])
@@ -114,8 +116,8 @@ def trained(spec, folder):
 
     model = tm.create(spec["model"], epochs=spec["epochs"], **SETTINGS[spec["model"]])
     prepared, out = tm.Prepared(folder / "prepared"), folder / "m"
-    way = spec["way"]
-    if spec.get("resume"):
+    way, share = spec["way"], 1.0
+    if spec.get("resume") and "digest" not in spec:
         spec = {**spec, "digest": True}
     if way == "memory":
         log = pl.concat([pl.read_parquet(path) for path in sorted((folder / "log").iterdir())])
@@ -124,8 +126,12 @@ def trained(spec, folder):
         model.fit(data, partitions=prepared.n_parts, progress=False)
         history = model.history
     else:
-        begun = bool(spec.get("resume")) and (out / "checkpoint" / "run.json").exists()
-        seconds = 0 if spec.get("resume") else 30
+        journal = out / "checkpoint" / "run.json"
+        begun = bool(spec.get("resume")) and journal.exists()
+        if begun:
+            done = json.loads(journal.read_text())["run"]["batch"]
+            share = 1 - done / prepared.n_parts**2
+        seconds = 0 if spec.get("digest") and spec.get("resume") else 30
         model.fit(
             prepared, False, out=out, ray=spec.get("ray"), progress=False, resume=begun,
             checkpoint_seconds=seconds,
@@ -133,7 +139,8 @@ def trained(spec, folder):
         history = tm.ShardedModel.open(out).history
     epochs = [row["seconds"] for row in history]
     found = {"epoch_seconds": epochs, "triplets": history[0]["triplets"]}
-    found["m_per_second"] = round(history[0]["triplets"] / min(epochs[-2:]) / 1e6, 3)
+    found["share"] = round(share, 4)
+    found["m_per_second"] = round(share * history[0]["triplets"] / min(epochs[-2:]) / 1e6, 3)
     if spec.get("digest"):
         whole = model if way == "memory" else tm.load(out)
         hashed = hashlib.sha256()
@@ -148,16 +155,24 @@ def size(options):
     rows = record.read("scale_size").get("rows", {}) if not options.no_record else {}
     for interactions in options.interactions:
         folder = options.folder / f"{interactions:.0e}"
-        shutil.rmtree(folder, ignore_errors=True)
         print(f"{interactions:,} interactions, P = {parts_for(interactions)}", flush=True)
-        began = time.perf_counter()
-        generate(interactions, folder / "log")
-        written = round(time.perf_counter() - began, 1)
-        parts = parts_for(interactions)
-        about = {"parts": parts, "log_gb": round(on_disk(folder) / 1e9, 2), "generated_s": written}
-        about["prepare"] = step("prepare", folder, options.threads, parts=parts)
-        shutil.rmtree(folder / "log")
-        about["train"] = step("train", folder, options.threads, model="sml", way="files", epochs=1)
+        parts, kept = parts_for(interactions), folder / "figures.json"
+        if options.resume and kept.exists():
+            about = json.loads(kept.read_text())
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            began = time.perf_counter()
+            generate(interactions, folder / "log")
+            written = round(time.perf_counter() - began, 1)
+            log_gb = round(on_disk(folder) / 1e9, 2)
+            about = {"parts": parts, "log_gb": log_gb, "generated_s": written}
+            about["prepare"] = step("prepare", folder, options.threads, parts=parts)
+            kept.write_text(json.dumps(about))
+            shutil.rmtree(folder / "log")
+        spec = {"model": "sml", "way": "files", "epochs": 1}
+        if options.resume:
+            spec |= {"resume": True, "digest": False}
+        about["train"] = step("train", folder, options.threads, **spec)
         ranked = min(options.users_to_rank, interactions // 20 // parts // 2)
         about["recommend"] = step("recommend", folder, options.threads, users=ranked)
         rows[f"{interactions:.0e}"] = about
@@ -165,7 +180,10 @@ def size(options):
         if not options.no_record:
             record.write("scale_size", {"goal": "peak <= 8 GiB, time linear", "rows": rows})
     for name in ("prepare", "train"):
-        line = {n: round(1e9 * row[name]["seconds"] / float(n)) for n, row in rows.items()}
+        line = {
+            n: round(1e9 * row[name]["seconds"] / row[name].get("share", 1) / float(n))
+            for n, row in rows.items()
+        }
         print(f"{name}: nanoseconds per interaction {line}")
     peak = max(row[s]["peak_gb"] for row in rows.values() for s in ("prepare", "train"))
     print(f"largest peak of memory {peak} GB (goal: 8 GiB)")
@@ -352,6 +370,7 @@ def main():
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-record", action="store_true")
+    parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
     run, usual = WAYS[options.way]
     given = options.interactions or usual
