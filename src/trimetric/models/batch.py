@@ -107,7 +107,7 @@ def recommend_to_file(
 
     asked = (k, options, filters)
 
-    def compute(spans: list[tuple[int, int]]) -> "Iterator[pl.DataFrame]":
+    def here(spans: list[tuple[int, int]]) -> "Iterator[pl.DataFrame]":
         return (lists_of(model, ids[start:stop], *asked) for start, stop in spans)
 
     identity = {
@@ -118,6 +118,7 @@ def recommend_to_file(
         **options,
         **{name: given if given is None else _digest(given) for name, given in filters.items()},
     }
+    compute: Compute = here
     with ExitStack() as held:
         if ray is not None:
             from trimetric.models.batch_on_ray import blocks_on_ray

@@ -31,7 +31,7 @@ def blocks_on_ray(
     answer : callable
         Importable; called with the model, ids of some users and `given`, returns their rows.
     *given
-        Can be pickled; sent to each machine once.
+        Can be pickled; sent with each block.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def blocks_on_ray(
             " itself; save it so with model.save(FOLDER, partitions=P), or leave --ray out"
         )
     with connect(address) as cluster, ExitStack() as begun:
-        shared = cluster.share((answer, given))
+        shared = (answer, given)
         folder = str(model.folder.absolute())
 
         def blocks(spans: list[tuple[int, int]]) -> "Iterator[pl.DataFrame]":
