@@ -109,8 +109,8 @@ def recommend(
         str | None,
         Option(
             "--out",
-            help="Write to a .parquet, .csv or .jsonl file; - prints csv; with --ray a name without"
-            " an extension is a folder of Parquet files.",
+            help="Write to a .parquet, .csv or .jsonl file; - prints csv; with a / at the end, and"
+            " with --ray where there is no extension, a new folder of Parquet files.",
         ),
     ] = None,
     include_seen: Annotated[
@@ -131,6 +131,7 @@ def recommend(
     blocks that are kept until all are done: after an interruption or a kill, the same command goes
     on where it was.
     """
+    from trimetric.models.batch import is_folder
     from trimetric.space.lists import check_k
 
     user = [*(ids or ()), *(user or ())] or None
@@ -143,7 +144,7 @@ def recommend(
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
     if ray is not None and (item is not None or out is None):
-        raise ParameterError("--ray is for many users of a model in parts: --all --out FILE")
+        raise ParameterError("--ray is for lists of many users: give --all and --out FILE")
     check_k(k)
     log = logger(quiet)
     trained, checksum = _load(model)
@@ -175,7 +176,7 @@ def recommend(
             _print(trained, model, "recommendations", rows, json)
             return
         options |= {"checksum": checksum, "progress": not quiet, "ray": ray}
-        replaced = replaces(out, log)
+        replaced = not is_folder(out, ray) and replaces(out, log)
         if known:
             options["then"] = lambda rows: titles.beside(rows, "item", known)
             options["checksum"] += digest(known)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
 from trimetric.frames import in_polars
-from trimetric.models.sharded_ids import DividedIds, EveryUser
+from trimetric.models.sharded_ids import everybody
 from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
 from trimetric.space.given import by_key, ids_of
@@ -56,8 +56,9 @@ def recommend_to_file(
     model : Recommender or ShardedModel
         Users of a model in parts are written part after part.
     out : path
-        Replaced in one step, at the end; missing parent folders are made. With `ray`, a name
-        without an extension is a folder of Parquet files, one for each block, new or empty.
+        Replaced in one step, at the end; missing parent folders are made. With a / at its end, and
+        with `ray` where it has no extension, it is a folder of Parquet files, one for each block,
+        which must be new or empty.
     users : iterable of ids, optional
         All users of the model unless given.
     k : int
@@ -70,8 +71,9 @@ def recommend_to_file(
     progress : bool, optional
         By default a bar is shown where standard error is a terminal.
     ray : str, optional
-        Compute blocks as tasks of Ray, of the same rows: "local", or the address of a cluster whose
-        nodes see the model, which must be in parts, at the same path: see `scale.cluster.connect`.
+        Compute blocks as tasks of Ray, to the same rows: "local", or the address of a cluster (see
+        `scale.cluster.connect`). Its nodes must see a model in parts at the same path; other models
+        are sent to each of them once.
     then : callable, optional
         Changes the rows of each block before they are written; `checksum` must tell what it does.
 
@@ -121,15 +123,22 @@ def recommend_to_file(
     compute: Compute = here
     with ExitStack() as held:
         if ray is not None:
-            from trimetric.models.batch_on_ray import blocks_on_ray
+            from trimetric.models.on_ray import blocks_on_ray
 
             listed = None if users is None else [*ids]
             compute = held.enter_context(blocks_on_ray(ray, model, listed, lists_of, *asked))
         block = _users_per_block(k, len(model.item_ids))
-        batch = Batch(len(ids), block, _then(compute, then), identity, folders=ray is not None)
+        path = places.output(out)
+        folder = is_folder(out, ray)
+        batch = Batch(len(ids), block, _then(compute, then), identity, folder=folder)
         counter = held.enter_context(counting("users", len(ids), progress))
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
-        return write_batch(places.output(out), batch, done=counter.done, log=log)
+        return write_batch(path, batch, done=counter.done, log=log)
+
+
+def is_folder(out: str | Path, ray: str | None) -> bool:
+    """Tell whether output is a folder of Parquet files: see `recommend_to_file`."""
+    return str(out).endswith("/") or (ray is not None and not Path(out).suffix and str(out) != "-")
 
 
 def lists_of(
@@ -143,13 +152,6 @@ def lists_of(
 
 def _then(compute: Compute, then: "Callable[[pl.DataFrame], pl.DataFrame] | None") -> Compute:
     return compute if then is None else lambda spans: map(then, compute(spans))
-
-
-def everybody(model: Any) -> Any:
-    """Return the ids of all users; of a model in parts, part after part."""
-    if isinstance(getattr(model, "user_ids", None), DividedIds):
-        return EveryUser(model)
-    return model.user_ids.values
 
 
 def _checksum(model: Any) -> str:

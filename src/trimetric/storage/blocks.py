@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric.errors import Interrupted, OutputError
+from trimetric.errors import ClusterError, Interrupted, OutputError
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 from trimetric.storage.tables import check_extension, write_blocks
 
@@ -45,8 +45,8 @@ class Batch:
         Plain JSON values: everything that the rows depend on.
     noun : str
         What the queries are, for messages.
-    folders : bool
-        Whether a name without an extension is a folder of Parquet files.
+    folder : bool
+        Whether the output is a folder of Parquet files, one for each block.
     """
 
     n: int
@@ -54,7 +54,7 @@ class Batch:
     compute: Compute
     identity: dict[str, Any]
     noun: str = "users"
-    folders: bool = False
+    folder: bool = False
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -92,12 +92,11 @@ def write_batch(
     Interrupted
         Ctrl-C; finished blocks are kept.
     """
-    into = batch.folders and not out.suffix
-    if into:
+    if batch.folder:
         _check_new(out)
     else:
         check_extension(out)
-    if not into and (len(batch.spans) == 1 or (out.exists() and not out.is_file())):
+    if not batch.folder and (len(batch.spans) == 1 or (out.exists() and not out.is_file())):
         return write_blocks(out, _computed(batch, done))
     target = out.resolve() if out.is_symlink() else out
     folder = target.with_name(f".{target.name}.blocks")
@@ -108,12 +107,12 @@ def write_batch(
             )
         try:
             _compute_missing(folder, batch, done, log)
-            if into:
+            if batch.folder:
                 return _put(folder, target, batch)
             rows = write_blocks(out, _stored(folder, batch))
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; {_kept(folder, batch)}") from None
-        except OSError:
+        except (OSError, ClusterError):
             log(_kept(folder, batch))
             raise
         _remove(folder)
