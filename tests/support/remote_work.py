@@ -91,11 +91,11 @@ class dying_block:  # noqa: N801  a function with a folder
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def __call__(self, shared: Any, model: str, checksum: str, span: Any, users: Any) -> Any:
+    def __call__(self, shared: Any, name: Any, sent: Any, span: Any, users: Any) -> Any:
         mark = Path(self.folder) / f"died-{span[0]}"
         if span[0] and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        from trimetric.models.batch_on_ray import _block
+        from trimetric.models.on_ray import _block
 
-        return _block(shared, model, checksum, span, users)
+        return _block(shared, name, sent, span, users)
