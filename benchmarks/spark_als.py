@@ -5,6 +5,7 @@ Each further one has the settings of `pyspark.ml.recommendation.ALS` and a folde
 the answer is how long `fit` took, with the pairs in memory and Spark started.
 """
 
+import ctypes.util
 import json
 import os
 import sys
@@ -38,7 +39,11 @@ def main():
     columns |= {"implicitPrefs": True, "intermediateStorageLevel": "MEMORY_ONLY"}
     columns |= {"numUserBlocks": spec["blocks"], "numItemBlocks": spec["blocks"]}
     ALS(**columns, rank=8, maxIter=1).fit(pairs.limit(10_000))  # Spark compiles as it runs
-    about = {"pyspark": pyspark.__version__, "start": round(start, 2), "pairs": count}
+    asked = "SELECT java_method('java.lang.System', 'getProperty', 'java.version')"
+    java = spark.sql(asked).first()[0]
+    native = ctypes.util.find_library("blas") is not None
+    about = {"pyspark": pyspark.__version__, "java": java, "system BLAS": native}
+    about |= {"seconds to start": round(start, 2), "pairs": count}
     print(json.dumps(about), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
