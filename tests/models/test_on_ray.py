@@ -1,6 +1,9 @@
 """Lists and figures computed on Ray are those computed without, whatever is lost meanwhile."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +101,35 @@ def test_workers_killed_in_the_middle(
     assert len(list(tmp_path.glob("died-*"))) == BLOCKS - 1
     assert pl.read_parquet(tmp_path / out).equals(pl.read_parquet(room / "s.parquet"))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+_KILLED = """
+import os, signal, sys
+from trimetric.models import batch, open_model
+batch.ROWS_PER_BLOCK = int(sys.argv[4])
+calls = []
+
+def die_at_third(rows):
+    calls.append(rows)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rows
+
+model = open_model(sys.argv[1])
+batch.recommend_to_file(model, sys.argv[2], ray=sys.argv[3], then=die_at_third, progress=False)
+"""
+
+
+def test_the_driver_killed_and_started_again(nodes: str, room: Path, tmp_path: Path) -> None:
+    size = str(batch.ROWS_PER_BLOCK)
+    command = [sys.executable, "-c", _KILLED, room / "s", tmp_path / "lists", nodes, size]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    kept = {path.name: path.stat().st_ino for path in tmp_path.rglob("*.parquet")}
+    assert sorted(kept) == ["000000.parquet", "000001.parquet"]
+    recommend_to_file(open_model(room / "s"), tmp_path / "lists", ray=nodes, progress=False)
+    assert pl.read_parquet(tmp_path / "lists").equals(pl.read_parquet(room / "s.parquet"))
+    assert {name: (tmp_path / "lists" / name).stat().st_ino for name in kept} == kept
 
 
 @pytest.mark.parametrize("out", ["lists.parquet", "lists/"])
