@@ -25,6 +25,7 @@ def _compiled_folder() -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
+os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray takes it once; else a token at home would decide
 
 pytest.register_assert_rewrite("trimetric.testing")
 

@@ -1,6 +1,9 @@
 """Ray: this machine, addresses that do not answer, and other versions."""
 
 import http.server
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -96,6 +99,31 @@ def test_nodes_with_another_trimetric_are_refused(tmp_path, version):
         caught.value
     )
     assert "install the same version" in str(caught.value)
+
+
+_ASK = """
+import sys
+import ray
+from trimetric.errors import ClusterError
+from trimetric.scale.cluster import connect
+try:
+    with connect(sys.argv[1]):
+        print("connected")
+except ClusterError as error:
+    print(error)
+"""
+
+
+def test_nodes_that_cannot_hand_over_results_are_refused():
+    """Give the driver alone a token: what nodes ask it is refused, as behind a firewall."""
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
+    with raylets.cluster(nodes=2) as made:
+        told = subprocess.run(
+            [sys.executable, "-c", _ASK, made.address],
+            capture_output=True, text=True, env={**os.environ, **token}, timeout=120,
+        )  # fmt: skip
+    assert "cannot hand over results" in told.stdout, told.stdout + told.stderr
+    assert "RAY_AUTH_MODE" in told.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ STORE = 80 * 2**20  # bytes of the object store of each node, about the least th
 def cluster(nodes: int = 2, cpus: int = 1, **of_head: Any) -> Iterator[Any]:
     """Start a cluster, yield its `ray.cluster_utils.Cluster`, and stop it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_AUTH_MODE"] = "disabled"  # else it depends on whether there is a token at home
     import ray
     from ray.cluster_utils import Cluster
 

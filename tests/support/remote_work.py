@@ -83,3 +83,19 @@ def dying_pass(function: Callable, task: Any, work: Path) -> dict:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return result
+
+
+class dying_block:  # noqa: N801  a function with a folder
+    """Compute a block of recommendations; end the worker once before each but the first."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, shared: Any, name: Any, sent: Any, span: Any, users: Any) -> Any:
+        mark = Path(self.folder) / f"died-{span[0]}"
+        if span[0] and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        from trimetric.models.on_ray import _block
+
+        return _block(shared, name, sent, span, users)

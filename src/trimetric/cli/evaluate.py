@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from trimetric.cli.columns import Columns
-from trimetric.cli.options import Json
+from trimetric.cli.options import Json, Ray
 from trimetric.cli.output import emit, emit_json, note, show
 from trimetric.cli.reading import read, read_held_out
 from trimetric.errors import ParameterError
@@ -120,6 +120,7 @@ def evaluate(
         bool,
         Option("--include-seen", help="What a user had before is a candidate: repeat consumption."),
     ] = False,
+    ray: Ray = None,
     json: Json = False,
 ) -> None:
     """Rank held-out interactions and compute the metrics.
@@ -143,7 +144,7 @@ def evaluate(
     source: Any = listed.lists or _loaded(str(model))
     data = _held_out(None if listed.lists else source, columns, (test, valid, train, split))
     with heartbeat("ranking"):
-        result = measure(source, data, how, exclude_seen=not include_seen, **described)
+        result = measure(source, data, how, exclude_seen=not include_seen, ray=ray, **described)
     found: dict[str, float] = {}
     if beyond.beyond is not None:
         with heartbeat("measuring beyond accuracy"):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from trimetric.cli.ids import anyone, asked, parted, suggesting, typed_ids
-from trimetric.cli.options import Json, K, Model, Quiet, Seed
+from trimetric.cli.options import Json, K, Model, Quiet, Ray, Seed
 from trimetric.cli.output import emit, emit_json, file_or_stream, logger, replaces, rows_table, show
 from trimetric.cli.reading import lines
-from trimetric.cli.titles import Titles, WithTitles, digest
+from trimetric.cli.titles import Titles, digest
 from trimetric.errors import ParameterError
 from trimetric.progress import heartbeat
 from trimetric.storage import places
@@ -107,7 +107,11 @@ def recommend(
     k: K = 10,
     out: Annotated[
         str | None,
-        Option("--out", help="Write to a .parquet, .csv or .jsonl file; - prints csv."),
+        Option(
+            "--out",
+            help="Write to a .parquet, .csv or .jsonl file; - prints csv; with a / at the end, and"
+            " with --ray where there is no extension, a new folder of Parquet files.",
+        ),
     ] = None,
     include_seen: Annotated[
         bool, Option("--include-seen", help="Also recommend items the user already has.")
@@ -116,6 +120,7 @@ def recommend(
         str, Option(help="Unknown users: error, popular (items), or skip.")
     ] = "error",
     seed: Seed = 0,
+    ray: Ray = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,6 +131,7 @@ def recommend(
     blocks that are kept until all are done: after an interruption or a kill, the same command goes
     on where it was.
     """
+    from trimetric.models.batch import is_folder
     from trimetric.space.lists import check_k
 
     user = [*(ids or ()), *(user or ())] or None
@@ -137,6 +143,8 @@ def recommend(
         )
     if every and out is None:
         raise ParameterError("--all needs --out FILE (.parquet, .csv or .jsonl)")
+    if ray is not None and (item is not None or out is None):
+        raise ParameterError("--ray is for lists of many users: give --all and --out FILE")
     check_k(k)
     log = logger(quiet)
     trained, checksum = _load(model)
@@ -167,10 +175,10 @@ def recommend(
             rows = titles.beside(trained.recommend(users or [], k, **options), "item", known)
             _print(trained, model, "recommendations", rows, json)
             return
-        options |= {"checksum": checksum, "progress": not quiet}
-        replaced = replaces(out, log)
+        options |= {"checksum": checksum, "progress": not quiet, "ray": ray}
+        replaced = not is_folder(out, ray) and replaces(out, log)
         if known:
-            trained = WithTitles(trained, titles, known)  # type: ignore[assignment]
+            options["then"] = lambda rows: titles.beside(rows, "item", known)
             options["checksum"] += digest(known)
         with heartbeat("recommending", not quiet, bar=True):
             count = _to_file(trained, out, users, k, options)

@@ -1,7 +1,7 @@
 """`trimetric similar-items` and `similar-users`: neighbours in a saved model."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,6 +159,9 @@ def _answer(
             rows = titles.beside(rows, "item", known, "item_title")
             return titles.beside(rows, "similar", known)
 
+        def blocks(spans: list[tuple[int, int]]) -> "Iterator[pl.DataFrame]":
+            return (compute(start, stop) for start, stop in spans)
+
         if found.out is None:
             rows = compute(0, len(keys))
             if json:
@@ -170,7 +173,7 @@ def _answer(
         identity = {"model": version, "titles": digest(known), "k": k, "options": _digest(options)}
         identity["keys"] = _digest(keys)
         block = max(1, ROWS_PER_BLOCK // k)
-        count = _write(found.out, Batch(len(keys), block, compute, identity, f"{kind}s"), log)
+        count = _write(found.out, Batch(len(keys), block, blocks, identity, f"{kind}s"), log)
     if found.out == "-":
         return
     if json:

@@ -72,25 +72,6 @@ class Titles:
         return rows.insert_column(rows.get_column_index(column) + 1, texts)
 
 
-class WithTitles:
-    """A model whose recommendations have titles, for files of many lists."""
-
-    def __init__(self, model: "Recommender", titles: Titles, known: dict[Any, str]) -> None:
-        self._model, self._titles, self._known = model, titles, known
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def snapshot(self) -> "WithTitles":
-        """Return a copy that answers alike whatever happens to the model."""
-        return WithTitles(self._model.snapshot(), self._titles, self._known)
-
-    def recommend(self, *args: Any, **options: Any) -> "pl.DataFrame":
-        """Recommend as the model does, with a column of titles."""
-        rows = self._model.recommend(*args, **options)
-        return self._titles.beside(rows, "item", self._known)
-
-
 def digest(known: dict[Any, str]) -> str:
     """Return what tells titles from others."""
     return hashlib.sha256(repr(sorted(known.items())).encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Evaluate a model whose users are divided into parts, of which one is in memory at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,10 @@ from trimetric.evaluation.subject import Subject, validation_of
 
 if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions
+
+
+OverParts = Callable[..., Iterator[Any]]
+"""Calls a function with several parts: see `DividedModel.over_parts`."""
 
 
 class DividedModel(Protocol):
@@ -44,6 +49,13 @@ class DividedModel(Protocol):
 
     def part(self, part: int) -> Any:
         """Return a part."""
+
+    def over_parts(self, ray: str | None = None) -> "AbstractContextManager[OverParts]":
+        """Give what calls a function with several parts, on Ray where an address is given.
+
+        It takes the function, tasks (a part, and what else the function receives), and what all
+        tasks share, which the function receives before that; it yields results in order.
+        """
 
 
 def is_divided(source: Any) -> bool:
@@ -119,8 +131,24 @@ class DividedRanker:
         return Csr.from_pairs(self.rows[lists.users], lists.items, n_users)
 
 
-def subject_of(model: DividedModel, parts: Parts) -> Subject:
+@dataclass(frozen=True)
+class _OnePart:
+    """A part where the whole is expected."""
+
+    model: Any
+
+    @property
+    def item_ids(self) -> Vocabulary:
+        return self.model.item_ids
+
+    def part(self, part: int) -> Any:
+        return self.model
+
+
+def subject_of(model: DividedModel, parts: Parts, over: OverParts | None = None) -> Subject:
     """Return a divided model as what is evaluated: of its users, those that data are of.
+
+    Parts are looked at one after another, or as `over` does: see `DividedModel.over_parts`.
 
     Their numbers are their rows in the whole model, so that draws are the same.
     """
@@ -131,16 +159,14 @@ def subject_of(model: DividedModel, parts: Parts) -> Subject:
     owner = np.full(len(wanted), -1, dtype=np.int32)
     rows = np.zeros(len(wanted), dtype=np.int32)
     seen, validated = _Gathered(), _Gathered()
-    for part in range(model.n_parts):
-        one = model.part(part)
-        if one.user_ids.kind == wanted.kind and len(one.user_ids):
-            numbers += one.user_ids.values.search_sorted(wanted.values).to_numpy()
-        found = one.user_ids.encode(wanted.values)
-        at = np.flatnonzero(found >= 0)
-        owner[at], rows[at] = part, found[at]
-        seen.add(one.seen.take(found[at]), at)
-        if one.validated is not None:
-            validated.add(one.validated.take(found[at]), at)
+    with _over(model, over) as run:
+        for part, found in enumerate(run(_wanted_of, [[n] for n in range(model.n_parts)], wanted)):
+            at, theirs, lists, held, before = found
+            numbers += before
+            owner[at], rows[at] = part, theirs
+            seen.add(lists, at)
+            if held is not None:
+                validated.add(held, at)
     known = np.flatnonzero(owner >= 0)
     place = np.full(len(wanted), -1, dtype=np.int32)
     place[known] = np.arange(len(known), dtype=np.int32)
@@ -179,19 +205,69 @@ class _Gathered:
         )
 
 
-def ranks_by_part(subject: Subject, prepared: Prepared) -> Ranks:
+def ranks_by_part(subject: Subject, prepared: Prepared, over: OverParts | None = None) -> Ranks:
     """Rank part by part, which a protocol that goes by blocks of users does not."""
     ranker, task = subject.scorer, prepared.task
     if not isinstance(ranker, DividedRanker):
         return prepared.protocol.rank(ranker, task)
-    owner, found = ranker.parts[task.users], []
-    for part in np.unique(owner):
-        users = task.users[owner == part]
-        mask = np.zeros(task.held.n_users, dtype=bool)
-        mask[users] = True
-        some: Task = task._replace(users=users, held=task.held.keep(mask[task.held.users]))
-        found.append((np.flatnonzero(owner == part), prepared.protocol.rank(ranker, some)))
+    owner = ranker.parts[task.users]
+    several = [(int(part), np.flatnonzero(owner == part)) for part in np.unique(owner)]
+    tasks = ([part, *_task_of(task, task.users[at], ranker)] for part, at in several)
+    with _over(ranker.model, over) as run:
+        ranks = run(_rank, tasks, prepared.protocol)
+        found = [(at, one) for (_, at), one in zip(several, ranks, strict=True)]
     return _merged(found, len(task.users))
+
+
+def _over(model: DividedModel, over: OverParts | None) -> "AbstractContextManager[OverParts]":
+    return model.over_parts() if over is None else nullcontext(over)
+
+
+def _wanted_of(
+    model: Any, wanted: Vocabulary
+) -> tuple[np.ndarray, np.ndarray, Csr, Csr | None, np.ndarray]:
+    """Find some users in a part.
+
+    Returns
+    -------
+    at : int64 (n,)
+        The places of those that are there.
+    rows : int32 (n,)
+        Their rows.
+    lists : Csr
+        What they have.
+    validated : Csr or None
+        What the model was validated on.
+    before : int64 (n_wanted,)
+        How many users of the part come before each.
+    """
+    before = np.zeros(len(wanted), dtype=np.int64)
+    if model.user_ids.kind == wanted.kind and len(model.user_ids):
+        before += model.user_ids.values.search_sorted(wanted.values).to_numpy()
+    found = model.user_ids.encode(wanted.values)
+    at = np.flatnonzero(found >= 0)
+    held = model.validated
+    theirs = None if held is None else held.take(found[at])
+    return at, found[at], model.seen.take(found[at]), theirs, before
+
+
+def _task_of(task: Task, users: np.ndarray, ranker: DividedRanker) -> tuple[Task, np.ndarray]:
+    """Return the task of some users alone, and their rows in the part that they are in."""
+    numbers = users.astype(np.int64) if task.numbers is None else task.numbers[users]
+    some = task._replace(
+        users=np.arange(len(users), dtype=np.int32),
+        held=task.held.take(users),
+        excluded=task.excluded.take(users),
+        known=task.known.take(users),
+        numbers=numbers,
+    )
+    return some, ranker.rows[users]
+
+
+def _rank(model: Any, protocol: Any, task: Task, rows: np.ndarray) -> Ranks:
+    """Rank users of one part."""
+    parts = np.zeros(len(rows), dtype=np.int32)
+    return protocol.rank(DividedRanker(_OnePart(model), parts, rows), task)  # type: ignore[arg-type]
 
 
 def _merged(found: list[tuple[np.ndarray, Ranks]], n_users: int) -> Ranks:

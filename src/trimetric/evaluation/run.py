@@ -43,6 +43,7 @@ def evaluate(
     name: str | None = None,
     metrics: str | Iterable[str] | None = None,
     at: int | Iterable[int] | None = None,
+    ray: str | None = None,
 ) -> Result:
     """Rank the held-out items of each user and measure how high they stand.
 
@@ -75,6 +76,10 @@ def evaluate(
         What to report, in this order, instead of all: "recall@20", or "recall" for each cutoff.
     at : int or iterable of int, optional
         Cutoffs, instead of the protocol's.
+    ray : str, optional
+        Of a model in parts: rank its parts as tasks of Ray, to the same figures. "local", or the
+        address of a cluster whose nodes see the model at the same path: see
+        `scale.cluster.connect`.
 
     Returns
     -------
@@ -90,6 +95,8 @@ def evaluate(
         The model is not trained, or cannot fold in the users of a split by users.
     Diverged
         The model's scores contain NaN.
+    ClusterError, WorkerLost, MissingExtra
+        Of Ray.
     """
     named = protocol is None or isinstance(protocol, str)
     how = checked_protocol(protocol)
@@ -99,10 +106,15 @@ def evaluate(
     how, asked = asked_of(how, metrics, at)
     columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
     changed = [key for key, value in columns.items() if value not in (None, key)]
+    if ray is not None and not is_divided(model):
+        raise ParameterError(
+            "evaluating on Ray takes a model that is saved in parts, which each task reads for"
+            " itself; save it so with model.save(FOLDER, partitions=P), or leave --ray out"
+        )
     if is_model(model) or is_scorer(model) or is_divided(model):
         if changed:
             raise ParameterError(f"{changed[0]} describes lists, and this is a model; leave it out")
-        return replace(_evaluate_model(model, Parts.of(data, part), how), asked=asked)
+        return replace(_evaluate_model(model, Parts.of(data, part), how, ray), asked=asked)
     lists = read_lists(model, columns)
     # A protocol's usual cutoffs are left out where lists do not reach; those asked for are not.
     result = _evaluate_lists(lists, Parts.of(data, part), how, named and at is None and not asked)
@@ -147,11 +159,14 @@ def read_lists(source: Any, columns: dict[str, Any]) -> "RankedLists":
     return RankedLists.of(source, **columns)
 
 
-def _evaluate_model(model: Any, parts: Parts, protocol: EvaluationProtocol) -> Result:
+def _evaluate_model(
+    model: Any, parts: Parts, protocol: EvaluationProtocol, ray: str | None
+) -> Result:
     if is_divided(model):
-        subject = subject_of(model, parts)
-        prepared = prepare(parts, subject, protocol, strict=True)
-        ranks = ranks_by_part(subject, prepared)
+        with model.over_parts(ray) as over:
+            subject = subject_of(model, parts, over)
+            prepared = prepare(parts, subject, protocol, strict=True)
+            ranks = ranks_by_part(subject, prepared, over)
         return _result(subject.name, subject.user_ids, parts, prepared, ranks)
     found = Subject.of_model(model) if is_model(model) else None
     subject = found or Subject.of_scorer(model, parts.split)

@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
 from trimetric.frames import in_polars
-from trimetric.models.sharded_ids import DividedIds, EveryUser
+from trimetric.models.sharded_ids import everybody
 from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
 from trimetric.space.given import by_key, ids_of
 from trimetric.space.lists import check_k
 from trimetric.storage import places
-from trimetric.storage.blocks import Batch, write_batch
+from trimetric.storage.blocks import Batch, Compute, write_batch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +42,8 @@ def recommend_to_file(
     rerank: Rerank = "mmr",
     checksum: str | None = None,
     progress: bool | None = None,
+    ray: str | None = None,
+    then: "Callable[[pl.DataFrame], pl.DataFrame] | None" = None,
 ) -> int:
     """Write recommendations to a .parquet, .csv or .jsonl file, in bounded memory.
 
@@ -53,7 +56,9 @@ def recommend_to_file(
     model : Recommender or ShardedModel
         Users of a model in parts are written part after part.
     out : path
-        Replaced in one step, at the end; missing parent folders are made.
+        Replaced in one step, at the end; missing parent folders are made. With a / at its end, and
+        with `ray` where it has no extension, it is a folder of Parquet files, one for each block,
+        which must be new or empty.
     users : iterable of ids, optional
         All users of the model unless given.
     k : int
@@ -65,6 +70,12 @@ def recommend_to_file(
         saved. By default it is derived from the settings, the training data and the history.
     progress : bool, optional
         By default a bar is shown where standard error is a terminal.
+    ray : str, optional
+        Compute blocks as tasks of Ray, to the same rows: "local", or the address of a cluster (see
+        `scale.cluster.connect`). Its nodes must see a model in parts at the same path; other models
+        are sent to each of them once.
+    then : callable, optional
+        Changes the rows of each block before they are written; `checksum` must tell what it does.
 
     Returns
     -------
@@ -81,6 +92,8 @@ def recommend_to_file(
         The file cannot be written, or another run is writing it.
     Interrupted
         Ctrl-C; finished blocks are kept.
+    ClusterError, WorkerLost, MissingExtra
+        Of Ray: see `scale.cluster`; finished blocks are kept.
     """
     check_k(k)
     model = model.snapshot()
@@ -94,16 +107,10 @@ def recommend_to_file(
     if diversity:
         options |= {"diversity": float(diversity), "rerank": rerank}
 
-    def compute(start: int, stop: int) -> "pl.DataFrame":
-        block = ids[start:stop]
-        with in_polars():
-            return model.recommend(
-                block,
-                k,
-                **options,
-                allow=_of(filters["allow"], block),
-                deny=_of(filters["deny"], block),
-            )
+    asked = (k, options, filters)
+
+    def here(spans: list[tuple[int, int]]) -> "Iterator[pl.DataFrame]":
+        return (lists_of(model, ids[start:stop], *asked) for start, stop in spans)
 
     identity = {
         **_versions(approximate),
@@ -113,17 +120,38 @@ def recommend_to_file(
         **options,
         **{name: given if given is None else _digest(given) for name, given in filters.items()},
     }
-    batch = Batch(len(ids), _users_per_block(k, len(model.item_ids)), compute, identity)
-    with counting("users", len(ids), progress) as counter:
+    compute: Compute = here
+    with ExitStack() as held:
+        if ray is not None:
+            from trimetric.models.on_ray import blocks_on_ray
+
+            listed = None if users is None else [*ids]
+            compute = held.enter_context(blocks_on_ray(ray, model, listed, lists_of, *asked))
+        block = _users_per_block(k, len(model.item_ids))
+        path = places.output(out)
+        folder = is_folder(out, ray)
+        batch = Batch(len(ids), block, _then(compute, then), identity, folder=folder)
+        counter = held.enter_context(counting("users", len(ids), progress))
         log: Callable[[str], None] = counter.log if progress is not False else lambda text: None
-        return write_batch(places.output(out), batch, done=counter.done, log=log)
+        return write_batch(path, batch, done=counter.done, log=log)
 
 
-def everybody(model: Any) -> Any:
-    """Return the ids of all users; of a model in parts, part after part."""
-    if isinstance(getattr(model, "user_ids", None), DividedIds):
-        return EveryUser(model)
-    return model.user_ids.values
+def is_folder(out: str | Path, ray: str | None) -> bool:
+    """Tell whether output is a folder of Parquet files: see `recommend_to_file`."""
+    return str(out).endswith("/") or (ray is not None and not Path(out).suffix and str(out) != "-")
+
+
+def lists_of(
+    model: Any, users: list[Any], k: int, options: Mapping[str, Any], filters: Mapping[str, Any]
+) -> "pl.DataFrame":
+    """Return the lists of some users, by filters that are for all or for each user."""
+    allow, deny = (_of(filters[name], users) for name in ("allow", "deny"))
+    with in_polars():
+        return model.recommend(users, k, **options, allow=allow, deny=deny)
+
+
+def _then(compute: Compute, then: "Callable[[pl.DataFrame], pl.DataFrame] | None") -> Compute:
+    return compute if then is None else lambda spans: map(then, compute(spans))
 
 
 def _checksum(model: Any) -> str:

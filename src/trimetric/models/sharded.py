@@ -6,7 +6,8 @@ since any ranking needs them all.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
 
 KEPT = 2  # parts in memory at a time
+
+OverParts = Callable[..., Iterator[Any]]
+"""Calls a function with several parts: see `ShardedModel.over_parts`."""
 
 
 class ShardedModel(Answers):
@@ -214,6 +218,35 @@ class ShardedModel(Answers):
     def parts(self) -> Iterator["Recommender"]:
         """Return the parts, one after another."""
         return (self.part(part) for part in range(self.n_parts))
+
+    @contextmanager
+    def over_parts(self, ray: str | None = None) -> Iterator[OverParts]:
+        """Give what calls a function with one part after another.
+
+        It takes the function, the tasks, each a part and what else the function receives after it,
+        and what all tasks share, which comes before that; it yields what the function returned, in
+        the order of the tasks.
+
+        Parameters
+        ----------
+        ray : str, optional
+            Run them as tasks of Ray, whose nodes see the model at the same path; functions must be
+            importable. See `scale.cluster.connect`.
+
+        Raises
+        ------
+        ClusterError, WorkerLost, MissingExtra
+            Of Ray.
+        """
+        if ray is None:
+            yield lambda function, tasks, *shared: (
+                function(self.part(part), *shared, *given) for part, *given in tasks
+            )
+            return
+        from trimetric.models.on_ray import parts_on_ray
+
+        with parts_on_ray(ray, self) as run:
+            yield run
 
     @cached_property
     def without_users(self) -> "Recommender":

@@ -103,3 +103,9 @@ class EveryUser:
                 ids = self._model.part(part).user_ids
                 out += ids.values[low - begin : high - begin].to_list()
         return out
+
+
+def everybody(model: Any) -> Any:
+    """Return the ids of all users; of a model in parts, part after part."""
+    ids = model.user_ids
+    return EveryUser(model) if isinstance(ids, DividedIds) else ids.values

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ LOCAL = "local"
 
 PATIENCE = 25.0  # seconds until an address that does not answer is given up
 RETRIES = 10  # of a task whose worker or node was lost
+BULK = 2**18  # bytes, more than Ray sends with the reply of a task: nodes are asked where they are
 _INSTALL = "pip install 'trimetric[ray]'"
 
 Reference = Any
@@ -140,7 +141,7 @@ class Cluster:
         *,
         cores: int = 1,
         in_flight: int | None = None,
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Run a function as one task for each of `arguments`, and yield the results in that order.
 
         Parameters
@@ -364,7 +365,7 @@ def _check_nodes(ray: Any) -> None:
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    def versions() -> tuple[str, str, str]:
+    def versions(size: int) -> tuple[tuple[str, str, str], bytes]:
         import platform
 
         import ray
@@ -373,27 +374,37 @@ def _check_nodes(ray: Any) -> None:
             from trimetric import __version__
         except ImportError:
             __version__ = "none"
-        return __version__, platform.python_version(), ray.__version__
+        return (__version__, platform.python_version(), ray.__version__), bytes(size)
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
     asked = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        task = ray.remote(num_cpus=0, max_retries=RETRIES, scheduling_strategy=there)(versions)
-        asked[task.remote()] = f"node {node['NodeManagerAddress']}"  # several may share an address
-    _, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE)
+        options = {"num_cpus": 0, "num_returns": 2, "max_retries": RETRIES}
+        task = ray.remote(scheduling_strategy=there, **options)(versions)
+        found, bulk = task.remote(BULK)
+        asked[found] = f"node {node['NodeManagerAddress']}", bulk  # several may share an address
+    _, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE, fetch_local=False)
     if waiting:
         raise ClusterError(
-            f"{', '.join(sorted({asked[one] for one in waiting}))} of the Ray cluster started no"
+            f"{', '.join(sorted({asked[one][0] for one in waiting}))} of the Ray cluster started no"
             f" worker within {PATIENCE:.0f} s; look at its logs (/tmp/ray/session_latest/logs) or"
             " stop it"
         )
-    for reference, name in asked.items():
+    for reference, (name, bulk) in asked.items():
         try:
             theirs = Versions(*ray.get(reference))
+            _compare(_versions(), {name: theirs})
+            ray.get(bulk, timeout=PATIENCE)
+        except (ray.exceptions.OwnerDiedError, ray.exceptions.GetTimeoutError):
+            raise ClusterError(
+                f"{name} of the Ray cluster answers, but cannot hand over results: it cannot reach"
+                " this machine, or only one of the two uses tokens, which Ray does where"
+                " ~/.ray/auth_token exists; open the ports of this machine, or set RAY_AUTH_MODE"
+                " to token or disabled alike on all nodes and here, before Python starts"
+            ) from None
         except ray.exceptions.RayError:  # the node left in between; its tasks go elsewhere
             continue
-        _compare(_versions(), {name: theirs})
 
 
 def _compare(ours: Versions, theirs: dict[str, Versions]) -> None:

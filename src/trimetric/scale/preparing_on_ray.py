@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ def on_ray(address: str, work: Path) -> Iterator[Run]:
     work : Path
         The absolute path of the folder for what is not finished.
     """
-    with connect(address) as cluster:
+    with connect(address) as cluster, ExitStack() as begun:
 
         def run(function: Callable[[Any], dict], tasks: list[Any]) -> Iterator[dict]:
-            return cluster.ordered_map(_on_worker, [[function, task, work] for task in tasks])
+            results = cluster.ordered_map(_on_worker, [[function, task, work] for task in tasks])
+            begun.callback(results.close)
+            return results
 
         yield run
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric.errors import Interrupted, OutputError
+from trimetric.errors import ClusterError, Interrupted, OutputError
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 from trimetric.storage.tables import check_extension, write_blocks
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 FORMAT = "trimetric blocks"
 _DIFFERENCES = {"users": "the users differ", "format": "it cannot be read"}
+
+
+Compute = Callable[[list[tuple[int, int]]], "Iterator[pl.DataFrame]"]
+"""Given spans, each of the first query and the one after the last, yields their rows in order."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,21 @@ class Batch:
     block : int
         Queries per block.
     compute : callable
-        Given the first query of a block and the one after its last, returns a frame of their rows.
+        Given the spans of blocks, yields a frame of the rows of each: see `Compute`.
     identity : dict
         Plain JSON values: everything that the rows depend on.
     noun : str
         What the queries are, for messages.
+    folder : bool
+        Whether the output is a folder of Parquet files, one for each block.
     """
 
     n: int
     block: int
-    compute: "Callable[[int, int], pl.DataFrame]"
+    compute: Compute
     identity: dict[str, Any]
     noun: str = "users"
+    folder: bool = False
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -59,12 +66,12 @@ class Batch:
 def write_batch(
     out: Path, batch: Batch, *, done: Callable[[int], None], log: Callable[[str], None]
 ) -> int:
-    """Write all rows to a .parquet, .csv or .jsonl file.
+    """Write all rows to a .parquet, .csv or .jsonl file, or the blocks to a folder.
 
     Parameters
     ----------
     out : Path
-        Replaced in one step, at the end.
+        A file is replaced in one step, at the end; a folder must be new or empty.
     batch : Batch
     done : callable
         Receives the number of queries answered so far.
@@ -85,8 +92,11 @@ def write_batch(
     Interrupted
         Ctrl-C; finished blocks are kept.
     """
-    check_extension(out)
-    if len(batch.spans) == 1 or (out.exists() and not out.is_file()):
+    if batch.folder:
+        _check_new(out)
+    else:
+        check_extension(out)
+    if not batch.folder and (len(batch.spans) == 1 or (out.exists() and not out.is_file())):
         return write_blocks(out, _computed(batch, done))
     target = out.resolve() if out.is_symlink() else out
     folder = target.with_name(f".{target.name}.blocks")
@@ -97,19 +107,39 @@ def write_batch(
             )
         try:
             _compute_missing(folder, batch, done, log)
+            if batch.folder:
+                return _put(folder, target, batch)
             rows = write_blocks(out, _stored(folder, batch))
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; {_kept(folder, batch)}") from None
-        except OSError:
+        except (OSError, ClusterError):
             log(_kept(folder, batch))
             raise
         _remove(folder)
     return rows
 
 
+def _check_new(out: Path) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise OutputError(f"{out} holds something already; remove it, or choose another folder")
+
+
+def _put(folder: Path, out: Path, batch: Batch) -> int:
+    """Let the folder of blocks take the place of the output; return the number of rows."""
+    import polars as pl
+
+    (folder / "manifest.json").unlink()
+    files = [_block(folder, number) for number in range(len(batch.spans))]
+    rows = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files)
+    if out.exists():
+        out.rmdir()
+    folder.rename(out)
+    return rows
+
+
 def _computed(batch: Batch, done: Callable[[int], None]) -> "Iterator[pl.DataFrame]":
-    for start, stop in batch.spans:
-        yield batch.compute(start, stop)
+    for (_, stop), rows in zip(batch.spans, batch.compute(batch.spans), strict=True):
+        yield rows
         done(stop)
 
 
@@ -131,8 +161,11 @@ def _compute_missing(
     if finished:
         log(f"going on after {answered:,} of {batch.n:,} {batch.noun}")
     done(answered)
-    for number, (start, stop) in list(enumerate(batch.spans))[finished:]:
-        rows = batch.compute(start, stop)
+    left = batch.spans[finished:]
+    if not left:
+        return
+    blocks = zip(left, batch.compute(left), strict=True)
+    for number, ((_, stop), rows) in enumerate(blocks, finished):
         with replacing(_block(folder, number)) as file:
             rows.write_parquet(file)
         done(stop)
