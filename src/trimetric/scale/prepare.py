@@ -184,7 +184,7 @@ def _refuse_others(folder: Path) -> None:
 
 def _refuse_others_in(store: Store) -> None:
     """Refuse a place in a store where something stands, or that cannot be written."""
-    names = sorted({file.name.split("/", 1)[0] for file in store.files()})
+    names = sorted({file.name.split("/", 1)[0] for file in store.files()} - {published.PROBE})
     ours = INDEX in names or "work" in names
     others = [name for name in names if not ours or name not in OURS]
     if others or store.kind() == "file":

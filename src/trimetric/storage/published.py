@@ -22,7 +22,7 @@ from trimetric.storage.atomic import output_errors
 from trimetric.storage.store import Store
 
 MODEL = "model.json"
-_PROBE = ".trimetric-probe"
+PROBE = ".trimetric-probe"
 _AT_ONCE = 8  # files that are sent or fetched
 _NAMED = re.compile(
     rb"(?:tensors-[0-9a-f]{12}\.safetensors|(?:items|users-[0-9]{5,})-[0-9a-f]{12}\.json)"
@@ -94,8 +94,8 @@ def finish(out: str | os.PathLike) -> None:
 def probe(store: Store) -> None:
     """Raise OutputError where a store cannot be written, before work is done for nothing."""
     store.files(deep=False)
-    store.put(_PROBE, b"")
-    store.remove(_PROBE)
+    store.put(PROBE, b"")
+    store.remove(PROBE)
 
 
 def publish(folder: Path, store: Store, index: str) -> None:

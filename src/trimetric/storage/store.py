@@ -38,7 +38,7 @@ _GOOGLE = (
     " `gcloud auth application-default login`"
 )
 _CAUSES = (
-    (r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist", "there is no such bucket; check its name"),
+    (r"NO_SUCH_BUCKET|NoSuchBucket", "there is no such bucket; check its name"),
     (
         r"ACCESS_DENIED|AccessDenied|Forbidden|\b40[13]\b|INVALID_ACCESS_KEY|InvalidAccessKey|"
         r"SIGNATURE|SignatureDoesNotMatch|AUTHENTICATION|EXPIRED|INVALID_CLIENT_TOKEN|"
@@ -131,10 +131,10 @@ class Store:
         DataError, OutputError
             There is no such bucket, or it cannot be listed.
         """
-        from pyarrow import fs
-
         with self._told():
             system, root = self._connected
+            from pyarrow import fs
+
             try:
                 infos = system.get_file_info(fs.FileSelector(root, recursive=deep))
             except (FileNotFoundError, NotADirectoryError):
@@ -212,7 +212,7 @@ class Store:
         if self.scheme in _S3:
             bucket, slash, key = self._path.partition("/")
             secret, _, bucket = bucket.rpartition("@")
-            return _s3(bucket, secret, self.query), f"{bucket}{slash}{key}"
+            return _s3(bucket, secret, self.query, _environment()), f"{bucket}{slash}{key}"
         if self.scheme in _GS:
             return _gs(), self._path
         return self._other()
@@ -279,17 +279,23 @@ def _joined(root: str, name: str) -> str:
     return f"{root}/{name}" if name else root
 
 
+def _environment() -> tuple[tuple[str, str], ...]:
+    """Return the variables by which S3 is found and entered."""
+    return tuple(sorted(one for one in os.environ.items() if one[0].startswith("AWS_")))
+
+
 @cache
-def _s3(bucket: str, secret: str, query: str) -> Any:
+def _s3(bucket: str, secret: str, query: str, environment: tuple[tuple[str, str], ...]) -> Any:
     from pyarrow import fs
 
     given: dict[str, Any] = dict(parse_qsl(query))
-    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    told = dict(environment)
+    address = told.get("AWS_ENDPOINT_URL_S3") or told.get("AWS_ENDPOINT_URL")
     if address and "endpoint_override" not in given:
         scheme, _, host = address.rpartition("://")
         given["endpoint_override"] = host.rstrip("/")
         given.setdefault("scheme", scheme or "https")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = told.get("AWS_REGION") or told.get("AWS_DEFAULT_REGION")
     if "region" not in given and region:
         given["region"] = region
     if "region" not in given and "endpoint_override" not in given:
