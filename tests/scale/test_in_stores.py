@@ -303,6 +303,41 @@ def test_by_the_command(prepared: tm.Prepared) -> None:
     assert not working(out).exists()
 
 
+def test_stopped_and_resumed(prepared: tm.Prepared, tmp_path: Path) -> None:
+    class Stop(tm.Callback):
+        def on_epoch(self, row: dict[str, Any]) -> None:
+            raise RuntimeError("stopped")
+
+    settings: dict[str, Any] = {"dim": 4, "epochs": 2, "temperature": 0.3}
+    out, also = fresh(), {"checkpoint_seconds": 0.0}
+    with pytest.raises(RuntimeError, match="stopped"):
+        tm.SML(**settings).fit(prepared, out=out, callbacks=[Stop()], **also)
+    assert objects(out) == {}
+    assert (working(out) / "checkpoint" / "run.json").exists()
+    with pytest.raises(OutputError, match=r"unfinished run.*--resume"):
+        tm.SML(**settings).fit(prepared, out=out)
+    resumed = tm.SML(**settings).fit(prepared, out=out, resume=True)
+    assert learned(resumed) == learned(tm.SML(**settings).fit(prepared, out=tmp_path / "m"))
+    assert not working(out).exists()
+
+
+@pytest.mark.parametrize("data", [f"{ROOT}/prepared", f"{ROOT}/log/flat/*.parquet"])
+def test_resumed_after_training_before_publishing(prepared: tm.Prepared, data: str) -> None:
+    out, env = fresh(), {**os.environ}
+    fit = ("fit", data, "--out", out, "--model", "sml", "--dim=4", "--epochs=1", "--quiet")
+    fit += ("--set", "temperature=0.3", *(() if "prep" in data else ("--nulls", "drop")))
+    assert inside(*fit, env=env).returncode == 0
+    made, store = objects(out), Store(out, writing=True)
+    for name, content in made.items():  # as if it had been killed while it was published
+        working(out).mkdir(parents=True, exist_ok=True)
+        (working(out) / name).write_bytes(content)
+        store.remove(name)
+    again = inside(*fit, "--resume", "--json", env=env)
+    assert json.loads(again.stdout)["already_finished"], again.stderr
+    assert objects(out) == made
+    assert not working(out).exists()
+
+
 @pytest.mark.parametrize("scheme", ["s3", "memory"])
 def test_any_model_is_saved_and_loaded(scheme: str) -> None:
     out = fresh().replace("s3", scheme, 1)
