@@ -23,6 +23,7 @@ from trimetric.errors import (
     ArtifactError,
     CheckpointMismatch,
     DataError,
+    Interrupted,
     MissingExtra,
     OutputError,
     ParameterError,
@@ -306,11 +307,11 @@ def test_by_the_command(prepared: tm.Prepared) -> None:
 def test_stopped_and_resumed(prepared: tm.Prepared, tmp_path: Path) -> None:
     class Stop(tm.Callback):
         def on_epoch(self, row: dict[str, Any]) -> None:
-            raise RuntimeError("stopped")
+            signal.raise_signal(signal.SIGINT)
 
     settings: dict[str, Any] = {"dim": 4, "epochs": 2, "temperature": 0.3}
     out, also = fresh(), {"checkpoint_seconds": 0.0}
-    with pytest.raises(RuntimeError, match="stopped"):
+    with pytest.raises(Interrupted, match="saved in"):
         tm.SML(**settings).fit(prepared, out=out, callbacks=[Stop()], **also)
     assert objects(out) == {}
     assert (working(out) / "checkpoint" / "run.json").exists()
@@ -355,6 +356,22 @@ def test_any_model_is_saved_and_loaded(scheme: str) -> None:
         model.save(out, replaces=checksum)
     trained = tm.create("itemknn").fit(data, out=out)
     assert learned(tm.load(out)) == learned(trained)
+
+
+def test_updated_in_a_store(room: Path, tmp_path: Path) -> None:
+    out, env = fresh(), {**os.environ}
+    tm.CentroidML(dim=4, epochs=1, temperature=0.3).fit(small()).save(out, partitions=2)
+    pl.DataFrame({"user": ["new", "new"], "item": small().item_ids[:2]}).write_csv(
+        tmp_path / "new.csv"
+    )
+    ran = inside("update", out, "--with", tmp_path / "new.csv", "--out", out, "--quiet", env=env)
+    assert ran.returncode == 0, ran.stderr
+    opened = tm.ShardedModel.open(out)
+    assert (opened.n_parts, opened.n_users) == (2, 201)
+    item = opened.item_ids[0]
+    ran = inside("unavailable", out, "--item", item, env=env)
+    assert ran.returncode == 0, ran.stderr
+    assert tm.load(out).unavailable.to_list() == [item]
 
 
 def test_half_of_a_model_is_none(prepared: tm.Prepared) -> None:
