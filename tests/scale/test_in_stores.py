@@ -424,7 +424,7 @@ def test_what_stays_on_this_machine(prepared: tm.Prepared) -> None:
         ("nosuch://host/x", "no kind of URI"),
     ],
 )
-def test_logs_that_are_not_there(uri: str, told: str, tmp_path: Path) -> None:
+def test_logs_that_are_not_there(room: Path, uri: str, told: str, tmp_path: Path) -> None:
     for read in (
         lambda: tm.Interactions.read(uri),
         lambda: tm.prepare(uri, tmp_path / "out", partitions=2),
