@@ -147,7 +147,8 @@ def test_uris(tmp_path):
     assert rows("memory://logs/log.csv.gz") == ROWS
     assert Interactions.of("memory://logs/log.csv.gz").n_users == 2
     for uri, part in (
-        ("memory://logs/none.csv", "cannot be read"),
+        ("memory://logs/none.csv", "does not exist"),
+        ("memory://logs/*.tsv", "matches no file"),
         ("nosuch://key:secret@host/log.csv", "nosuch://host/log.csv"),
         ("http://127.0.0.1:1/log.csv", "cannot be read"),
         ("s3:/bucket/log.csv", "s3"),

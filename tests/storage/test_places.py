@@ -41,17 +41,29 @@ def test_home_and_file_uris(inside):
 @pytest.mark.parametrize("uri", URIS)
 def test_uris_make_no_folders(inside, uri):
     split = tm.split_random(tm.synthetic.planted().interactions)
-    model = tm.create("popularity").fit(split.train)
     for write in (
         lambda: split.save(uri),
-        lambda: model.save(uri),
         lambda: artifact.save(uri, "x", {}, {"a": np.zeros(1)}),
+    ):
+        with pytest.raises(OutputError, match="URI, not a path"):
+            write()
+    with pytest.raises(DataError, match="URI, not a path"):
+        tm.Split.load(uri)
+    assert [path.name for path in inside.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("uri", ["http://host/m", "https://host/m"])
+def test_models_are_not_on_web_pages(inside, uri):
+    split = tm.split_random(tm.synthetic.planted().interactions)
+    model = tm.create("popularity").fit(split.train)
+    for write in (
+        lambda: model.save(uri),
         lambda: tm.create("popularity").fit(split.train, out=uri),
         lambda: tm.SML(epochs=1).fit(split.train, out=Path(uri)),
     ):
         with pytest.raises(OutputError, match="URI, not a path"):
             write()
-    for read in (lambda: tm.load(uri), lambda: tm.Split.load(uri)):
+    for read in (lambda: tm.load(uri), lambda: tm.ShardedModel.open(uri)):
         with pytest.raises(DataError, match="URI, not a path"):
             read()
     assert [path.name for path in inside.iterdir()] == ["home"]
@@ -81,8 +93,8 @@ def test_passwords_are_not_shown():
 
 
 def test_on_the_command_line(inside):
-    assert "s3://bucket/m is a URI" in refused(
-        "fit", "planted", "--model", "popularity", "--out", "s3://bucket/m", cwd=inside
+    assert "http://bucket/m is a URI" in refused(
+        "fit", "planted", "--model", "popularity", "--out", "http://bucket/m", cwd=inside
     )
     assert "is a URI" in refused("data", "split", "planted", "--out", "gs://bucket/m", cwd=inside)
     done("data", "split", "planted", "--out=~/parts", cwd=inside, env={"HOME": f"{inside}/home"})

@@ -11,7 +11,6 @@ from trimetric.cli.options import Data, Json, Quiet, Ray, grouped
 from trimetric.cli.output import emit, emit_json, note, replaces, rows_table, show
 from trimetric.cli.reading import read
 from trimetric.cli.splitting import SplitOptions
-from trimetric.storage import places
 
 app = Typer(
     help="Inspect interactions, split them, list known data sets.",
@@ -178,11 +177,9 @@ app.command("list")(grouped(known))
 
 def _prepared(data: str) -> dict[str, Any] | None:
     """Return what a folder of `data prepare` holds, None if it is none."""
-    if places.is_uri(data) or not (places.source(data) / "prepared.json").is_file():
-        return None
-    from trimetric.scale.prepared import Prepared
+    from trimetric.scale.prepared import Prepared, is_prepared
 
-    return Prepared(data).summary()
+    return Prepared(data).summary() if is_prepared(data, unfinished=False) else None
 
 
 def _table(summary: dict[str, Any]) -> Any:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -16,7 +15,7 @@ from trimetric.cli.reading import counts, print_summary, read, read_held_out
 from trimetric.cli.settings import Common
 from trimetric.errors import ArtifactError, CheckpointMismatch, DataError, ParameterError
 from trimetric.progress import ended_at_best, heartbeat
-from trimetric.storage import places
+from trimetric.storage import places, published
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
@@ -151,9 +150,9 @@ def fit(
     whole = core.of(whole, log)
     parts = _parts(whole, valid, valid_share, columns, at_once)
     log(parts.message)
-    finished = _finished(untrained, parts, partitions, places.output(out)) if resume else None
+    finished = _finished(untrained, parts, partitions, out) if resume else None
     if resume and finished is None:
-        _check_resumable(untrained, places.output(out))
+        _check_resumable(untrained, out)
     if finished:
         log(f"{out} holds this model, finished; nothing to resume")
     replaced = finished is None and replaces(out, log, holding="model.json")
@@ -243,15 +242,16 @@ def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
 
 
 def _finished(
-    model: "Recommender", parts: Parts, partitions: int, out: Path
+    model: "Recommender", parts: Parts, partitions: int, out: str
 ) -> "Recommender | None":
     """Return the model in `out` if this run would give the same and no checkpoint is newer."""
     from trimetric.models import load
 
-    if not (out / "model.json").exists() or (out / "checkpoint" / "model.json").exists():
+    folder = published.working(out)
+    if (folder / "checkpoint" / "model.json").exists():
         return None
     try:
-        saved = load(out)
+        saved = load(folder if (folder / "model.json").exists() else out)
     except ArtifactError:
         return None
     train, valid = parts.train, None
@@ -265,16 +265,25 @@ def _finished(
         and trained_on.get("partitions", 1) == partitions
         and not trained_on.get("updates")
     )
+    if same:
+        published.finish(out)
     return saved if same else None
 
 
-def _check_resumable(model: "Recommender", out: Path) -> None:
+def _check_resumable(model: "Recommender", out: str) -> None:
     """Refuse to resume where a finished model of something else stands, and no checkpoint."""
-    if not (out / "model.json").exists() or (out / "checkpoint" / "model.json").exists():
+    folder = published.working(out)
+    begun = (folder / "checkpoint" / "model.json").exists()
+    if begun or not (places.in_store(out) or (folder / "model.json").exists()):
         return
     from trimetric.models import load
 
-    saved = load(out)
+    try:
+        saved = load(out)
+    except ArtifactError:
+        if places.in_store(out):
+            return  # nothing stands there
+        raise
     params, wanted = saved.get_params(), model.get_params()
     differing = [
         f"{name} was {params.get(name)!r}, is {value!r}"

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric.cli.columns import Columns
@@ -11,7 +10,7 @@ from trimetric.cli.output import emit, emit_json, logger, replaces
 from trimetric.cli.reading import counts, read_held_out
 from trimetric.errors import ArtifactError, CheckpointMismatch, ParameterError
 from trimetric.progress import heartbeat
-from trimetric.storage import places
+from trimetric.storage import published
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
@@ -21,14 +20,9 @@ if TYPE_CHECKING:
 
 def prepared(data: str) -> "Prepared | None":
     """Return what a folder of `data prepare` holds; None if it is no such folder."""
-    if data == "-" or places.is_uri(data):
-        return None
-    folder = places.source(data, "DATA")
-    if not any((folder / name).exists() for name in ("prepared.json", "work")):
-        return None
-    from trimetric.scale.prepared import Prepared
+    from trimetric.scale.prepared import Prepared, is_prepared
 
-    return Prepared(folder)
+    return Prepared(data) if is_prepared(data) else None
 
 
 def fit_prepared(
@@ -57,7 +51,7 @@ def fit_prepared(
     held: Any = False if valid == "none" else None
     if valid not in (None, "none"):
         held = read_held_out(str(valid), Columns(), "valid")
-    finished = _finished(untrained, data, Path(out)) if given["resume"] else None
+    finished = _finished(untrained, data, out) if given["resume"] else None
     if finished is not None:
         log(f"{out} holds this model, finished; nothing to resume")
     replaced = finished is None and replaces(out, log, holding="model.json")
@@ -100,19 +94,20 @@ def refuse_given(reading: tuple[Columns, Core], data: "Prepared") -> None:
                 )
 
 
-def _finished(model: "Recommender", data: "Prepared", out: Path) -> "ShardedModel | None":
+def _finished(model: "Recommender", data: "Prepared", out: str) -> "ShardedModel | None":
     """Return the model in `out` if this run would give the same, and none was begun since."""
     from trimetric.models.sharded import ShardedModel
 
-    begun = (out / "checkpoint" / "run.json").exists()
-    if begun or not (out / "model.json").exists():
+    folder = published.working(out)
+    if (folder / "checkpoint" / "run.json").exists():
         return None
     try:
-        saved = ShardedModel.open(out)
+        saved = ShardedModel.open(folder if (folder / "model.json").exists() else out)
     except ArtifactError:
         return None
     same = (saved.name, saved.get_params()) == (model.name, model.get_params())
     if same and saved.provenance["train"]["fingerprint"] == data.fingerprint:
+        published.finish(out)
         return saved
     raise CheckpointMismatch(
         f"{out} holds a finished model of another run; there is nothing to resume. Train without"

@@ -42,10 +42,10 @@ def update(
     Far cheaper than training anew; known users and items move a little. Interactions that the
     model already has are left out.
     """
-    from trimetric.storage import places
+    from trimetric.storage import published
     from trimetric.storage.atomic import reserved
 
-    with reserved(places.output(out), "writing"):
+    with reserved(published.working(out), "writing"):
         _update(model, columns, new, out, epochs, lr, quiet, json)
 
 

@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -34,7 +34,6 @@ ENDINGS = {
 _IN_FOLDERS = {end: kind for end, kind in ENDINGS.items() if kind != "json"}
 _ENOUGH_FILES = 64
 _MORE_FILES = "allow more with ulimit -n"
-_ARROW_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs")
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,13 @@ def _of_object(stream: Any) -> Source:
 
 
 def _of_place(given: str | os.PathLike) -> list[Source]:
+    if places.in_store(given):
+        from trimetric.data import in_stores
+
+        return [
+            Source(file.name, content=file.read(), columns=file.columns)
+            for file in in_stores.find(given)
+        ]
     if places.is_uri(given) and urlsplit(str(given)).scheme.lower() != "file":
         return [_of_uri(str(given))]
     path = places.source(given)
@@ -162,7 +168,7 @@ def _of_pattern(path: Path) -> list[Source]:
     if not glob.has_magic(str(path)):
         raise DataError(absent(path))
     found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    files = [Source(str(file), file, columns=_hive(file)) for file in found if file.is_file()]
+    files = [Source(str(file), file, columns=hive(file)) for file in found if file.is_file()]
     if not files:
         raise DataError(f"{path} matches no file")
     return files
@@ -170,17 +176,33 @@ def _of_pattern(path: Path) -> list[Source]:
 
 def _of_folder(folder: Path) -> list[Source]:
     try:
-        names = [
-            path
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-            and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        ]
+        paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {why(error)}") from None
-    kinds: dict[str, list[Path]] = {}
+    found = of_one_format([PurePosixPath(path.as_posix()) for path in paths], str(folder))
+    return [Source(str(folder / path), folder / path, columns=hive(path)) for path in found]
+
+
+def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath]:
+    """Return the files of a folder that are meant, in order: those whose format is read.
+
+    Parameters
+    ----------
+    names : list of path
+        Below the folder; those that begin with . or _, or are in such folders, are left out.
+    folder : str
+        For messages.
+
+    Raises
+    ------
+    DataError
+        There are none, or they are of several formats.
+    """
+    kinds: dict[str, list[PurePosixPath]] = {}
     for kinds_of in (_IN_FOLDERS, ENDINGS):
-        for path in names:
+        for path in sorted(names):
+            if any(part.startswith((".", "_")) for part in path.parts):
+                continue
             ends = [end.lower() for end in reversed(path.suffixes)]
             ends = ends[1:] if ends and ends[0] in unpack.ENDINGS else ends
             if ends and ends[0] in kinds_of:
@@ -195,23 +217,21 @@ def _of_folder(folder: Path) -> list[Source]:
             f"{folder} is a folder with files of several formats ({counted}); give one file in it,"
             f" or a pattern such as {folder}/*.{min(kinds)}"
         )
-    paths = next(iter(kinds.values()))
-    return [Source(str(p), p, columns=_hive(p.relative_to(folder))) for p in paths]
+    return next(iter(kinds.values()))
 
 
-def _hive(path: Path) -> dict[str, str]:
+def hive(path: PurePath) -> dict[str, str]:
+    """Return what the names of folders say: {"day": "2020-01-01"} for day=2020-01-01."""
     pairs = [part.split("=", 1) for part in path.parts[:-1] if "=" in part]
     missing = "__HIVE_DEFAULT_PARTITION__"
     return {name: unquote(value) for name, value in pairs if name and value != missing}
 
 
 def _of_uri(uri: str) -> Source:
-    """Read all of a URI, through Arrow's file systems for object stores and fsspec for the rest."""
+    """Read all of a URI through fsspec."""
     shown = places.shown(uri)
-    scheme = urlsplit(uri).scheme.lower()
     try:
-        content = _arrow(uri) if scheme in _ARROW_SCHEMES else None
-        content = _fsspec(uri, shown, scheme) if content is None else content
+        content = _fsspec(uri, shown)
     except (DataError, MissingExtra):
         raise
     except Exception as error:  # each file system has errors of its own
@@ -220,17 +240,7 @@ def _of_uri(uri: str) -> Source:
     return Source(shown, content=content)
 
 
-def _arrow(uri: str) -> bytes | None:
-    try:
-        from pyarrow import fs
-    except ImportError:
-        return None
-    system, path = fs.FileSystem.from_uri(uri)
-    with system.open_input_stream(path, compression=None) as stream:
-        return stream.read()
-
-
-def _fsspec(uri: str, shown: str, scheme: str) -> bytes:
+def _fsspec(uri: str, shown: str) -> bytes:
     try:
         import fsspec
 
@@ -240,12 +250,6 @@ def _fsspec(uri: str, shown: str, scheme: str) -> bytes:
         raise MissingExtra(
             f"{shown} cannot be read without more packages ({error}); install them with"
             " pip install 'trimetric[files]', or fetch the file"
-        ) from None
-    except ValueError as error:
-        if "Protocol not known" not in str(error):
-            raise
-        raise DataError(
-            f"{shown}: {scheme}:// is no kind of URI that can be read here; fetch the file"
         ) from None
 
 

@@ -193,7 +193,7 @@ def search_space(name: str) -> dict[str, Any]:
 
 
 def load(folder: str | Path) -> "Recommender":
-    """Load a saved model.
+    """Load a saved model, from a folder or from an object store (s3://bucket/model).
 
     One that was saved in parts is put together in memory; `ShardedModel.open` leaves its parts in
     their files.
@@ -204,6 +204,8 @@ def load(folder: str | Path) -> "Recommender":
         The folder holds no model, a damaged one, or one that this version cannot read.
     ResourceError
         It was saved in parts, and is larger than the memory that is free.
+    DataError
+        The object store cannot be read.
     """
     while True:
         model = open_model(folder)

@@ -25,6 +25,7 @@ from trimetric.progress import Silent
 from trimetric.scale.prepared import Prepared
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
+from trimetric.storage.published import publishing
 from trimetric.training import CHECKPOINT_SECONDS
 
 
@@ -73,7 +74,7 @@ class ClosedForm(Recommender):
         """Train on interactions in one go: see `Recommender.fit`."""
         if partitions != 1 or workdir is not None or ray is not None or isinstance(train, Prepared):
             raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
-        with limited_threads(threads):
+        with publishing(out) as out, limited_threads(threads):
             data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
             if len(data) == 0:

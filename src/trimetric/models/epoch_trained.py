@@ -1,7 +1,7 @@
 """What models share that are trained in epochs: `fit` with validation, checkpoints and resuming."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from trimetric.scale.trainer import Trainer
 from trimetric.space.scorer import Scorer
 from trimetric.storage import artifact, places
 from trimetric.storage.atomic import reserved
+from trimetric.storage.published import publishing
 
 
 class EpochTrained(Recommender):
@@ -105,7 +106,8 @@ class EpochTrained(Recommender):
         if workdir is not None or ray is not None or isinstance(train, Prepared):
             in_files.check_out(out, workdir, ray)
             in_files.check_not_used(pool=pool, monitor=monitor, start=start)
-            with limited_threads(threads), _reserved(out), _reserved(workdir):
+            place = out
+            with publishing(place) as out, limited_threads(threads), _reserved(out, workdir):
                 observers = self._observers(callbacks, progress, out)
                 with observers.failing():
                     self._fit_in_files(
@@ -118,8 +120,10 @@ class EpochTrained(Recommender):
                         seconds=checkpoint_seconds,
                     )
                 observers.call("on_end", self)
+            if place is not None and places.in_store(place):
+                self._fitted, self._saved_in = None, place
             return self
-        with limited_threads(threads), _reserved(out):
+        with publishing(out) as out, limited_threads(threads), _reserved(out):
             data, valid = parts_given(train, valid, progress)
             check_weights(self, data)
             negatives = pool_of(pool, data)
@@ -270,5 +274,10 @@ class EpochTrained(Recommender):
         return lambda: measure(current().scorer)
 
 
-def _reserved(out: str | Path | None) -> AbstractContextManager[None]:
-    return nullcontext() if out is None else reserved(places.output(out), "training into")
+@contextmanager
+def _reserved(*folders: str | Path | None) -> Iterator[None]:
+    with ExitStack() as held:
+        for folder in folders:
+            if folder is not None:
+                held.enter_context(reserved(places.output(folder), "training into"))
+        yield

@@ -164,8 +164,13 @@ def forget_in(
     """
     from trimetric.models import load
     from trimetric.models.sharded_index import partitions_in
-    from trimetric.storage import artifact
+    from trimetric.storage import artifact, places
 
+    if places.in_store(folder) or places.in_store(out):
+        raise ParameterError(
+            "forgetting needs folders of this machine, since stores and caches keep earlier copies:"
+            " copy the model here, forget, save what is left to the store and remove what it keeps"
+        )
     target = Path(folder if out is None else out)
     same = target.resolve() == Path(folder).resolve()
     for turn in range(TRIES):

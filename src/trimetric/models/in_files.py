@@ -23,7 +23,7 @@ from trimetric.scale.learner import LocalLearner
 from trimetric.scale.parts import Parts
 from trimetric.scale.prepared import Prepared
 from trimetric.scale.trainer import Trainer
-from trimetric.storage import artifact, places
+from trimetric.storage import artifact, places, published
 
 
 def train_in_files(
@@ -219,7 +219,14 @@ def check_out(out: Any, workdir: Any, ray: Any) -> None:
     if out is None:
         what = "ray" if ray is not None else "workdir" if workdir is not None else "prepared data"
         raise ParameterError(f"training with {what} saves the model in parts; give out, a folder")
-    if workdir is not None and places.output(workdir) == places.output(out):
+    if workdir is None:
+        return
+    if places.in_store(workdir):
+        raise ParameterError(
+            f"workdir {places.shown(workdir)} is a URI, and rows are read and written there all the"
+            " time; give a folder of this machine's fastest disk. Only out may be in a store"
+        )
+    if places.output(workdir) == published.working(out):
         raise ParameterError("workdir and out must be different folders")
 
 

@@ -31,6 +31,7 @@ from trimetric.models.training_data import merged_seen
 from trimetric.space.diversity import Rerank
 from trimetric.space.known import Known
 from trimetric.space.scorer import Scorer
+from trimetric.storage import published
 from trimetric.training import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Recommender(ABC):
     config: Any
     __signature__: ClassVar[inspect.Signature]
     _fitted: Fitted | None = None
-    _saved_in: Path | None = None  # where a model trained in files is, until it is asked
+    _saved_in: str | Path | None = None  # where a model trained in files is, until it is asked
 
     def __init__(
         self, *, preset: str | None = None, variant: str | None = None, **settings: Any
@@ -758,7 +759,8 @@ class Recommender(ABC):
 
         Parameters
         ----------
-        folder : path
+        folder : path or URI
+            What goes to an object store is made on this machine first; `model.json` comes last.
         replaces : str, optional
             The checksum (`storage.artifact.checksum`) of the model that this one was made from:
             if another was saved there since, it stays and `Superseded` is raised.
@@ -776,12 +778,15 @@ class Recommender(ABC):
             The folder cannot be written; what was there is intact.
         """
         check_folder("save", folder)
-        if partitions is None:
-            save_if_unchanged(self.snapshot(), folder, replaces)
-            return
         from trimetric.models.sharded_writing import save_sharded
 
-        save_sharded(self.snapshot(), folder, partitions, replaces=replaces)
+        with published.publishing(folder, replaces) as place:
+            if place != folder:
+                replaces = None  # it was looked at in the store
+            if partitions is None:
+                save_if_unchanged(self.snapshot(), place, replaces)
+            else:
+                save_sharded(self.snapshot(), place, partitions, replaces=replaces)
 
     def export(self, to: str, out: str | Path, *, approximate: bool = False) -> dict[str, Any]:
         """Write the space for a server that needs no trimetric: see `space.export.export`.

@@ -33,7 +33,7 @@ from trimetric.models.sharded_reading import SharedItems, read_items, read_part,
 from trimetric.models.sharded_whole import whole
 from trimetric.scale.hashing import USERS, part_of
 from trimetric.space.known import Totals
-from trimetric.storage import artifact, places
+from trimetric.storage import artifact, published
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
@@ -73,7 +73,9 @@ class ShardedModel(Answers):
 
         Parameters
         ----------
-        folder : path
+        folder : path or URI
+            What lies in an object store is copied to the cache (TRIMETRIC_CACHE) once, under a
+            name that the content determines, and mapped from there.
         kept : int
             How many parts stay in memory.
 
@@ -81,9 +83,11 @@ class ShardedModel(Answers):
         ------
         ArtifactError
             The folder holds no such model, or a damaged one; the message names the shard.
+        DataError
+            The object store cannot be read.
         """
         check_folder("open", folder)
-        path = places.source(folder, "folder")
+        path = published.fetched(folder)
         while True:
             loaded = artifact.load(path, SHARDED)
             model = cls(path, loaded.meta, loaded.checksum, kept)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from trimetric.data import batches, readers, sources
+from trimetric.data import batches, in_stores, readers, sources
 from trimetric.data.build import WEIGHTS_MARK
 from trimetric.data.form import Form
 from trimetric.data.sources import Source
@@ -35,6 +35,11 @@ def find(given: Any) -> list[Piece]:
             "standard input cannot be prepared, since it cannot be read again; give a file"
         )
     if isinstance(given, str | os.PathLike):
+        if places.in_store(given):
+            return [
+                Piece(file.name, file.uri, False, file.columns, (file.size, file.changed))
+                for file in in_stores.find(given)
+            ]
         if places.is_uri(given) and not str(given).lower().startswith("file:"):
             return [Piece(places.shown(given), str(given), local=False)]
         return [_piece(source) for source in sources.find(given)]
@@ -60,7 +65,10 @@ def _piece(source: Source) -> Piece:
 
 def weights_of(pieces: Sequence[Piece]) -> str | None:
     """Return the column of weights that the first file names, as `Split.save` does."""
-    return readers.mark(pieces[0].source(), WEIGHTS_MARK) if pieces[0].local else None
+    if pieces[0].stamp and pieces[0].name.lower().endswith((".parquet", ".pq")):
+        with pieces[0].opened() as file:
+            return readers.mark(file, WEIGHTS_MARK)
+    return None
 
 
 def divided(pieces: Sequence[Piece], form: Form) -> list[tuple[Piece, ...]]:
@@ -69,7 +77,7 @@ def divided(pieces: Sequence[Piece], form: Form) -> list[tuple[Piece, ...]]:
     small: list[Piece] = []
     for piece in pieces:
         cut = _cut(piece, form) if piece.local else []
-        if not cut and piece.local and piece.stamp[0] < TASK_BYTES:
+        if not cut and piece.stamp and piece.stamp[0] < TASK_BYTES:
             small.append(piece)
             if sum(one.stamp[0] for one in small) >= TASK_BYTES:
                 tasks.append(tuple(small))
@@ -84,9 +92,9 @@ def divided(pieces: Sequence[Piece], form: Form) -> list[tuple[Piece, ...]]:
 
 def _cut(piece: Piece, form: Form) -> list[Piece]:
     """Cut a large Parquet file at row groups; other files give nothing."""
-    file = piece.source()
-    if not batches.is_parquet(file, readers.kind(file, form)):
-        return []
+    with piece.opened() as file:
+        if not batches.is_parquet(file, readers.kind(file, form)):
+            return []
     with batches.parquet(file) as opened:
         rows = [opened.metadata.row_group(n).num_rows for n in range(opened.num_row_groups)]
     if sum(rows) <= TASK_ROWS:

@@ -32,8 +32,11 @@ from trimetric.scale.pair_files import PairsTask, digest, number_items, write_pa
 from trimetric.scale.prepared import FORMAT, INDEX, VERSION, Prepared
 from trimetric.scale.spilling import SpillTask, read_json, spill, write_json
 from trimetric.storage.atomic import output_errors
+from trimetric.storage.published import publish
+from trimetric.storage.store import Store
 
 Run = Callable[[Callable[[Any], dict], list[Any]], Iterable[dict]]
+_PLAN = "plan.json"
 OURS = ("users", "pairs", "valid", "test", "work", "items.parquet", INDEX)
 
 
@@ -58,7 +61,7 @@ class Job:
     Parameters
     ----------
     folder : Path
-        Where the result goes.
+        Where the result goes, or is made where it goes to a store.
     plan : dict
         What the result depends on, as JSON values.
     tasks : list of SpillTask
@@ -71,6 +74,8 @@ class Job:
         See `prepare`.
     log : callable
         Takes lines that tell how far it is.
+    store : Store, optional
+        Where the result is published.
     """
 
     folder: Path
@@ -81,6 +86,7 @@ class Job:
     source: str
     run: Run
     log: Callable[[str], None]
+    store: Store | None = None
 
     @property
     def work(self) -> Path:
@@ -94,9 +100,8 @@ class Job:
 
     def run_all(self, resume: bool) -> Prepared:
         """Run what is left, and return what was prepared."""
-        finished = self._begin(resume)
-        if finished is not None:
-            return finished
+        if self._is_finished(resume):
+            return self._published()
         try:
             with self._kept_on_failure():
                 results = self._read()
@@ -116,39 +121,57 @@ class Job:
         except OutputError as error:
             raise OutputError(f"{error}; then go on with resume=True") from error
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; saved in {self.folder}: run the same command with --resume to go on"
-            ) from None
+            raise _interrupted(self.folder) from None
         shutil.rmtree(self.work, ignore_errors=True)
-        return Prepared(self.folder)
+        return self._published()
 
-    def _begin(self, resume: bool) -> Prepared | None:
-        """Make the folder, or see what an earlier run left in it."""
-        finished = read_json(self.folder / INDEX)
+    def _published(self) -> Prepared:
+        """Return what was prepared; where it goes to a store, it is published there first."""
+        if self.store is None:
+            return Prepared(self.folder)
+        begun = f"work/{_PLAN}"
+        if (self.folder / INDEX).exists():
+            self.log(f"copying {self.folder} to {self.store}")
+            try:
+                self.store.put(begun, json.dumps(self.plan).encode())
+                publish(self.folder, self.store, INDEX)
+            except OutputError as error:
+                raise OutputError(f"{error}; then go on with resume=True") from error
+            except KeyboardInterrupt:
+                raise _interrupted(self.folder) from None
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.store.remove(begun)
+        return Prepared(self.store.uri)
+
+    def _is_finished(self, resume: bool) -> bool:
+        """Make the folder, or see what an earlier run left in it or published."""
+        finished, place = read_json(self.folder / INDEX), str(self.folder)
+        if finished is None and self.store is not None:
+            finished, place = json.loads(self.store.read(INDEX) or b"null"), str(self.store)
         if finished is not None:
             sizes = [piece.stamp[0] for task in self.tasks for piece in task.pieces if piece.stamp]
-            _refuse_other_run(self.folder, finished.get("plan", {}), self.plan)
+            _refuse_other_run(place, finished.get("plan", {}), self.plan)
             if finished.get("sizes") != sizes:
                 raise CheckpointMismatch(
-                    f"{self.folder} was prepared from these files when they had other sizes;"
+                    f"{place} was prepared from these files when they had other sizes;"
                     " choose another folder, or remove it"
                 )
             shutil.rmtree(self.work, ignore_errors=True)
-            self.log(f"{self.folder} holds this log, prepared; nothing to do")
-            return Prepared(self.folder)
-        before = read_json(self.work / "plan.json")
+            self.log(f"{place} holds this log, prepared; nothing to do")
+            return True
+        before = read_json(self.work / _PLAN)
         if before is not None:
-            _refuse_other_run(self.folder, before, self.plan)
+            _refuse_other_run(place, before, self.plan)
             if not resume:
                 raise OutputError(
                     f"{self.folder} holds the same log, prepared in part; go on with resume=True,"
                     " or remove it"
                 )
-            return None
+            return False
         with output_errors(self.folder):
             self.work.mkdir(parents=True, exist_ok=True)
-            write_json(self.work / "plan.json", self.plan)
-        return None
+            write_json(self.work / _PLAN, self.plan)
+        return False
 
     @contextmanager
     def _kept_on_failure(self) -> Iterator[None]:
@@ -278,6 +301,12 @@ class _Kept(DataError):
     """A file failed, and what was read of others is kept."""
 
 
+def _interrupted(folder: Path) -> Interrupted:
+    return Interrupted(
+        f"interrupted; saved in {folder}: run the same command with --resume to go on"
+    )
+
+
 def _result(task: Any) -> dict[str, Any]:
     """Return the result of a task that was run."""
     found = task.done()
@@ -286,12 +315,12 @@ def _result(task: Any) -> dict[str, Any]:
     return found
 
 
-def _refuse_other_run(folder: Path, before: dict[str, Any], plan: dict[str, Any]) -> None:
+def _refuse_other_run(place: str, before: dict[str, Any], plan: dict[str, Any]) -> None:
     differing = [name for name in plan if before.get(name) != plan[name]]
     if differing:
         name = differing[0]
         raise CheckpointMismatch(
-            f"{folder} holds what a run with other {', '.join(differing)} made ({name}:"
+            f"{place} holds what a run with other {', '.join(differing)} made ({name}:"
             f" {_short(before.get(name))} there, {_short(plan[name])} now); run with the same,"
             " choose another folder, or remove it"
         )

@@ -28,8 +28,9 @@ from trimetric.scale.pair_files import pyarrow_ipc
 from trimetric.scale.preparation import OURS, Job, Run, locally
 from trimetric.scale.prepared import INDEX, VERSION, Prepared
 from trimetric.scale.spilling import Piece, SpillTask
-from trimetric.storage import places
+from trimetric.storage import places, published
 from trimetric.storage.atomic import output_errors, reserved
+from trimetric.storage.store import Store
 
 MOST_PARTS = 1 << 12  # each is some files, and its pairs 16·P batches
 
@@ -59,8 +60,9 @@ def prepare(
     sources : path, pattern, folder, URI, or list of these
         csv, tsv, jsonl, json or Parquet files, as `Interactions.read` takes them. Parquet, and text
         that is neither packed nor quoted, is read in batches; other files one at a time.
-    out : path
-        A folder, new or empty.
+    out : path or URI
+        A folder, new or empty. What goes to an object store is made in the cache of this machine
+        (TRIMETRIC_CACHE) and copied when it is done, `prepared.json` last.
     partitions : int
         The number of user parts, P; items are divided into 16·P chunks.
     valid, test : float
@@ -106,10 +108,13 @@ def prepare(
     if options.get("split") not in (None, False):
         raise ParameterError("split is not used by prepare; hold out with valid= and test=")
     rules, form = for_files(dict(options))
-    folder = places.output(out)
+    folder = published.working(out)
     if ray is not None:
         folder = folder.absolute()  # workers have folders of their own
     _refuse_others(folder)
+    store = Store(out, writing=True) if places.in_store(out) else None
+    if store is not None:
+        _refuse_others_in(store)
     pieces = log_files.find(sources)
     if rules.weight is None and rules.event_weights is None:
         rules = replace(rules, weight=log_files.weights_of(pieces))
@@ -121,7 +126,7 @@ def prepare(
     ]
     log = tell if (on_terminal() if progress is None else progress) else _silent
     with _running(run, ray, folder) as used:
-        job = Job(folder, plan, tasks, rules, holdout, source, used, log)
+        job = Job(folder, plan, tasks, rules, holdout, source, used, log, store)
         with reserved(folder, "preparing"):
             return job.run_all(resume)
 
@@ -175,6 +180,20 @@ def _refuse_others(folder: Path) -> None:
             f"{folder} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
             " choose a folder that is new or empty"
         )
+
+
+def _refuse_others_in(store: Store) -> None:
+    """Refuse a place in a store where something stands, or that cannot be written."""
+    names = sorted({file.name.split("/", 1)[0] for file in store.files()} - {published.PROBE})
+    ours = INDEX in names or "work" in names
+    others = [name for name in names if not ours or name not in OURS]
+    if others or store.kind() == "file":
+        raise OutputError(
+            f"{store} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
+            " choose a folder that is new or empty"
+        )
+    if INDEX not in names:
+        published.probe(store)
 
 
 def _plan(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import polars as pl
@@ -17,9 +19,11 @@ from trimetric.scale.pair_files import pyarrow_ipc
 from trimetric.scale.parts import CHUNKS, Cell
 from trimetric.scale.spilling import read_json
 from trimetric.storage import places
+from trimetric.storage.published import Folder
 
 FORMAT, VERSION = "trimetric prepared interactions", 1
 INDEX = "prepared.json"
+_WEB = ("http", "https")
 _MOST_OPEN = 4  # files of pairs
 _HELD_OUT = {
     "valid": "pairs held out in valid",
@@ -37,8 +41,9 @@ class Prepared:
 
     Parameters
     ----------
-    folder : path
-        What `prepare`, or `trimetric data prepare`, wrote.
+    folder : path or URI
+        What `prepare`, or `trimetric data prepare`, wrote. Files in an object store are
+        copied to the cache (TRIMETRIC_CACHE) of the machine that reads them, when it first does.
 
     Raises
     ------
@@ -49,17 +54,22 @@ class Prepared:
     """
 
     def __init__(self, folder: str | PathLike) -> None:
-        self.folder = places.source(folder, "folder")
-        self.index = _index(self.folder)
+        self.files = Folder(folder, INDEX)
+        self.index = _index(self.files)
         pyarrow_ipc()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "index": self.index}
+        return {"files": self.files, "index": self.index}
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, or come to be, on this machine."""
+        return self.files.path
 
     @property
     def name(self) -> str:
-        """The folder, for messages."""
-        return str(self.folder)
+        """The folder or URI, for messages."""
+        return str(self.files)
 
     @property
     def n_parts(self) -> int:
@@ -108,7 +118,7 @@ class Prepared:
     def __repr__(self) -> str:
         weights = ", weight" if self.weighted else ""
         return (
-            f"Prepared({self.folder}: {self.n_users:,} users x {self.n_items:,} items,"
+            f"Prepared({self.name}: {self.n_users:,} users x {self.n_items:,} items,"
             f" {len(self):,} pairs{weights}, in {self.n_parts} user parts and"
             f" {CHUNKS * self.n_parts} item chunks)"
         )
@@ -120,7 +130,7 @@ class Prepared:
         if not report.duplicates:
             del rows["repeats"]
         return {
-            "name": str(self.folder),
+            "name": self.name,
             "partitions": self.n_parts,
             "users": self.n_users,
             "items": self.n_items,
@@ -144,7 +154,7 @@ class Prepared:
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
         part = _within("part", part, self.n_parts)
-        return Vocabulary(pl.read_parquet(self.folder / "users" / f"part-{part:05d}.parquet")["id"])
+        return Vocabulary(pl.read_parquet(self.files.file(f"users/part-{part:05d}.parquet"))["id"])
 
     def item_ids(self, chunk: int) -> Vocabulary:
         """Return the ids of an item chunk."""
@@ -168,12 +178,12 @@ class Prepared:
         DataFrame
             Columns user, item and, with weights, weight, of original ids.
         """
-        path = self.folder / share / f"part-{_within('part', part, self.n_parts):05d}.parquet"
+        path = self.files.file(f"{share}/part-{_within('part', part, self.n_parts):05d}.parquet")
         return pl.read_parquet(path) if path.exists() else None
 
     @cached_property
     def _items(self) -> pl.Series:
-        return pl.read_parquet(self.folder / "items.parquet", columns=["id"])["id"]
+        return pl.read_parquet(self.files.file("items.parquet"), columns=["id"])["id"]
 
     @cached_property
     def _open(self) -> dict[int, Any]:
@@ -184,7 +194,7 @@ class Prepared:
         opened = self._open.pop(part, None)
         if opened is None:
             pyarrow, ipc = pyarrow_ipc()
-            path = self.folder / "pairs" / f"part-{part:05d}.arrow"
+            path = self.files.file(f"pairs/part-{part:05d}.arrow")
             try:
                 opened = ipc.open_file(pyarrow.memory_map(str(path)))
             except (OSError, ValueError) as error:
@@ -197,6 +207,22 @@ class Prepared:
         return opened
 
 
+def is_prepared(place: str | PathLike, *, unfinished: bool = True) -> bool:
+    """Tell whether a place is a folder of `prepare`; also one that is not finished, if that counts.
+
+    Raises
+    ------
+    DataError
+        It is in a store that cannot be reached.
+    """
+    if str(place) == "-" or (places.is_uri(place) and urlsplit(str(place)).scheme in _WEB):
+        return False
+    if places.in_store(place) and re.search(r"[*?[]|\.\w{1,8}$", str(place)):
+        return False  # a pattern, or a file
+    folder = Folder(place, INDEX)
+    return folder.holds(INDEX) or (unfinished and folder.holds("work"))
+
+
 def _spread(counts: np.ndarray) -> dict[str, int]:
     return {"min": int(counts.min()), "max": int(counts.max())}
 
@@ -207,12 +233,12 @@ def _within(name: str, number: int, limit: int) -> int:
     return int(number)
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
+def _index(folder: Folder) -> dict[str, Any]:
+    if not folder.holds(""):
         raise DataError(f"{folder} is no folder; give one that `trimetric data prepare` wrote")
-    found = read_json(folder / INDEX)
+    found = read_json(folder.file(INDEX))
     if found is None:
-        unfinished = (folder / "work").is_dir()
+        unfinished = folder.holds("work")
         said = (
             "is not finished: run the same `trimetric data prepare` with --resume"
             if unfinished
@@ -221,7 +247,7 @@ def _index(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder} {said}")
     if found.get("format") != FORMAT or found.get("version") != VERSION:
         raise DataError(
-            f"{folder / INDEX} is {found.get('format')!r}, version {found.get('version')!r}; this"
+            f"{folder}/{INDEX} is {found.get('format')!r}, version {found.get('version')!r}; this"
             f" trimetric reads {FORMAT!r}, version {VERSION}"
         )
     return found

@@ -44,7 +44,8 @@ def _on_worker(function: Callable[[Any], dict], task: Any, work: Path) -> dict:
     if not (work / "plan.json").exists():
         raise ClusterError(
             f"node {platform.node()} does not see {work}; with --ray the log and the folder of"
-            " --out must be on storage that all nodes mount at the same path"
+            " --out must be on storage that all nodes mount at the same path; so must"
+            " TRIMETRIC_CACHE, where --out is a URI"
         )
     found = None if function is spill else task.done()
     return function(task) if found is None else found

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from trimetric.errors import DataError
 from trimetric.scale.hashing import USERS, hash_values, part_of_hashed
 from trimetric.scale.log_facts import refuse_differing
 from trimetric.scale.sorting import by_part, starts_of
+from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing
+from trimetric.storage.store import Store
 
 RUN_ROWS = 1 << 22  # rows that are held before they are written
 RUN_BYTES = 1 << 28  # and bytes, where ids are text
@@ -39,8 +43,8 @@ class Piece:
         Whether it is a path.
     columns : dict
         What the names of its folders say, as in `Source`.
-    stamp : list of int
-        Size and time of its last change; empty for a URI.
+    stamp : tuple of int
+        Size and time of its last change; empty for a web page.
     groups : (int, int), optional
         From which to before which row group.
     """
@@ -52,11 +56,19 @@ class Piece:
     stamp: tuple[int, ...] = ()
     groups: tuple[int, int] | None = None
 
-    def source(self) -> Source:
-        """Return the file; that of a URI is read."""
+    @contextmanager
+    def opened(self, scratch: Path | None = None) -> Iterator[Source]:
+        """Give the file; that of a store is copied to a folder until the body ends."""
         if self.local:
-            return Source(self.name, Path(self.place), columns=self.columns)
-        return sources.find(self.place)[0]
+            yield Source(self.name, Path(self.place), columns=self.columns)
+        elif not places.in_store(self.place):
+            yield sources.find(self.place)[0]
+        else:
+            with TemporaryDirectory(prefix=".fetched-", dir=scratch) as folder:
+                path = Path(folder) / "file"
+                if not Store(self.place).fetch("", path):
+                    raise DataError(f"{self.name} has been removed since it was listed")
+                yield Source(self.name, path, columns=self.columns)
 
     @property
     def label(self) -> str:
@@ -207,7 +219,6 @@ def _spilled(task: SpillTask, told: _Told) -> tuple[int, np.ndarray]:
 
 def _frames(task: SpillTask, told: _Told) -> Iterator[pl.DataFrame]:
     for piece in task.pieces:
-        file = piece.source()
         counts = Counts()
 
         def pick(existing: list[str], name: str = piece.name) -> dict[str, str]:
@@ -220,14 +231,15 @@ def _frames(task: SpillTask, told: _Told) -> Iterator[pl.DataFrame]:
                 )
             return columns
 
-        for batch in batches(file, pick, task.form, piece.groups):
-            told.note(piece, batch)
-            if not batch.frame.height:
-                counts.blank += batch.blank
-                continue
-            frame = cleaned(batch, task.rules, piece.label, told.seen, counts)
-            if frame.height:
-                yield _needed(frame, task.rules)
+        with piece.opened(task.work) as file:
+            for batch in batches(file, pick, task.form, piece.groups):
+                told.note(piece, batch)
+                if not batch.frame.height:
+                    counts.blank += batch.blank
+                    continue
+                frame = cleaned(batch, task.rules, piece.label, told.seen, counts)
+                if frame.height:
+                    yield _needed(frame, task.rules)
         told.counts.add(counts)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike
 
 from trimetric._version import __version__
 from trimetric.errors import ArtifactError, OutputError, ParameterError, Superseded
-from trimetric.storage import places
+from trimetric.storage import places, published
 from trimetric.storage.atomic import locked, output_errors, output_folder, replacing
 
 FORMAT = "trimetric"
@@ -172,8 +172,8 @@ def load(
 
     Parameters
     ----------
-    folder : path
-        Where it was saved.
+    folder : path or URI
+        Where it was saved. What lies in an object store is copied to the cache first.
     kind : str or tuple of str, optional
         The kind it must be, or one of several.
     manifest : str
@@ -188,7 +188,7 @@ def load(
         It is missing, foreign, of a newer format, of another kind, truncated or damaged; the
         message says which, and of which file.
     """
-    path = places.source(folder, "folder") / manifest
+    path = published.fetched(folder) / manifest
     while True:
         head = _head(path, kind)
         try:
@@ -204,18 +204,18 @@ def meta(
     folder: str | Path, kind: str | None = None, manifest: str = "model.json"
 ) -> dict[str, Any]:
     """Return the plain values of an artifact without reading its tensors: see `load`."""
-    return _head(places.source(folder, "folder") / manifest, kind).meta
+    return _head(published.fetched(folder) / manifest, kind).meta
 
 
 def kind_and_meta(folder: str | Path, manifest: str = "model.json") -> tuple[str, dict[str, Any]]:
     """Return what an artifact is, and its plain values, without reading its tensors."""
-    head = _read_manifest(places.source(folder, "folder") / manifest)
+    head = _read_manifest(published.fetched(folder) / manifest)
     return head.kind, head.meta
 
 
 def checksum(folder: str | Path, manifest: str = "model.json") -> str:
     """Return the SHA-256 that an artifact gives of its manifest, its tensors' own included."""
-    path = places.source(folder, "folder") / manifest
+    path = published.fetched(folder) / manifest
     _read_manifest(path)
     return str(_read_json(path)["checksum"])
 

@@ -28,6 +28,13 @@ def is_uri(place: Any) -> bool:
     return _URI.match(text) is not None or not Path(text.split("/", 1)[0]).exists()
 
 
+def in_store(place: Any) -> bool:
+    """Tell whether a place is in an object store: a URI, and neither a file's nor a web page's."""
+    if not is_uri(place):
+        return False
+    return os.fspath(place).split(":", 1)[0].lower() not in ("file", "http", "https")
+
+
 def shown(place: Any) -> str:
     """Return a place for messages, without what stands before an @, which may be a password."""
     return _SECRET.sub("", str(place))
