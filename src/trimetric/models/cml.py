@@ -53,17 +53,45 @@ class CMLConfig(TripletConfig):
         float, Limits(0, 1000, "0.7-1 suits most data", above=True), Tune(0.3, 1.5)
     ] = 0.8
     """m of all users; above 0 (paper: 1)."""
+    covariance: Annotated[float, Limits(0, 1e12, "0 suits most data")] = 0.0
+    """λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
+
+    The paper divides by the points of a mini-batch, and so does the gradient: below about 1e3 it
+    moves nothing. It makes training several times slower.
+    """
+
+
+AUTHORS: dict[str, Any] = {
+    "negatives": "hardest",
+    "candidates": 20,
+    "temperature": 0.0,
+    "rank_weight": True,
+    "optimizer": "adagrad",
+    "lr": 0.1,
+    "schedule": "constant",
+    "margin": 1.9,
+    "radius": 1.0,
+    "covariance": 1.0,
+}
+"""CML as its own authors have it: Hsieh et al. 2017, and the settings of their code.
+
+Rank weights ln(1 + |V|·M/W) from W = 20 candidates, Adagrad, the unit ball, the covariance penalty
+at the weight that their code names. Their batch of 50,000 pairs is not taken over, and their code
+sums signed covariances of all points where the paper, and this, has norms over the mini-batch.
+"""
 
 
 class CML(EpochTrained):
     """Collaborative metric learning: the user's hinge alone, fixed margins, rank weights.
 
-    The paper of SML sets w = 1 and draws one uniform negative: `preset="paper"`.
+    The paper of SML sets w = 1 and draws one uniform negative: `preset="paper"`. CML as its own
+    authors have it, with the covariance penalty, is `preset="authors"`.
 
     Parameters
     ----------
     preset : str, optional
-        "paper" or "released", of the SML paper; other settings given here override it.
+        "paper" or "released", of the SML paper, or "authors", of CML's; other settings given here
+        override it.
     variant : str, optional
         "base" and nothing else: the other ablations are not CML.
     dim : int, default 100
@@ -158,7 +186,8 @@ class CML(EpochTrained):
     user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = CMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {**preset, **FIXED} for name, preset in PRESETS.items()
+        **{name: {**preset, **FIXED} for name, preset in PRESETS.items()},
+        "authors": AUTHORS,
     }
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS
     capabilities = MetricSpace.capabilities | {"fold-in"}
