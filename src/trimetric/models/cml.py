@@ -53,12 +53,6 @@ class CMLConfig(TripletConfig):
         float, Limits(0, 1000, "0.7-1 suits most data", above=True), Tune(0.3, 1.5)
     ] = 0.8
     """m of all users; above 0 (paper: 1)."""
-    covariance: Annotated[float, Limits(0, 1e12, "0 suits most data")] = 0.0
-    """λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
-
-    The paper divides by the points of a mini-batch, and so does the gradient: below about 1e3 it
-    moves nothing. It makes training several times slower.
-    """
 
 
 AUTHORS: dict[str, Any] = {
@@ -144,6 +138,8 @@ class CML(EpochTrained):
         Mean of the first coordinates; the paper's .1.
     init_std : float, default None
         Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03.
+    covariance : float, default 0.0
+        λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
     """
 
     if TYPE_CHECKING:  # written by tools/signatures
@@ -151,7 +147,7 @@ class CML(EpochTrained):
         def __init__(
             self,
             *,
-            preset: Literal["paper", "released"] | None = None,
+            preset: Literal["paper", "released", "authors"] | None = None,
             variant: Literal["base", "base+u", "base+s", "base+s+p", "base+s+u", "all"]
             | None = None,
             dim: int = 100,
@@ -179,6 +175,7 @@ class CML(EpochTrained):
             sphere: bool = False,
             init_mean: float = 0.0,
             init_std: float | None = None,
+            covariance: float = 0.0,
         ) -> None: ...
 
     name: ClassVar[str] = "cml"
