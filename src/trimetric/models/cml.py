@@ -12,6 +12,7 @@ from trimetric.models import partial_fit
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.starting import Held, SharedRows, hold_points
@@ -179,6 +180,12 @@ class CML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "cml"
+    formula = Formula(
+        "‖α_u − β_v‖²",
+        False,
+        "w·[d²(u,v) − d²(u,v⁻) + m]₊ (+ λ_c/N·(‖C‖_F − ‖diag C‖₂))",
+        "w = ln(1 + rank) by default, 1 in the SML paper; the penalty is off by default",
+    )
     takes_weights = True
     user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = CMLConfig

@@ -25,6 +25,7 @@ from trimetric.models.answers import Given, OnUnknown, OnUnknownItem
 from trimetric.models.callbacks import Callback
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.histories import folded_in
 from trimetric.models.saved import Stored, check_folder, save_if_unchanged
 from trimetric.models.training_data import merged_seen
@@ -65,6 +66,7 @@ class Recommender(ABC):
     """
 
     name: ClassVar[str]
+    formula: ClassVar[Formula | None] = None
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -13,6 +13,7 @@ from trimetric.models import partial_fit
 from trimetric.models.config import TrainingConfig
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.models.starting import Held, SharedRows, hold_points
 from trimetric.models.temperature import find_temperature
@@ -186,6 +187,12 @@ class SML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "sml"
+    formula = Formula(
+        "‖α_u − β_v‖²",
+        False,
+        "[d²(u,v) − d²(u,v⁻) + m_u]₊ + λ·[d²(u,v) − d²(v,v⁻) + n_v]₊ − γ/512·(m_u + n_v)",
+        "margins are averaged over 512 triplets, as released, not over all; fixed by default",
+    )
     takes_weights = True
     user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = TripletConfig
