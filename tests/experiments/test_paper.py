@@ -232,7 +232,9 @@ TWINS: dict[str, Any] = {
 def test_a_model_ranks_by_the_formula_that_it_declares(name: str) -> None:
     model = tm.create(name, dim=8, epochs=2).fit(rated(), progress=False)
     formula = model.formula
-    users, items = (model.tensors()[side].astype(float) for side in ("users", "items"))
+    found = model.tensors()
+    names = ("users", "items") if "users" in found else ("user_factors", "item_factors")
+    users, items = (found[name].astype(float) for name in names)
     sign = 1 if formula.larger_is_better else -1
     twin = TWINS[formula.distance]
     expected = [sign * twin(users[3], row) for row in items[:20]]

@@ -102,7 +102,8 @@ def table3(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]
         " prints, its learning rate chosen among .1, .05 and .01. Without the leak, sml and cml are"
         " the paper's objective, tuned (one uniform negative, Adagrad); “library default” is"
         " trimetric's form of it, tuned likewise. † behind the best by more than chance among"
-        f" users ({TUNED_FOR}, p < .05, Holm). ‡ trained without the pool, and only ranked among it: no leak.",
+        f" users ({TUNED_FOR}, p < .05, Holm). ‡ trained without the pool, and only ranked among"
+        " it: no leak.",
         "warning": CAUTION,
         "label": "system",
         "best": True,
