@@ -257,3 +257,16 @@ def test_gamma_means_the_same_at_any_batch_size(batch_size):
     step = 20 / 512
     grown = 0.01 + 0.05 * step / np.sqrt(0.1 + step**2)
     assert np.allclose(session.state.margins[:n], grown, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad", "adam"])
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_epochs_with_the_covariance_penalty_equal_the_twin(optimizer, adaptive):
+    settings = replace(
+        BASE, negatives="hardest", rank_weight=True, optimizer=optimizer, adaptive_users=adaptive,
+        adaptive_items=False, covariance=200.0, batch_size=9,
+    )  # fmt: skip
+    session = assert_equal_runs(settings, interactions(), epochs=1)
+    without = make_session(replace(settings, covariance=0.0), *interactions())
+    run_epoch(without, 0)
+    assert not np.allclose(session.state.points, without.state.points, atol=1e-4)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trimetric.errors import MissingExtra, OutputError, ParameterError
 from trimetric.experiments import report
@@ -326,3 +328,16 @@ def browse(page: Path, folder: Path) -> tuple[str, str]:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text("[],\n {}\"'ab", max_size=9),
+            lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner),
+        ),
+    )
+)
+def test_json_with_lists_in_one_line_is_the_same_json(document: dict) -> None:
+    assert json.loads(report.readable(document)) == document

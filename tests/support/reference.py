@@ -190,6 +190,22 @@ def triplet_gradients(u, v, n, pulls):
     )
 
 
+def covariance_penalty(rows, weight):
+    """λ_c/N·(‖C‖_F − ‖diag C‖) of points (N, d): Hsieh et al. 2017."""
+    centred = rows - rows.mean(axis=0)
+    c = centred.T @ centred / len(rows)
+    return weight / len(rows) * (np.sqrt((c**2).sum()) - np.sqrt((np.diag(c) ** 2).sum()))
+
+
+def covariance_gradients(rows, weight):
+    """∂/∂rows of `covariance_penalty`, (N, d)."""
+    n, centred = len(rows), rows - rows.mean(axis=0)
+    c = centred.T @ centred / n
+    whole, diagonal = np.sqrt((c**2).sum()), np.sqrt((np.diag(c) ** 2).sum())
+    pull = c / whole - np.diag(np.diag(c)) / diagonal if whole > 0 else np.zeros_like(c)
+    return 2 * weight / n**2 * centred @ pull
+
+
 def rowwise_adagrad(x, g, second, lr):
     """One accumulator a row: the sum of mean squares. Returns the new x; changes `second`."""
     second[0] += (g**2).mean()
@@ -298,6 +314,13 @@ class Twin:
     def move(self, triplets):
         """Sum the gradients of a mini-batch, then step every point and margin it touches."""
         s, gradients, margin_gradients = self.settings, {}, {}
+        weight = getattr(s, "covariance", 0.0)
+        if weight and triplets:
+            slots = [point for points, _ in triplets for point in points]
+            terms = covariance_gradients(self.points[slots], weight)
+            for point, term in zip(slots, terms, strict=True):
+                gradients[point] = gradients.get(point, 0.0) + term
+            self.totals[0] += covariance_penalty(self.points[slots], weight)
         for (u, v, n), (w, lam) in triplets:
             if s.adaptive_users:
                 margin_gradients[u] = margin_gradients.get(u, 0.0) + w - s.gamma / 512

@@ -23,7 +23,7 @@ ALIASES = {
 
 def reproduce(
     target: Annotated[
-        str, Argument(help="table3, table4, fig4, fig5, fig6, several (table3,fig6), or all.")
+        str, Argument(help="table1 to table4, fig4 to fig6, several (table3,fig6), or all.")
     ],
     columns: Columns,
     dataset: Annotated[
@@ -75,7 +75,9 @@ def reproduce(
         emit_json({"out": out, **document})
         return
     for section in document["sections"]:
-        if section["kind"] == "text" and section["title"].startswith(("Table 3", "Margins")):
+        if section["kind"] == "text" and section["title"].startswith(
+            ("Table 3", "Table 4", "Margins")
+        ):
             for paragraph in section["paragraphs"]:
                 emit(paragraph.replace("**", ""))
     emit(f"{WARNING}\nreport: {out}/report.html")

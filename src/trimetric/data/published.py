@@ -87,13 +87,43 @@ def lightgcn(folder: Path) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def tang_2015(folder: Path) -> pl.DataFrame:
-    r"""Read the files named *train*, *dev* and *test*: user\t\tproduct\t\trating\t\ttext."""
+def imdb_tang2015(folder: Path) -> pl.DataFrame:
+    """Read imdb.train.txt.ss, imdb.dev.txt.ss and imdb.test.txt.ss: see `tang_2015`."""
+    return tang_2015(folder, "imdb")
+
+
+def yelp2013_tang2015(folder: Path) -> pl.DataFrame:
+    """Read yelp-2013-seg-20-20.train.ss, .dev.ss and .test.ss: see `tang_2015`."""
+    return tang_2015(folder, "yelp-2013")
+
+
+def tang_2015(folder: Path, name: str) -> pl.DataFrame:
+    r"""Read the files of a set whose names hold train, dev and test.
+
+    A line is user\t\tproduct\t\trating\t\ttext. The archive has three sets in one folder:
+    where several would do, those are taken whose names begin with `name`.
+    """
     parts = []
-    for part, pattern in (("train", "*train*"), ("valid", "*dev*"), ("test", "*test*")):
-        frame = _fields(_file(folder, pattern), "\t\t", ("user", "item", "rating"), rest=True)
-        parts.append(frame.with_columns(split=pl.lit(part)))
+    for part, word in (("train", "train"), ("valid", "dev"), ("test", "test")):
+        path = _of_set(folder, word, name)
+        frame = _fields(path, "\t\t", ("user", "item", "rating"), rest=True)
+        ids = pl.col("user", "item").cast(pl.String)  # also where those of one part are numbers
+        parts.append(frame.with_columns(ids, split=pl.lit(part)))
     return pl.concat(parts)
+
+
+def _of_set(folder: Path, word: str, name: str) -> Path:
+    found = sorted(p for p in folder.glob(f"*{word}*") if p.is_file())
+    named = [path for path in found if path.name.lower().startswith(name)]
+    if len(named or found) == 1:
+        return (named or found)[0]
+    if found:
+        listed = ", ".join(path.name for path in (named or found))
+        raise DataError(
+            f"{folder} holds several files that could be the {word} part of {name}: {listed};"
+            " leave one of them there"
+        )
+    return _file(folder, f"*{word}*")
 
 
 def published_titles(name: str, folder: Path) -> pl.DataFrame | None:
@@ -134,7 +164,7 @@ def _bytes(path: Path) -> bytes:
 def _fields(path: Path, separator: str, names: tuple[str, ...], rest: bool = False) -> pl.DataFrame:
     """Split each line at the separator; with `rest`, what follows the named fields is left out.
 
-    Ids and times become Int64 where all are whole numbers, ratings Float64.
+    Ids and times become Int64 where all are whole numbers; ratings are Float64.
     """
     try:
         lines = _bytes(path).decode().split("\n")
@@ -155,6 +185,12 @@ def _fields(path: Path, separator: str, names: tuple[str, ...], rest: bool = Fal
         text = pl.Series(values, dtype=pl.String)
         numbers = text.cast(pl.Float64 if name == "rating" else pl.Int64, strict=False)
         whole = numbers.null_count() == 0
+        if name == "rating" and not whole:
+            at = int(numbers.is_null().arg_max() or 0)
+            raise DataError(
+                f"{path}: line {at + 1} without counting blank lines: the rating must be a number,"
+                f" got {values[at]!r}"
+            )
         exact = name == "rating" or (whole and (numbers.cast(pl.String) == text).all())
         columns[name] = numbers if whole and exact else text
     return pl.DataFrame(columns)
@@ -221,12 +257,12 @@ PUBLISHED = {
     ),
     "imdb_tang2015": Published(
         "IMDB reviews of Tang, Qin and Liu (ACL 2015)",
-        "its train, dev and test files",
-        tang_2015,
+        "imdb.train.txt.ss, imdb.dev.txt.ss and imdb.test.txt.ss",
+        imdb_tang2015,
     ),
     "yelp2013_tang2015": Published(
         "Yelp 2013 reviews of Tang, Qin and Liu (ACL 2015)",
-        "its train, dev and test files",
-        tang_2015,
+        "yelp-2013-seg-20-20.train.ss, .dev.ss and .test.ss",
+        yelp2013_tang2015,
     ),
 }

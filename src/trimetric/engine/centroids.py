@@ -181,6 +181,10 @@ class Params(NamedTuple):
     actives: np.ndarray  # float32[n_users]
     pulls: np.ndarray  # float32[n_users, width]
     log_scale: Any  # float64: ln(|V|/|J|)
+    user_margins: np.ndarray  # float32[n_users]: m_u in place of `margin`; no rows for one m
+    margin_share: Any  # float32: the mean of q at which a learned m_u rests
+    margin_step: Any  # float32: of m_u against ∂ℓ/∂m_u − share; 0 where margins are fixed
+    margin_limit: Any  # float32: of learned margins
 
 
 class Workspace(NamedTuple):
@@ -522,6 +526,9 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
     share = one - own
     if params.item_weight > 0:
         begin_user(r, workspace)
+    margin, mass, counts = params.margin, np.float32(0), np.float32(0)
+    if len(params.user_margins) > 0:
+        margin = params.user_margins[u]
     start = positives.indptr[u]
     for e in range(w.first[r], w.first[r + 1]):
         k = start + e - w.first[r]
@@ -556,8 +563,10 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
         length = np.sqrt(max(without, LEAST_SQUARE))
         s = (zt - h * yt) / length
         score = two * (own * pt + share * s) + b
-        gap = (score - params.margin) * params.rate - log_sum
+        gap = (score - margin) * params.rate - log_sum
         q = sigmoid(-gap)
+        mass += count * q
+        counts += count
         w.loss[r] += count * softplus(-gap)
         q *= count
         w.active[r] += q
@@ -584,6 +593,10 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
             if own > 0:
                 add_scaled(w.own_gradients, r, state.item_sums, v, -in_own * c / n)
                 of_term_in_own += count * in_own * c / n
+    if (params.margin_step > 0) & (counts > 0):
+        slope = mass / counts - params.margin_share
+        moved = margin - params.margin_step * slope
+        params.user_margins[u] = min(max(moved, np.float32(0)), params.margin_limit)
     add_scaled(w.sum_gradients, r, w.sums, r, of_sum)
     if kappa > 0:
         add_scaled(w.sum_gradients, r, w.terms, r, of_term_in_sum)
@@ -814,6 +827,35 @@ def make_params(
         actives=actives,
         pulls=pulls,
         log_scale=np.float64(log(catalogue / size)),
+        user_margins=np.zeros(0, dtype=np.float32),
+        margin_share=np.float32(0),
+        margin_step=np.float32(0),
+        margin_limit=np.float32(0),
+    )
+
+
+def with_user_margins(
+    params: Params, margins: np.ndarray, *, share: float = 0.0, step: float = 0.0
+) -> Params:
+    """Return params with a margin for each user, held or learned; for studies of margins.
+
+    The models of this package have one margin: see docs/margins.md. Learned ones are no part of a
+    checkpoint.
+
+    Parameters
+    ----------
+    margins : float32[n_users]
+        Changed in place where they are learned; the largest is their limit.
+    share : float
+        The mean of q over a user's items at which a margin rests: γ/512 of equation (6).
+    step : float
+        A margin goes `step`·(mean of q − share) down each epoch, to no less than 0; 0 holds it.
+    """
+    return params._replace(
+        user_margins=margins,
+        margin_share=np.float32(share),
+        margin_step=np.float32(step),
+        margin_limit=np.float32(margins.max(initial=0)),
     )
 
 

@@ -10,7 +10,8 @@ Every thread runs `train` over the same mini-batches, each of which has four sta
     apply_updates     points in parallel: the new rows into the table
 
 The first three stages only read points. Each point belongs to one thread (`owner`), so that no sum
-depends on the number of threads. From the second stage to the third go two numbers per triplet, a
+depends on the number of threads. CML's covariance penalty, where it is on, has a stage of its own
+before the third: see `covariance`. From the second stage to the third go two numbers per triplet, a
 and b of `objective`: gradients are never written out, but summed from rows that are in cache.
 """
 
@@ -21,6 +22,13 @@ import numpy as np
 
 from trimetric.engine import rows
 from trimetric.engine.compile import inline, kernel
+from trimetric.engine.covariance import (
+    add_covariance_gradient,
+    count_points,
+    norms,
+    penalty,
+    sum_covariance,
+)
 from trimetric.engine.gumbel import gumbel_noise, noise_table, second_gumbel_noise
 from trimetric.engine.negatives import (
     DRAWS_PER_TRIPLET,
@@ -88,6 +96,7 @@ class Params(NamedTuple):
     adaptive_items: Any  # bool
     margin: Any  # float32: first value and limit of m
     item_margin: Any  # float32: first value and limit of n
+    covariance: Any  # float32: λ_c of CML's covariance penalty
 
 
 class Workspace(NamedTuple):
@@ -112,6 +121,8 @@ class Workspace(NamedTuple):
     candidate_rows: np.ndarray  # int32[T, S']: one triplet's candidates; S' is rows.grouped(S)
     candidate_noise: np.ndarray  # float32[T, S']: their Gumbel noise
     candidate_d2: np.ndarray  # float32[T, S']: their d² to the user
+    covariance: np.ndarray  # float32[dim, width]: see `covariance`; no rows without the penalty
+    centering: np.ndarray  # float32[2T, width]
     barrier: np.ndarray  # see threads.barrier_counts
 
 
@@ -126,10 +137,13 @@ def train(me, threads, span, positives, state, settings, workspace, params):
         barrier(workspace.barrier, me, threads)
         evaluate_hinges(me, part, start, positives, state, settings, workspace, params)
         barrier(workspace.barrier, me, threads)
+        if len(workspace.covariance) > 0:
+            sum_covariance(me, threads, count, state.points, workspace)
+            barrier(workspace.barrier, me, threads)
         bias = adam_bias(settings.steps_before + batch + 1)
         updates = compute_updates(me, threads, count, state, settings, workspace, params, bias)
         if me == 0:
-            add_to_totals(count, state, workspace)
+            add_to_totals(count, state, workspace, params)
         barrier(workspace.barrier, me, threads)
         apply_updates(me, updates, state, workspace)
     barrier(workspace.barrier, me, threads)
@@ -248,17 +262,18 @@ def owner(point, threads):
 def assign_rows(me, threads, count, workspace, params):
     """List the slots with a gradient whose points this thread owns, and link those of one point.
 
-    A learned margin has a gradient, −γ/512, even where its hinge is not active. Conditions are
-    joined without branches.
+    A learned margin has a gradient, −γ/512, even where its hinge is not active, and with the
+    covariance penalty every point has one. Conditions are joined without branches.
     """
     triplets, hinge_weights = workspace.triplets, workspace.hinge_weights
     first_slot, slot_points = workspace.first_slot, workspace.slot_points
     owned, next_slot = workspace.owned_slots[me], workspace.next_slot[me]
     users, items = params.adaptive_users, params.adaptive_items
+    penalized = len(workspace.covariance) > 0
     size = 0
     for t in range(count):
         real = triplets[t, 2] >= 0
-        active = real & ((hinge_weights[t, 0] != 0) | (hinge_weights[t, 1] != 0))
+        active = real & (penalized | (hinge_weights[t, 0] != 0) | (hinge_weights[t, 1] != 0))
         owned[size] = 4 * t
         size += (active | (real & users)) & (owner(triplets[t, 0], threads) == me)
         owned[size] = 4 * t + 1
@@ -279,6 +294,9 @@ def compute_updates(me, threads, count, state, settings, workspace, params, bias
     points, first, second = state.points, state.first, state.second
     owned, updates = workspace.owned_slots[me], workspace.updates[me]
     size = assign_rows(me, threads, count, workspace, params)
+    penalized, n, lengths = len(workspace.covariance) > 0, 0, (np.float32(0), np.float32(0))
+    if penalized:
+        n, lengths = count_points(workspace.triplets, count), norms(workspace.covariance)
     k = 0
     for i in range(size):
         slot = owned[i]
@@ -290,7 +308,12 @@ def compute_updates(me, threads, count, state, settings, workspace, params, bias
         if limit > 0:
             moments = state.margin_moments
             step_margin(state.margins, point, slope, limit, moments, settings, bias)
-        if weight != 0:
+        if penalized:
+            times = chain_length(me, slot, workspace)
+            square = add_covariance_gradient(
+                me, updates, k, point, times, n, points, workspace, params.covariance, lengths
+            )
+        if penalized | (weight != 0):
             factor = step_row(updates, k, square, points, point, first, second, settings, bias)
             workspace.update_factors[me, k] = factor
             workspace.update_points[me, k] = point
@@ -339,6 +362,16 @@ def sum_gradients(me, k, slot, points, workspace, params):
 
 
 @inline
+def chain_length(me, slot, workspace):
+    """Return how many slots of the mini-batch are of the point with this first slot."""
+    length = 0
+    while slot >= 0:
+        length += 1
+        slot = workspace.next_slot[me, slot]
+    return length
+
+
+@inline
 def apply_updates(me, count, state, workspace):
     """Write this thread's new rows to the table, projected into the ball."""
     for k in range(count):
@@ -347,9 +380,11 @@ def apply_updates(me, count, state, workspace):
 
 
 @inline
-def add_to_totals(count, state, workspace):
+def add_to_totals(count, state, workspace, params):
     """Add the mini-batch to the totals, in triplet order."""
     totals, hinge_weights = state.totals, workspace.hinge_weights
+    if len(workspace.covariance) > 0:
+        totals[0] += penalty(count, workspace, params.covariance)
     for t in range(count):
         totals[0] += workspace.loss[t]
         totals[1] += hinge_weights[t, 0] != 0
@@ -374,6 +409,7 @@ class TripletSettings(RunSettings):
     adaptive_items: bool
     margin: float
     item_margin: float
+    covariance: float = 0.0
 
 
 def triplet_session(
@@ -410,6 +446,7 @@ def triplet_session(
         adaptive_items=s.adaptive_items,
         margin=np.float32(s.margin),
         item_margin=np.float32(s.item_margin),
+        covariance=np.float32(s.covariance),
     )
     n_points = len(positives.indptr) - 1 + n_items
     batch = min(s.batch_size, len(positives.users))
@@ -434,6 +471,8 @@ def triplet_session(
             candidate_rows=np.zeros((threads, candidates), dtype=np.int32),
             candidate_noise=np.zeros((threads, candidates), dtype=np.float32),
             candidate_d2=np.zeros((threads, candidates), dtype=np.float32),
+            covariance=rows.table(s.dim if s.covariance > 0 else 0, s.dim),
+            centering=rows.table(2 * threads if s.covariance > 0 else 0, s.dim),
             barrier=barrier_counts(threads),
         )
 
@@ -445,7 +484,8 @@ def triplet_session(
         workspace=workspace,
         params=params,
         samples=len(positives.users),
-        cost=s.candidates + 2.0 if s.negatives == "hardest" else 3.0,
+        cost=(s.candidates + 2.0 if s.negatives == "hardest" else 3.0)
+        + (6.0 * s.dim if s.covariance > 0 else 0.0),
         saved=("points", "margins"),
         tuners={} if tuners is None else tuners,
     )

@@ -84,9 +84,10 @@ def cross_validate(
 
     if not all(hasattr(model, name) for name in ("fit", "get_params")) or isinstance(model, type):
         raise ParameterError(f"model must be a model such as SML(), got {model!r:.80}")
-    results = []
+    results, variant = [], getattr(model, "variant", None)
+    settings = model.get_params() | ({"variant": variant} if variant else {})
     for split in kfold(data, folds, valid=valid, seed=seed):
-        fresh = type(model)(**model.get_params())
+        fresh = type(model)(**settings)
         fresh.fit(split.train, split.valid, progress=False)
         results.append(evaluate(fresh, split, protocol))
     return CrossValidation(results)

@@ -52,7 +52,8 @@ class Subject(NamedTuple):
         """Take a trained model; one that is not trained says so."""
         users, items, seen = model.user_ids, model.item_ids, model.seen
         popularity = np.bincount(seen.items, minlength=len(items))
-        name = type(model).__name__
+        variant = getattr(model, "variant", None)
+        name = type(model).__name__ + (f" ({variant})" if variant else "")
         validated = getattr(model, "validated", None)
         validation = 0, True
         if validated is None:

@@ -18,9 +18,10 @@ import numpy as np
 from trimetric._version import __version__
 from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, TrimetricError
-from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol
+from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol, validator
 from trimetric.experiments import origin
 from trimetric.experiments.machine import peak_memory, reset_peak_memory
+from trimetric.experiments.margins import MarginTrace, margins_of
 from trimetric.models import create
 from trimetric.storage.atomic import output_folder, replacing
 
@@ -56,7 +57,8 @@ class Job:
         Train and select as the SML paper's released code does: negatives come from the pools of
         the test, and each metric is the best over evaluations on the test part.
     margins : bool
-        Keep the learned margins, and how many training interactions each user and item has.
+        Keep the learned margins, how many training interactions each user and item has, and the
+        means of the margins at each validation.
     """
 
     split: str
@@ -134,8 +136,8 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
     dict
         "metrics" by protocol and name, "seconds" and "cpu_seconds" of fitting, "epochs",
         "best_epoch", "tuned" (the settings that the model selected by the data, if any), "memory"
-        (peak of the process while fitting, in MiB), "per_user" and "margins" if the job keeps
-        them. If the model refuses the data or diverges: only "error".
+        (peak of the process while fitting, in MiB), "per_user", "margins" and "trace" if
+        the job keeps them. If the model refuses the data or diverges: only "error".
     """
     try:
         with threads(1):
@@ -150,13 +152,19 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
     settings = dict(job.settings)
     if _has_seed(job):
         settings["seed"] = job.seed
-    model, best = create(job.model, **settings), BestPerMetric()
+    model, best, trace = create(job.model, **settings), BestPerMetric(), MarginTrace()
     reset_peak_memory()
     began, used = time.perf_counter(), time.process_time()
     if job.leaked:
         monitor = best.monitor(lambda m: evaluate(m, split, LEAKED), "micro_recall@5")
+        monitor = trace.around(monitor) if job.margins else monitor
         model.fit(split.train, pool=leaked_pool(split), monitor=monitor, progress=False)
         best.add(evaluate(model, split, LEAKED))
+    elif job.margins and split.valid is not None and model.config.temperature is not None:
+        most = model.config.validate_users or None
+        measure = validator(split.valid, split.train, model.config.metric, max_users=most)
+        noted = trace.around(lambda m: measure(m.scorer))
+        model.fit(split.train, split.valid, monitor=noted, progress=False)
     else:
         model.fit(split.train, split.valid, progress=False)
     seconds, peak = time.perf_counter() - began, peak_memory()
@@ -182,7 +190,8 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
             for name in job.per_user
         }
     if job.margins:
-        result["margins"] = _margins(model, split)
+        result["margins"] = margins_of(model, split)
+        result["trace"] = trace.columns(model.history, model.config.metric)
     return result
 
 
@@ -192,27 +201,6 @@ def _evaluate(model: "Recommender", split: "Split", name: str, part: Any) -> "Re
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else float(value) for name, value in metrics.items()}
-
-
-def _margins(model: Any, split: "Split") -> dict[str, list]:
-    """Return margins and activity of the users and items that have training interactions.
-
-    Where margins are fixed, all have the same.
-    """
-    columns: dict[str, list] = {}
-    for side, learned, fixed, rows, n in (
-        ("user", model.user_margins, model.config.margin, split.train.users, split.train.n_users),
-        (
-            *("item", model.item_margins, model.config.item_margin),
-            *(split.train.items, split.train.n_items),
-        ),
-    ):
-        margins = np.full(n, fixed) if learned is None else learned
-        activity = np.bincount(rows, minlength=n)
-        active = activity > 0
-        columns[f"{side}_activity"] = activity[active].tolist()
-        columns[f"{side}_margin"] = [round(value, 5) for value in margins[active].tolist()]
-    return columns
 
 
 def _fingerprint(split: "Split") -> str:

@@ -274,10 +274,10 @@ def untrained(meta: Mapping[str, Any], where: str) -> "Recommender":
             f"{where} holds a model named {str(name)!r}, which this version of trimetric does not"
             " have; load it with the version that saved it, and with the package it came from"
         )
-    kind, _ = model_class(name)
+    kind, arguments = model_class(name)
     try:
         check_manifest(meta, where)
-        model = kind(**meta["params"])
+        model = kind(**{**arguments, **meta["params"]})
         check_tuned(model.config, provenance_of(meta).get("tuned", {}))
     except (KeyError, TypeError, ParameterError) as error:
         raise ArtifactError(f"{where}: settings cannot be used: {error}") from error

@@ -21,6 +21,7 @@ from trimetric.engine.rows import add_scaled, copy, dot, triplet_gradient
 from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.space.inner_product import SOLVED, InnerProduct
 from trimetric.space.scorer import Scorer
@@ -109,6 +110,12 @@ class BPR(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "bpr"
+    formula = Formula(
+        "α_u·β_v",
+        True,
+        "−ln σ(α_u·β_v − α_u·β_v⁻) + reg/2·‖rows‖²",
+        "the SML paper prints 1/(1 + exp(·)); this is the loss of Rendle et al.",
+    )
     takes_weights = True
     capabilities = SOLVED
     Config: ClassVar[type[TrainingConfig]] = BPRConfig

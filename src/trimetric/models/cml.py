@@ -12,6 +12,7 @@ from trimetric.models import partial_fit
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.models.sml import PRESETS, VARIANTS
 from trimetric.models.starting import Held, SharedRows, hold_points
@@ -55,15 +56,37 @@ class CMLConfig(TripletConfig):
     """m of all users; above 0 (paper: 1)."""
 
 
+AUTHORS: dict[str, Any] = {
+    "negatives": "hardest",
+    "candidates": 20,
+    "temperature": 0.0,
+    "rank_weight": True,
+    "optimizer": "adagrad",
+    "lr": 0.1,
+    "schedule": "constant",
+    "margin": 1.9,
+    "radius": 1.0,
+    "covariance": 1.0,
+}
+"""CML as its own authors have it: Hsieh et al. 2017, and the settings of their code.
+
+Rank weights ln(1 + |V|·M/W) from W = 20 candidates, Adagrad, the unit ball, the covariance penalty
+at the weight that their code names. Their batch of 50,000 pairs is not taken over, and their code
+sums signed covariances of all points where the paper, and this, has norms over the mini-batch.
+"""
+
+
 class CML(EpochTrained):
     """Collaborative metric learning: the user's hinge alone, fixed margins, rank weights.
 
-    The paper of SML sets w = 1 and draws one uniform negative: `preset="paper"`.
+    The paper of SML sets w = 1 and draws one uniform negative: `preset="paper"`. CML as its own
+    authors have it, with the covariance penalty, is `preset="authors"`.
 
     Parameters
     ----------
     preset : str, optional
-        "paper" or "released", of the SML paper; other settings given here override it.
+        "paper" or "released", of the SML paper, or "authors", of CML's; other settings given here
+        override it.
     variant : str, optional
         "base" and nothing else: the other ablations are not CML.
     dim : int, default 100
@@ -116,6 +139,8 @@ class CML(EpochTrained):
         Mean of the first coordinates; the paper's .1.
     init_std : float, default None
         Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03.
+    covariance : float, default 0.0
+        λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
     """
 
     if TYPE_CHECKING:  # written by tools/signatures
@@ -123,7 +148,7 @@ class CML(EpochTrained):
         def __init__(
             self,
             *,
-            preset: Literal["paper", "released"] | None = None,
+            preset: Literal["paper", "released", "authors"] | None = None,
             variant: Literal["base", "base+u", "base+s", "base+s+p", "base+s+u", "all"]
             | None = None,
             dim: int = 100,
@@ -151,14 +176,22 @@ class CML(EpochTrained):
             sphere: bool = False,
             init_mean: float = 0.0,
             init_std: float | None = None,
+            covariance: float = 0.0,
         ) -> None: ...
 
     name: ClassVar[str] = "cml"
+    formula = Formula(
+        "‖α_u − β_v‖²",
+        False,
+        "w·[d²(u,v) − d²(u,v⁻) + m]₊ (+ λ_c/N·(‖C‖_F − ‖diag C‖₂))",
+        "w = ln(1 + rank) by default, 1 in the SML paper; the penalty is off by default",
+    )
     takes_weights = True
     user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = CMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {**preset, **FIXED} for name, preset in PRESETS.items()
+        **{name: {**preset, **FIXED} for name, preset in PRESETS.items()},
+        "authors": AUTHORS,
     }
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS
     capabilities = MetricSpace.capabilities | {"fold-in"}

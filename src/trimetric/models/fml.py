@@ -28,6 +28,7 @@ from trimetric.engine.session import RunSettings, Session
 from trimetric.errors import ParameterError
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.space.metric import FoldIn, MetricSpace
 from trimetric.space.scorer import Scorer
@@ -147,6 +148,12 @@ class FML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "fml"
+    formula = Formula(
+        "‖α_u − β_v‖²",
+        False,
+        "(1 + α·y)·(a·(1 − y) − d²(u,v))²",
+        "weight and target distance a are those of Zhang et al.; the SML paper prints w·(y − d)²",
+    )
     capabilities = MetricSpace.capabilities | {"fold-in"}
     Config: ClassVar[type[TrainingConfig]] = FMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

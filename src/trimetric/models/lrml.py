@@ -32,6 +32,7 @@ from trimetric.engine.rows import (
 from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.lrml_answers import (
     NO_POINTS,
     RADIUS,
@@ -153,6 +154,11 @@ class LRML(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "lrml"
+    formula = Formula(
+        "‖α_u + Σ_s a_s·M_s − β_v‖², a = softmax((α_u ⊙ β_v)·K)",
+        False,
+        "[m + D(u,v) − D(u,v⁻)]₊",
+    )
     capabilities = frozenset({"similar items", "similar users", "new users", "explanations"})
     Config: ClassVar[type[TrainingConfig]] = LRMLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"released": {"shared_relation": True}}

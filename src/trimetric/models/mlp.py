@@ -11,6 +11,7 @@ from trimetric.engine.negatives import positives
 from trimetric.engine.session import Session
 from trimetric.models.config import TrainingConfig
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.ncf import (
     PAPER,
     MLPConfig,
@@ -88,6 +89,12 @@ class MLP(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "mlp"
+    formula = Formula(
+        "σ(b + h·MLP([p_u; q_v]))",
+        True,
+        "−y·ln ŷ − (1 − y)·ln(1 − ŷ)",
+        "cells are the positives and a few uniform negatives, drawn anew each epoch",
+    )
     capabilities = frozenset({"similar items", "similar users"})
     Config: ClassVar[type[TrainingConfig]] = MLPConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": PAPER}

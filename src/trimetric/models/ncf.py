@@ -30,6 +30,7 @@ from trimetric.engine.session import Pause, RunSettings, Session
 from trimetric.engine.threads import ThreadTeam
 from trimetric.models.config import Epochs, Limits, Schedule, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.mlp_tower import (
     all_logits,
     backward,
@@ -202,6 +203,12 @@ class NCF(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "ncf"
+    formula = Formula(
+        "σ(b + h·[p_u ⊙ q_v; MLP([p_u; q_v])])",
+        True,
+        "−y·ln ŷ − (1 − y)·ln(1 − ŷ)",
+        "cells are the positives and a few uniform negatives, drawn anew each epoch",
+    )
     capabilities = frozenset({"similar items", "similar users"})
     Config: ClassVar[type[TrainingConfig]] = NCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "factors": 8}}

@@ -19,12 +19,13 @@ from trimetric import frames, keywords
 from trimetric.data.csr import Csr
 from trimetric.data.forks import check_threads
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import Unsupported
+from trimetric.errors import ParameterError, Unsupported
 from trimetric.models import answers, placing
 from trimetric.models.answers import Given, OnUnknown, OnUnknownItem
 from trimetric.models.callbacks import Callback
 from trimetric.models.config import Config, check_names, named
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.histories import folded_in
 from trimetric.models.saved import Stored, check_folder, save_if_unchanged
 from trimetric.models.training_data import merged_seen
@@ -54,21 +55,25 @@ class Recommender(ABC):
     preset : str, optional
         One of `presets`; settings given here override it.
     variant : str, optional
-        One of `variants`; settings given here override it too.
+        One of `variants`; a setting that would undo it is refused. The model has the name of its
+        variant where that is a registered one, such as "base+u".
     **settings
         Fields of the model's `Config`, which the signature shows.
 
     Raises
     ------
     ParameterError
-        A setting is unknown or out of range.
+        A setting is unknown or out of range, or undoes the variant.
     """
 
     name: ClassVar[str]
+    formula: ClassVar[Formula | None] = None
     Config: ClassVar[type[Config]] = Config
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Groups of settings that make ablations."""
+    variant_names: ClassVar[frozenset[str]] = frozenset()
+    """Variants that are registered by their own name."""
     capabilities: ClassVar[frozenset[str]] = frozenset()
     """Those of its scorer: see `space.scorer.Scorer`."""
     takes_weights: ClassVar[bool] = False
@@ -82,6 +87,7 @@ class Recommender(ABC):
     """Whether forgetting learns again from the interactions that are left."""
 
     config: Any
+    variant: str | None = None
     __signature__: ClassVar[inspect.Signature]
     _fitted: Fitted | None = None
     _saved_in: str | Path | None = None  # where a model trained in files is, until it is asked
@@ -91,6 +97,11 @@ class Recommender(ABC):
     ) -> None:
         chosen = named("variant", variant, self.variants)
         self.config = self.configured(preset, {**chosen, **settings})
+        self.variant = variant
+        if variant is not None:
+            self.check_variant(variant)
+            if variant in self.variant_names:
+                vars(self)["name"] = variant  # of this model alone, over that of its class
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -118,6 +129,16 @@ class Recommender(ABC):
         check_names(cls.name, cls.Config, settings)
         return cls.Config(**{**named("preset", preset, cls.presets), **settings})
 
+    def check_variant(self, variant: str) -> None:
+        """Raise ParameterError where a setting undoes what makes the variant."""
+        for name, value in self.variants[variant].items():
+            given = getattr(self.config, name)
+            if given != value:
+                raise ParameterError(
+                    f"{name}={given!r} undoes the variant {variant!r}, whose {name} is {value!r};"
+                    f" leave {name} out, or give it to {type(self).name} without the variant"
+                )
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name; `deep` is scikit-learn's and changes nothing."""
         return self.config.to_dict()
@@ -134,7 +155,8 @@ class Recommender(ABC):
         """
         if self._fitted is not None or self._saved_in is not None:
             raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
-        self.config = type(self)(**{**self.get_params(), **settings}).config
+        given = {"variant": self.variant, **self.get_params(), **settings}
+        self.config = type(self)(**given).config
         return self
 
     # --- training -------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
 from trimetric.engine.session import Session
+from trimetric.errors import ParameterError
 from trimetric.models import partial_fit
 from trimetric.models.config import TrainingConfig
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.fitted import Fitted
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.models.starting import Held, SharedRows, hold_points
 from trimetric.models.temperature import find_temperature
@@ -37,6 +39,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "all": {"adaptive_users": True, "adaptive_items": True},
 }
 """The ablations of the paper's Table 4: s the item's side, u and p learned margins."""
+
+NAMED = frozenset(VARIANTS) - {"all"}
+"""Those that are models by their own names; all parts together are sml."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
@@ -136,6 +141,8 @@ class SML(EpochTrained):
         Mean of the first coordinates; the paper's .1.
     init_std : float, default None
         Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03.
+    covariance : float, default 0.0
+        λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
 
     Raises
     ------
@@ -176,16 +183,33 @@ class SML(EpochTrained):
             sphere: bool = False,
             init_mean: float = 0.0,
             init_std: float | None = None,
+            covariance: float = 0.0,
         ) -> None: ...
 
     name: ClassVar[str] = "sml"
+    formula = Formula(
+        "‖α_u − β_v‖²",
+        False,
+        "[d²(u,v) − d²(u,v⁻) + m_u]₊ + λ·[d²(u,v) − d²(v,v⁻) + n_v]₊ − γ/512·(m_u + n_v)",
+        "margins are averaged over 512 triplets, as released, not over all; fixed by default",
+    )
     takes_weights = True
     user_tensors = frozenset({"users", "user_margins"})
     Config: ClassVar[type[TrainingConfig]] = TripletConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = VARIANTS
+    variant_names = NAMED
     capabilities = MetricSpace.capabilities | {"fold-in"}
     config: TripletConfig
+
+    def check_variant(self, variant: str) -> None:
+        """Raise ParameterError where a setting undoes the variant, λ = 0 the item's side too."""
+        super().check_variant(variant)
+        if "lam" not in VARIANTS[variant] and self.config.lam == 0:
+            raise ParameterError(
+                f"lam=0.0 undoes the variant {variant!r}, which has the item's side: give lam above"
+                " 0, the paper's is .01, or take base or base+u"
+            )
 
     @property
     def temperature(self) -> float:

@@ -29,6 +29,7 @@ from trimetric.engine.rows import (
 from trimetric.engine.session import RunSettings, Session
 from trimetric.models.config import Deviation, Limits, Rate, TrainingConfig, Tune
 from trimetric.models.epoch_trained import EpochTrained
+from trimetric.models.formula import Formula
 from trimetric.models.saved import Stored
 from trimetric.models.transcf_answers import (
     NO_POINTS,
@@ -154,6 +155,13 @@ class TransCF(EpochTrained):
         ) -> None: ...
 
     name: ClassVar[str] = "transcf"
+    formula = Formula(
+        "‖α_u + ᾱ_u ⊙ β̄_v − β_v‖²",
+        False,
+        "[m + D(u,v) − D(u,v⁻)]₊ + reg_distance·D(u,v)"
+        " + reg_neighbours·(‖α_u − ᾱ_u‖² + ‖β_v − β̄_v‖²)",
+        "with the regularisers of Park et al., which the SML paper leaves out",
+    )
     capabilities = frozenset({"similar items", "similar users", "new users", "explanations"})
     Config: ClassVar[type[TrainingConfig]] = TransCFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

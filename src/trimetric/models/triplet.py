@@ -80,6 +80,12 @@ class TripletConfig(TrainingConfig):
         float | None, Limits(0, 1000, "leave it out for 1/√dim, which suits most data")
     ] = None
     """Their standard deviation, 0..1000; None is 1/√dim (released); the paper's variance is .03."""
+    covariance: Annotated[float, Limits(0, 1e12, "0 suits most data")] = 0.0
+    """λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
+
+    The paper divides by the points of a mini-batch, and so does the gradient: below about 1e3 it
+    moves nothing. It makes training several times slower.
+    """
 
     def __post_init__(self) -> None:
         if str(self.negatives).isdecimal():

@@ -1,5 +1,6 @@
 """Reproduce the tables and figures of Li et al., AAAI 2020, in one report."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,17 +9,18 @@ from trimetric.errors import ParameterError
 from trimetric.evaluation import released_data
 from trimetric.experiments import report, study
 from trimetric.experiments.compare import RESULTS
-from trimetric.experiments.paper import figures, published, tables, words
+from trimetric.experiments.paper import about, figures, published, tables, words
 from trimetric.experiments.paper.recipes import HONEST, RELEASED
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import budget
+from trimetric.models import SYSTEMS
 from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data import Interactions
 
-TARGETS = ("table3", "table4", "fig4", "fig5", "fig6")
+TARGETS = ("table1", "table2", "table3", "table4", "fig4", "fig5", "fig6")
 
 
 def reproduce(
@@ -87,23 +89,29 @@ def reproduce(
     report.check_installed()
     paper = published.counterpart(data.name)
     dataset = paper.dataset if paper else None
+    as_released = released_data(data)
     splits = {
-        RELEASED: split_random(released_data(data), test=0.1, valid=0.0),
+        RELEASED: split_random(as_released, test=0.1, valid=0.0),
         HONEST: split_random(data, test=0.1, valid=0.09),
     }
     plans: dict[str, Plan] = {}
     if "table3" in targets:
-        plans |= tables.table3_plans(spend, seeds)
+        plans |= tables.table3_plans(spend, seeds, dataset)
     if "table4" in targets:
-        plans |= tables.table4_plans(spend, seeds)
+        plans |= tables.table4_plans(spend, seeds, dataset)
     if "fig4" in targets:
         plans |= figures.sweep_plans(spend, seeds, dataset)
     if "fig5" in targets or "fig6" in targets:
-        plans |= figures.margin_plans(spend, seeds)
-    outcomes = study.run(
-        plans, splits, places.output(out) / RESULTS, workers=workers, ray=ray, log=log
-    )
-    build = {
+        plans |= figures.margin_plans(spend, seeds, dataset)
+    outcomes = {}
+    if plans:
+        outcomes = study.run(
+            plans, splits, places.output(out) / RESULTS, workers=workers, ray=ray, log=log
+        )
+    outcomes = figures.spread_out(outcomes)
+    build: dict[str, Callable[..., list[dict[str, Any]]]] = {
+        "table1": lambda *_: about.table1(data, as_released),
+        "table2": lambda *_: about.table2(),
         "table3": tables.table3,
         "table4": tables.table4,
         "fig4": figures.figure4,
@@ -115,7 +123,7 @@ def reproduce(
         "title": f"SML reproduced on {data.name}",
         "subtitle": "Li et al., AAAI 2020: what was published, what the released code gives with"
         " its leak, and what is honest",
-        **header(splits[HONEST], paper.note if paper else words.NO_COUNTERPART),
+        **header(splits[HONEST], paper.note if paper else words.NO_COUNTERPART, SYSTEMS),
         "command": command,
         "seeds": list(range(seeds)),
         "budget": asdict(spend),

@@ -8,29 +8,25 @@ import numpy as np
 from trimetric.errors import ParameterError
 from trimetric.evaluation.significance import spread
 from trimetric.experiments.jobs import LEAKED
-from trimetric.experiments.paper import published
+from trimetric.experiments.paper import published, trajectories
 from trimetric.experiments.paper.cells import CAUTION, Result, cell
+from trimetric.experiments.paper.nominal import frozen
 from trimetric.experiments.paper.recipes import (
     FRESH,
     GAMMAS,
     HARD,
+    LAMBDA,
     LAMBDAS,
     TUNED_FOR,
     UNIFORM,
+    gamma_of,
     honest,
     leaked,
+    printed_sweep,
     runs,
 )
 from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import Budget
-
-LAMBDA, GAMMA = 0.01, 10.0
-"""The paper's value of each while the other is varied, on Instant Video."""
-
-
-def gamma_of(dataset: str | None) -> float:
-    """Return the paper's γ: .1 on IMDB, else 10."""
-    return 0.1 if dataset == "imdb" else GAMMA
 
 
 def sweep_plans(spend: Budget, seeds: int, dataset: str | None) -> dict[str, Plan]:
@@ -40,10 +36,11 @@ def sweep_plans(spend: Budget, seeds: int, dataset: str | None) -> dict[str, Pla
         point = {"lam": lam, "gamma": gamma}
         plans[f"fig4 leaked {lam}"] = runs(leaked("sml", spend, **point), seeds)
         plans[f"fig4 honest {lam}"] = runs(honest("sml", {**UNIFORM, "lr": 0.05, **point}), seeds)
+    plans["fig4 printed"] = printed_sweep("lam", LAMBDAS, dataset, seeds)
     return plans
 
 
-def margin_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
+def margin_plans(spend: Budget, seeds: int, dataset: str | None) -> dict[str, Plan]:
     """Return the plans of Figures 5 and 6: γ with λ as in the paper, and the margins kept."""
     plans: dict[str, Plan] = {}
     for gamma in GAMMAS:
@@ -54,7 +51,17 @@ def margin_plans(spend: Budget, seeds: int) -> dict[str, Plan]:
         plans[f"fig5 honest {gamma}"] = runs(plain, seeds)
         hard = honest("sml", {**HARD, "gamma": gamma}, margins=True)
         plans[f"fig5 hard {gamma}"] = runs(hard, seeds)
+    plans["fig5 printed"] = printed_sweep("gamma", GAMMAS, dataset, seeds)
     return plans
+
+
+def spread_out(outcomes: dict[str, Any]) -> dict[str, Any]:
+    """Give each point of a sweep as printed a key of its own, as the other sweeps have."""
+    swept = [
+        (key, found) for key, found in outcomes.items() if key in ("fig4 printed", "fig5 printed")
+    ]
+    points = {f"{key} {value}": results for key, found in swept for value, results in found.items()}
+    return {**outcomes, **points}
 
 
 def figure4(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any]]:
@@ -92,14 +99,25 @@ def _sweep(
         _lines(
             outcomes, f"{name} honest", values, sign, "honest, 499 fresh candidates", FRESH, marks
         ),
+        _lines(
+            outcomes,
+            f"{name} printed",
+            values,
+            sign,
+            "as printed, 499 fresh candidates",
+            FRESH,
+            marks,
+        ),
     ]
+    fixed = _fixed_points(outcomes, name, values) if sign == "γ" else ""
     quoted = f" The paper: {statement.text} ({statement.source})." if statement else ""
     return {
         "kind": "figure",
         "name": f"figure{number}",
         "title": f"Figure {number}: SML by {sign}",
-        "caption": f"The paper's form of SML, {other}; means over seeds, whiskers the standard"
-        f" deviation.{quoted}",
+        "caption": f"The paper's form of SML, {other}; as released, trained without the leak at"
+        " learning rate .05, and as printed (Adam, N(.1, variance .03), rate by validation). Means"
+        f" over seeds, whiskers the standard deviation.{quoted}{fixed}",
         "warning": CAUTION,
         "panels": panels,
     }
@@ -138,11 +156,29 @@ def _lines(
     }
 
 
+def _fixed_points(outcomes: dict[str, Any], name: str, values: Any) -> str:
+    """Say at which γ no margin ever left its limit, so that the point is one of fixed margins."""
+    found = []
+    for kind in ("leaked", "honest", "printed"):
+        at = [v for v in values if all(frozen(r) for r in outcomes[f"{name} {kind} {v}"])]
+        if at:
+            found.append(f"{KINDS[kind]} at γ = {', '.join(f'{v:g}' for v in at)}")
+    if not found:
+        return ""
+    told = "; ".join(found)
+    return f" No margin ever left its limit, so that these points are fixed margins: {told}."
+
+
+BINS = 40  # of the histograms of margins
+SHOWN = 600  # points of a scatter
+
+
 # --- margins --------------------------------------------------------------------------------------
 
 KINDS = {
     "leaked": "as-released (leak)",
     "honest": "honest, uniform negatives",
+    "printed": "honest, as printed",
     "hard": "honest, hardest of 10",
 }
 
@@ -167,21 +203,25 @@ def figure6(outcomes: dict[str, Any], dataset: str | None) -> list[dict[str, Any
         "warning": CAUTION,
         "panels": [_scatter(outcomes[f"fig5 {k} {gamma}"][0], title) for k, title in KINDS.items()],
     }
-    return [margins, activity, *_collapse(outcomes)]
+    return [margins, activity, *trajectories.figure(outcomes, KINDS, GAMMAS), *_collapse(outcomes)]
 
 
 def _histogram(
     outcomes: dict[str, Any], side: str, gamma: float, dataset: str | None
 ) -> dict[str, Any]:
-    series = [
-        {
-            "name": title,
-            "x": outcomes[f"fig5 {kind} {gamma}"][0]["margins"][f"{side}_margin"],
-            "y": None,
-            "source": f"this run, {title}, seed 0",
-        }
-        for kind, title in KINDS.items()
-    ]
+    series = []
+    edges = np.linspace(0, 1, BINS + 1)
+    for kind, title in KINDS.items():
+        margins = outcomes[f"fig5 {kind} {gamma}"][0]["margins"][f"{side}_margin"]
+        counts, _ = np.histogram(np.clip(margins, 0, 1), edges)
+        series.append(
+            {
+                "name": title,
+                "x": ((edges[1:] + edges[:-1]) / 2).round(4).tolist(),
+                "y": counts.tolist(),
+                "source": f"this run, {title}, seed 0, counted in {BINS} bins of 0..l",
+            }
+        )
     marks = []
     if dataset in ("instant-video", "imdb"):
         ranges = published.figure6(dataset)
@@ -202,8 +242,8 @@ def _scatter(result: Result, title: str) -> dict[str, Any]:
     for side in ("user", "item"):
         x, y = np.array(margins[f"{side}_activity"]), np.array(margins[f"{side}_margin"])
         shown = np.argsort(x, kind="stable")
-        if len(shown) > 1500:  # enough to see the cloud, few enough to draw
-            shown = shown[np.linspace(0, len(shown) - 1, 1500).astype(int)]
+        if len(shown) > SHOWN:  # enough to see the cloud, few enough to draw
+            shown = shown[np.linspace(0, len(shown) - 1, SHOWN).astype(int)]
         series.append(
             {
                 "name": f"{side}s",
@@ -262,7 +302,8 @@ def _collapse(outcomes: dict[str, Any]) -> list[dict[str, Any]]:
         "kind": "table",
         "title": "Whether and when margins collapse",
         "caption": "Margins start at their limit l = 1. A margin that no γ holds up falls until"
-        " its hinge rests. λ as in Figure 6.",
+        " its hinge rests. Where the share at l is 1, margins are fixed ones and γ decides nothing."
+        " λ as in Figure 6.",
         "warning": CAUTION,
         "label": "training",
         "format": "{:.4f}",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from trimetric.evaluation.metrics import recorded
 from trimetric.experiments.jobs import LEAKED, Job, seeded
 from trimetric.experiments.study import Plan
 from trimetric.experiments.tune import Budget, tuned
@@ -14,6 +15,10 @@ RELEASED, HONEST = "released", "honest"
 ABLATIONS = ("base", "base+u", "base+s", "base+s+p", "base+s+u", "sml")
 LAMBDAS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 GAMMAS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+LAMBDA, GAMMA = 0.01, 10.0
+"""The paper's value of each while the other is varied, on Instant Video."""
+RATES = (0.1, 0.05, 0.01)
+"""The learning rates that the paper chooses among."""
 TUNED_FOR = "ndcg@10"
 FRESH = "sampled-499"
 
@@ -72,6 +77,71 @@ def honest(model: str, settings: dict[str, Any], **more: Any) -> Job:
     return Job(HONEST, model, settings, protocols=("full", FRESH), per_user=(TUNED_FOR,), **more)
 
 
+def gamma_of(dataset: str | None) -> float:
+    """Return the paper's γ: .1 on IMDB, else 10, which it states for Instant Video alone."""
+    return 0.1 if dataset == "imdb" else GAMMA
+
+
+def as_printed(model: str, dataset: str | None) -> Job:
+    """Return an honest job with all that the paper prints but the learning rate.
+
+    Adam, first coordinates from N(.1, variance .03), mini-batches of 512, l = 1, one uniform
+    negative; λ and γ as given. How many epochs is not printed: validation stops.
+    """
+    settings: dict[str, Any] = {"preset": "paper"}
+    if model != "cml":
+        settings |= variant(model, {"lam": LAMBDA, "gamma": gamma_of(dataset)})
+    return honest(model, settings, margins=model != "cml")
+
+
+def chosen_rate(job: Job) -> Plan:
+    """Choose the learning rate among the paper's by validation: (settings, log)."""
+    tried = [replace(job, settings={**job.settings, "lr": rate}) for rate in RATES]
+    trials = [
+        replace(one, part="valid", protocols=("full",), per_user=(), margins=False) for one in tried
+    ]
+    results = yield trials
+    log: list[dict[str, Any]] = [
+        {
+            "trial": number,
+            "settings": {"lr": rate},
+            "value": recorded(result.get("metrics", {}).get("full", {}), TUNED_FOR),
+            **{name: result.get(name) for name in ("error", "seconds", "epochs")},
+        }
+        for number, (rate, result) in enumerate(zip(RATES, results, strict=True))
+    ]
+    best = max(log, key=lambda row: -1.0 if row["value"] is None else row["value"])
+    return {**job.settings, **best["settings"]}, log
+
+
+def printed(model: str, dataset: str | None, seeds: int) -> Plan:
+    """Run a model as the paper prints it: (settings, log of the learning rates, results)."""
+    job = as_printed(model, dataset)
+    settings, log = yield from chosen_rate(job)
+    results = yield seeded(replace(job, settings=settings), seeds)
+    return settings, log, results
+
+
+def printed_sweep(name: str, values: Any, dataset: str | None, seeds: int) -> Plan:
+    """Vary one setting of SML as printed, at the rate chosen for the paper's: {value: results}."""
+    job = as_printed("sml", dataset)
+    settings, _ = yield from chosen_rate(job)
+    groups = [seeded(replace(job, settings={**settings, name: value}), seeds) for value in values]
+    results = yield [one for group in groups for one in group]
+    return {value: results[i * seeds : (i + 1) * seeds] for i, value in enumerate(values)}
+
+
+def printed_ablations(dataset: str | None, seeds: int) -> Plan:
+    """Run the ablations as printed, all with the rate chosen for all parts: {name: results}."""
+    settings, _ = yield from chosen_rate(as_printed("sml", dataset))
+    jobs = []
+    for name in ABLATIONS:
+        job = as_printed(name, dataset)
+        jobs += seeded(replace(job, settings={**job.settings, "lr": settings["lr"]}), seeds)
+    results = yield jobs
+    return {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(ABLATIONS)}
+
+
 def runs(job: Job, seeds: int) -> Plan:
     """Run a job once for each seed; the plan returns the results."""
     results = yield seeded(job, seeds)
@@ -89,7 +159,10 @@ def ablated(spend: Budget, seeds: int) -> Plan:
     """Run the ablations with the tuned settings of the whole SML; returns {name: results}."""
     job = honest("sml", UNIFORM)
     settings, _ = yield from tuned(job, spend.trials, TUNED_FOR, space=SPACES["sml"])
-    jobs = {name: seeded(honest(name, variant(name, settings)), seeds) for name in ABLATIONS}
+    jobs = {
+        name: seeded(honest(name, variant(name, settings), margins=True), seeds)
+        for name in ABLATIONS
+    }
     results = yield [one for group in jobs.values() for one in group]
     return {name: results[i * seeds : (i + 1) * seeds] for i, name in enumerate(jobs)}
 

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from trimetric.experiments.margins import LOW
 from trimetric.experiments.paper import published
+from trimetric.experiments.paper.cells import value
 from trimetric.experiments.tune import Budget
 
 if TYPE_CHECKING:
@@ -42,6 +44,51 @@ def how(released: "Split", honest: "Split", spend: Budget, seeds: int) -> dict[s
             "**Differences from the systems' own papers** are in the docstring of each model.",
         ],
     }
+
+
+def in_words(outcomes: dict[str, Any]) -> dict[str, Any]:
+    """Say what the paper as printed comes to, and where its margins are in the end."""
+    settings, log, results = outcomes["table3 printed sml"]
+    shown = {
+        "sml as printed": results,
+        "cml as printed": outcomes["table3 printed cml"][2],
+        "sml, the paper's objective tuned": outcomes["table3 honest sml"][2],
+        "sml, library default": outcomes["table3 hard sml"][2],
+    }
+    shown |= {
+        name: outcomes[f"table3 honest {name}"][2]
+        for name in ("popularity",)
+        if f"table3 honest {name}" in outcomes
+    }
+    rates = ", ".join(
+        f"{row['settings']['lr']:g}: "
+        + ("failed" if row["value"] is None else f"{row['value']:.4f}")
+        for row in log
+    )
+    paragraphs = [
+        "**Full ranking, ndcg@10 of the test part**: "
+        + "; ".join(
+            f"{name} {value(found, 'full', 'ndcg@10'):.4f}" for name, found in shown.items()
+        )
+        + ".",
+        f"**Its learning rate**, by ndcg@10 of the validation part: {rates}; taken"
+        f" {settings['lr']:g}.",
+    ]
+    ends = [result["margins"] for result in results if "margins" in result]
+    if ends:
+        users = [margin for end in ends for margin in end["user_margin"]]
+        items = [margin for end in ends for margin in end["item_margin"]]
+        low = sum(margin < LOW for margin in users) / len(users)
+        paragraphs.append(
+            f"**Its margins** end at a mean of {sum(users) / len(users):.3f} (users;"
+            f" {low:.0%} below {LOW:g}) and {sum(items) / len(items):.3f} (items). A margin m_u has"
+            " the gradient (share of the user's active hinges) − γ/512: with γ ="
+            f" {settings['gamma']:g} it falls as long as more than"
+            f" {min(1.0, settings['gamma'] / 512):.2%} of them are active, and where margins are"
+            " near 0 hinges rest and training ends. n_v, with λ in place of 1, cannot fall where"
+            f" λ = {settings['lam']:g} is below γ/512 = {settings['gamma'] / 512:.4f}."
+        )
+    return {"kind": "text", "title": "Table 3: the paper as printed", "paragraphs": paragraphs}
 
 
 def missing(name: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def write(report: dict, folder: Path) -> list[Path]:
         images, omitted = ({}, str(missing)) if missing else _images(drawn)
         names = {name: f"{name}.png" for name in images}
         files = {names[name]: image for name, image in images.items()}
-        files["report.json"] = (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode()
+        files["report.json"] = readable(report).encode()
         files["report.md"] = render.markdown(report, names, omitted).encode()
         for name, content in files.items():
             _put(folder / name, content)
@@ -142,6 +142,14 @@ def _images(drawn: list[dict]) -> tuple[dict[str, bytes], str]:
             return {}, "Figures are not there as PNG: they need Chrome or Chromium, found neither."
         return {}, f"Figures are not there as PNG: the browser failed ({type(error).__name__})."
     return images, ""
+
+
+def readable(report: dict) -> str:
+    """Return a report as indented JSON, lists of plain values in one line each."""
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    # A string holds no line break in JSON, so that these brackets are those of lists.
+    lists, breaks = re.compile(r"\[\n\s*([^\[\]{}]*?)\n\s*\]"), re.compile(r",\n *")
+    return lists.sub(lambda found: "[" + breaks.sub(", ", found[1]) + "]", text) + "\n"
 
 
 def _put(path: Path, content: bytes) -> None:
