@@ -91,16 +91,21 @@ def test_beyond_accuracy_is_that_of_the_library(room: Path) -> None:
     assert f"{found['gini@5']:.4f}" in shown
 
 
-def test_validation_items_that_were_not_given_are_said(room: Path) -> None:
+def test_validation_items_that_were_not_given_are_left_out(room: Path) -> None:
     fit = ("fit", "parts/train.parquet", "--valid", "parts/valid.parquet", "--set", "epochs=1")
     done(*fit, "--model", "sml", "--set", "dim=4", "--out", "s", cwd=room)
     found = document("evaluate", "s", "--test", "parts/test.parquet", cwd=room)
-    assert found["protocol"]["exclude"] == "train"
-    [note] = found["notes"]
-    assert "--valid" in note
     whole = document("evaluate", "s", "--split", "parts", cwd=room)
-    assert whole["notes"] == []
-    assert whole["protocol"]["exclude"] == "train+valid"
+    for one in (found, whole):
+        assert one["notes"] == []
+        assert one["protocol"]["exclude"] == "train+valid"
+    assert found["metrics"] == whole["metrics"]
+    chose = document("evaluate", "s", "--test", "parts/valid.parquet", cwd=room)
+    assert chose["part"] == "valid"
+    assert "chose it" in chose["notes"][0]
+    of_all = document("evaluate", "s", "--test", "log.csv", cwd=room)
+    assert of_all["metrics"] == whole["metrics"]
+    assert of_all["counts"]["dropped_valid"] > 0
     repeats = document("evaluate", "s", "--split", "parts", "--include-seen", cwd=room)
     assert repeats["protocol"]["exclude"] == "none"
 
