@@ -65,7 +65,7 @@ def fit(
     preset: Annotated[
         str | None,
         Option(
-            "--preset", help="paper or released, of sml and cml; --model is then sml by default."
+            "--preset", help="paper or released (cml: authors); --model is then sml by default."
         ),
     ] = None,
     sets: Annotated[
