@@ -26,7 +26,7 @@ def estimate(
         str | None, Option("--config", help="TOML file of settings, model and preset.")
     ] = None,
     preset: Annotated[
-        str | None, Option("--preset", help="paper or released, of sml and cml.")
+        str | None, Option("--preset", help="paper or released; of cml also authors.")
     ] = None,
     sets: Annotated[
         list[str] | None,

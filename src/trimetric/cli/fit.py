@@ -64,7 +64,7 @@ def fit(
     preset: Annotated[
         str | None,
         Option(
-            "--preset", help="paper or released, of sml and cml; --model is then sml by default."
+            "--preset", help="paper or released (cml: authors); --model is then sml by default."
         ),
     ] = None,
     sets: Annotated[
