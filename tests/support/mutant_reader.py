@@ -23,18 +23,22 @@ def finite(frame: pl.DataFrame) -> None:
             assert np.isfinite(values).all(), (name, values[:5])
 
 
+def check(values: np.ndarray) -> None:
+    assert np.isfinite(values).all(), values
+
+
 def ask(model: Any) -> None:
     """Ask a model for all that it can answer; every figure must be finite."""
     able = model.capabilities
-    users, items = model.user_ids.values[:5].to_list(), model.item_ids.values[:5].to_list()
+    users, items = (ids.values[:20].to_list() for ids in (model.user_ids, model.item_ids))
     for request in (
-        lambda: finite(model.recommend(users, 10)),
+        lambda: finite(model.recommend(users, 1000)),
         lambda: finite(model.recommend(users, 10, exclude_seen=False, diversity=0.5)),
-        lambda: finite(model.recommend_for(items[:3], 10)),
-        lambda: finite(model.similar_items(items, 5)) if "similar items" in able else None,
-        lambda: finite(model.similar_users(users, 5)),
+        lambda: finite(model.recommend_for(items[:3], 1000)),
+        lambda: finite(model.similar_items(items, 1000)) if "similar items" in able else None,
+        lambda: finite(model.similar_users(users, 1000)),
         lambda: model.explain(users[0], items[0]).sentence() if "explanations" in able else None,
-        lambda: model.score([(users[0], items[0])]),
+        lambda: check(model.score([(users[0], items[0])])),
         lambda: model.user_embeddings,
         lambda: repr(model) + str(model.history) + str(model.provenance),
         lambda: model.partial_fit((users[:1], items[:1]), epochs=1),
