@@ -18,7 +18,23 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 DTYPES = ("F8_E4M3", "F8_E5M2", "BF16", "F4", "I128", "C64", "X", "", "BOOL", "U8", "I64", "F64")
 DTYPES += ("F16", "F32", "I32", 1, None)  # type: ignore[assignment]
-FLOATS = (np.nan, np.inf, -np.inf, 1e38, -1e38, 3e38, 1e20, 9e14, -9e14, 1e-45, -1e-45, 0.0, -0.0, 1.0, -1.0)
+FLOATS = (
+    np.nan,
+    np.inf,
+    -np.inf,
+    1e38,
+    -1e38,
+    3e38,
+    1e20,
+    9e14,
+    -9e14,
+    1e-45,
+    -1e-45,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+)
 INTEGERS = (-1, 0, 1, 2**7, 2**15, 2**31 - 1, -(2**31), 2**62, -(2**62))
 
 Tensors = dict[str, np.ndarray]
