@@ -25,6 +25,8 @@ from command import COMMAND, done, environment
 import trimetric as tm
 from trimetric.errors import TrimetricError
 
+pytestmark = pytest.mark.long  # each attack starts several processes
+
 FIT = ("fit", "planted", "--valid", "none", "--set", "dim=8", "--set", "temperature=.2")
 FIT += ("--set", "kappa=0", "--set", "reconstruction=0", "-q")
 Content = dict[str, bytes]

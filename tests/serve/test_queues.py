@@ -71,7 +71,7 @@ def held_up(client: Client, *queues: Queue) -> Iterator[None]:
     release = threading.Event()
     for queue in queues:
         threads = client.state.queues.threads[queue]
-        for _ in range(threads._max_workers):
+        for _ in range(client.state.queues.sizes[queue]):
             threads.submit(release.wait)
     try:
         yield
@@ -133,9 +133,7 @@ def test_errors_of_queued_ones_are_as_ever(client: Client) -> None:
 def test_the_threads_leave_a_core_to_quick_ones(client: Client) -> None:
     from trimetric.engine.threads import processors
 
-    threads = client.state.queues.threads
-    assert threads["slow"]._max_workers == max(1, processors() - 1)
-    assert threads["change"]._max_workers == 1
+    assert client.state.queues.sizes == {"slow": max(1, processors() - 1), "change": 1}
 
 
 def test_long_jobs_take_turns(tmp_path: Path) -> None:

@@ -24,13 +24,20 @@ one_job = threading.Lock()
 
 
 class Queues:
-    """The threads of requests that are not quick."""
+    """The threads of requests that are not quick.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        How many threads each queue has.
+    threads : dict of str to ThreadPoolExecutor
+    """
 
     def __init__(self) -> None:
-        sizes: dict[Queue, int] = {"slow": max(1, processors() - 1), "change": 1}
+        self.sizes: dict[Queue, int] = {"slow": max(1, processors() - 1), "change": 1}
         self.threads = {
             queue: ThreadPoolExecutor(size, queue, limit_this_thread, (1,))
-            for queue, size in sizes.items()
+            for queue, size in self.sizes.items()
         }
 
     def close(self) -> None:
