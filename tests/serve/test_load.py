@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign import note
 from serving import Server, resident, serving, trained
 
 CLIENTS = 200
-REQUESTS = int(os.environ.get("TRIMETRIC_REQUESTS", "20000"))
+REQUESTS = int(os.environ.get("TRIMETRIC_REQUESTS", "100000"))
 TAKEN = {"parameters", "requestBody"}
 CASES = int(os.environ.get("TRIMETRIC_CASES", "400"))
 
@@ -139,6 +140,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         assert (crowd.wrong, crowd.lost) == ([], [])
     print(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after {REQUESTS:,} requests")
     assert after < before + (4 << 20)
+    note("requests with flat memory", requests=REQUESTS, bytes_before=before, bytes_after=after)
 
 
 def test_what_schemathesis_sends_is_no_fault(tmp_path: Path) -> None:

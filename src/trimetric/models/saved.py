@@ -19,6 +19,8 @@ from trimetric.storage.artifact import Loaded
 UNAVAILABLE = "unavailable_items"
 SHARDED = "sharded-model"
 """The kind of an artifact that names the shards of a model."""
+LARGEST = 1e15
+"""Of the values of a model: sums of their squares are finite in float32."""
 _ID_TYPES = {"ids": np.int64, "utf8": np.uint8, "offsets": np.int64}
 
 
@@ -200,12 +202,14 @@ def _take_lists(
 
 
 def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
-    """Raise ArtifactError where a tensor holds NaN or infinity."""
+    """Raise ArtifactError where a tensor holds NaN, infinity, or what overflows when squared."""
     for name, array in tensors.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not (np.abs(array) <= LARGEST).all():
+            finite = np.isfinite(array).all()
+            what = f"values beyond {LARGEST:g}" if finite else "NaN or infinity"
             raise ArtifactError(
-                f"{where}: tensor {name!r} holds NaN or infinity; restore the model from a copy, or"
-                " fit and save it again"
+                f"{where}: tensor {name!r} holds {what}; restore the model from a copy, or fit and"
+                " save it again"
             )
 
 

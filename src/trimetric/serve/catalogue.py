@@ -7,6 +7,7 @@ from litestar import Request, Response, get
 
 from trimetric.data.ids import Vocabulary
 from trimetric.serve import maps, schemas
+from trimetric.serve.queues import queued
 from trimetric.serve.replies import (
     DOOR_ERRORS,
     QUERY_ERRORS,
@@ -118,7 +119,8 @@ def space_map(request: Request, model: schemas.QueryName = None) -> Response[sch
     return reply(job.json)
 
 
-@get("/v1/margins", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/margins", responses=QUERY_ERRORS)
+@queued("slow")
 def margins(request: Request, model: schemas.QueryName = None) -> Response[schemas.Margins]:
     """Return the learned margins of users and items, with their numbers of interactions."""
     served = model_of(request, model)
@@ -152,7 +154,8 @@ def training(request: Request, model: schemas.QueryName = None) -> Response[sche
     )
 
 
-@get("/v1/summary", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/summary", responses=QUERY_ERRORS)
+@queued("slow")
 def summary(request: Request, model: schemas.QueryName = None) -> Response[schemas.Summary]:
     """Describe the data that the model was trained on."""
     served = model_of(request, model)

@@ -25,6 +25,7 @@ def limited_connection(limits: Limits, metrics: Metrics) -> type[asyncio.Protoco
         head_timer: asyncio.TimerHandle | None = None
         write_timer: asyncio.TimerHandle | None = None
         head_size = 0
+        half_closed = False  # by the client, who sends no more and may still read
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -44,6 +45,26 @@ def limited_connection(limits: Limits, metrics: Metrics) -> type[asyncio.Protoco
             super().data_received(data)
             if self.head_timer is not None and self.head_size > limits.head_bytes:
                 self.cut_off("head size", LARGE)
+
+        def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads it
+            """Keep a connection open whose client has closed its side while a response is due."""
+            self.end_head()
+            if self.cycle is None or self.cycle.response_complete:
+                return False
+            if not self.cycle.more_body:
+                self.cycle.keep_alive = False
+            elif self.pipeline:
+                self.pipeline.popleft()  # the newest, whose body never comes
+            else:
+                return False
+            self.half_closed = True
+            return True
+
+        def on_response_complete(self) -> None:
+            last = not self.pipeline
+            super().on_response_complete()
+            if self.half_closed and last:
+                self.transport.close()
 
         def on_headers_complete(self) -> None:
             self.end_head()

@@ -1,6 +1,6 @@
 """Handlers that recommend and explain: a checked request in, a reply out.
 
-All but `recommend` run in a thread.
+All but `recommend` run in a thread: see `queues`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from litestar.response.base import ASGIResponse
 from trimetric.errors import UnknownIds
 from trimetric.models.forgetting import forget_in, mark_unavailable
 from trimetric.serve import schemas
+from trimetric.serve.queues import queued
 from trimetric.serve.replies import (
     CHANGE_ERRORS,
     ERRORS,
@@ -40,9 +41,17 @@ from trimetric.space.given import NOT_TRAINED_ON, weighted_ids
 if TYPE_CHECKING:
     import polars as pl
 
+QUICK_USERS = 10  # as many as a batch that is quick has
 RECOMMENDATIONS = ResponseSpec(
     schemas.Recommendations, description="Items, best first.", generate_examples=False
 )
+
+
+def _takes_long(data: schemas.RecommendBody | schemas.RecommendForBody) -> bool:
+    """Whether to recommend takes long: to many users, diverse lists, or among chosen items."""
+    users = len(data.users) if isinstance(data, schemas.RecommendBody) else 1
+    chooses = bool(data.allow or data.deny or data.where)
+    return users > QUICK_USERS or data.diversity != 0 or chooses
 
 
 @get("/v1/recommend", responses={200: RECOMMENDATIONS, **QUERY_ERRORS})
@@ -63,7 +72,8 @@ async def recommend(
         raise await sync_to_thread(unknown_ids, served, error) from None
 
 
-@post("/v1/recommend", status_code=200, sync_to_thread=True, responses=ERRORS)
+@post("/v1/recommend", status_code=200, responses=ERRORS)
+@queued("slow", when=_takes_long)
 def recommend_many(
     request: Request, data: JSONBody[schemas.RecommendBody]
 ) -> Response[schemas.Results]:
@@ -108,7 +118,8 @@ def recommend_many(
     return raw_answer(served, b'"results":[%b]' % b",".join(results))
 
 
-@post("/v1/recommend-for", status_code=200, sync_to_thread=True, responses=ERRORS)
+@post("/v1/recommend-for", status_code=200, responses=ERRORS)
+@queued("slow", when=_takes_long)
 def recommend_for(
     request: Request, data: JSONBody[schemas.RecommendForBody]
 ) -> Response[schemas.NewUserRecommendations]:
@@ -166,7 +177,8 @@ def similar_users(
     return answer(served, user=known, similar=similar)
 
 
-@post("/v1/forget", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+@post("/v1/forget", status_code=200, responses=CHANGE_ERRORS)
+@queued("change")
 def forget(request: Request, data: JSONBody[schemas.ForgetBody]) -> Response[schemas.Forgotten]:
     """Remove users and items from the saved model, and answer from what is left."""
     served = changeable(request, data.model)
@@ -182,7 +194,8 @@ def forget(request: Request, data: JSONBody[schemas.ForgetBody]) -> Response[sch
     return reply(fields)
 
 
-@post("/v1/unavailable", status_code=200, sync_to_thread=True, responses=CHANGE_ERRORS)
+@post("/v1/unavailable", status_code=200, responses=CHANGE_ERRORS)
+@queued("change")
 def unavailable(
     request: Request, data: JSONBody[schemas.UnavailableBody]
 ) -> Response[schemas.Unavailable]:
@@ -195,7 +208,8 @@ def unavailable(
     return answer(registry.get(served.name), unavailable=marked, unknown=unknown)
 
 
-@get("/v1/explain", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/explain", responses=QUERY_ERRORS)
+@queued("slow")
 def explain(
     request: Request,
     user: schemas.QueryId,
@@ -210,7 +224,8 @@ def explain(
         return _explained(served, served.model.explain(user_id, item_id, k=k))
 
 
-@post("/v1/explain-for", status_code=200, sync_to_thread=True, responses=ERRORS)
+@post("/v1/explain-for", status_code=200, responses=ERRORS)
+@queued("slow")
 def explain_for(
     request: Request, data: JSONBody[schemas.ExplainForBody]
 ) -> Response[schemas.Explained]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trimetric.engine.threads import limit_this_thread
+from trimetric.serve.queues import one_job
 from trimetric.serve.served_model import ServedModel, encode
 from trimetric.space.projection import METHOD
 from trimetric.space.tsne import lay_out
@@ -45,7 +46,7 @@ def job_of(served: ServedModel) -> MapJob:
         if job is None:
             job = served.map = MapJob()
             # A daemon thread: a server that stops does not wait for a map.
-            threading.Thread(target=_run, args=(served, job), daemon=True).start()
+            threading.Thread(target=_run, args=(served, job), name="job", daemon=True).start()
     return job
 
 
@@ -53,7 +54,8 @@ def _run(served: ServedModel, job: MapJob) -> None:
     limit_this_thread(1)
     began = time.monotonic()
     try:
-        job.json = encode(_answer(served))
+        with one_job:
+            job.json = encode(_answer(served))
     except Exception:
         job.failed = True
         log.exception("no map", extra={"model": served.name})

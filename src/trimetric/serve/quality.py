@@ -20,6 +20,7 @@ from trimetric.evaluation.preparation import Parts, prepare
 from trimetric.evaluation.subject import Subject
 from trimetric.serve import schemas
 from trimetric.serve.held_out import HeldOut
+from trimetric.serve.queues import one_job
 from trimetric.serve.replies import QUERY_ERRORS, answer, model_of, reply, state_of, unprocessable
 from trimetric.serve.served_model import ServedModel, encode
 
@@ -69,7 +70,7 @@ def job_of(served: ServedModel, held: HeldOut) -> QualityJob:
         if job is None:
             job = served.quality = QualityJob()
             # A daemon thread: a server that stops does not wait for it.
-            threading.Thread(target=_run, args=(served, held, job), daemon=True).start()
+            threading.Thread(target=_run, args=(served, held, job), name="job", daemon=True).start()
     return job
 
 
@@ -77,7 +78,8 @@ def _run(served: ServedModel, held: HeldOut, job: QualityJob) -> None:
     limit_this_thread(1)
     began = time.monotonic()
     try:
-        fields = measured(served, held)
+        with one_job:
+            fields = measured(served, held)
         named = {"model": served.name, "version": served.version}
         job.json = encode({"status": "ready", **named, **fields})
     except TrimetricError as error:

@@ -6,6 +6,7 @@ from litestar import Request, Response, get
 
 from trimetric.engine.topk import pair_distances
 from trimetric.serve import schemas, where
+from trimetric.serve.queues import queued
 from trimetric.serve.replies import QUERY_ERRORS, answer, model_of, one_row
 from trimetric.serve.served_model import ServedModel
 from trimetric.space.metric import MetricSpace
@@ -13,7 +14,8 @@ from trimetric.space.metric import MetricSpace
 MOST_SHARED = 1000
 
 
-@get("/v1/item-users", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/item-users", responses=QUERY_ERRORS)
+@queued("slow")
 def item_users(
     request: Request,
     item: schemas.QueryId,
@@ -38,7 +40,8 @@ def item_users(
     return answer(served, item=known, total=len(users), users=page.to_dicts())
 
 
-@get("/v1/between", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/between", responses=QUERY_ERRORS)
+@queued("slow")
 def between(
     request: Request,
     user: schemas.QueryId,
@@ -103,7 +106,8 @@ def _distance(served: ServedModel, a: int, b: int) -> float | None:
     return float(pair_distances(users, users, first, second)[0])
 
 
-@get("/v1/columns", sync_to_thread=True, responses=QUERY_ERRORS)
+@get("/v1/columns", responses=QUERY_ERRORS)
+@queued("slow")
 def columns(request: Request, model: schemas.QueryName = None) -> Response[schemas.Columns]:
     """List the columns of the items table that `where` can choose items by."""
     served = model_of(request, model)

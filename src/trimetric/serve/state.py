@@ -8,6 +8,7 @@ from trimetric.serve.batching import Batcher
 from trimetric.serve.held_out import HeldOut
 from trimetric.serve.monitoring import Metrics
 from trimetric.serve.page import Files
+from trimetric.serve.queues import Queues
 from trimetric.serve.registry import ModelRegistry
 from trimetric.serve.served_model import ServedModel
 from trimetric.serve.settings import Settings
@@ -37,6 +38,7 @@ class AppState:
     held_out: HeldOut | None = None
     draining: bool = False
     batchers: dict[str, Batcher] = field(init=False)
+    queues: Queues = field(init=False, default_factory=Queues)
 
     def __post_init__(self) -> None:
         # One for each model, so that a slow model does not hold up the others.
@@ -55,3 +57,4 @@ class AppState:
         """Stop the threads."""
         for batcher in self.batchers.values():
             batcher.close()
+        self.queues.close()

@@ -448,6 +448,8 @@ def _read_manifest(path: Path) -> _Manifest:
             sha256=file["sha256"],
             checksum=checksum,
         )
+        if any(dtype not in _CODES for _, dtype in head.expected.values()):
+            raise ValueError
         if head.file != _tensors_name(head.sha256) or not _TENSORS_NAME.fullmatch(
             head.file.encode()
         ):
