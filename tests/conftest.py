@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ def _compiled_folder() -> Path:
     return _ROOT / ".pytest_cache" / f"numba-{digest.hexdigest()[:16]}"
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a shell, this process and its children would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray takes it once; else a token at home would decide
 

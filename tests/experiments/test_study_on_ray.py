@@ -50,7 +50,7 @@ def compared(out: Path, **more: Any) -> Comparison:
 def timeless(value: Any) -> Any:
     """Return a document without times and memory, which no two runs share."""
     if isinstance(value, dict):
-        cost = ("seconds", "memory", "memory_mib", "date", "machine")
+        cost = ("seconds", "cpu_seconds", "memory", "memory_mib", "date", "machine")
         return {k: timeless(v) for k, v in value.items() if k not in cost}
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
