@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimetric import counter
 from trimetric.data import (
     Interactions,
     Split,
@@ -15,7 +16,7 @@ from trimetric.data import (
     split_temporal,
     synthetic,
 )
-from trimetric.data.splits import shipped_part
+from trimetric.data.splits import RANDOM, shipped_part
 from trimetric.errors import DataError, OutputError, ParameterError
 
 PAIRS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=80)
@@ -79,6 +80,32 @@ def test_random_keeps_each_user_and_item_in_train(pairs, shares, seed):
         held = len(data) - len(split.train)
         asked = int(len(data) * shares[0] + 1e-9) + int(len(data) * shares[1] + 1e-9)
         assert held == asked - split.how["put_back"]
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
+def test_random_puts_back_the_latest_drawn_pair_of_who_has_none(pairs, shares, seed):
+    data = made(pairs)
+    split = tried(split_random, data, test=shares[0], valid=shares[1], seed=seed)
+    if split is None:
+        return
+    n = len(data)
+    order = counter.permutation(counter.key(seed, RANDOM), n).tolist()
+    n_test, n_valid = (int(n * share + 1e-9) for share in shares)
+    part = {
+        pair: "test" if rank < n_test else "valid" if rank < n_test + n_valid else "train"
+        for rank, pair in enumerate(order)
+    }
+    for rows in (data.users, data.items):
+        given = [row for row in set(rows.tolist())]
+        lacking = [r for r in given if not any(part[p] == "train" for p in order if rows[p] == r)]
+        for row in lacking:
+            part[[pair for pair in order if rows[pair] == row][-1]] = "train"
+    for name in ("train", "valid", "test"):
+        mine = np.array(sorted(pair for pair in order if part[pair] == name), dtype=np.int64)
+        found = getattr(split, name)
+        found = np.zeros(0, dtype=np.int64) if found is None else keys(found)
+        np.testing.assert_array_equal(found, keys(data)[mine])
 
 
 @settings(deadline=None)
