@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint site bench bench-baselines clean
+.PHONY: help demo test test-long mutants lint site bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -27,6 +27,9 @@ test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go
 
 test-long: .venv/.ready-dev  ## run the campaigns of minutes that `make test` leaves out
 	$(RUN)/python -m pytest -m long
+
+mutants: .venv/.ready-dev  ## change the code an operator at a time, and name what no test notices; hours
+	$(RUN)/python tools/mutants $(MODULES)
 
 lint: .venv/.ready-dev  ## ruff and mypy
 	$(RUN)/ruff check
