@@ -108,6 +108,67 @@ def test_random_puts_back_the_latest_drawn_pair_of_who_has_none(pairs, shares, s
         np.testing.assert_array_equal(found, keys(data)[mine])
 
 
+def in_order(data, key):
+    """Return the pairs, user and item, in the random order of a key."""
+    drawn = counter.bits(key, np.arange(len(data)))
+    pairs = list(zip(data.users.tolist(), data.items.tolist(), strict=True))
+    return [pair for _, pair in sorted(zip(drawn.tolist(), pairs, strict=True))]
+
+
+def pairs_of(part):
+    return (
+        set() if part is None else set(zip(part.users.tolist(), part.items.tolist(), strict=True))
+    )
+
+
+def test_which_pair_is_put_back():
+    """The same in every version: a split is named by its seed."""
+    data = Interactions.from_arrays([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
+    kept = [
+        (1, {(0, 2), (1, 0), (1, 1)}),
+        (1, {(0, 1), (0, 2), (1, 0)}),
+        (2, {(0, 0), (0, 1), (0, 2), (1, 2)}),
+        (2, {(0, 0), (0, 2), (1, 1), (1, 2)}),
+    ]
+    for seed, (put_back, train) in enumerate(kept):
+        split = split_random(data, test=0.8, valid=0.0, seed=seed)
+        assert (split.how["put_back"], pairs_of(split.train)) == (put_back, train)
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
+def test_which_pairs_of_a_user_are_held_out(pairs, shares, seed):
+    """The last of a random order of the user's, so that train keeps the first of it at least."""
+    data, (test, valid) = made(pairs), shares
+    order = in_order(data, counter.key(seed, 102))
+    split = tried(split_per_user, data, test=test, valid=valid, seed=seed)
+    for user in range(data.n_users if split is not None else 0):
+        mine = [pair for pair in order if pair[0] == user]
+        first = max(1, int(len(mine) * (1 - test - valid) + 1e-9))
+        second = max(first, int(len(mine) * (1 - test) + 1e-9))
+        assert {pair for pair in pairs_of(split.train) if pair[0] == user} == set(mine[:first])
+        assert {pair for pair in pairs_of(split.test) if pair[0] == user} == set(mine[second:])
+
+
+@settings(deadline=None)
+@given(pairs=PAIRS, valid=st.booleans(), timed=st.booleans(), seed=st.integers(0, 5))
+def test_which_pairs_are_the_last(pairs, valid, timed, seed):
+    """By time, and pairs of one time in a random order."""
+    data = made(pairs)
+    times = dict(zip(sorted(pairs_of(data)), data.timestamps.tolist(), strict=True))
+    data = data if timed else data.changed(timestamps=None)
+    split = tried(split_leave_one_out, data, valid=valid, seed=seed)
+    order = in_order(data, counter.key(seed, 103))
+    if timed:
+        order.sort(key=times.__getitem__)
+    for user in range(data.n_users if split is not None else 0):
+        mine = [pair for pair in order if pair[0] == user]
+        tested = set(mine[-1:]) if len(mine) > 1 else set()
+        validated = set(mine[-2:-1]) if valid and len(mine) > 2 else set()
+        assert {pair for pair in pairs_of(split.test) if pair[0] == user} == tested
+        assert {pair for pair in pairs_of(split.valid) if pair[0] == user} == validated
+
+
 @settings(deadline=None)
 @given(pairs=PAIRS, shares=SHARES, seed=st.integers(0, 5))
 def test_per_user_sizes_are_exact(pairs, shares, seed):

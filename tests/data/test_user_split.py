@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trimetric as tm
+from trimetric import counter
 from trimetric.data.csr import keys
 from trimetric.errors import DataError, ParameterError, TrimetricError
 
@@ -185,3 +186,31 @@ def test_shares_are_numbers(share):
     for split in (tm.split_random, tm.split_per_user):
         with pytest.raises(ParameterError, match="the shares must be"):
             split(DATA, test=share)
+
+
+@given(logs(), st.integers(0, 5), st.sampled_from([0.1, 0.3]), st.sampled_from([0.3, 0.6, 0.9]))
+@settings(max_examples=60, deadline=None)
+def test_which_pairs_are_held_out(data, seed, test, share):
+    """The last of a random order of a user's, whose first is always kept."""
+    try:
+        split = tm.split_users(data, test=test, history=share, valid=share, seed=seed)
+    except DataError:
+        return
+    every = list(zip(data.users.tolist(), data.items.tolist(), strict=True))
+    histories, stopping = (
+        dict(zip(every, counter.bits(counter.key(seed, key), np.arange(len(data))), strict=True))
+        for key in (105, 106)
+    )
+    held = set(split.test.users.tolist())
+    away = {user for user, _ in every} - held - set(split.train.users.tolist())
+    for user in {user for user, _ in every} - away:
+        if user in held:
+            mine = [pair for pair in pairs(split.history) | pairs(split.test) if pair[0] == user]
+            mine.sort(key=histories.__getitem__)
+            kept = min(max(int(np.ceil(share * len(mine) - 1e-9)), 1), len(mine) - 1)
+            assert {pair for pair in pairs(split.test) if pair[0] == user} == set(mine[kept:])
+        else:
+            mine = sorted((pair for pair in every if pair[0] == user), key=stopping.__getitem__)
+            kept = len(mine) - min(int(share * len(mine) + 1e-9), len(mine) - 1)
+            assert {pair for pair in pairs(split.train) if pair[0] == user} == set(mine[:kept])
+            assert {pair for pair in pairs(split.valid) if pair[0] == user} == set(mine[kept:])

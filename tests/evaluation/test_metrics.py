@@ -93,6 +93,16 @@ def test_users_with_too_few_held_out_items_do_not_count():
     assert np.isnan(metric("ndcg@5", min_held=4).mean(ranks))
 
 
+@pytest.mark.parametrize("name", [*(f"{known}@3" for known in AT_K), *WHOLE_LIST])
+def test_a_user_without_held_out_items_has_no_value(name):
+    """And is no 0, also where users of any number are to count."""
+    ranks = ranks_of([[], [1, 5], []], 9)
+    for found in (metric(name).values(ranks), metric(name, min_held=0).per_user(ranks)):
+        assert np.isnan(found).tolist() == [True, False, True]
+    assert metric(name, min_held=0).mean(ranks) == metric(name).values(ranks)[1]
+    assert np.isnan(metric(name).mean(ranks_of([[], []], 9)))
+
+
 def test_auc_is_undefined_where_all_candidates_are_held_out():
     assert np.isnan(metric("auc").mean(ranks_of([[1, 2]], n_candidates=2)))
 

@@ -10,6 +10,7 @@ from descents import (
     quality,
     run_epoch,
     some_pool,
+    started,
     triplets,
 )
 
@@ -28,7 +29,9 @@ DATA = interactions()
 @pytest.mark.parametrize("pool", [None, some_pool(DATA)], ids=["all", "pool"])
 @pytest.mark.parametrize("reg", [0.0, 0.3])
 def test_epochs_equal_the_twin(reg: float, pool: Csr | None) -> None:
-    session = tm.BPR(**SGD, reg=reg, init_std=0.4).learner(DATA, pool, {})
+    model = tm.BPR(**SGD, reg=reg, init_std=0.4)
+    session, begun = model.learner(DATA, pool, {}), started(3, 21, 5, std=0.4)
+    assert np.allclose(session.state.table[:, : SGD["dim"]], begun, atol=1e-6)
     for epoch in range(2):
         drawn = triplets(session, DATA, pool, epoch)
 
@@ -39,7 +42,7 @@ def test_epochs_equal_the_twin(reg: float, pool: Csr | None) -> None:
                 total += reg / 2 * (table[[u, v, n]] ** 2).sum()
             return total
 
-        table, _, _ = follow(session, loss, np.inf)
+        table, _, _ = follow(model, session, loss, np.inf)
         run_epoch(session, epoch)
         assert np.allclose(session.state.table[:, : SGD["dim"]], table, atol=2e-6)
         assert session.summary()["triplets"] == len(DATA)

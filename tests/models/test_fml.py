@@ -16,6 +16,7 @@ from descents import (
     quality,
     run_epoch,
     some_pool,
+    started,
 )
 
 import trimetric as tm
@@ -71,6 +72,8 @@ def kept(model: tm.FML, session: Session, sample: int, epoch: int) -> np.ndarray
 def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.FML(**{**SGD, "lr": 0.01, "init_std": 0.4, **given})
     session, config = model.learner(DATA, pool, {}), model.config
+    begun = started(3, 21, 5, std=0.4, radius=1)
+    assert np.allclose(session.state.table[:, : config.dim], begun, atol=1e-6)
     for epoch in range(2):
         drawn = cells(model, session, pool, epoch)
         masks = [kept(model, session, sample, epoch) for sample in range(len(drawn))]
@@ -84,7 +87,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
                     total += (1 + config.confidence * y) * (config.distance * (1 - y) - d2) ** 2
             return total
 
-        table, _, total = follow(session, loss)
+        table, _, total = follow(model, session, loss)
         run_epoch(session, epoch)
         assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)
         assert np.isclose(session.totals.loss, total, rtol=1e-4)

@@ -13,11 +13,13 @@ from descents import (
     quality,
     run_epoch,
     some_pool,
+    started,
     triplets,
 )
 from taking import take
 
 import trimetric as tm
+from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.compile import kernel
 from trimetric.engine.rows import padded_table
@@ -44,6 +46,7 @@ def relation(a: np.ndarray, b: np.ndarray, keys: np.ndarray, memory: np.ndarray)
         {"clip": 1000, "shared_relation": True},
         {"slots": 20, "margin": 0.1, "batch_size": 50},
         {"slots": 1, "lr": 0.5, "clip": 0.5},
+        {"clip": 2, "init_std": 0.3},
     ],
     ids=str,
 )
@@ -51,6 +54,10 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.LRML(**{**SGD, "lr": 0.05, "slots": 3, "init_std": 0.6, **given})
     session, config = model.learner(DATA, pool, {}), model.config
     take(model, session, DATA)
+    slots = counter.normal(counter.key(3, 4), (2 * config.slots, config.dim))
+    assert np.allclose(np.concatenate([model.keys, model.memory_slots]), config.init_std * slots)
+    begun = started(3, 21, 5, std=config.init_std, radius=1)
+    assert np.allclose(session.state.table[:, : config.dim], begun, atol=1e-6)
     drawn = triplets(session, DATA, pool, 0)
 
     def loss(samples: range, table: np.ndarray, weights: np.ndarray) -> float:
@@ -65,7 +72,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
             total += max(config.margin + d_near - d_far, 0)
         return total
 
-    table, weights, total = follow(session, loss)
+    table, weights, total = follow(model, session, loss)
     start = session.state.weights.copy()
     run_epoch(session)
     assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from descents import started
 from popularity import Popularity
 from tower_twin import twin_logit
 
@@ -175,6 +176,7 @@ def test_a_step_goes_down_the_slope_of_the_loss(monkeypatch: pytest.MonkeyPatch)
     lr, reg, size = 0.25, 0.1, 77
     one = session(optimizer="sgd", lr=lr, reg=reg, batch_size=size, init_std=0.7, negatives=2)
     drawn, state = samples(one)[:size], one.state
+    assert np.allclose(state.table[:, :9], started(0, 100, 9, std=0.7), atol=1e-6)
     state.weights[:] += np.random.default_rng(0).normal(0, 0.3, len(state.weights))
     rows, weights = state.table[:, :9].astype(np.float64), state.weights.astype(np.float64)
     monkeypatch.setattr("trimetric.engine.threads.WORK_PER_STEP", 1)

@@ -14,6 +14,7 @@ from descents import (
     quality,
     run_epoch,
     some_pool,
+    started,
     triplets,
 )
 from taking import take
@@ -61,6 +62,8 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
     model = tm.TransCF(**{**SGD, "init_std": 0.4, **given})
     session, config = model.learner(DATA, pool, {}), model.config
     by_batch = config.projection == "batch"
+    begun = started(3, 21, 5, std=0.4, radius=1)
+    assert np.allclose(session.state.table[:, : config.dim], begun, atol=1e-6)
     for epoch in range(2):
         drawn = triplets(session, DATA, pool, epoch)
         means = naive_means(session.state.table[:, : config.dim].astype(float), DATA)
@@ -77,7 +80,7 @@ def test_epochs_equal_the_twin(given: dict[str, Any], pool: Csr | None) -> None:
                 total += config.reg_neighbours * stray
             return total
 
-        table, _, total = follow(session, loss, radius=1.0 if by_batch else np.inf)
+        table, _, total = follow(model, session, loss, radius=1.0 if by_batch else np.inf)
         run_epoch(session, epoch)
         table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1)
         assert np.allclose(session.state.table[:, : config.dim], table, atol=1e-5)

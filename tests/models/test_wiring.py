@@ -40,3 +40,14 @@ def test_no_row_of_lrml_moves_further_than_its_clip(clip):
     assert moved.max() <= clip * 1.001
     assert np.isclose(moved.max(), clip, rtol=0.01)
     assert np.median(freely) > clip
+
+
+@pytest.mark.parametrize("model", ["fml", "sml", "cml"])
+def test_no_deviation_is_one_over_the_root_of_dim(model):
+    settings = {"dim": 6, "epochs": 0, "seed": 3}
+    default, none, said = (
+        create(model, **settings, **more).fit(DATA, progress=False).tensors()["users"]
+        for more in ({}, {"init_std": None}, {"init_std": 6**-0.5})
+    )
+    assert (default == said).all()
+    assert (none == said).all()

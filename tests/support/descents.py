@@ -109,20 +109,30 @@ def run_epoch(session: Session, epoch: int = 0) -> None:
         assert session.run(epoch, 0, team, lambda batch: False) == session.n_batches
 
 
-def follow(session: Session, loss: Loss, radius: float = 1.0) -> tuple[np.ndarray, ...]:
-    """Return table, weights and loss after an epoch of SGD from where the session stands."""
-    settings, total = session.settings, 0.0
-    table = session.state.table[:, : settings.dim].astype(np.float64)
+def follow(model: Any, session: Session, loss: Loss, radius: float = 1.0) -> tuple[np.ndarray, ...]:
+    """Return table, weights and loss after an epoch of SGD from where the session stands.
+
+    What the session was given is not looked at: all settings are the model's own.
+    """
+    config, total = model.config, 0.0
+    clip = getattr(config, "clip", np.inf)
+    table = session.state.table[:, : config.dim].astype(np.float64)
     weights = session.state.weights.astype(np.float64)
-    for start in range(0, session.samples, settings.batch_size):
-        samples = range(start, min(start + settings.batch_size, session.samples))
+    for start in range(0, session.samples, config.batch_size):
+        samples = range(start, min(start + config.batch_size, session.samples))
         total += loss(samples, table, weights)
         slopes = [numeric(lambda: loss(samples, table, weights), of) for of in (table, weights)]  # noqa: B023
         for row, slope in zip(table, slopes[0], strict=True):
-            slope *= min(1, settings.clip / max(np.linalg.norm(slope), 1e-30))
-            row[:] = reference.projected(row - settings.lr * slope, radius, False)
-        weights -= settings.lr * slopes[1]
+            slope *= min(1, clip / max(np.linalg.norm(slope), 1e-30))
+            row[:] = reference.projected(row - config.lr * slope, radius, False)
+        weights -= config.lr * slopes[1]
     return table, weights, np.float64(total)
+
+
+def started(seed: int, n_rows: int, columns: int, std: float, radius: float = np.inf) -> np.ndarray:
+    """Return the embeddings that training starts from, users first: N(0, std²), in the ball."""
+    drawn = std * counter.normal(counter.key(seed, reference.START), (n_rows, columns))
+    return np.stack([reference.projected(row, radius, False) for row in drawn])
 
 
 def numeric(function: Callable[[], float], at: np.ndarray, step: float = 1e-6) -> np.ndarray:

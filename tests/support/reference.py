@@ -12,7 +12,7 @@ import numpy as np
 from trimetric import counter
 
 ATTEMPTS = 2**16  # positions of the random stream that belong to one triplet
-ORDER, DRAWS = 1, 2  # the streams of a training run
+ORDER, DRAWS, START = 1, 2, 3  # the streams of a training run
 
 # --- rows in sixteen lanes, float32 and to the last bit ----------------------------------------
 

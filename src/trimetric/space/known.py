@@ -60,7 +60,8 @@ class Known:
         """How much the entries of each user count together, float64 (n_users,)."""
         if self.weights is None:
             return self.seen.counts.astype(np.float64)
-        return np.bincount(self.seen.users, self.weights, minlength=self.seen.n_users)
+        sums = np.bincount(self.seen.users, self.weights, minlength=self.seen.n_users)
+        return sums.astype(np.float64)  # bincount gives integers where nothing is seen
 
     @cached_property
     def available(self) -> np.ndarray | None:
