@@ -1,6 +1,7 @@
 """Ids by row and what users are known to have, beside sets and counts in plain Python."""
 
 from collections import Counter
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import polars as pl
@@ -87,3 +88,14 @@ def test_available_is_what_is_not_unavailable(gone):
     else:
         assert here.available.tolist() == sorted(set(range(N_ITEMS)) - gone)
         assert here.available.dtype == np.int32
+
+
+def test_what_is_known_is_fixed_and_compared_by_identity():
+    """Its arrays are shared between threads, and by value they would not compare to one bool."""
+    for make in (lambda: known({(0, 1)}), lambda: Totals(np.arange(3), trained=2)):
+        one, same = make(), make()
+        with pytest.raises(FrozenInstanceError):
+            one.trained = 3
+        assert one == one
+        assert one != same
+        assert len({one, same}) == 2
