@@ -1,6 +1,8 @@
 """Rows in the files of a work folder."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from trimetric.scale.learner import LocalLearner
 from trimetric.scale.memory import MemoryStore
 from trimetric.scale.parts import CHUNKS
 from trimetric.scale.trainer import Trainer
+from trimetric.storage.ahead import ReadAhead
 
 N_PARTS = 3
 EVERY = range(N_PARTS * CHUNKS)
@@ -160,3 +163,60 @@ def test_damage_is_named(parts: Division, trainer: Trainer, damage: str, tmp_pat
 
     with pytest.raises(ArtifactError, match=told):
         resumed()
+
+
+def in_cache(path: Path) -> bool:
+    """Tell whether the system holds all of a file in memory."""
+    with open(path, "rb", buffering=0) as file:
+        at, block = 0, bytearray(4096)
+        while at < path.stat().st_size:
+            try:
+                at += os.preadv(file.fileno(), [block], at, os.RWF_NOWAIT)
+            except BlockingIOError:
+                return False
+    return True
+
+
+def drop(path: Path) -> None:
+    """Have the system forget what it holds of a file."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what it holds in memory")
+def test_files_are_read_ahead(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a", "b")]
+    for path in paths:
+        path.write_bytes(bytes(3 << 20))
+        drop(path)
+    try:
+        if in_cache(paths[0]):
+            pytest.skip("this file system keeps all its files in memory")
+    except OSError:
+        pytest.skip("this file system does not tell what is in memory")
+    with ReadAhead() as ahead:
+        ahead.read([tmp_path / "missing", *paths])
+        ahead.wait()
+        assert all(map(in_cache, paths))
+        ahead.read([])
+        ahead.wait()
+
+
+def test_files_of_a_bucket_are_those_it_reads(
+    parts: Division, trainer: Trainer, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, parts, trainer)
+    store.begin()
+    assert store.files_of(0, EVERY) == []  # rows that training starts from take no file
+    learner = LocalLearner(parts, trainer, store)
+    with ThreadTeam(1) as team:
+        learner.run(0, 0, team, lambda _: False)
+    store.put_users(1, store.get_users(1))  # in memory, and its file is of an earlier version
+    assert len(store.files_of(1, [2, 5])) == 2
+    for part, chunks in ((0, [2, 5]), (2, []), (None, [7])):
+        named = store.files_of(part, chunks)
+        read = [store.get_items([chunk]) for chunk in chunks]
+        read += [] if part is None else [store.get_users(part)]
+        assert [np.load(path).tobytes() for path in named] == [rows.tobytes() for rows in read]
+    assert MemoryStore(parts, trainer).files_of(0, EVERY) == parts.files_of(0) == []

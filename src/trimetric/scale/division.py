@@ -1,6 +1,7 @@
 """Interactions in memory, divided into parts."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class Division:
             self._item_place[self.data.items[pairs]],
             None if weights is None else weights[pairs],
         )
+
+    def files_of(self, part: int) -> list[Path]:
+        """Return no files: interactions are in memory."""
+        return []
 
     @cached_property
     def _cells(self) -> tuple[np.ndarray, np.ndarray]:

@@ -97,6 +97,13 @@ class FileStore:
             self._write(_unit("items", int(chunk)), rows[start:end])
             start = end
 
+    def files_of(self, part: int | None, chunks: Sequence[int]) -> list[Path]:
+        """Return the files where rows of a part and of some chunks are, without those in memory."""
+        units = [_unit("items", int(chunk)) for chunk in chunks]
+        if part is not None and (self._resident is None or self._resident[0] != part):
+            units.append(_unit("users", part))
+        return [self.folder / self._now[unit] for unit in units if unit in self._now]
+
     def _chunk(self, chunk: int) -> np.ndarray:
         name, n = self._now.get(_unit("items", chunk)), int(self._parts.item_counts[chunk])
         if name is None:

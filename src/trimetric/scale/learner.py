@@ -1,15 +1,17 @@
 """Training in parts on one machine, bucket after bucket; a `training.Learner`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from trimetric.engine.session import Totals
 from trimetric.engine.threads import ThreadTeam
-from trimetric.scale.buckets import bucket, item_parts, places
+from trimetric.scale.buckets import Place, bucket, item_parts, places
 from trimetric.scale.parts import CHUNKS, Parts
 from trimetric.scale.trainer import Room, Trainer
+from trimetric.storage.ahead import ReadAhead
 
 
 class Store(Protocol):
@@ -29,13 +31,16 @@ class Store(Protocol):
     def put_items(self, chunks: Any, rows: np.ndarray) -> None:
         """Replace the rows of some chunks."""
 
+    def files_of(self, part: int | None, chunks: Any) -> list[Path]:
+        """Return the files where rows of a part and of some chunks are, without those in memory."""
+
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """Live views of all that training changes, where it is in memory."""
 
 
 class LocalLearner:
-    """Trains the buckets of an epoch one after another.
+    """Trains the buckets of an epoch one after another; files of the next are read meanwhile.
 
     Parameters
     ----------
@@ -83,31 +88,35 @@ class LocalLearner:
                 self._sum_up(team)
         groups = item_parts(seed, epoch, self.parts.n_parts)
         order = places(seed, epoch, self.parts.n_parts)
-        for number in range(first_batch, self.n_batches):
-            place = order[number]
-            chunks = groups[place.item_part]
+        with ReadAhead() as ahead:
+            for number in range(first_batch, self.n_batches):
+                place = order[number]
+                chunks = groups[place.item_part]
 
-            def inside(_: int, number: int = number) -> bool:
-                return pause(number)
+                def inside(_: int, number: int = number) -> bool:
+                    return pause(number)
 
-            trained = trainer.train(
-                place,
-                store.get_users(place.user_part),
-                store.get_items(chunks),
-                bucket(self.parts, place.user_part, chunks),
-                team,
-                inside,
-                self._room,
-            )
-            if trained is None:
-                return number
-            store.put_users(place.user_part, trained.users)
-            store.put_items(chunks, trained.items)
-            store.totals += trained.totals
-            if number + 1 < self.n_batches and pause(number + 1):
-                return number + 1
+                rows = store.get_users(place.user_part), store.get_items(chunks)
+                pairs = bucket(self.parts, place.user_part, chunks)
+                if number + 1 < self.n_batches:
+                    ahead.read(self._files_of(order[number + 1], groups, place.user_part))
+                trained = trainer.train(place, *rows, pairs, team, inside, self._room)
+                if trained is None:
+                    return number
+                store.put_users(place.user_part, trained.users)
+                store.put_items(chunks, trained.items)
+                store.totals += trained.totals
+                if number + 1 < self.n_batches and pause(number + 1):
+                    return number + 1
         self._sum_up(team)
         return self.n_batches
+
+    def _files_of(self, place: Place, groups: np.ndarray, part_at_hand: int) -> list[Path]:
+        """Return the files of a bucket that are not those of the bucket before it."""
+        part, chunks = place.user_part, groups[place.item_part]
+        if part == part_at_hand:
+            return self.store.files_of(None, chunks)
+        return self.store.files_of(part, chunks) + self.parts.files_of(part)
 
     def _sum_up(self, team: ThreadTeam) -> None:
         """Take all sums anew, from points as they are now."""

@@ -1,6 +1,7 @@
 """Rows of users and items in memory."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -58,6 +59,10 @@ class MemoryStore:
             place = self._chunk(chunk)
             place[...] = rows[start : start + len(place)]
             start += len(place)
+
+    def files_of(self, part: int | None, chunks: Sequence[int]) -> list[Path]:
+        """Return no files: all rows are in memory."""
+        return []
 
     def _chunk(self, chunk: int) -> np.ndarray:
         return self.items[self._item_ends[chunk] : self._item_ends[chunk + 1]]

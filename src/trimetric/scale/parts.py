@@ -1,5 +1,6 @@
 """Interactions in parts: what the trainers in parts read, from memory or from files."""
 
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -67,3 +68,6 @@ class Parts(Protocol):
 
     def cell(self, part: int, chunk: int) -> Cell:
         """Return the interactions of a user part with an item chunk."""
+
+    def files_of(self, part: int) -> list[Path]:
+        """Return the files that hold the interactions of a user part; none if in memory."""

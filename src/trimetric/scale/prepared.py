@@ -170,6 +170,14 @@ class Prepared:
         users, items, *weights = (column.to_numpy(zero_copy_only=True) for column in batch.columns)
         return Cell(users, items, weights[0] if weights else None)
 
+    def files_of(self, part: int) -> list[Path]:
+        """Return the file of the pairs of a user part.
+
+        Nothing where it is in a store and has not been copied.
+        """
+        path = self.folder / _pairs(_within("part", part, self.n_parts))
+        return [path] if path.exists() else []
+
     def held_out(self, share: Literal["valid", "test"], part: int) -> pl.DataFrame | None:
         """Return what was held out of a user part; None where nothing was held out for that.
 
@@ -194,7 +202,7 @@ class Prepared:
         opened = self._open.pop(part, None)
         if opened is None:
             pyarrow, ipc = pyarrow_ipc()
-            path = self.files.file(f"pairs/part-{part:05d}.arrow")
+            path = self.files.file(_pairs(part))
             try:
                 opened = ipc.open_file(pyarrow.memory_map(str(path)))
             except (OSError, ValueError) as error:
@@ -221,6 +229,10 @@ def is_prepared(place: str | PathLike, *, unfinished: bool = True) -> bool:
         return False  # a pattern, or a file
     folder = Folder(place, INDEX)
     return folder.holds(INDEX) or (unfinished and folder.holds("work"))
+
+
+def _pairs(part: int) -> str:
+    return f"pairs/part-{part:05d}.arrow"
 
 
 def _spread(counts: np.ndarray) -> dict[str, int]:
