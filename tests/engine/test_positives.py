@@ -23,6 +23,7 @@ class Epoch(NamedTuple):
 
     order: rng.Order
     draws: np.uint64
+    samples: np.int64
 
 
 @kernel
@@ -37,10 +38,10 @@ def pairs(weights: np.ndarray | None, n: int) -> Positives:
     return positives(rows, rows, np.arange(n + 1, dtype=np.int64), None, weights)
 
 
-def epoch_of(data: Positives, number: int) -> np.ndarray:
+def epoch_of(data: Positives, number: int, samples: int = 0) -> np.ndarray:
     """Return the positives of an epoch."""
-    key, out = counter.key(7, number), np.zeros(len(data.users), dtype=np.int64)
-    fill(out, data, Epoch(rng.order(key, len(out)), key))
+    key, out = counter.key(7, number), np.zeros(samples or len(data.users), dtype=np.int64)
+    fill(out, data, Epoch(rng.order(key, len(out)), key, np.int64(len(out))))
     return out
 
 
@@ -55,12 +56,16 @@ def test_equal_weights_give_the_samples_of_none(n: int, weight: float, number: i
 @given(
     st.lists(st.floats(np.float32(1e-3), np.float32(1e3), width=32), min_size=1, max_size=60),
     st.integers(0, 50),
+    st.integers(1, 150),
 )
-def test_an_epoch_visits_each_about_as_often_as_its_share_says(weights, number: int) -> None:
+def test_an_epoch_visits_each_about_as_often_as_its_share_says(
+    weights, number: int, samples: int
+) -> None:
     """The parts of the sum that an interaction does not fill alone are at most two."""
     counts = np.float32(weights)
-    visits = np.bincount(epoch_of(pairs(counts, len(counts)), number), minlength=len(counts))
-    expected = len(counts) * counts.astype(np.float64) / counts.sum(dtype=np.float64)
+    drawn = epoch_of(pairs(counts, len(counts)), number, samples)
+    visits = np.bincount(drawn, minlength=len(counts))
+    expected = samples * counts.astype(np.float64) / counts.sum(dtype=np.float64)
     assert (np.abs(visits - expected) < 2 + 1e-6).all()
 
 

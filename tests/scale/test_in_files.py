@@ -113,8 +113,11 @@ def test_weights_in_files(log: Path, tmp_path: Path) -> None:
     made = tm.prepare(tmp_path / "log.parquet", tmp_path / "p", partitions=2, weight="weight")
     expected = create("centroid").fit(tm.Interactions(weighted, weight="weight"), partitions=2)
     assert bits(create("centroid").fit(made, out=tmp_path / "m")) == bits(expected)
-    with pytest.raises(Unsupported, match="sml cannot use weights"):
-        tm.SML(**SML).fit(made, out=tmp_path / "n")
+    expected = tm.SML(**SML).fit(tm.Interactions(weighted, weight="weight"), partitions=2)
+    assert bits(tm.SML(**SML).fit(made, out=tmp_path / "n")) == bits(expected)
+    assert bits(expected) != bits(tm.SML(**SML).fit(tm.Interactions(weighted), partitions=2))
+    with pytest.raises(Unsupported, match="lrml cannot use weights"):
+        tm.LRML().fit(made, out=tmp_path / "o")
 
 
 SCRIPT = """

@@ -233,12 +233,40 @@ def test_what_does_not_go_with_parts(data: tm.Interactions) -> None:
     others = tm.Interactions((data.user_ids[data.users], data.item_ids[data.items[::-1]]))
     with pytest.raises(Unsupported, match="with a pool of negatives"):
         tm.SML(**QUICK).fit(data, pool=others, partitions=2)
-    weighted = data.changed(weights=np.ones(len(data), dtype=np.float32))
-    with pytest.raises(Unsupported, match="cannot use weights"):
-        tm.SML(**QUICK).fit(weighted, partitions=2)
     other = tm.SML(**QUICK).fit(data)
     with pytest.raises(Unsupported, match="from the points of another model"):
         tm.SML(**QUICK).fit(data, start=other, partitions=2)
+
+
+@pytest.mark.parametrize("name", ["sml", "cml"])
+def test_equal_weights_are_as_none(data: tm.Interactions, name: str) -> None:
+    weighted = data.changed(weights=np.full(len(data), 2, dtype=np.float32))
+    settings = QUICK if name == "sml" else QUICK | {"temperature": 0.0}
+    with_weights, without = (
+        tm.create(name, **settings).fit(some, partitions=3).tensors() for some in (weighted, data)
+    )
+    for tensor, values in without.items():
+        np.testing.assert_array_equal(with_weights[tensor], values)
+
+
+def test_triplets_of_a_bucket_are_in_proportion_to_its_weight(data: tm.Interactions) -> None:
+    weights = (1 + data.users % 7).astype(np.float32)
+    weighted = data.changed(weights=weights)
+    parts, unit = Division(weighted, 3), float(weights.mean(dtype=np.float64))
+    settings = engine_settings(tm.SML(**QUICK).config, data.n_items, 0.2)
+    trainer, expected, counts = TripletTrainer(settings, data.n_items, 3, unit), [], []
+    learner = LocalLearner(parts, trainer, MemoryStore(parts, trainer))
+    with ThreadTeam(1) as team:
+        for number, place in enumerate(places(settings.seed, 0, 3)):
+            before = learner.store.totals[3] if number else 0.0
+            chunks = item_parts(settings.seed, 0, 3)[place.item_part]
+            pairs = bucket(parts, place.user_part, chunks)
+            learner.run(0, number, team, lambda at, number=number: at > number)
+            counts.append(learner.store.totals[3] - before)
+            expected.append(pairs.weights.sum() / unit)
+    np.testing.assert_allclose(counts, expected, atol=1.0001)
+    assert abs(sum(counts) - len(data)) < 9
+    assert np.ptp([c / e for c, e in zip(counts, expected, strict=True)]) < 0.2
 
 
 def test_empty_parts_and_buckets_are_no_harm() -> None:

@@ -85,16 +85,17 @@ def positives(
 def positive_pair(sample, positives, settings):
     """Return which interaction is the positive of sample number `sample` of an epoch.
 
-    Each comes once, in the epoch's random order. With weights the n samples stand for n equal parts
-    of their sum, in that order, and a random point of the part decides: an interaction comes n·w/Σw
-    times on average. Equal weights give the same samples as none.
+    Each comes once, in the epoch's random order. With weights the n samples of the epoch stand for
+    n equal parts of their sum, in that order, and a random point of the part decides: an
+    interaction comes n·w/Σw times on average. Equal weights give the same samples as none, where
+    n is the number of interactions.
     """
     place = shuffled(sample, settings.order)
     if len(positives.mass) == 0:
         return place
     mass, count = positives.mass, len(positives.users)
     word = bits(settings.draws, sample * DRAWS_PER_TRIPLET + POSITIVE_DRAW)
-    point = (place + np.float64(word >> _UPPER) * _STEP) * (mass[count] / count)
+    point = (place + np.float64(word >> _UPPER) * _STEP) * (mass[count] / settings.samples)
     found = 0
     while count > 1:  # no branch on the comparison: it could not be predicted
         half = count >> 1

@@ -419,6 +419,7 @@ def triplet_session(
     *,
     state: State | None = None,
     catalogue: int | None = None,
+    samples: int | None = None,
     tuners: dict[int, ThreadTuner] | None = None,
 ) -> Session:
     """Return a session of SML, CML or one of the ablations.
@@ -432,6 +433,8 @@ def triplet_session(
         What it goes on from, instead of random points.
     catalogue : int, optional
         The items by which CML's ranks are estimated, where `n_items` are a part of them.
+    samples : int, optional
+        Triplets of an epoch, at least 1, where interactions have weights; their number otherwise.
     tuners : dict, optional
         Shared with other sessions.
     """
@@ -449,7 +452,8 @@ def triplet_session(
         covariance=np.float32(s.covariance),
     )
     n_points = len(positives.indptr) - 1 + n_items
-    batch = min(s.batch_size, len(positives.users))
+    samples = samples or len(positives.users)
+    batch = min(s.batch_size, samples)
 
     def workspace(threads: int) -> Workspace:
         slots, candidates = 3 * batch, rows.grouped(s.candidates)
@@ -483,7 +487,7 @@ def triplet_session(
         state=state or start_state(settings, len(positives.indptr) - 1, n_items),
         workspace=workspace,
         params=params,
-        samples=len(positives.users),
+        samples=samples,
         cost=(s.candidates + 2.0 if s.negatives == "hardest" else 3.0)
         + (6.0 * s.dim if s.covariance > 0 else 0.0),
         saved=("points", "margins"),

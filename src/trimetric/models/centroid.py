@@ -206,7 +206,6 @@ class CentroidML(EpochTrained):
 
     name: ClassVar[str] = "centroid"
     takes_weights = True
-    takes_weights_in_parts = True
     user_tensors = frozenset({"users", "own"})
     Config: ClassVar[type[TrainingConfig]] = CentroidConfig
     capabilities = MetricSpace.capabilities | {"fold-in"}

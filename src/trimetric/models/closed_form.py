@@ -76,7 +76,7 @@ class ClosedForm(Recommender):
             raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
         with publishing(out) as out, limited_threads(threads):
             data, valid = parts_given(train, valid, progress)
-            check_weights(self, data)
+            check_weights(self, data.weights is not None)
             if len(data) == 0:
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)

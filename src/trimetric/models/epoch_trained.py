@@ -17,7 +17,7 @@ from trimetric.models import in_files
 from trimetric.models.callbacks import Callback, Observers, TrainingRun
 from trimetric.models.config import TrainingConfig
 from trimetric.models.fitted import Fitted
-from trimetric.models.in_parts import check_parts, train_in_memory
+from trimetric.models.in_parts import train_in_memory
 from trimetric.models.recommender import Monitor, Recommender
 from trimetric.models.starting import Start, start_of
 from trimetric.models.training_data import (
@@ -49,8 +49,6 @@ class EpochTrained(Recommender):
     """
 
     Config: ClassVar[type[TrainingConfig]]
-    takes_weights_in_parts: ClassVar[bool] = False
-    """Whether weights of interactions can be used in training in parts."""
 
     # --- what a model file writes ---------------------------------------------------------------
 
@@ -125,7 +123,7 @@ class EpochTrained(Recommender):
             return self
         with publishing(out) as out, limited_threads(threads), _reserved(out):
             data, valid = parts_given(train, valid, progress)
-            check_weights(self, data)
+            check_weights(self, data.weights is not None)
             negatives = pool_of(pool, data)
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
@@ -181,7 +179,7 @@ class EpochTrained(Recommender):
             data, valid = parts_given(train, valid, progress)
             check_negatives(data, None)
             parts, held_out = in_files.parts_of(data, partitions), aligned(valid, data)
-        check_parts(self, parts)
+        check_weights(self, parts.weighted)
         identity = {
             "model": self.name,
             **self.get_params(),

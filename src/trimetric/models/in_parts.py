@@ -11,7 +11,6 @@ import numpy as np
 from trimetric import training
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import Unsupported
 from trimetric.evaluation import validator
 from trimetric.models.callbacks import Observers
 from trimetric.models.fitted import Fitted
@@ -72,7 +71,7 @@ class InParts:
         valid = None if self.valid is None else self.valid.align(train.user_ids, train.item_ids)[0]
         valid = valid if valid is not None and len(valid) else None
         tuned = self.model.find_settings(train, valid, trials, progress)
-        if "weight_unit" in tuned:
+        if self.parts.weighted:
             tuned["weight_unit"] = self._mean_weight()
         return tuned
 
@@ -137,15 +136,6 @@ def whole_scorer(
     return run.restored(tensors, known, tuned)
 
 
-def check_parts(model: Any, parts: Parts) -> None:
-    """Raise Unsupported where interactions have weights that the model cannot use in parts."""
-    if parts.weighted and not model.takes_weights_in_parts:
-        raise Unsupported(
-            f"{model.name} cannot use weights of interactions when it is trained in parts; centroid"
-            " can. Leave the weights out to let every interaction count 1"
-        )
-
-
 def train_in_memory(
     model: Any,
     data: Interactions,
@@ -158,7 +148,6 @@ def train_in_memory(
 ) -> Fitted:
     """Train a model on interactions in memory, in parts."""
     parts = Division(data, n_parts)
-    check_parts(model, parts)
     run = InParts(model, parts, Catalogue(data.item_ids, parts.item_order), valid)
     tuned = training.notes(checkpoints) if checkpoints and resume else {}
     tuned = tuned or run.find_settings(monitor is None, observers.shown)

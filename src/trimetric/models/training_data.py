@@ -81,9 +81,9 @@ def merged_seen(known: Known, interactions: Any) -> Known:
     return replace(known, seen=seen, weights=weights)
 
 
-def check_weights(model: Any, data: Interactions) -> None:
+def check_weights(model: Any, weighted: bool) -> None:
     """Raise Unsupported where interactions have weights and the model cannot use them."""
-    if data.weights is not None and not model.takes_weights:
+    if weighted and not model.takes_weights:
         raise Unsupported(
             f"{model.name} cannot use weights of interactions; centroid, sml, cml, bpr, ease,"
             " itemknn, ials and popularity can. Leave the weights out to let every interaction"

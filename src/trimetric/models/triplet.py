@@ -139,7 +139,7 @@ def triplet_trainer(
 ) -> TripletTrainer:
     """Return the triplet trainer of buckets: see `EpochTrained.trainer_in_parts`."""
     settings = engine_settings(config, n_items, temperature_in_use(config, tuned))
-    return TripletTrainer(settings, n_items, n_parts)
+    return TripletTrainer(settings, n_items, n_parts, tuned.get("weight_unit", 1.0))
 
 
 def learned_space(learner: Session, config: TripletConfig) -> MetricSpace:

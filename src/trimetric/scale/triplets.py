@@ -18,17 +18,28 @@ from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns, columns_of
 from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 
-_START_USERS, _START_ITEMS = 211, 212  # streams of random numbers
+_START_USERS, _START_ITEMS, _FRACTION = 211, 212, 213  # streams of random numbers
 
 
 class TripletTrainer(Trainer):
-    """Trains triplets whose users, items and negatives are those of a bucket."""
+    """Trains triplets whose users, items and negatives are those of a bucket.
+
+    Parameters
+    ----------
+    settings, n_items, n_parts
+        See `Trainer`.
+    weight_unit : float
+        The mean weight of all interactions. A bucket has a triplet for each such unit of weight.
+    """
 
     settings: TripletSettings
 
-    def __init__(self, settings: TripletSettings, n_items: int, n_parts: int) -> None:
+    def __init__(
+        self, settings: TripletSettings, n_items: int, n_parts: int, weight_unit: float = 1.0
+    ) -> None:
         super().__init__(settings, n_items, n_parts)
         self.users = self.items = _columns(settings)
+        self.weight_unit = weight_unit
 
     def start_users(self, part: int, n: int) -> np.ndarray:
         """Return random points, with margins and moments as training starts."""
@@ -49,7 +60,8 @@ class TripletTrainer(Trainer):
         room: Room,
     ) -> Trained | None:
         """Train the points and margins of a bucket: see `Trainer`."""
-        if len(pairs.users) == 0:
+        samples = self._samples(pairs, place)
+        if samples == 0:
             return Trained(users, items, np.zeros(4))
         n, n_points = len(users), len(users) + len(items)
         kept: _Kept | None = room.kept.pop("triplets", None)
@@ -67,6 +79,7 @@ class TripletTrainer(Trainer):
             len(items),
             state=state,
             catalogue=self.n_items,
+            samples=samples,
             tuners=room.tuners.setdefault("triplets", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
@@ -88,6 +101,14 @@ class TripletTrainer(Trainer):
         if self.settings.adaptive_items:
             found["item_margins"] = self.items.get(items, "margins")[:, 0].copy()
         return found
+
+    def _samples(self, pairs: Positives, place: Place) -> int:
+        """Return how many triplets a bucket has; a fraction of one is there at random."""
+        if len(pairs.mass) == 0:
+            return len(pairs.users)
+        seed = place.seed(self.settings.seed)
+        chance = float(counter.key(seed, _FRACTION)) / 2**64
+        return int(float(pairs.mass[-1]) / self.weight_unit + chance)
 
     def _start(self, stream: int, part: int, sizes: tuple[int, int]) -> np.ndarray:
         seed = int(counter.key(self.settings.seed, stream, part))
