@@ -16,6 +16,7 @@ def main():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Spark prints must not mix with the answers
     spec = json.loads(sys.stdin.readline())
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # Spark's own threads call it
 
     import pyspark
     from pyspark.ml.recommendation import ALS
