@@ -7,13 +7,13 @@
 Spark is pyspark's ALS with implicitPrefs, on local[threads], in twice as many blocks. Its settings
 are those of a grid with the best NDCG@10 on the validation part, by this library's evaluation of
 its factors; with them fewer iterations are tried too, and the fewest count that reach .999 of the
-best. Where the grid would take hours, it is given as one point, found on fewer interactions of the
-same kind; the record keeps what was tried. Only that one fit is timed, twice, and the shorter counts, without the start of Spark, whose
-pairs are in memory. CentroidML with its defaults trains on the same pairs in a process of its own.
-Its time is from the start of `fit`, with its search for settings and its checks of quality, to the
-first check that passes Spark's best; the time of the whole fit stands beside it. Qualities of the
-test part are given for both. Spark uses BLAS written in Java where the system has no libblas.so.3;
-the record tells.
+best. Where a grid would take hours, give it as one point, found on fewer interactions of the same
+kind; the record keeps what was tried. Only that one fit is timed, twice, and the shorter counts,
+without the start of Spark, whose pairs are in memory. CentroidML with its defaults trains on the
+same pairs in a process of its own. Its time is from the start of `fit`, with its search for
+settings and its checks of quality, to the first check that passes Spark's best; the time of the
+whole fit stands beside it. Qualities of the test part are given for both. Spark uses BLAS written
+in Java where the system has no libblas.so.3; the record tells.
 
 `gowalla_lightgcn` has its own three parts. `generated` has I interactions of I/20 users with I/200
 items in 100 communities: four in five pairs are in the user's own; both are drawn with the density
