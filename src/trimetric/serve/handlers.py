@@ -3,6 +3,7 @@
 All but `recommend` run in a thread: see `queues`.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,13 +106,12 @@ def recommend_many(
             diversity=data.diversity,
             rerank=data.rerank,
         )
-    lists = {user: part for (user,), part in frame.group_by("user")}
+    lists = dict(_by_user(served, frame))
     if strangers and data.on_unknown == "popular":
-        lists |= dict.fromkeys(strangers, popular_frame(served, data.k, allow, deny))
+        popular = _listed(served, popular_frame(served, data.k, allow, deny), "item")
+        lists |= dict.fromkeys(strangers, popular)
     results = [
-        b'{"user":%b,"recommendations":%b}' % (encode(user), _listed(served, lists[user], "item"))
-        if user in lists
-        else b'{"user":%b,"recommendations":[]}' % encode(user)
+        b'{"user":%b,"recommendations":%b}' % (encode(user), lists.get(user, b"[]"))
         for user in users
         if data.on_unknown != "skip" or served.trained_row(user) >= 0
     ]
@@ -283,15 +283,30 @@ def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.Recommen
     return [item for item in allow if item in among]
 
 
+def _by_user(served: ServedModel, frame: "pl.DataFrame") -> Iterator[tuple[int | str, bytes]]:
+    """Give users and their recommendations as JSON, of a frame that has user after user."""
+    rows, scores = served.known.item_ids.encode(frame["item"]), frame["score"].to_numpy()
+    plain, start = "rank_by_score" not in frame.columns, 0
+    for user, count in frame["user"].rle().struct.unnest().select("value", "len").iter_rows():
+        part = slice(start, start + count)
+        if plain:
+            yield user, served.listed(rows[part], scores[part])
+        else:
+            yield user, _with_columns(served, rows[part], frame[part].drop("user", "item"))
+        start += count
+
+
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     """Return a frame's ranked items as JSON."""
-    rows = served.known.item_ids.encode(frame[column].to_list())
+    rows = served.known.item_ids.encode(frame[column])
     if "rank_by_score" not in frame.columns:
         return served.listed(rows, frame["score"].to_numpy())
-    columns = {
-        name: frame[name].to_list() for name in frame.columns if name not in ("user", column)
-    }
-    return bytes(served.with_columns(rows.tolist(), **columns))
+    return _with_columns(served, rows, frame.drop("user", column, strict=False))
+
+
+def _with_columns(served: ServedModel, rows: np.ndarray, frame: "pl.DataFrame") -> bytes:
+    """Return items as JSON, each with the columns of a frame."""
+    return bytes(served.with_columns(rows.tolist(), **frame.to_dict(as_series=False)))
 
 
 def _together(served: ServedModel, item: int | str, other: int | str) -> dict[str, int | str]:
