@@ -120,7 +120,7 @@ class Runs:
 
     def __init__(self, written: Written, folder: Path) -> None:
         self.written, self.folder = written, folder
-        self.out = folder / written.out
+        self.out = self.first = folder / written.out
         self.before: Content = {}
         self.after: Content = {}
         self.seconds = 0.0
@@ -142,14 +142,22 @@ class Runs:
         """Return the same in another folder, with what stood there before."""
         runs = Runs(self.written, folder)
         runs.before, runs.after, runs.seconds = self.before, self.after, self.seconds
+        runs.first = self.out
         for source in self.folder.iterdir():
             if source.is_symlink():
                 (folder / source.name).symlink_to(source.resolve())
-        if self.out.is_dir():
-            shutil.copytree(self.out, runs.out)
-        elif self.out.exists():
-            shutil.copy(self.out, runs.out)
+        runs.put_back()
         return runs
+
+    def put_back(self) -> None:
+        """Let what stood there before stand there again."""
+        if self.out.is_dir():
+            shutil.rmtree(self.out)
+        self.out.unlink(missing_ok=True)
+        if self.first.is_dir():
+            shutil.copytree(self.first, self.out)
+        elif self.first.exists():
+            shutil.copy(self.first, self.out)
 
     def content(self) -> Content:
         """Return what stands there now."""
@@ -217,6 +225,8 @@ def test_killed(name: str, kills: int, runs: Runs) -> None:
         came["new" if runs.content() == runs.after else "old"] += 1
         if kill % 10 == 9:
             runs.again()
+        if runs.content() == runs.after:
+            runs.put_back()
     runs.again()
     note(f"kills of {name}", kills=kills, **came)
 
@@ -241,6 +251,7 @@ def test_two_at_once(name: str, times: int, runs: Runs) -> None:
             politely(process.returncode, said)
             came["done" if process.returncode == 0 else "refused"] += 1
         runs.is_whole()
+        runs.put_back()
     runs.again()
     note(f"two at once of {name}", pairs=times, **came)
 
