@@ -38,7 +38,7 @@ def set_output(library: Library) -> None:
     >>> tm.set_output("pandas")
     >>> model.recommend(["u0007"], k=5)  # a pandas.DataFrame
     """
-    if library not in LIBRARIES:
+    if not isinstance(library, str) or library not in LIBRARIES:
         raise ParameterError(f"output must be one of {', '.join(LIBRARIES)}, got {library!r}")
     if library == "pandas":
         _pandas()

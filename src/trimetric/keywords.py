@@ -1,4 +1,4 @@
-"""Keyword arguments that are the fields of a dataclass: shown in signatures, helped when misspelt.
+"""Keyword arguments: checks of their values; fields of dataclasses shown, and helped if misspelt.
 
 Functions and classes whose settings are declared once, in a dataclass, take them as `**options`.
 Here their signatures are written out for `help`, `inspect` and completion, and an unknown name gets
@@ -9,7 +9,10 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from numbers import Integral
+from typing import Annotated, Any, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
+
+from trimetric.errors import ParameterError
 
 F = TypeVar("F", bound=Callable)
 
@@ -124,6 +127,35 @@ def signature(function: Callable, *kinds: type) -> inspect.Signature:
             if field.name not in taken:
                 added[field.name] = _parameter(field, hints[field.name])
     return own.replace(parameters=[*named, *added.values()])
+
+
+def is_one_of(value: object, choices: Collection[str]) -> TypeGuard[str]:
+    """Return whether a value is one of some words; an array, which compares by item, is not."""
+    return isinstance(value, str) and value in choices
+
+
+def check_switch(name: str, value: object) -> None:
+    """Raise ParameterError unless a value is True or False."""
+    import numpy as np
+
+    if not isinstance(value, bool | np.bool_):
+        raise ParameterError(f"{name} must be True or False, got {value!r}")
+
+
+def check_seed(seed: Any) -> int:
+    """Return a seed, or raise ParameterError."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ParameterError(f"seed must be a whole number, got {seed!r}")
+    return int(seed)
+
+
+def check_count(name: str, value: Any, usual: str = "") -> None:
+    """Raise ParameterError unless a value is a whole number of at least 1."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        hint = f"; {usual}" if usual else ""
+        what = "at least 1" if whole else "a whole number"
+        raise ParameterError(f"{name} must be {what}, got {value!r}{hint}")
 
 
 def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[F], F]:

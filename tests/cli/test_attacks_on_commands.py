@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -35,7 +37,7 @@ Content = dict[str, bytes]
 def files(path: Path) -> Content:
     """Return what readers see: the files of a folder, or one file."""
     if path.is_file():
-        return {path.name: path.read_bytes()}
+        return {"": path.read_bytes()}
     return {
         str(one.relative_to(path)): one.read_bytes()
         for one in sorted(path.rglob("*"))
@@ -107,14 +109,24 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Runs:
-    """Runs of one command in one folder."""
+    """Runs of one command in one folder.
 
-    def __init__(self, name: str, room: Path, folder: Path) -> None:
-        self.written, self.folder = COMMANDS[name], folder
-        for source in room.iterdir():
-            (folder / source.name).symlink_to(source)
-        self.out = folder / self.written.out
+    Parameters
+    ----------
+    written : Written
+    folder : Path
+        Holds what the commands read.
+    """
+
+    def __init__(self, written: Written, folder: Path) -> None:
+        self.written, self.folder = written, folder
+        self.out = self.first = folder / written.out
         self.before: Content = {}
+        self.after: Content = {}
+        self.seconds = 0.0
+
+    def prepare(self) -> None:
+        """Write what stands there before, and find out what is to come and how long it takes."""
         if self.written.old is not None:
             self.run(self.written.old)
             self.before = self.content()
@@ -122,9 +134,30 @@ class Runs:
         whole = self.written.out.replace("out", "whole")
         self.run(self.written.new, whole)
         self.seconds = time.monotonic() - began
-        self.after = self.written.content(folder / whole)
+        self.after = self.written.content(self.folder / whole)
         assert self.after
         assert self.after != self.before
+
+    def copied(self, folder: Path) -> "Runs":
+        """Return the same in another folder, with what stood there before."""
+        runs = Runs(self.written, folder)
+        runs.before, runs.after, runs.seconds = self.before, self.after, self.seconds
+        runs.first = self.out
+        for source in self.folder.iterdir():
+            if source.is_symlink():
+                (folder / source.name).symlink_to(source.resolve())
+        runs.put_back()
+        return runs
+
+    def put_back(self) -> None:
+        """Let what stood there before stand there again."""
+        if self.out.is_dir():
+            shutil.rmtree(self.out)
+        self.out.unlink(missing_ok=True)
+        if self.first.is_dir():
+            shutil.copytree(self.first, self.out)
+        elif self.first.exists():
+            shutil.copy(self.first, self.out)
 
     def content(self) -> Content:
         """Return what stands there now."""
@@ -156,9 +189,25 @@ class Runs:
         assert self.content() == self.after
 
 
+@pytest.fixture(scope="module")
+def ready(room: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Runs]:
+    """Return the runs of a command by its name, made ready once."""
+
+    @cache
+    def by_name(name: str) -> Runs:
+        folder = tmp_path_factory.mktemp("ready")
+        for source in room.iterdir():
+            (folder / source.name).symlink_to(source)
+        runs = Runs(COMMANDS[name], folder)
+        runs.prepare()
+        return runs
+
+    return by_name
+
+
 @pytest.fixture
-def runs(request: pytest.FixtureRequest, room: Path, tmp_path: Path) -> Runs:
-    return Runs(request.getfixturevalue("name"), room, tmp_path)
+def runs(request: pytest.FixtureRequest, ready: Callable[[str], Runs], tmp_path: Path) -> Runs:
+    return ready(request.getfixturevalue("name")).copied(tmp_path)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -176,6 +225,8 @@ def test_killed(name: str, kills: int, runs: Runs) -> None:
         came["new" if runs.content() == runs.after else "old"] += 1
         if kill % 10 == 9:
             runs.again()
+        if runs.content() == runs.after:
+            runs.put_back()
     runs.again()
     note(f"kills of {name}", kills=kills, **came)
 
@@ -200,6 +251,7 @@ def test_two_at_once(name: str, times: int, runs: Runs) -> None:
             politely(process.returncode, said)
             came["done" if process.returncode == 0 else "refused"] += 1
         runs.is_whole()
+        runs.put_back()
     runs.again()
     note(f"two at once of {name}", pairs=times, **came)
 
@@ -265,7 +317,7 @@ def test_a_full_disk(name: str, disks: int, runs: Runs, tmp_path: Path) -> None:
     size = max(8, sum(map(len, runs.after.values())) // 1024)
     with disk(tmp_path / "disk", 65536) as mounted:
         if written.old is not None:
-            runs.run(written.old, f"disk/{written.out}")
+            shutil.move(runs.out, mounted / written.out)
         out = mounted / written.out
         used = sum(path.stat().st_blocks for path in mounted.rglob("*")) // 2
         for number in range(disks):

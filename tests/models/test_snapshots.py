@@ -1,13 +1,17 @@
 """Answers while the model changes in another thread: each is of the old model or of the new one."""
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from campaign import note, sizes
 
 import trimetric as tm
 from trimetric.data.csr import Csr
@@ -97,39 +101,70 @@ def tensors(model: Recommender) -> dict[str, bytes]:
     return {name: one.tobytes() for name, one in model.tensors().items()}
 
 
-def race(model: Recommender, states: list[Any], asked: dict[str, Callable[[], Any]]) -> None:
-    """Ask from threads while the model goes through states; each answer is that of one."""
+def allowed_of(
+    model: Recommender, states: list[Any], asked: dict[str, Callable[[], Any]]
+) -> dict[str, list[Any]]:
+    """Return the answers of each state; the model is left in the first."""
     allowed: dict[str, list[Any]] = {name: [] for name in asked}
     for state in states:
         model._fitted = state
         for name, ask in asked.items():
             allowed[name].append(ask())
-    done, wrong, counts = threading.Event(), [], dict.fromkeys(asked, 0)
+    model._fitted = states[0]
+    return allowed
 
-    def ask_on(name: str) -> None:
-        while not done.is_set():
+
+@contextlib.contextmanager
+def asking(
+    asked: dict[str, Callable[[], Any]], allowed: dict[str, list[Any]], n_threads: int
+) -> Iterator[Counter[str]]:
+    """Ask from threads, which share the questions, while the block runs; all answers are allowed.
+
+    Yields the number of answers by question.
+    """
+    done, wrong, counts = threading.Event(), [], Counter[str]()
+    names, lock = list(asked), threading.Lock()
+
+    def ask_on(number: int) -> None:
+        first = number % len(names)
+        for name in itertools.cycle(names[first:] + names[:first]):
+            if done.is_set():
+                return
             try:
                 found = asked[name]()
             except Exception as error:
                 found = error
-            counts[name] += 1
             if found not in allowed[name]:
                 wrong.append((name, found))
                 return
+            with lock:
+                counts[name] += 1
 
-    threads = [threading.Thread(target=ask_on, args=(name,)) for name in asked]
+    threads = [threading.Thread(target=ask_on, args=(n,)) for n in range(n_threads)]
     for one in threads:
         one.start()
-    for _ in range(100):
-        for state in states:
-            model._fitted = state
-    while min(counts.values()) < 5 and not wrong:
-        for state in states:
-            model._fitted = state
-    done.set()
-    for one in threads:
-        one.join(30)
+    try:
+        yield counts
+        ends = time.monotonic() + 120
+        while len(counts) < len(names) and not wrong and time.monotonic() < ends:
+            time.sleep(0.01)
+    finally:
+        done.set()
+        for one in threads:
+            one.join(60)
     assert wrong == []
+    assert len(counts) == len(names)
+
+
+def race(model: Recommender, states: list[Any], asked: dict[str, Callable[[], Any]]) -> None:
+    """Ask from threads while the model goes through states; each answer is that of one."""
+    with asking(asked, allowed_of(model, states, asked), len(asked)) as counts:
+        ends = time.monotonic() + 120
+        for turn in itertools.count():
+            model._fitted = states[turn % len(states)]
+            enough = len(counts) == len(asked) and min(counts.values()) >= 5
+            if (turn >= 100 and enough) or time.monotonic() > ends:
+                break
 
 
 def changed(model: Recommender) -> list[Any]:
@@ -152,41 +187,30 @@ def test_an_answer_is_of_one_state(kind: str) -> None:
     race(model, changed(model), {**answers(model), "tensors": lambda: tensors(model)})
 
 
-@pytest.mark.parametrize("kind", ["centroid", "sml"])
-def test_real_changes_in_another_thread(kind: str) -> None:
+@pytest.mark.parametrize("rounds", sizes(3, 100))
+@pytest.mark.parametrize("kind", ["centroid", "sml", "ease", "bpr"])
+def test_sixteen_threads_ask_while_it_changes(kind: str, rounds: int) -> None:
     """As above, with the changes themselves running rather than their results put in place."""
     model = made(kind)
-    old = model.snapshot()
-    asked = answers(model)
-    states = [old._fitted]
-    day = old.snapshot().partial_fit(DAY, epochs=1, progress=False)
-    states.append(day._fitted)
-    less = day.snapshot()
-    less.forget(users=[USERS[0]], items=[ITEMS[0]])
-    states.append(less._fitted)
-    allowed: dict[str, list[Any]] = {name: [] for name in asked}
-    for state in states:
-        model._fitted = state
-        for name, ask in asked.items():
-            allowed[name].append(ask())
-    model._fitted = states[0]
-    done, wrong = threading.Event(), []
+    asked = {**answers(model), "tensors": lambda: tensors(model)}
+    first = model._fitted
 
-    def ask_on(name: str) -> None:
-        while not done.is_set():
-            found = asked[name]()
-            if found not in allowed[name]:
-                wrong.append((name, found))
-                return
-
-    threads = [threading.Thread(target=ask_on, args=(name,)) for name in asked]
-    for one in threads:
-        one.start()
-    for _ in range(4):
-        model.partial_fit(DAY, epochs=1, progress=False)
+    def changes(model: Recommender) -> Iterator[Any]:
+        with contextlib.suppress(Unsupported):
+            model.partial_fit(DAY, epochs=1, progress=False)
+            yield model._fitted
         model.forget(users=[USERS[0]], items=[ITEMS[0]])
-        model._fitted = states[0]
-    done.set()
-    for one in threads:
-        one.join(30)
-    assert wrong == []
+        yield model._fitted
+        model.set_unavailable([ITEMS[7]])
+        yield model._fitted
+
+    states = [first, *changes(model.snapshot())]
+    with asking(asked, allowed_of(model, states, asked), 16) as counts:
+        for _ in range(rounds):
+            for _ in changes(model):
+                pass
+            model._fitted = first
+    note(
+        f"16 threads ask {kind} while it changes",
+        changes=rounds * len(states), answers=counts.total(),
+    )  # fmt: skip

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign import note
+from campaign import note, sizes
 from serving import Server, resident, serving, trained
 
 CLIENTS = 200
-REQUESTS = int(os.environ.get("TRIMETRIC_REQUESTS", "100000"))
+REQUESTS = 100_000
 TAKEN = {"parameters", "requestBody"}
-CASES = int(os.environ.get("TRIMETRIC_CASES", "400"))
 
 
 class Crowd:
@@ -143,14 +141,15 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     note("requests with flat memory", requests=REQUESTS, bytes_before=before, bytes_after=after)
 
 
-def test_what_schemathesis_sends_is_no_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cases", sizes(400, 10_000))
+def test_what_schemathesis_sends_is_no_fault(cases: int, tmp_path: Path) -> None:
     trained().save(tmp_path / "m")
     trained("ease").save(tmp_path / "ease")
     with serving(tmp_path / "m", tmp_path / "ease") as server:
         paths = server.ask("/openapi.json")[1]["paths"].values()
         # Those that take nothing are asked once.
         varied = [one for path in paths for one in path.values() if set(one) & TAKEN]
-        examples = -(-CASES // len(varied))
+        examples = -(-cases // len(varied))
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "run",
             f"{server.url}/openapi.json", "--max-examples", str(examples), "--phases", "fuzzing",
@@ -162,7 +161,7 @@ def test_what_schemathesis_sends_is_no_fault(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
         sent = re.search(r"([\d,]+) generated", done.stdout)
         assert sent
-        print(sent[0])
         lines = server.ask("/metrics")[1].splitlines()
         assert not [line for line in lines if 'status="5' in line]
         assert not [line for line in server.lines if line["event"] == "fault"]
+    note("requests of schemathesis", generated=int(sent[1].replace(",", "")), faults=0)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+COMMAND = "TRIMETRIC_RECORD=1 make test-long"
 
 
 def sizes(few: int, full: int) -> list[Any]:
@@ -29,4 +30,5 @@ def note(campaign: str, **counts: int) -> None:
     finally:
         sys.path.remove(str(BENCHMARKS))
     before = record.read("campaign").get("campaigns", {})
-    record.write("campaign", {"campaigns": {**before, campaign: counts}})
+    campaigns = {**before, campaign: {**counts, "date": record.now()}}
+    record.write("campaign", {"command": COMMAND, "campaigns": dict(sorted(campaigns.items()))})

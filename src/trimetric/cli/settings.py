@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from trimetric.errors import ParameterError
+from trimetric.keywords import is_one_of
 from trimetric.storage import places
 
 DEFAULT = "centroid"
@@ -49,7 +50,7 @@ def collect(
     settings = _toml(places.source(config, "--config")) if config else {}
     named = settings.pop("model", None)
     model = model or named or ("sml" if preset is not None else DEFAULT)
-    if not isinstance(model, str) or model not in REGISTRY:
+    if not is_one_of(model, REGISTRY):
         raise ParameterError(_unknown("model", str(model), list(REGISTRY)))
     if preset is not None:
         settings["preset"] = preset

@@ -83,6 +83,11 @@ def of_arrays(given: dict[str, Any], name: str, options: dict[str, Any]) -> dict
 def of_matrix(matrix: Any, user_ids: Any, item_ids: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in a scipy sparse matrix."""
     check_threads()
+    if not hasattr(matrix, "tocsr"):
+        raise DataError(
+            f"matrix must be a sparse matrix of scipy, got a {type(matrix).__name__}; wrap a dense"
+            " one in scipy.sparse.csr_array"
+        )
     if not np.issubdtype(matrix.dtype, np.number) and matrix.dtype != bool:
         raise DataError(f"matrix must hold real numbers, got {matrix.dtype}")
     if np.issubdtype(matrix.dtype, np.complexfloating):

@@ -14,6 +14,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import Rule, within
 from trimetric.data.report import ReadReport
 from trimetric.errors import DataError, MissingExtra, ParameterError, UnknownIds
+from trimetric.keywords import is_one_of
 
 if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions
@@ -30,7 +31,7 @@ def to_scipy(data: Interactions, values: str | None = None) -> Any:
         raise MissingExtra("to_scipy needs scipy; install it with pip install scipy") from None
     if values is None:
         entries = np.ones(len(data), np.float32) if data.weights is None else data.weights
-    elif values not in VALUES:
+    elif not is_one_of(values, VALUES):
         raise ParameterError(f"values must be one of {VALUES} or None, got {values!r}")
     else:
         entries = getattr(data, values)
@@ -105,7 +106,8 @@ def select(
         ("item", items, data.items, data.item_ids),
     ):
         if ids is not None:
-            ids = list(ids) if not isinstance(ids, str | bytes) else ids
+            if isinstance(ids, Iterable) and not isinstance(ids, str | bytes):
+                ids = list(ids)
             wanted = np.zeros(len(vocabulary) + 1, dtype=bool)
             known = vocabulary.encode(ids)
             unknown = [one for one, row in zip(ids, known, strict=True) if row < 0]

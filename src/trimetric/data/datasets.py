@@ -117,7 +117,8 @@ def _generated(name: str, rules: dict[str, Any]) -> Interactions:
 
 
 def _plain(name: str) -> bool:
-    return bool(name) and name.replace("_", "").replace("-", "").isalnum()
+    short = 0 < len(name) < 200  # longer ones are no names of files
+    return short and name.replace("_", "").replace("-", "").isalnum()
 
 
 def _find(name: str) -> Path | None:

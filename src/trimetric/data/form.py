@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 from trimetric.errors import ParameterError
+from trimetric.keywords import is_one_of
 
 FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
 OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
@@ -72,7 +73,7 @@ class Form:
     time_format: str | None = None
 
     def __post_init__(self) -> None:
-        if self.format is not None and self.format not in FORMATS:
+        if self.format is not None and not is_one_of(self.format, FORMATS):
             raise ParameterError(f"format must be one of {FORMATS}, got {self.format!r}")
         if self.separator is not None:
             _text("separator", self.separator)
@@ -87,7 +88,7 @@ class Form:
             ):
                 no = ", or False for none" if name == "quote" else ""
                 raise ParameterError(f"{name} must be one ASCII character{no}; got {sign!r}")
-        if self.header not in (None, True, False):
+        if self.header is not None and not isinstance(self.header, bool):
             raise ParameterError(f"header must be True or False, got {self.header!r}")
         if self.encoding is not None:
             _text("encoding", self.encoding)
@@ -99,7 +100,7 @@ class Form:
                     f"encoding {self.encoding!r} is unknown; utf-8, utf-16, latin-1 and cp1252 are"
                     " common ones"
                 ) from None
-        if self.decimal not in (".", ","):
+        if not is_one_of(self.decimal, (".", ",")):
             raise ParameterError(f"decimal must be '.' or ',', got {self.decimal!r}")
         words = (self.null,) if isinstance(self.null, str) else self.null
         if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):

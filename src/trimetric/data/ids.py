@@ -79,7 +79,7 @@ class Vocabulary:
         ParameterError
             If `ids` is a single id instead of a list of them.
         """
-        if isinstance(ids, str | bytes | int | float):
+        if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
             raise ParameterError(f"ids must be a list, got the single id {ids!r}; give [{ids!r}]")
         check_threads()
         wanted = self.typed(ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -32,7 +32,7 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
         return frame.select(pl.col(c).alias(role) for role, c in columns.items()).collect()
     if isinstance(frame, pl.DataFrame):
         return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
-    if isinstance(frame, Mapping) or _is_from(frame, "pandas"):
+    if isinstance(frame, Mapping) or (_is_from(frame, "pandas") and hasattr(frame, "keys")):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
         _refuse_twice(names, source)
         keys = dict(zip(names, frame.keys(), strict=True))
@@ -70,6 +70,12 @@ def column(values: Any, where: str) -> pl.Series:
     """
     if isinstance(values, pl.Series):
         return values
+    shape = getattr(values, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        raise DataError(f"{where} must have one dimension, got shape {shape}")
+    is_column = isinstance(values, Iterable) and not isinstance(values, str | bytes)
+    if not is_column:
+        raise DataError(f"{where} must be a column of values, got a {type(values).__name__}")
     if _is_from(values, "pandas"):
         missing = np.asarray(values.isna())
         if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects
@@ -84,8 +90,6 @@ def column(values: Any, where: str) -> pl.Series:
     if isinstance(values, np.ma.MaskedArray):
         return _masked(np.asarray(values.data), np.ma.getmaskarray(values), where)
     array = values if isinstance(values, np.ndarray) else None
-    if array is not None and array.ndim != 1:
-        raise DataError(f"{where} must have one dimension, got shape {array.shape}")
     if array is not None and array.dtype.kind in "iufbM":
         return pl.Series(np.ascontiguousarray(array))
     return _from_objects(array.tolist() if array is not None else list(values), where)

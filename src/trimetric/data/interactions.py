@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -248,9 +247,13 @@ class Interactions:
 
         Raises
         ------
+        ParameterError
+            `users` or `items` is no whole number of at least 1.
         DataError
             If nothing is left.
         """
+        keywords.check_count("users", users)
+        keywords.check_count("items", items)
         keep, left = np.ones(len(self), dtype=bool), -1
         while keep.sum() != left:
             left = int(keep.sum())
@@ -416,7 +419,7 @@ class Interactions:
             from trimetric.data import datasets
 
             text = os.fspath(data)
-            if text.replace("_", "").replace("-", "").isalnum() and not Path(text).exists():
+            if text.replace("_", "").replace("-", "").isalnum() and not os.path.exists(text):
                 return datasets.load(text, **given)
             return cls.read(data, **given)
         if isinstance(data, tuple) and not all(isinstance(one, str | os.PathLike) for one in data):

@@ -6,7 +6,6 @@ import difflib
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -121,10 +120,10 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     from trimetric.data import datasets
 
     name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(name, str) or Path(name).is_file():
+    if not isinstance(name, str) or os.path.isfile(name):
         return None
     known = datasets.items(name)
-    if known is not None or Path(name).exists():
+    if known is not None or os.path.exists(name):
         return known
     near = difflib.get_close_matches(name, datasets.NAMES, n=1)
     if near and name not in datasets.NAMES and "." not in name:

@@ -13,6 +13,7 @@ from trimetric.data import names
 from trimetric.data.repeats import ALIASES, RULES, Rule
 from trimetric.data.weighting import check_event_weights
 from trimetric.errors import DataError, ParameterError
+from trimetric.keywords import is_one_of
 
 ROLES = ("user", "item", "rating", "timestamp", "split", "weight", "event")
 Column = str | Literal[False] | None
@@ -88,15 +89,16 @@ class Rules:
         for role in ROLES:
             _check_column(role, getattr(self, role))
         for name, allowed in (("nulls", ("error", "drop")), ("duplicates", ("last", "error"))):
-            if getattr(self, name) not in allowed:
+            if not is_one_of(getattr(self, name), allowed):
                 raise ParameterError(
                     f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 )
         number = isinstance(self.min_rating, int | float | np.number)
         if self.min_rating is not None and not (number and np.isfinite(self.min_rating)):
             raise ParameterError(f"min_rating must be a finite number, got {self.min_rating!r}")
-        if self.repeats is not None and self.repeats not in (*RULES, *ALIASES):
-            hint = "; keep goes with temporal splits" if self.repeats == "keep" else ""
+        if self.repeats is not None and not is_one_of(self.repeats, (*RULES, *ALIASES)):
+            keep = is_one_of(self.repeats, ("keep",))
+            hint = "; keep goes with temporal splits" if keep else ""
             raise ParameterError(
                 f"repeats must be one of {RULES} or None, got {self.repeats!r}{hint}"
             )

@@ -156,7 +156,7 @@ def _of_place(given: str | os.PathLike) -> list[Source]:
             return _of_folder(path)
         if not path.exists():
             return _of_pattern(path)
-    except PermissionError as error:
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {why(error)}") from None
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):

@@ -24,6 +24,7 @@ from trimetric.data.interactions import Interactions
 from trimetric.data.labels import LABELS, TEST, TRAIN, VALID, codes, unknown
 from trimetric.data.repeats import within
 from trimetric.errors import DataError, OutputError, ParameterError
+from trimetric.keywords import check_seed, check_switch, is_one_of
 from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 
@@ -254,9 +255,12 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
 
     Raises
     ------
+    ParameterError
+        If `valid` is neither True nor False, or `seed` no whole number.
     DataError
         If no user has two pairs.
     """
+    check_switch("valid", valid)
     data = Interactions.of(data)
     drawn = counter.bits(counter.key(check_seed(seed), LEAVE_ONE_OUT), np.arange(len(data)))
     timed = data.timestamps is not None
@@ -299,7 +303,7 @@ def split_temporal(
         If there are no timestamps, too few pairs to hold one out, or nothing before the cut.
     """
     _check_shares(test, valid)
-    if repeats not in ("leave-out", "keep"):
+    if not is_one_of(repeats, ("leave-out", "keep")):
         raise ParameterError(f"repeats must be leave-out or keep, got {repeats!r}")
     data = Interactions.of(data)
     if data.timestamps is None:
@@ -480,13 +484,6 @@ def _floor(share: float, count: Any) -> Any:
     """Round share * count down, but not below a whole number missed by rounding error."""
     floored = np.floor(share * np.asarray(count) + 1e-9).astype(np.int64)
     return int(floored) if np.ndim(floored) == 0 else floored
-
-
-def check_seed(seed: int) -> int:
-    """Return a seed, or raise ParameterError."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise ParameterError(f"seed must be a whole number, got {seed!r}")
-    return int(seed)
 
 
 def _check_shares(test: float, valid: float) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from trimetric import counter
 from trimetric.data.interactions import Interactions
-from trimetric.data.splits import TEST, TRAIN, VALID, Split, check_seed, parts_of
+from trimetric.data.splits import TEST, TRAIN, VALID, Split, parts_of
 from trimetric.errors import DataError, ParameterError
+from trimetric.keywords import check_seed
 
 USERS, HISTORIES, STOPPING, FOLDS = 104, 105, 106, 107
 HISTORY, LEFT_OUT = 3, 4

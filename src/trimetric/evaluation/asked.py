@@ -37,8 +37,10 @@ def asked_of(
     if not hasattr(protocol, "at"):
         raise ParameterError(f"{protocol.name} has its own metrics; leave metrics and at out")
     given: Any = (at,) if isinstance(at, int | np.integer) else at
-    cutoffs = checked_cutoffs(tuple(given or ()))
-    wanted = (metrics,) if isinstance(metrics, str) else metrics or ()
+    cutoffs = checked_cutoffs(() if given is None else given)
+    wanted = (metrics,) if isinstance(metrics, str) else () if metrics is None else metrics
+    if not isinstance(wanted, Iterable):
+        raise ParameterError(f"metrics must be names such as ndcg@10, got {metrics!r}")
     names = tuple(
         metric(name).name
         for word in wanted

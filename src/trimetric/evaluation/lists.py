@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class RankedLists:
         wanted = {"user": user, "item": item, "rank": rank, "score": score}
         path = Path(source).expanduser() if isinstance(source, str | Path) else None
         where = str(path) if path else name or "lists"
-        if path is not None and (path / "model.json").exists():
+        if path is not None and os.path.exists(path / "model.json"):
             raise ParameterError(f"{path} is a saved model: give trimetric.load({str(path)!r})")
 
         def pick(existing: list[str]) -> dict[str, str]:

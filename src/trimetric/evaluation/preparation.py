@@ -10,6 +10,7 @@ from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking, Task
 from trimetric.evaluation.result import Counts
 from trimetric.evaluation.subject import Subject, is_model, is_scorer
+from trimetric.keywords import is_one_of
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
@@ -34,7 +35,7 @@ class Parts(NamedTuple):
         from trimetric.data.interactions import Interactions
         from trimetric.data.splits import Split
 
-        if part not in ("test", "valid"):
+        if not is_one_of(part, ("test", "valid")):
             raise ParameterError(f"part must be 'test' or 'valid', got {part!r}")
         if isinstance(data, Parts):
             return data

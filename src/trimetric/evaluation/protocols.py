@@ -4,7 +4,7 @@ A protocol is a frozen dataclass with the members of `EvaluationProtocol`. It tu
 into `Ranks`; the metrics follow from these alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -16,6 +16,7 @@ from trimetric.evaluation.candidates import CandidateDraw, rank_together
 from trimetric.evaluation.full_ranks import full_ranks
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.ranker import Ranker
+from trimetric.keywords import check_count, check_seed, check_switch, is_one_of
 
 BLOCK_PAIRS = 2**17  # candidates scored at a time, to bound memory; changes no result
 
@@ -108,12 +109,13 @@ class FullRanking:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
-        if self.exclude not in ("train+valid", "train", "none"):
+        if not is_one_of(self.exclude, ("train+valid", "train", "none")):
             raise ParameterError(
                 f"exclude must be 'train+valid', 'train' or 'none', got {self.exclude!r}"
             )
-        if self.min_held_out < 1:
-            raise ParameterError(f"min_held_out must be at least 1, got {self.min_held_out}")
+        check_count("min_held_out", self.min_held_out)
+        check_switch("at_least_k", self.at_least_k)
+        check_switch("cold", self.cold)
 
     @classmethod
     def dpcml(cls, at: tuple[int, ...] = (3, 5, 10, 20)) -> Self:
@@ -193,8 +195,8 @@ class SampledCandidates:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
-        if self.n < 1:
-            raise ParameterError(f"n must be at least 1, got {self.n}; the SML paper has 499")
+        check_count("n", self.n, "the SML paper has 499")
+        check_seed(self.seed)
 
     @property
     def name(self) -> str:
@@ -258,6 +260,8 @@ def rank_among(
 
 def checked_cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
     """Return cutoffs as a tuple; raise ParameterError for one that no metric can have."""
+    if not isinstance(at, Iterable):
+        raise ParameterError(f"at must be cutoffs such as (5, 10), got {at!r}")
     at = tuple(at)
     for k in at:
         metric(f"ndcg@{k}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimetric.data.csr import Csr
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError
 from trimetric.evaluation.candidates import Untouched
 from trimetric.evaluation.metrics import Metric, Ranks
 from trimetric.evaluation.protocols import (
@@ -26,6 +26,7 @@ from trimetric.evaluation.protocols import (
 )
 from trimetric.evaluation.ranker import Ranker
 from trimetric.evaluation.result import Result
+from trimetric.keywords import check_count
 
 if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions
@@ -67,8 +68,7 @@ class AsReleased:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
-        if self.n < 1:
-            raise ParameterError(f"n must be at least 1, got {self.n}; the released code has 500")
+        check_count("n", self.n, "the released code has 500")
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from trimetric.evaluation.preparation import Parts, Prepared, prepare
 from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking
 from trimetric.evaluation.result import Result
 from trimetric.evaluation.subject import Subject, is_model, is_scorer
+from trimetric.keywords import check_switch, is_one_of
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
@@ -100,12 +101,13 @@ def evaluate(
     """
     named = protocol is None or isinstance(protocol, str)
     how = checked_protocol(protocol)
-    if not isinstance(exclude_seen, bool | np.bool_):
-        raise ParameterError(f"exclude_seen must be True or False, got {exclude_seen!r}")
+    check_switch("exclude_seen", exclude_seen)
     how = _repeating(how) if not exclude_seen else how
     how, asked = asked_of(how, metrics, at)
     columns = {"user": user, "item": item, "rank": rank, "score": score, "name": name}
-    changed = [key for key, value in columns.items() if value not in (None, key)]
+    changed = [
+        key for key, value in columns.items() if value is not None and not is_one_of(value, (key,))
+    ]
     if ray is not None and not is_divided(model):
         raise ParameterError(
             "evaluating on Ray takes a model that is saved in parts, which each task reads for"

@@ -15,6 +15,7 @@ from typing import Any
 from trimetric.errors import MissingExtra, ParameterError
 from trimetric.evaluation.metrics import recorded
 from trimetric.experiments.jobs import Job
+from trimetric.keywords import is_one_of
 from trimetric.models import create, search_space
 from trimetric.models.centroid_trials import trials_in
 
@@ -55,7 +56,7 @@ def budget(name: str, trials: int | None = None) -> Budget:
     ParameterError
         The name is unknown, or `trials` is below 1.
     """
-    if name not in BUDGETS:
+    if not is_one_of(name, BUDGETS):
         raise ParameterError(f"budget must be one of {', '.join(BUDGETS)}, got {name!r}")
     if trials is None:
         return BUDGETS[name]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric.errors import ArtifactError, ParameterError
+from trimetric.keywords import is_one_of
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -125,7 +126,7 @@ def model_class(name: str) -> tuple[type["Recommender"], dict[str, Any]]:
     ParameterError
         The name is unknown, or another package's model cannot be imported or is no model.
     """
-    if name not in REGISTRY:
+    if not is_one_of(name, REGISTRY):
         raise ParameterError(f"model must be one of {', '.join(REGISTRY)}, got {name!r}")
     if name in OURS and name in installed():
         warnings.warn(
@@ -269,7 +270,7 @@ def untrained(meta: Mapping[str, Any], where: str) -> "Recommender":
     from trimetric.models.saved import check_manifest, check_tuned, provenance_of
 
     name = meta.get("model")
-    if not isinstance(name, str) or name not in REGISTRY:
+    if not is_one_of(name, REGISTRY):
         raise ArtifactError(
             f"{where} holds a model named {str(name)!r}, which this version of trimetric does not"
             " have; load it with the version that saved it, and with the package it came from"

@@ -10,6 +10,7 @@ from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.keywords import check_switch, is_one_of
 from trimetric.space import candidate_lists
 from trimetric.space.diversity import METHODS, Rerank, diversified, pool_size
 from trimetric.space.filters import Asked, ItemFilter
@@ -50,11 +51,13 @@ class Options:
     rerank: Rerank = "mmr"
 
     def __post_init__(self) -> None:
+        check_switch("exclude_seen", self.exclude_seen)
+        check_switch("approximate", self.approximate)
         value = self.diversity
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not number or not 0 <= value <= 1:
             raise ParameterError(f"diversity must be a number in 0..1, got {value!r}; 0 is off")
-        if self.rerank not in METHODS:
+        if not is_one_of(self.rerank, METHODS):
             raise ParameterError(f"rerank must be {' or '.join(METHODS)}, got {self.rerank!r}")
 
     def filter(self, known: Known, asked: Asked | None) -> ItemFilter:
@@ -84,7 +87,7 @@ def recommend(
     k, ids = check_k(k), ids_of(users, "user")
     if options.diversity:
         metric_space(name, scorer, TO_DIVERSIFY)
-    if on_unknown not in ("error", "popular", "skip"):
+    if not is_one_of(on_unknown, ("error", "popular", "skip")):
         raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
     rows = trained_rows(known, ids)
     unknown = [user for user, row in zip(ids, rows, strict=True) if row < 0]
@@ -402,7 +405,7 @@ def _columns(pairs: Any) -> list | None:
 
 
 def _check_on_unknown(value: Any) -> None:
-    if value not in ("error", "skip"):
+    if not is_one_of(value, ("error", "skip")):
         raise ParameterError(f"on_unknown must be error or skip, got {value!r}")
 
 

@@ -6,6 +6,7 @@ becomes known. Epochs of training over all interactions can follow, from where t
 space.
 """
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -71,6 +72,8 @@ def take_in(
         See `training.train`.
     """
     config = model.config
+    if lr is not None:
+        lr = replace(config, lr=lr).lr
     rate = RATE if lr is None else lr / config.lr
     slower = {"lr": rate * config.lr, "reconstruction_lr": rate * config.reconstruction_lr}
     other = type(model)(**{**model.get_params(), "epochs": epochs, **slower})

@@ -166,7 +166,7 @@ def named(
     """Return a named group of settings; nothing for None."""
     if name is None:
         return {}
-    if name not in groups:
+    if not keywords.is_one_of(name, groups):
         listed = ", ".join(groups) or "none: this model has no presets"
         raise ParameterError(f"{kind} must be one of {listed}, got {name!r}")
     return groups[name]

@@ -17,6 +17,7 @@ from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ArtifactError, ParameterError, Superseded, Unsupported
+from trimetric.keywords import is_one_of
 from trimetric.models.answers import known_ids
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import Stored
@@ -223,7 +224,7 @@ def mark_unavailable(
     from trimetric.models.sharded_index import partitions_in
     from trimetric.storage import artifact
 
-    if change not in ("replace", "add", "remove"):
+    if not is_one_of(change, ("replace", "add", "remove")):
         raise ParameterError(f"change must be replace, add or remove, got {change!r}")
     target = Path(folder if out is None else out)
     same = target.resolve() == Path(folder).resolve()

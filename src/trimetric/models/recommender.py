@@ -567,6 +567,7 @@ class Recommender(ABC):
             The model cannot take new users.
         """
         state = self._state
+        keywords.check_switch("exclude_given", exclude_given)
         options = answers.Options(exclude_given, allow, deny, approximate, diversity, rerank)
         given = Given(items, weights, on_unknown)
         frame = answers.recommend_for(self.name, state.known, state.scorer, given, k, options)

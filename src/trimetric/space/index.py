@@ -7,6 +7,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import nearest_of, prepared
 from trimetric.errors import ParameterError
+from trimetric.keywords import is_one_of
 from trimetric.space.exact import nearest
 from trimetric.space.ivf import PROBES, Cells
 from trimetric.space.lists import check_k
@@ -53,7 +54,7 @@ class Index:
         probes: int = PROBES,
         seed: int = 0,
     ) -> None:
-        if kind not in ("exact", "approximate"):
+        if not is_one_of(kind, ("exact", "approximate")):
             raise ParameterError(f"kind must be exact or approximate, got {kind!r}")
         if isinstance(probes, bool) or not isinstance(probes, int | np.integer) or probes < 1:
             raise ParameterError(
@@ -190,7 +191,10 @@ def _distinct(listed: np.ndarray) -> np.ndarray:
 
 
 def _table(name: str, values: np.ndarray, dims: int) -> np.ndarray:
-    table = np.asarray(values)
+    try:
+        table = np.asarray(values)
+    except ValueError as error:  # rows of several lengths
+        raise ParameterError(f"{name} must be a table of finite numbers: {error}") from None
     if table.ndim != dims or table.dtype.kind not in "fiu" or not np.isfinite(table).all():
         raise ParameterError(
             f"{name} must be a table of finite numbers with {dims} axes, got {table.dtype} with"

@@ -25,7 +25,7 @@ def is_uri(place: Any) -> bool:
     text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(text, str) or not (_URI.match(text) or _FOLDED.match(text)):
         return False
-    return _URI.match(text) is not None or not Path(text.split("/", 1)[0]).exists()
+    return _URI.match(text) is not None or not os.path.exists(text.split("/", 1)[0])
 
 
 def in_store(place: Any) -> bool:

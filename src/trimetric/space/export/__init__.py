@@ -10,6 +10,7 @@ from typing import Any
 
 from trimetric._version import __version__
 from trimetric.errors import OutputError, ParameterError
+from trimetric.keywords import is_one_of
 from trimetric.space.export.space import Space
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
@@ -65,7 +66,7 @@ def export(
     MissingExtra
         "faiss", and faiss is not installed.
     """
-    if to not in KINDS:
+    if not is_one_of(to, KINDS):
         raise ParameterError(f"to must be one of {', '.join(KINDS)}, got {to!r}")
     if approximate and to != "faiss":
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
