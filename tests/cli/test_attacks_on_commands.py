@@ -173,6 +173,17 @@ class Runs:
             stderr=subprocess.PIPE, text=True, **more,  # type: ignore[call-overload]
         )  # fmt: skip
 
+    def until_it_writes(self, process: "subprocess.Popen[str]") -> None:
+        """Wait until a file appears, or the process ends."""
+        there = self.paths()
+        while process.poll() is None and self.paths() <= there:
+            time.sleep(0.001)
+
+    def paths(self) -> set[str]:
+        """Return all that the folder holds at this moment."""
+        walk = os.walk(self.folder)  # passes over what goes meanwhile
+        return {os.path.join(at, name) for at, inner, files in walk for name in (*inner, *files)}
+
     def run(self, words: tuple[str, ...], out: str = "") -> None:
         """Run a command that must succeed."""
         process = self.start(words, out)
@@ -216,7 +227,11 @@ def test_killed(name: str, kills: int, runs: Runs) -> None:
     chance, came = random.Random(kills), Counter[str]()
     for kill in range(kills):
         process = runs.start(runs.written.new)
-        time.sleep(chance.uniform(0.3 if kill % 5 else 0, 1.0) * runs.seconds)
+        if kill % 2:
+            runs.until_it_writes(process)
+            time.sleep(chance.choice((0.001, 0.01, 0.1)) * chance.random())
+        else:
+            time.sleep(chance.uniform(0, 1.0) * runs.seconds)
         process.send_signal(signal.SIGKILL)
         _, said = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), said
