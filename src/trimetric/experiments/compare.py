@@ -19,6 +19,7 @@ from trimetric.experiments.jobs import Job, seeded
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import Budget, budget, tuned
+from trimetric.keywords import check_count
 from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
 from trimetric.storage import places
 
@@ -199,8 +200,7 @@ def foreign_entrant(name: str, source: Any, split: "Split", metric: str, protoco
 def _check(split: "Split", seeds: int, metric: str, protocol: str) -> None:
     if split.valid is None:
         raise DataError("the split has no validation part, which tuning needs; hold one out")
-    if seeds < 1:
-        raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
+    check_count("seeds", seeds, "3 show a spread")
     known = [metric.name for metric in named_protocol(protocol).metrics]
     if metric not in known:
         raise ParameterError(

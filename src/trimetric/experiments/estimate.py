@@ -20,6 +20,7 @@ from trimetric.evaluation import metrics
 from trimetric.experiments.machine import Reading, available_memory, watched
 from trimetric.experiments.measure import TINY, Costs, Sample, measure
 from trimetric.experiments.tune import budget
+from trimetric.keywords import check_count
 from trimetric.models import create
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.temperature import TRIAL_SHARE, TRIED
@@ -181,8 +182,7 @@ def estimate(
     check_partitions(model, partitions, None, None)
     if memory is not None and memory < 1:
         raise ParameterError(f"memory must be at least 1 byte, got {memory}")
-    if k < 1:
-        raise ParameterError(f"k must be at least 1, got {k}; 10 is usual")
+    check_count("k", k, "10 is usual")
     metrics.metric(untrained.config.metric)
     with watched() as read:
         prepared = isinstance(data, Prepared)

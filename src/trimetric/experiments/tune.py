@@ -15,7 +15,7 @@ from typing import Any
 from trimetric.errors import MissingExtra, ParameterError
 from trimetric.evaluation.metrics import recorded
 from trimetric.experiments.jobs import Job
-from trimetric.keywords import is_one_of
+from trimetric.keywords import check_count, is_one_of
 from trimetric.models import create, search_space
 from trimetric.models.centroid_trials import trials_in
 
@@ -60,8 +60,7 @@ def budget(name: str, trials: int | None = None) -> Budget:
         raise ParameterError(f"budget must be one of {', '.join(BUDGETS)}, got {name!r}")
     if trials is None:
         return BUDGETS[name]
-    if trials < 1:
-        raise ParameterError(f"trials must be at least 1, got {trials}; 1 uses the defaults")
+    check_count("trials", trials, "1 uses the defaults")
     return Budget(f"{trials} trials", trials, BUDGETS[name].epochs)
 
 

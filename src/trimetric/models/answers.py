@@ -87,8 +87,7 @@ def recommend(
     k, ids = check_k(k), ids_of(users, "user")
     if options.diversity:
         metric_space(name, scorer, TO_DIVERSIFY)
-    if not is_one_of(on_unknown, ("error", "popular", "skip")):
-        raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
+    check_unknown_users(on_unknown)
     rows = trained_rows(known, ids)
     unknown = [user for user, row in zip(ids, rows, strict=True) if row < 0]
     if unknown:
@@ -402,6 +401,12 @@ def _columns(pairs: Any) -> list | None:
     return (
         list(pairs.dtype.names) if getattr(getattr(pairs, "dtype", None), "names", None) else None
     )
+
+
+def check_unknown_users(on_unknown: Any) -> None:
+    """Raise ParameterError where it does not say what becomes of unknown users."""
+    if not is_one_of(on_unknown, ("error", "popular", "skip")):
+        raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
 
 
 def _check_on_unknown(value: Any) -> None:

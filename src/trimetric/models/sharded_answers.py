@@ -8,7 +8,6 @@ import numpy as np
 
 from trimetric import frames
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
-from trimetric.keywords import is_one_of
 from trimetric.models import answers
 from trimetric.models.answers import Given, OnUnknown, OnUnknownItem
 from trimetric.space.exact import nearest
@@ -61,8 +60,7 @@ class Answers(ABC):
 
         ids = ids_of(users, "user")
         check_k(k)
-        if not is_one_of(on_unknown, ("error", "popular", "skip")):
-            raise ParameterError(f"on_unknown must be error, popular or skip, got {on_unknown!r}")
+        answers.check_unknown_users(on_unknown)
         unknown, found = set[int](), []
         with frames.in_polars():
             for model, at in self._by_part(ids):

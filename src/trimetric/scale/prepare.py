@@ -157,9 +157,7 @@ def _checked(partitions: Any, valid: Any, test: Any, seed: Any) -> Holdout:
         raise ParameterError(
             f"valid and test must leave something to train on: {valid:g} + {test:g} is not below 1"
         )
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
-        raise ParameterError(f"seed must be a whole number, got {seed!r}")
-    return Holdout(float(valid), float(test), int(seed))
+    return Holdout(float(valid), float(test), keywords.check_seed(seed))
 
 
 def _refuse_others(folder: Path) -> None:

@@ -171,12 +171,8 @@ class Prepared:
         return Cell(users, items, weights[0] if weights else None)
 
     def files_of(self, part: int) -> list[Path]:
-        """Return the file of the pairs of a user part.
-
-        Nothing where it is in a store and has not been copied.
-        """
-        path = self.folder / _pairs(_within("part", part, self.n_parts))
-        return [path] if path.exists() else []
+        """Return the file of the pairs of a user part; not there yet if a store still has it."""
+        return [self.folder / _pairs(_within("part", part, self.n_parts))]
 
     def held_out(self, share: Literal["valid", "test"], part: int) -> pl.DataFrame | None:
         """Return what was held out of a user part; None where nothing was held out for that.

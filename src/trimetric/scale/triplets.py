@@ -106,9 +106,8 @@ class TripletTrainer(Trainer):
         """Return how many triplets a bucket has; a fraction of one is there at random."""
         if len(pairs.mass) == 0:
             return len(pairs.users)
-        seed = place.seed(self.settings.seed)
-        chance = float(counter.key(seed, _FRACTION)) / 2**64
-        return int(float(pairs.mass[-1]) / self.weight_unit + chance)
+        key = counter.key(place.seed(self.settings.seed), _FRACTION)
+        return int(pairs.mass[-1] / self.weight_unit + counter.uniform(key, np.arange(1))[0])
 
     def _start(self, stream: int, part: int, sizes: tuple[int, int]) -> np.ndarray:
         seed = int(counter.key(self.settings.seed, stream, part))

@@ -285,28 +285,24 @@ def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.Recommen
 
 def _by_user(served: ServedModel, frame: "pl.DataFrame") -> Iterator[tuple[int | str, bytes]]:
     """Give users and their recommendations as JSON, of a frame that has user after user."""
-    rows, scores = served.known.item_ids.encode(frame["item"]), frame["score"].to_numpy()
-    plain, start = "rank_by_score" not in frame.columns, 0
+    rows, start = served.known.item_ids.encode(frame["item"]), 0
     for user, count in frame["user"].rle().struct.unnest().select("value", "len").iter_rows():
-        part = slice(start, start + count)
-        if plain:
-            yield user, served.listed(rows[part], scores[part])
-        else:
-            yield user, _with_columns(served, rows[part], frame[part].drop("user", "item"))
+        theirs = rows[start : start + count], frame.slice(start, count)
+        yield user, _ranked(served, *theirs, "item")
         start += count
 
 
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     """Return a frame's ranked items as JSON."""
-    rows = served.known.item_ids.encode(frame[column])
+    return _ranked(served, served.known.item_ids.encode(frame[column]), frame, column)
+
+
+def _ranked(served: ServedModel, rows: np.ndarray, frame: "pl.DataFrame", column: str) -> bytes:
+    """Return a frame's ranked items as JSON; `rows` are those of the ids in its column."""
     if "rank_by_score" not in frame.columns:
         return served.listed(rows, frame["score"].to_numpy())
-    return _with_columns(served, rows, frame.drop("user", column, strict=False))
-
-
-def _with_columns(served: ServedModel, rows: np.ndarray, frame: "pl.DataFrame") -> bytes:
-    """Return items as JSON, each with the columns of a frame."""
-    return bytes(served.with_columns(rows.tolist(), **frame.to_dict(as_series=False)))
+    columns = frame.drop("user", column, strict=False).to_dict(as_series=False)
+    return bytes(served.with_columns(rows.tolist(), **columns))
 
 
 def _together(served: ServedModel, item: int | str, other: int | str) -> dict[str, int | str]:

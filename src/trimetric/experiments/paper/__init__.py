@@ -14,6 +14,7 @@ from trimetric.experiments.paper.recipes import HONEST, RELEASED
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import budget
+from trimetric.keywords import check_count
 from trimetric.models import SYSTEMS
 from trimetric.storage import places
 
@@ -84,8 +85,7 @@ def reproduce(
     unknown = [target for target in targets if target not in TARGETS]
     if unknown or not targets:
         raise ParameterError(f"targets are {', '.join(TARGETS)}; got {unknown or 'none'}")
-    if seeds < 1:
-        raise ParameterError(f"seeds must be at least 1, got {seeds}; 3 show a spread")
+    check_count("seeds", seeds, "3 show a spread")
     report.check_installed()
     paper = published.counterpart(data.name)
     dataset = paper.dataset if paper else None
