@@ -68,7 +68,7 @@ def pool(
                 yield from _processes(executor)
         else:
             with connect(ray) as cluster:
-                yield from _tasks(cluster, splits, workers)
+                yield _Tasks(cluster, splits, workers)
 
 
 class _Processes:
@@ -117,27 +117,15 @@ class _Tasks:
     ) -> None:
         self._cluster, self.capacity = cluster, workers
         self._splits = {name: cluster.share(split) for name, split in splits.items()}
-        self.started: set[Any] = set()
 
     def submit(self, job: Job) -> Any:
-        reference = self._cluster.submit(execute, job, self._splits[job.split])
-        self.started.add(reference)
-        return reference
+        return self._cluster.submit(execute, job, self._splits[job.split])
 
     def done(self, running: Collection[Any]) -> Collection[Any]:
         return self._cluster.ready(list(running))
 
     def result(self, started: Any) -> dict[str, Any]:
-        self.started.discard(started)
         return self._cluster.result(started)
-
-
-def _tasks(cluster: Cluster, splits: "Mapping[str, Split]", workers: int | None) -> Iterator[Pool]:
-    tasks = _Tasks(cluster, splits, workers)
-    try:
-        yield tasks
-    finally:
-        cluster.cancel(tasks.started)
 
 
 _splits: "dict[str, Split]" = {}

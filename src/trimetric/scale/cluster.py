@@ -129,11 +129,6 @@ class Cluster:
         except failed.RayError as error:
             raise _lost(error) from None
 
-    def cancel(self, references: Iterable[Reference]) -> None:
-        """Stop tasks whose results nobody waits for."""
-        for reference in references:
-            self._ray.cancel(reference, force=True)
-
     def ordered_map(
         self,
         function: Callable,
@@ -158,27 +153,27 @@ class Cluster:
 
         Yields
         ------
-        What the function returned. Where the loop is left early, started tasks are stopped.
+        What the function returned. Where the loop is left early, started tasks end with the
+        connection: see `connect`.
         """
         if in_flight is None:
             in_flight = 2 * max(1, self.processors // cores)
         waiting: deque[Reference] = deque()
-        try:
-            for one in arguments:
-                if len(waiting) >= in_flight:
-                    yield self.result(waiting[0])
-                    waiting.popleft()
-                waiting.append(self.submit(function, *one, cores=cores))
-            while waiting:
-                yield self.result(waiting[0])
-                waiting.popleft()
-        finally:
-            self.cancel(waiting)
+        for one in arguments:
+            if len(waiting) >= in_flight:
+                yield self.result(waiting.popleft())
+            waiting.append(self.submit(function, *one, cores=cores))
+        while waiting:
+            yield self.result(waiting.popleft())
 
 
 @contextmanager
 def connect(address: str | None = None) -> Iterator[Cluster]:
     """Connect to Ray; afterwards what was started here is shut down.
+
+    Tasks whose results nobody waits for, as after an error or Ctrl-C, end with the connection. None
+    is cancelled before: in Ray 2.60 the driver dies of "Tried to complete task that was not
+    pending" where it cancels a task that is about to end.
 
     Parameters
     ----------
@@ -186,7 +181,8 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         None or "local" starts Ray on this machine, with `thread_count()` processors. "auto" is the
         cluster that this machine is part of, "host:port" one of this network, "ray://host:port"
         one that is reached through Ray's client server. Where the process is connected to Ray
-        already, None and that cluster's address use it, and leave it running.
+        already, None and that cluster's address use it, and leave it running; tasks that nobody
+        waits for then run to their end, unless `ray.shutdown()` is called.
 
     Yields
     ------

@@ -91,21 +91,18 @@ class ClusterLearner:
         totals: dict[int, Reference] = {}
         self._boundary = first_batch, boundaries[first_batch], self._totals.copy()
         submitted = first_batch
-        try:
-            for number in range(first_batch, self.n_batches):
-                while submitted < min(number + ahead, self.n_batches):
-                    totals[submitted] = self._submit(order[submitted], groups)
-                    submitted += 1
-                    if submitted % n_parts == 0:
-                        boundaries[submitted] = self.rows.copy()
-                self._totals += self._cluster.result(totals.pop(number))
-                if (number + 1) % n_parts == 0:
-                    self._boundary = number + 1, boundaries.pop(number + 1), self._totals.copy()
-                if number + 1 < self.n_batches and pause(number + 1):
-                    self.rows = self._boundary[1].copy()
-                    return number + 1
-        finally:
-            self._cluster.cancel(totals.values())
+        for number in range(first_batch, self.n_batches):
+            while submitted < min(number + ahead, self.n_batches):
+                totals[submitted] = self._submit(order[submitted], groups)
+                submitted += 1
+                if submitted % n_parts == 0:
+                    boundaries[submitted] = self.rows.copy()
+            self._totals += self._cluster.result(totals.pop(number))
+            if (number + 1) % n_parts == 0:
+                self._boundary = number + 1, boundaries.pop(number + 1), self._totals.copy()
+            if number + 1 < self.n_batches and pause(number + 1):
+                self.rows = self._boundary[1].copy()
+                return number + 1
         self._sum_up()
         self._boundary = 0, self.rows.copy(), self._totals.copy()
         return self.n_batches
