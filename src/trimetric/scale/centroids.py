@@ -39,6 +39,7 @@ from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
+LEAST_STEPS = 16
 _START_USERS, _START_ITEMS = 213, 214  # streams of random numbers
 
 
@@ -108,7 +109,7 @@ class CentroidTrainer(Trainer):
         take_off_items(pairs, begun, rests)
         state = self._state(users, items)
         session = centroid_session(
-            self._of_bucket(place),
+            self._of_bucket(place, n),
             pairs,
             len(items),
             state=state,
@@ -187,7 +188,7 @@ class CentroidTrainer(Trainer):
         taught = (sizes >= least) & (sizes < self.n_items)
         return np.flatnonzero(taught & (np.diff(pairs.indptr) > 0)).astype(np.int32)
 
-    def _of_bucket(self, place: Place) -> CentroidSettings:
+    def _of_bucket(self, place: Place, n_users: int) -> CentroidSettings:
         """Return the settings of a bucket: candidates and steps of an epoch together are as ever.
 
         A user's own point takes P steps where it took one, which Adagrad makes √P times as long
@@ -196,6 +197,7 @@ class CentroidTrainer(Trainer):
         return replace(
             self.settings,
             seed=place.seed(self.settings.seed),
+            batch_size=block_of_bucket(self.settings.batch_size, self.n_parts, n_users),
             candidates=candidates_of_bucket(self.settings.candidates, self.n_parts),
             own_rate=self.settings.own_rate / math.sqrt(self.n_parts),
         )
@@ -225,3 +227,12 @@ class CentroidTrainer(Trainer):
 def candidates_of_bucket(wanted: int, n_parts: int) -> int:
     """Return |J| in a bucket: all of them together are as many as without parts; 0 for all."""
     return max(LEAST_CANDIDATES, wanted // n_parts) if wanted else 0
+
+
+def block_of_bucket(wanted: int, n_parts: int, n_users: int) -> int:
+    """Return how many users a block of a bucket has, which holds a P-th of their interactions.
+
+    P times as many as without parts have as many interactions together, but an item takes a step
+    for each block of its P buckets of an epoch, and has to take `LEAST_STEPS`.
+    """
+    return max(wanted, min(wanted * n_parts, n_users * n_parts // LEAST_STEPS))

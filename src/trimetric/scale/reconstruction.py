@@ -22,7 +22,7 @@ from trimetric.engine.rows import padded_table, table
 from trimetric.engine.threads import ThreadTeam
 from trimetric.scale.averages import shares_of_visits
 from trimetric.scale.buckets import Place
-from trimetric.scale.centroids import CentroidTrainer, candidates_of_bucket
+from trimetric.scale.centroids import CentroidTrainer, block_of_bucket, candidates_of_bucket
 from trimetric.scale.columns import Columns
 from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 
@@ -97,9 +97,10 @@ class ReconstructionTrainer(Trainer):
         take_off_items(pairs, begun, elsewhere.rests)
         state = self._unpacked(items)
         few = candidates_of_bucket(self.settings.candidates, self.n_parts)
+        block = block_of_bucket(self.settings.batch_size, self.n_parts, n)
         seed = place.seed(int(counter.key(self.settings.seed, _START_ITEMS)))
         session = reconstruction_session(
-            replace(self.settings, seed=seed, candidates=few),
+            replace(self.settings, seed=seed, candidates=few, batch_size=block),
             pairs,
             len(items),
             state=state,
