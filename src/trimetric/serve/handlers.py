@@ -284,24 +284,38 @@ def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.Recommen
 
 
 def _by_user(served: ServedModel, frame: "pl.DataFrame") -> Iterator[tuple[int | str, bytes]]:
-    """Give users and their recommendations as JSON, of a frame that has user after user."""
-    rows, start = served.known.item_ids.encode(frame["item"]), 0
+    """Give users and their recommendations as JSON, of a frame that has user after user.
+
+    Columns leave Polars before they are divided: each of its calls gives up the interpreter's lock
+    and takes it back before a waiting thread has woken, which never waits long enough to claim it.
+    """
+    rows, columns, start = *_columns(served, frame, "item"), 0
     for user, count in frame["user"].rle().struct.unnest().select("value", "len").iter_rows():
-        theirs = rows[start : start + count], frame.slice(start, count)
-        yield user, _ranked(served, *theirs, "item")
+        span = slice(start, start + count)
+        theirs = {name: values[span] for name, values in columns.items()}
+        yield user, _ranked(served, rows[span], theirs)
         start += count
 
 
 def _listed(served: ServedModel, frame: "pl.DataFrame", column: str) -> bytes:
     """Return a frame's ranked items as JSON."""
-    return _ranked(served, served.known.item_ids.encode(frame[column]), frame, column)
+    return _ranked(served, *_columns(served, frame, column))
 
 
-def _ranked(served: ServedModel, rows: np.ndarray, frame: "pl.DataFrame", column: str) -> bytes:
-    """Return a frame's ranked items as JSON; `rows` are those of the ids in its column."""
+def _columns(
+    served: ServedModel, frame: "pl.DataFrame", column: str
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the rows of the items in a column, and the columns to show: scores or all as lists."""
+    rows = served.known.item_ids.encode(frame[column])
     if "rank_by_score" not in frame.columns:
-        return served.listed(rows, frame["score"].to_numpy())
-    columns = frame.drop("user", column, strict=False).to_dict(as_series=False)
+        return rows, {"score": frame["score"].to_numpy()}
+    return rows, frame.drop("user", column, strict=False).to_dict(as_series=False)
+
+
+def _ranked(served: ServedModel, rows: np.ndarray, columns: dict[str, Any]) -> bytes:
+    """Return ranked items as JSON, of `_columns` or a part of them."""
+    if "rank_by_score" not in columns:
+        return served.listed(rows, columns["score"])
     return bytes(served.with_columns(rows.tolist(), **columns))
 
 

@@ -25,7 +25,7 @@ from trimetric.serve.registry import ModelRegistry
 from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
-SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.0005
 COLLECT_EVERY = 10_000  # objects
 OWN_FILES = 64  # the event loop's, threads', logs', and those of a model that is loaded meanwhile
 LEAST_CONNECTIONS = 64  # or fewer, where the limit on connections says so
