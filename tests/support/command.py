@@ -30,7 +30,7 @@ def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.Co
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,  # the first to train compiles, beside others that do
         **more,
     )
 

@@ -32,6 +32,7 @@ LOCAL = "local"
 
 PATIENCE = 25.0  # seconds until an address that does not answer is given up
 RETRIES = 10  # of a task whose worker or node was lost
+JOINS = 4  # tries to connect to a cluster that answers
 BULK = 2**18  # bytes, more than Ray sends with the reply of a task: nodes are asked where they are
 _INSTALL = "pip install 'trimetric[ray]'"
 
@@ -294,12 +295,15 @@ def _check_address(address: str) -> None:
 
 def _join(ray: Any, address: str, options: dict[str, Any]) -> None:
     """Connect to a cluster that was found to answer."""
-    try:
-        ray.init(address, **options)
-    except ConnectionAbortedError:  # Ray's client server took long to start a process; again
-        ray.init(address, **options)
-    except ConnectionError as error:
-        raise _no_answer(address, str(error)) from None
+    for _ in range(JOINS):
+        try:
+            ray.init(address, **options)
+            return
+        except ConnectionAbortedError as error:  # Ray's client server took long to start a process
+            said = str(error).strip().splitlines()[-1]
+        except ConnectionError as error:
+            raise _no_answer(address, str(error)) from None
+    raise _no_answer(address, said)
 
 
 def _check_port(address: str) -> None:
