@@ -117,12 +117,12 @@ def test_a_data_set_is_studied_and_its_page_written(
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "margins_small.json").write_text(json.dumps(figures))
     page = tmp_path / "page.md"
-    page.write_text(f"# Head\n\n{tool.BEGIN}\nold\n{tool.END}\n\ntail\n")
+    page.write_text(f"# Head\n\n{tool.BEGIN}\nFORMER\n{tool.END}\n\ntail\n")
     tool.main(tmp_path / "results", page)
     text = page.read_text()
     assert text.startswith("# Head")
     assert text.endswith("tail\n")
-    assert "\nold\n" not in text
+    assert "FORMER" not in text
     assert "This is the small run" in text
     mean, spread = forms["fixed"]["test"]
     assert f"| {mean:.4f} ± {spread:.4f} |" in text

@@ -6,7 +6,7 @@ memory, and sent to each machine once.
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def blocks_on_ray(
     ClusterError
         The cluster does not answer, or a node does not see the model.
     """
-    with connect(address) as cluster, ExitStack() as begun:
+    with connect(address) as cluster:
         if isinstance(model, ShardedModel):
             name, sent = _name(model), None
         else:
@@ -58,9 +58,7 @@ def blocks_on_ray(
                 [shared, name, sent, span, None if users is None else users[slice(*span)]]
                 for span in spans
             )
-            results = cluster.ordered_map(_block, tasks)
-            begun.callback(results.close)
-            return results
+            return cluster.ordered_map(_block, tasks)
 
         yield blocks
 
@@ -71,15 +69,13 @@ def parts_on_ray(address: str, model: ShardedModel) -> Iterator[Callable[..., It
 
     See `ShardedModel.over_parts`.
     """
-    with connect(address) as cluster, ExitStack() as begun:
+    with connect(address) as cluster:
         name = _name(model)
 
         def run(function: Callable, tasks: Iterable[Sequence[Any]], *shared: Any) -> Iterator[Any]:
             sent = [cluster.share(value) for value in shared]
             several = ([name, function, part, *sent, *given] for part, *given in tasks)
-            results = cluster.ordered_map(_of_part, several)
-            begun.callback(results.close)
-            return results
+            return cluster.ordered_map(_of_part, several)
 
         yield run
 

@@ -39,7 +39,7 @@ from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
-LEAST_STEPS = 16
+LEAST_STEPS = 16  # of an item in an epoch
 _START_USERS, _START_ITEMS = 213, 214  # streams of random numbers
 
 

@@ -294,7 +294,12 @@ def _check_address(address: str) -> None:
 
 
 def _join(ray: Any, address: str, options: dict[str, Any]) -> None:
-    """Connect to a cluster that was found to answer."""
+    """Connect to a cluster that was found to answer.
+
+    Raises
+    ------
+    ClusterError
+    """
     for _ in range(JOINS):
         try:
             ray.init(address, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,10 @@ def on_ray(address: str, work: Path) -> Iterator[Run]:
     work : Path
         The absolute path of the folder for what is not finished.
     """
-    with connect(address) as cluster, ExitStack() as begun:
+    with connect(address) as cluster:
 
         def run(function: Callable[[Any], dict], tasks: list[Any]) -> Iterator[dict]:
-            results = cluster.ordered_map(_on_worker, [[function, task, work] for task in tasks])
-            begun.callback(results.close)
-            return results
+            return cluster.ordered_map(_on_worker, [[function, task, work] for task in tasks])
 
         yield run
 

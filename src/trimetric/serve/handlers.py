@@ -286,8 +286,8 @@ def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.Recommen
 def _by_user(served: ServedModel, frame: "pl.DataFrame") -> Iterator[tuple[int | str, bytes]]:
     """Give users and their recommendations as JSON, of a frame that has user after user.
 
-    Columns leave Polars before they are divided: each of its calls gives up the interpreter's lock
-    and takes it back before a waiting thread has woken, which never waits long enough to claim it.
+    Columns leave Polars before they are divided. Each of its calls gives up the interpreter's lock
+    and takes it back before another thread has woken: a call for each user would let none run.
     """
     rows, columns, start = *_columns(served, frame, "item"), 0
     for user, count in frame["user"].rle().struct.unnest().select("value", "len").iter_rows():
