@@ -1,6 +1,5 @@
 """Training in parts: pure buckets, and the same bits however they run."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from trimetric.engine.threads import ThreadTeam
 from trimetric.errors import CheckpointMismatch, ParameterError, Unsupported
 from trimetric.models.triplet import engine_settings
 from trimetric.scale.buckets import Place, bucket, item_parts, places
-from trimetric.scale.centroids import block_of_bucket
 from trimetric.scale.division import Division
 from trimetric.scale.hashing import ITEMS, USERS, part_of
 from trimetric.scale.learner import LocalLearner
@@ -205,16 +203,6 @@ def test_quality_is_that_of_training_whole(name: str, settings: dict) -> None:
         for p in (1, 4)
     ]
     assert found[1] > 0.95 * found[0]
-
-
-@pytest.mark.parametrize(
-    ("n_parts", "n_users", "block"),
-    [(1, 10_000, 128), (4, 10_000, 512), (8, 755, 377), (32, 189, 378), (4, 500, 128)],
-)
-def test_blocks_of_a_bucket(n_parts: int, n_users: int, block: int) -> None:
-    """They have P times as many users, as far as items still take sixteen steps an epoch."""
-    assert block_of_bucket(128, n_parts, n_users) == block
-    assert n_parts * math.ceil(n_users / block) >= min(16, n_parts * math.ceil(n_users / 128))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from trimetric.engine.triplets import owner
 
 _PANEL = 4  # sixteens of candidates that stay in cache while all users of a thread read them
 _RANGE = 64  # candidates likewise
+SHORTEST = np.float32(1e-12)  # of ‖z_u‖²: a shorter one has no direction
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -108,19 +109,21 @@ def keep_pool(u, r, positives, workspace):
 
 
 @inline
-def add_elsewhere(u, r, gradients, params):
+def add_elsewhere(u, r, gradients, sums, params):
     """Add to the gradient of z_u what is known of it from elsewhere: `centroids.Elsewhere`.
 
-    Each visit there counts at most as much as this one does, so that an old gradient cannot carry
-    points further than the present one confirms.
+    z_u has moved since, mostly against that gradient g, so that the old g·z_u would let all weights
+    grow. It is set to what it was when g was taken: for a loss of the direction of z_u alone it
+    would be 0 then and now.
     """
-    turn = params.turns[u]
-    factor = np.float32(1) - turn
-    here, there = squared_norm(gradients, r), squared_norm(params.pulls, u)
-    if turn * turn * there > here:
-        factor *= np.sqrt(here / there) / turn
-    add_scaled(gradients, r, params.pulls, u, factor)
-    copy(params.pulls, u, gradients, r, np.float32(1))
+    pulls, factor = params.pulls, np.float32(1) - params.turns[u]
+    here, there = dot(gradients, r, sums, r), dot(pulls, u, sums, r)
+    square = squared_norm(sums, r)
+    add_scaled(gradients, r, pulls, u, factor)
+    if square > SHORTEST:
+        add_scaled(gradients, r, sums, r, factor * (params.radials[u] - there) / square)
+    params.radials[u] = here + factor * params.radials[u]
+    copy(pulls, u, gradients, r, np.float32(1))
 
 
 # --- candidates -----------------------------------------------------------------------------------

@@ -176,10 +176,12 @@ class Params(NamedTuple):
     item_users: np.ndarray  # int32[p], ascending within an item
     item_counts: np.ndarray  # float32[p]: how much each of those counts; [0] for 1 each
     rests: np.ndarray  # float32[n_users, width]: part of z_u that is not here; no rows for none
-    turns: np.ndarray  # float32[n_users]: see `Elsewhere`, as the next three; no rows for none
+    turns: np.ndarray  # float32[n_users]: see `Elsewhere`, as the next five; no rows for none
     log_sums: np.ndarray  # float32[n_users]
     actives: np.ndarray  # float32[n_users]
     pulls: np.ndarray  # float32[n_users, width]
+    radials: np.ndarray  # float32[n_users]
+    repeats: np.ndarray  # float32[n_users]
     log_scale: Any  # float64: ln(|V|/|J|)
     user_margins: np.ndarray  # float32[n_users]: m_u in place of `margin`; no rows for one m
     margin_share: Any  # float32: the mean of q at which a learned m_u rests
@@ -427,7 +429,7 @@ def evaluate_users(
         u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
         if len(params.turns) > 0:
-            add_elsewhere(u, r, workspace.sum_gradients, params)
+            add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
         if params.own > 0:
             rate = lr * params.own_rate
             step_on_sphere(
@@ -529,6 +531,7 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
     margin, mass, counts = params.margin, np.float32(0), np.float32(0)
     if len(params.user_margins) > 0:
         margin = params.user_margins[u]
+    repeats = params.repeats[u] if len(params.turns) > 0 else one
     start = positives.indptr[u]
     for e in range(w.first[r], w.first[r + 1]):
         k = start + e - w.first[r]
@@ -579,16 +582,17 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
         by_length = in_mean / length
         add_scaled(w.sum_gradients, r, state.items, v, -by_length * (one / n + turn * h / length))
         of_sum += by_length * turn / length
-        w.entry[e, _SUM] = -by_length / n - h * by_length * turn / length
+        own_pull = repeats * h * by_length  # v left out of z_u: of the gradient of z_u
+        w.entry[e, _SUM] = -by_length / n - own_pull * turn / length
         w.entry[e, _OWN] = -in_own / n
         w.entry[e, _BIAS] = -q
-        w.entry[e, _WEIGHT] = count * by_length * (yt - turn * (zy - h) / length)
+        w.entry[e, _WEIGHT] = repeats * count * by_length * (yt - turn * (zy - h) / length)
         if own > 0:
             add_scaled(w.own_gradients, r, state.items, v, -in_own / n)
         if kappa > 0:
             add_scaled(w.sum_gradients, r, state.item_sums, v, -by_length * c / n)
             of_term_in_sum += count * by_length * c / n
-            along = (in_mean * s + in_own * pt) * c / (n * n) + h * by_length * c / n
+            along = (in_mean * s + in_own * pt) * c / (n * n) + own_pull * c / n
             w.entry[e, _ITEM_SUM], w.entry[e, _TERM] = along, -count * along
             if own > 0:
                 add_scaled(w.own_gradients, r, state.item_sums, v, -in_own * c / n)
@@ -715,11 +719,17 @@ class Elsewhere(NamedTuple):
         Σ q over all interactions of a user; below 0 at first.
     pulls : float32 (n_users, width)
         The gradient of z_u by all interactions of a user.
+    radials : float32 (n_users,)
+        Its product with z_u.
+    repeats : float32 (n_users,)
+        How often `pulls` has the gradient by an interaction of this visit, after it: once, and what
+        is left of earlier visits.
 
-    The last three are moving averages, which training brings up to date: a visit replaces the share
-    f_u of what was known of a user by what is found here. So the candidates here are pushed by all
-    interactions of a user, in proportion to the softmax over the catalogue, and the items here are
-    pulled along with z_u by all of them.
+    All but the first and last are moving averages, which training brings up to date: a visit
+    replaces the share f_u of what was known of a user by what is found here. So the candidates here
+    are pushed by all interactions of a user, in proportion to the softmax over the catalogue, and
+    the items here are pulled along with z_u by all of them but their own, which is taken off as
+    often as it is in `pulls`.
     """
 
     rests: np.ndarray
@@ -729,6 +739,8 @@ class Elsewhere(NamedTuple):
     log_sums: np.ndarray
     actives: np.ndarray
     pulls: np.ndarray
+    radials: np.ndarray
+    repeats: np.ndarray
 
 
 def centroid_session(
@@ -795,10 +807,11 @@ def make_params(
     item_weight = 0.0 if len(positives.pool_indptr) else settings.item_weight
     users = np.flatnonzero((sizes >= least) & (sizes < n_items)).astype(np.int32)
     rests, catalogue = table(0, settings.dim + 1), n_items
-    averages: Any = (*(np.zeros(0, dtype=np.float32) for _ in range(3)), rests)
+    none = np.zeros(0, dtype=np.float32)
+    averages: Any = (none, none, none, rests, none, none)
     if elsewhere is not None:
         rests, users, catalogue, *averages = elsewhere
-    turns, log_sums, actives, pulls = averages
+    turns, log_sums, actives, pulls, radials, repeats = averages
     reference = min(100.0, catalogue**0.5)
     item_candidates = padded(min(settings.item_candidates, size)) if item_weight > 0 else 0
     return Params(
@@ -826,6 +839,8 @@ def make_params(
         log_sums=log_sums,
         actives=actives,
         pulls=pulls,
+        radials=radials,
+        repeats=repeats,
         log_scale=np.float64(log(catalogue / size)),
         user_margins=np.zeros(0, dtype=np.float32),
         margin_share=np.float32(0),

@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trimetric.engine.blocks import (
+    SHORTEST,
     add_elsewhere,
     candidate_order,
     count_at,
@@ -70,7 +71,7 @@ from trimetric.engine.session import RunSettings, Session, start_table
 from trimetric.engine.threads import ThreadTeam, ThreadTuner, barrier, barrier_counts, thread_count
 
 _ACCUMULATOR = 1e-4  # Adagrad's sums of squares begin here; gradients are far below 1
-LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖² and ‖z_u‖²: a shorter one has no direction
+LEAST_SQUARE = np.float32(1e-12)  # of ‖f_u‖²: a shorter one has no direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,8 @@ class Params(NamedTuple):
     squares: np.ndarray  # float32[n_users]
     alongs: np.ndarray  # float32[n_users]
     pulls: np.ndarray  # float32[n_users, width]
+    radials: np.ndarray  # float32[n_users]
+    repeats: np.ndarray  # float32[n_users]
 
 
 class Workspace(NamedTuple):
@@ -132,6 +135,7 @@ class Workspace(NamedTuple):
     sums: np.ndarray  # float32[B', width]: z_u
     sum_gradients: np.ndarray  # float32[B', width]: of z_u
     loss: np.ndarray  # float32[B']
+    repeats: np.ndarray  # float32[B']: see `Elsewhere`; 1 without
     first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
     entry_items: np.ndarray  # int32[P]
     entry_users: np.ndarray  # int32[P]: place in the block
@@ -217,7 +221,7 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
     if len(params.turns) > 0:
         for r in range(low, last):
             u = user_at(block, r, settings, params)
-            add_elsewhere(u, r, workspace.sum_gradients, params)
+            add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
 
 
 @inline
@@ -247,6 +251,7 @@ def compare(u, r, share, positives, state, workspace, params):
     start, first = positives.indptr[u], w.first[r]
     if len(params.turns) > 0:
         share *= params.turns[u]
+    w.repeats[r] = params.repeats[u] if len(params.turns) > 0 else np.float32(1)
     along, counted, square = zero, zero, share * squared_norm(w.scores, r)
     for e in range(first, w.first[r + 1]):
         k = start + e - first
@@ -311,7 +316,8 @@ def step_item(v, g, k, state, settings, workspace, params):
         r, count = w.entry_users[slot], w.entry_counts[slot]
         add_scaled(g, k, w.sums, r, w.entry[slot])
         add_scaled(g, k, w.sum_gradients, r, count * h)
-        slope += count * (dot(w.sum_gradients, r, state.items, v) - w.entry[slot])
+        own = w.repeats[r] * w.entry[slot]
+        slope += count * (dot(w.sum_gradients, r, state.items, v) - own)
         slot = w.next_slot[slot]
     w.first_slot[v] = -1
     step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
@@ -340,8 +346,8 @@ class Elsewhere(NamedTuple):
         ‖f_u‖², below 0 at first, and Σ r_ui·f_ui.
     pulls : float32 (n_users, width)
         The gradient of z_u.
-
-    The last three are moving averages, as in `centroids.Elsewhere`.
+    radials, repeats : float32 (n_users,)
+        As in `centroids.Elsewhere`; all from `squares` on but `repeats` are averages as there.
     """
 
     rests: np.ndarray
@@ -353,6 +359,8 @@ class Elsewhere(NamedTuple):
     squares: np.ndarray
     alongs: np.ndarray
     pulls: np.ndarray
+    radials: np.ndarray
+    repeats: np.ndarray
 
 
 def reconstruction_session(
@@ -422,6 +430,8 @@ def make_params(
         squares=none,
         alongs=none,
         pulls=no_rows,
+        radials=none,
+        repeats=none,
     )
     return Params(
         **elsewhere._asdict() | {"n_items": np.int64(elsewhere.n_items)},
@@ -464,6 +474,7 @@ def make_workspace(
         sums=table(rows, dim),
         sum_gradients=table(rows, dim),
         loss=np.zeros(rows, dtype=np.float32),
+        repeats=np.ones(rows, dtype=np.float32),
         first=np.zeros(rows + 1, dtype=np.int64),
         entry_items=np.zeros(entries, dtype=np.int32),
         entry_users=np.zeros(entries, dtype=np.int32),
@@ -504,4 +515,4 @@ def add_up(me, threads, positives, state, params, out):
 def unit_rows(points, length):
     """Make each row that is not 0 `length` long."""
     for u in range(len(points)):
-        scale(points, u, length / np.sqrt(max(squared_norm(points, u), LEAST_SQUARE)))
+        scale(points, u, length / np.sqrt(max(squared_norm(points, u), SHORTEST)))

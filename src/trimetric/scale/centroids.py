@@ -32,14 +32,13 @@ from trimetric.engine.centroids import (
 from trimetric.engine.negatives import Positives
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.threads import ThreadTeam, barrier_counts
-from trimetric.scale.averages import shares_of_visits
+from trimetric.scale.averages import repeats_of_visits, shares_of_visits
 from trimetric.scale.buckets import Place
 from trimetric.scale.columns import Columns
 from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 from trimetric.space.centroid import side_by_side
 
 LEAST_CANDIDATES = 16
-LEAST_STEPS = 16  # of an item in an epoch
 _START_USERS, _START_ITEMS = 213, 214  # streams of random numbers
 
 
@@ -58,7 +57,7 @@ class CentroidTrainer(Trainer):
         dim = settings.dim
         own = {"own": dim, "own_squares": 1} if settings.own > 0 else {}
         terms = {"user_terms": dim} if settings.kappa > 0 else {}
-        elsewhere = {"sums": dim, "size": 1, "log_sum": 1, "active": 1, "pull": dim}
+        elsewhere = {"sums": dim, "size": 1, "log_sum": 1, "active": 1, "pull": dim, "radial": 1}
         self.users = Columns({**own, **terms, **elsewhere})
         self._state_users = Columns({**own, **terms})
         squares = dict.fromkeys(("weights", "item_squares", "bias_squares", "weight_squares"), 1)
@@ -105,15 +104,18 @@ class CentroidTrainer(Trainer):
         log_sums = self.users.get(users, "log_sum")[:, 0].copy()
         actives = self.users.get(users, "active")[:, 0].copy()
         turns = shares_of_visits(self.users.get(users, "size")[:, 0], self.n_parts)
+        radials = self.users.get(users, "radial")[:, 0].copy()
+        repeats = repeats_of_visits(turns, place.epoch)
+        averages = (log_sums, actives, pulls, radials)
         begun[:, :dim] = self.items.get(items, "begun")
         take_off_items(pairs, begun, rests)
         state = self._state(users, items)
         session = centroid_session(
-            self._of_bucket(place, n),
+            self._of_bucket(place),
             pairs,
             len(items),
             state=state,
-            elsewhere=Elsewhere(rests, trained, self.n_items, turns, log_sums, actives, pulls),
+            elsewhere=Elsewhere(rests, trained, self.n_items, turns, *averages, repeats),
             tuners=room.tuners.setdefault("centroids", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
@@ -126,6 +128,7 @@ class CentroidTrainer(Trainer):
         self.users.get(users, "pull")[...] = pulls[:, :dim]
         self.users.get(users, "log_sum")[:, 0] = log_sums
         self.users.get(users, "active")[:, 0] = actives
+        self.users.get(users, "radial")[:, 0] = radials
         items[:, : self._state_items.total] = self._state_items.pack(state._asdict())
         return Trained(users, items, state.totals)
 
@@ -188,7 +191,7 @@ class CentroidTrainer(Trainer):
         taught = (sizes >= least) & (sizes < self.n_items)
         return np.flatnonzero(taught & (np.diff(pairs.indptr) > 0)).astype(np.int32)
 
-    def _of_bucket(self, place: Place, n_users: int) -> CentroidSettings:
+    def _of_bucket(self, place: Place) -> CentroidSettings:
         """Return the settings of a bucket: candidates and steps of an epoch together are as ever.
 
         A user's own point takes P steps where it took one, which Adagrad makes √P times as long
@@ -197,7 +200,6 @@ class CentroidTrainer(Trainer):
         return replace(
             self.settings,
             seed=place.seed(self.settings.seed),
-            batch_size=block_of_bucket(self.settings.batch_size, self.n_parts, n_users),
             candidates=candidates_of_bucket(self.settings.candidates, self.n_parts),
             own_rate=self.settings.own_rate / math.sqrt(self.n_parts),
         )
@@ -227,12 +229,3 @@ class CentroidTrainer(Trainer):
 def candidates_of_bucket(wanted: int, n_parts: int) -> int:
     """Return |J| in a bucket: all of them together are as many as without parts; 0 for all."""
     return max(LEAST_CANDIDATES, wanted // n_parts) if wanted else 0
-
-
-def block_of_bucket(wanted: int, n_parts: int, n_users: int) -> int:
-    """Return how many users a block of a bucket has, which holds a P-th of their interactions.
-
-    P times as many as without parts have as many interactions together, but an item takes a step
-    for each block of its P buckets of an epoch, and has to take `LEAST_STEPS`.
-    """
-    return max(wanted, min(wanted * n_parts, n_users * n_parts // LEAST_STEPS))

@@ -20,9 +20,9 @@ from trimetric.engine.reconstruction import (
 )
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.threads import ThreadTeam
-from trimetric.scale.averages import shares_of_visits
+from trimetric.scale.averages import repeats_of_visits, shares_of_visits
 from trimetric.scale.buckets import Place
-from trimetric.scale.centroids import CentroidTrainer, block_of_bucket, candidates_of_bucket
+from trimetric.scale.centroids import CentroidTrainer, candidates_of_bucket
 from trimetric.scale.columns import Columns
 from trimetric.scale.trainer import Pause, Room, Trained, Trainer
 
@@ -44,7 +44,7 @@ class ReconstructionTrainer(Trainer):
         super().__init__(settings, n_items, n_parts)
         dim = settings.dim
         numbers = dict.fromkeys(("size", "norm", "square", "along"), 1)
-        self.users = Columns({"sums": dim, **numbers, "pull": dim})
+        self.users = Columns({"sums": dim, **numbers, "pull": dim, "radial": 1})
         self._state = Columns({"items": dim, "weights": 1, "item_squares": 1, "weight_squares": 1})
         self.items = Columns({**self._state.widths, "begun": dim})
 
@@ -83,24 +83,26 @@ class ReconstructionTrainer(Trainer):
         if len(trained) == 0:
             return nothing
         begun = padded_table(self.items.get(items, "begun"))
+        turns = shares_of_visits(sizes, self.n_parts)
         elsewhere = Elsewhere(
             rests=padded_table(get(users, "sums")),
             users=trained,
             n_items=self.n_items,
             sizes=sizes,
             norms=get(users, "norm")[:, 0].copy(),
-            turns=shares_of_visits(sizes, self.n_parts),
+            turns=turns,
             squares=get(users, "square")[:, 0].copy(),
             alongs=get(users, "along")[:, 0].copy(),
             pulls=padded_table(get(users, "pull")),
+            radials=get(users, "radial")[:, 0].copy(),
+            repeats=repeats_of_visits(turns, place.epoch),
         )
         take_off_items(pairs, begun, elsewhere.rests)
         state = self._unpacked(items)
         few = candidates_of_bucket(self.settings.candidates, self.n_parts)
-        block = block_of_bucket(self.settings.batch_size, self.n_parts, n)
         seed = place.seed(int(counter.key(self.settings.seed, _START_ITEMS)))
         session = reconstruction_session(
-            replace(self.settings, seed=seed, candidates=few, batch_size=block),
+            replace(self.settings, seed=seed, candidates=few),
             pairs,
             len(items),
             state=state,
@@ -115,6 +117,7 @@ class ReconstructionTrainer(Trainer):
         get(users, "square")[:, 0] = elsewhere.squares
         get(users, "along")[:, 0] = elsewhere.alongs
         get(users, "pull")[...] = elsewhere.pulls[:, :dim]
+        get(users, "radial")[:, 0] = elsewhere.radials
         items[:, : self._state.total] = self._state.pack(state._asdict())
         return Trained(users, items, state.totals)
 
