@@ -428,18 +428,22 @@ def evaluate_users(
     for r in range(low, last):
         u = user_at(block, r, settings, params)
         finish_user(r, workspace, params)
-        if len(params.turns) > 0:
-            add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
         if params.own > 0:
             rate = lr * params.own_rate
             step_on_sphere(
                 workspace.own_gradients, r, state.own, u, state.own_squares, u, rate, params.dim
             )
         if params.weight_rate > 0:
+            visits = np.float32(1)
+            if len(params.turns) > 0:
+                visits /= params.turns[u]
             for e in range(workspace.first[r], workspace.first[r + 1]):
                 v, count = workspace.entry_items[e], workspace.entry[e, _COUNT]
                 along = dot(workspace.sum_gradients, r, state.items, v)
                 workspace.entry[e, _WEIGHT] += count * along
+                workspace.entry[e, _WEIGHT] *= visits
+        if len(params.turns) > 0:
+            add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
 
 
 @inline
@@ -586,7 +590,7 @@ def pull_positives(u, r, number, positives, state, workspace, params, kappa):
         w.entry[e, _SUM] = -by_length / n - own_pull * turn / length
         w.entry[e, _OWN] = -in_own / n
         w.entry[e, _BIAS] = -q
-        w.entry[e, _WEIGHT] = repeats * count * by_length * (yt - turn * (zy - h) / length)
+        w.entry[e, _WEIGHT] = count * by_length * (yt - turn * (zy - h) / length)
         if own > 0:
             add_scaled(w.own_gradients, r, state.items, v, -in_own / n)
         if kappa > 0:
@@ -725,11 +729,13 @@ class Elsewhere(NamedTuple):
         How often `pulls` has the gradient by an interaction of this visit, after it: once, and what
         is left of earlier visits.
 
-    All but the first and last are moving averages, which training brings up to date: a visit
-    replaces the share f_u of what was known of a user by what is found here. So the candidates here
-    are pushed by all interactions of a user, in proportion to the softmax over the catalogue, and
-    the items here are pulled along with z_u by all of them but their own, which is taken off as
-    often as it is in `pulls`.
+    Of these `log_sums`, `actives`, `pulls` and `radials` are moving averages, which training brings
+    up to date: a visit replaces the share f_u of what was known of a user by what is found here. So
+    the candidates here are pushed by all interactions of a user, in proportion to the softmax over
+    the catalogue, and the items here are pulled along with z_u by all of them but their own, whose
+    gradient is taken off as often as it is in `pulls`. Weights h have no direction that an old
+    gradient could keep to: theirs is by the interactions here alone, as many times as there are
+    visits.
     """
 
     rests: np.ndarray

@@ -120,7 +120,6 @@ class Params(NamedTuple):
     alongs: np.ndarray  # float32[n_users]
     pulls: np.ndarray  # float32[n_users, width]
     radials: np.ndarray  # float32[n_users]
-    repeats: np.ndarray  # float32[n_users]
 
 
 class Workspace(NamedTuple):
@@ -135,12 +134,12 @@ class Workspace(NamedTuple):
     sums: np.ndarray  # float32[B', width]: z_u
     sum_gradients: np.ndarray  # float32[B', width]: of z_u
     loss: np.ndarray  # float32[B']
-    repeats: np.ndarray  # float32[B']: see `Elsewhere`; 1 without
     first: np.ndarray  # int64[B' + 1]: where a user's interactions begin, of the P
     entry_items: np.ndarray  # int32[P]
     entry_users: np.ndarray  # int32[P]: place in the block
     entry: np.ndarray  # float32[P]: f_ui, then its gradient
     entry_counts: np.ndarray  # float32[P]: r_ui
+    slopes: np.ndarray  # float32[P]: part of the gradient of ln h
     first_slot: np.ndarray  # int32[n_items]: an item's first interaction of the P, or -1
     next_slot: np.ndarray  # int32[P]: the next one, or -1
     owned: np.ndarray  # int32[T, P + 1]: interactions of the thread's items
@@ -218,9 +217,10 @@ def evaluate_users(me, threads, block, count, positives, state, settings, worksp
         share = keep_others(u, r, stamp, positives, state, workspace, params)
         compare(u, r, share, positives, state, workspace, params)
     pull_candidates(low, high, w.scores, w.points, params.candidates, w.sum_gradients)
-    if len(params.turns) > 0:
-        for r in range(low, last):
-            u = user_at(block, r, settings, params)
+    for r in range(low, last):
+        u = user_at(block, r, settings, params)
+        weigh_items(u, r, state, workspace, params)
+        if len(params.turns) > 0:
             add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
 
 
@@ -251,7 +251,6 @@ def compare(u, r, share, positives, state, workspace, params):
     start, first = positives.indptr[u], w.first[r]
     if len(params.turns) > 0:
         share *= params.turns[u]
-    w.repeats[r] = params.repeats[u] if len(params.turns) > 0 else np.float32(1)
     along, counted, square = zero, zero, share * squared_norm(w.scores, r)
     for e in range(first, w.first[r + 1]):
         k = start + e - first
@@ -287,6 +286,17 @@ def compare(u, r, share, positives, state, workspace, params):
             add_scaled(w.sum_gradients, r, state.items, w.entry_items[e], w.entry[e])
 
 
+@inline
+def weigh_items(u, r, state, workspace, params):
+    """Compute what each of the user's items adds to the gradient of its ln h."""
+    w, visits = workspace, np.float32(1)
+    if len(params.turns) > 0:
+        visits /= params.turns[u]
+    for e in range(w.first[r], w.first[r + 1]):
+        along = dot(w.sum_gradients, r, state.items, w.entry_items[e])
+        w.slopes[e] = visits * (w.entry_counts[e] * (along - w.entry[e]))
+
+
 # --- items ----------------------------------------------------------------------------------------
 
 
@@ -316,8 +326,7 @@ def step_item(v, g, k, state, settings, workspace, params):
         r, count = w.entry_users[slot], w.entry_counts[slot]
         add_scaled(g, k, w.sums, r, w.entry[slot])
         add_scaled(g, k, w.sum_gradients, r, count * h)
-        own = w.repeats[r] * w.entry[slot]
-        slope += count * (dot(w.sum_gradients, r, state.items, v) - own)
+        slope += w.slopes[slot]
         slot = w.next_slot[slot]
     w.first_slot[v] = -1
     step_on_sphere(g, k, state.items, v, state.item_squares, v, settings.lr, params.dim)
@@ -346,8 +355,12 @@ class Elsewhere(NamedTuple):
         ‖f_u‖², below 0 at first, and Σ r_ui·f_ui.
     pulls : float32 (n_users, width)
         The gradient of z_u.
-    radials, repeats : float32 (n_users,)
-        As in `centroids.Elsewhere`; all from `squares` on but `repeats` are averages as there.
+    radials : float32 (n_users,)
+        Its product with z_u.
+
+    The last four are moving averages, as in `centroids.Elsewhere`. What an item itself gave to an
+    old gradient lies along its point, which stays on the sphere, so that there is nothing to take
+    off.
     """
 
     rests: np.ndarray
@@ -360,7 +373,6 @@ class Elsewhere(NamedTuple):
     alongs: np.ndarray
     pulls: np.ndarray
     radials: np.ndarray
-    repeats: np.ndarray
 
 
 def reconstruction_session(
@@ -431,7 +443,6 @@ def make_params(
         alongs=none,
         pulls=no_rows,
         radials=none,
-        repeats=none,
     )
     return Params(
         **elsewhere._asdict() | {"n_items": np.int64(elsewhere.n_items)},
@@ -474,12 +485,12 @@ def make_workspace(
         sums=table(rows, dim),
         sum_gradients=table(rows, dim),
         loss=np.zeros(rows, dtype=np.float32),
-        repeats=np.ones(rows, dtype=np.float32),
         first=np.zeros(rows + 1, dtype=np.int64),
         entry_items=np.zeros(entries, dtype=np.int32),
         entry_users=np.zeros(entries, dtype=np.int32),
         entry=np.zeros(entries, dtype=np.float32),
         entry_counts=np.zeros(entries, dtype=np.float32),
+        slopes=np.zeros(entries, dtype=np.float32),
         first_slot=np.full(n_items, -1, dtype=np.int32),
         next_slot=np.zeros(entries, dtype=np.int32),
         owned=np.zeros((threads, entries + 1), dtype=np.int32),

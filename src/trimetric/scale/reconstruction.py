@@ -20,7 +20,7 @@ from trimetric.engine.reconstruction import (
 )
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.threads import ThreadTeam
-from trimetric.scale.averages import repeats_of_visits, shares_of_visits
+from trimetric.scale.averages import shares_of_visits
 from trimetric.scale.buckets import Place
 from trimetric.scale.centroids import CentroidTrainer, candidates_of_bucket
 from trimetric.scale.columns import Columns
@@ -83,19 +83,17 @@ class ReconstructionTrainer(Trainer):
         if len(trained) == 0:
             return nothing
         begun = padded_table(self.items.get(items, "begun"))
-        turns = shares_of_visits(sizes, self.n_parts)
         elsewhere = Elsewhere(
             rests=padded_table(get(users, "sums")),
             users=trained,
             n_items=self.n_items,
             sizes=sizes,
             norms=get(users, "norm")[:, 0].copy(),
-            turns=turns,
+            turns=shares_of_visits(sizes, self.n_parts),
             squares=get(users, "square")[:, 0].copy(),
             alongs=get(users, "along")[:, 0].copy(),
             pulls=padded_table(get(users, "pull")),
             radials=get(users, "radial")[:, 0].copy(),
-            repeats=repeats_of_visits(turns, place.epoch),
         )
         take_off_items(pairs, begun, elsewhere.rests)
         state = self._unpacked(items)
