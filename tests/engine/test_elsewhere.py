@@ -16,7 +16,7 @@ from trimetric.engine.session import Session
 from trimetric.scale.averages import repeats_of_visits, shares_of_visits
 
 TURN = np.float32(0.25)  # a visit is one of four
-pytestmark = pytest.mark.twin
+pytestmark = [pytest.mark.twin, pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")]
 
 
 def run_block(session: Session) -> dict[str, np.ndarray]:
