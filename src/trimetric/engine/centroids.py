@@ -53,6 +53,7 @@ from trimetric.engine.blocks import (
     step_on_sphere,
     step_weight,
     user_at,
+    visits_to_all,
 )
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp, log, sigmoid, softplus
@@ -434,14 +435,12 @@ def evaluate_users(
                 workspace.own_gradients, r, state.own, u, state.own_squares, u, rate, params.dim
             )
         if params.weight_rate > 0:
-            visits = np.float32(1)
-            if len(params.turns) > 0:
-                visits /= params.turns[u]
+            visits = visits_to_all(u, params)
             for e in range(workspace.first[r], workspace.first[r + 1]):
                 v, count = workspace.entry_items[e], workspace.entry[e, _COUNT]
                 along = dot(workspace.sum_gradients, r, state.items, v)
-                workspace.entry[e, _WEIGHT] += count * along
-                workspace.entry[e, _WEIGHT] *= visits
+                own = workspace.entry[e, _WEIGHT]
+                workspace.entry[e, _WEIGHT] = visits * (own + count * along)
         if len(params.turns) > 0:
             add_elsewhere(u, r, workspace.sum_gradients, workspace.sums, params)
 
@@ -733,9 +732,8 @@ class Elsewhere(NamedTuple):
     up to date: a visit replaces the share f_u of what was known of a user by what is found here. So
     the candidates here are pushed by all interactions of a user, in proportion to the softmax over
     the catalogue, and the items here are pulled along with z_u by all of them but their own, whose
-    gradient is taken off as often as it is in `pulls`. Weights h have no direction that an old
-    gradient could keep to: theirs is by the interactions here alone, as many times as there are
-    visits.
+    gradient is taken off as often as it is in `pulls`. Weights h take the gradient by the
+    interactions here alone, times 1/f_u; old gradients would let them grow with popularity.
     """
 
     rests: np.ndarray

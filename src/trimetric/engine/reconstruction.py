@@ -55,6 +55,7 @@ from trimetric.engine.blocks import (
     step_on_sphere,
     step_weight,
     user_at,
+    visits_to_all,
 )
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.negatives import Positives
@@ -289,9 +290,7 @@ def compare(u, r, share, positives, state, workspace, params):
 @inline
 def weigh_items(u, r, state, workspace, params):
     """Compute what each of the user's items adds to the gradient of its ln h."""
-    w, visits = workspace, np.float32(1)
-    if len(params.turns) > 0:
-        visits /= params.turns[u]
+    w, visits = workspace, visits_to_all(u, params)
     for e in range(w.first[r], w.first[r + 1]):
         along = dot(w.sum_gradients, r, state.items, w.entry_items[e])
         w.slopes[e] = visits * (w.entry_counts[e] * (along - w.entry[e]))
