@@ -116,7 +116,7 @@ def activity_margins(counts, margin, power):
 
 def model_of(trainer, settings, tm):
     """Return an untrained model whose margins are as `settings` say, plain ones by a subclass."""
-    from trimetric.engine.centroids import with_user_margins
+    from trimetric.engine.centroid_session import with_user_margins
     from trimetric.models.centroid import CentroidML
 
     settings = dict(settings)

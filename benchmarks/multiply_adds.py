@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from trimetric.engine.blocks import pull_candidates, push_candidates, score_candidates
-from trimetric.engine.centroids import make_workspace
+from trimetric.engine.centroid_session import make_workspace
 from trimetric.engine.compile import kernel
 from trimetric.engine.rows import LANES
 

@@ -22,7 +22,8 @@ from scipy import stats
 
 import trimetric as tm
 from trimetric import counter
-from trimetric.engine.centroids import composed, draw_candidates
+from trimetric.engine.centroid_session import composed
+from trimetric.engine.centroids import draw_candidates
 from trimetric.engine.compile import INTERPRETED, kernel
 from trimetric.engine.session import Session
 from trimetric.engine.threads import ThreadTeam, ThreadTuner

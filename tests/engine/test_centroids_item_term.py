@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from trimetric.engine.centroid_foldin import place_users
-from trimetric.engine.centroids import LEAST_SQUARE, CentroidSettings, centroid_session
+from trimetric.engine.centroid_session import CentroidSettings, centroid_session
+from trimetric.engine.centroids import LEAST_SQUARE
 from trimetric.engine.negatives import Positives, positives
 from trimetric.engine.session import Session
 from trimetric.engine.threads import ThreadTeam

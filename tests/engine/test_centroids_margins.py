@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import trimetric as tm
-from trimetric.engine.centroids import with_user_margins
+from trimetric.engine.centroid_session import with_user_margins
 from trimetric.models.centroid import CentroidML
 
 DATA = tm.synthetic.planted(90, 60, dim=4, clusters=4, per_user=8, seed=5).interactions

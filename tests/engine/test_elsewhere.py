@@ -9,7 +9,7 @@ from centroid_twin import BASE, make_session, owners
 from descents import interactions
 
 from trimetric.data.csr import Csr
-from trimetric.engine import centroids, reconstruction
+from trimetric.engine import centroid_session, centroids, reconstruction
 from trimetric.engine.negatives import positives
 from trimetric.engine.rows import table
 from trimetric.engine.session import Session
@@ -32,7 +32,7 @@ def centroid_bucket(state: Any, settings: Any, has: np.ndarray) -> Session:
     (n, n_items), width = has.shape, settings.dim + 1
     whole = make_session(settings, has)
     users = whole.params.users
-    elsewhere = centroids.Elsewhere(
+    elsewhere = centroid_session.Elsewhere(
         rests=table(n, width),
         users=users,
         n_items=n_items,
@@ -43,7 +43,7 @@ def centroid_bucket(state: Any, settings: Any, has: np.ndarray) -> Session:
         radials=np.zeros(n, dtype=np.float32),
         repeats=np.ones(n, dtype=np.float32),
     )
-    return centroids.centroid_session(
+    return centroid_session.centroid_session(
         settings, whole.positives, n_items, state=state, elsewhere=elsewhere
     )
 
@@ -210,8 +210,8 @@ def test_an_old_gradient_does_not_lengthen_the_sum_that_moved_since() -> None:
 def test_how_often_an_average_has_what_an_item_gave(n_parts: int) -> None:
     """A moving average over visits in an order drawn anew each epoch, taken at each visit."""
     rng = np.random.default_rng(n_parts)
-    turns = shares_of_visits(np.array([10**9]), n_parts)
-    f = float(turns[0])
+    sizes = np.array([1, 10**9])
+    f = float(shares_of_visits(sizes, n_parts)[1])
     assert f == pytest.approx(1 / n_parts)
     found = np.zeros((400, 5))
     for run in found:
@@ -224,8 +224,9 @@ def test_how_often_an_average_has_what_an_item_gave(n_parts: int) -> None:
                 at_visits.append(average[part])
             run[epoch] = np.mean(at_visits)
     for epoch in range(5):
-        assert repeats_of_visits(turns, epoch)[0] == pytest.approx(found[:, epoch].mean(), rel=0.02)
+        repeats = repeats_of_visits(sizes, n_parts, epoch)[1]
+        assert repeats == pytest.approx(found[:, epoch].mean(), rel=0.02)
 
 
 def test_who_has_a_single_item_meets_it_once() -> None:
-    assert repeats_of_visits(shares_of_visits(np.array([1]), 8), 30).tolist() == [1.0]
+    assert repeats_of_visits(np.array([1]), 8, 30).tolist() == [1.0]

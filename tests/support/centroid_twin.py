@@ -7,7 +7,7 @@ from descents import draws, numeric, places
 
 from trimetric import counter
 from trimetric.engine import rng
-from trimetric.engine.centroids import CentroidSettings, centroid_session
+from trimetric.engine.centroid_session import CentroidSettings, centroid_session
 from trimetric.engine.compile import kernel
 from trimetric.engine.negatives import positives
 from trimetric.engine.session import Session

@@ -110,7 +110,7 @@ def keep_pool(u, r, positives, workspace):
 
 @inline
 def visits_to_all(u, params):
-    """Return 1/f_u, in how many visits all items of the user are met: `centroids.Elsewhere`."""
+    """Return 1/f_u, the visits that meet all items of a user: see `centroid_session.Elsewhere`."""
     visits = np.float32(1)
     if len(params.turns) > 0:
         visits /= params.turns[u]
@@ -119,7 +119,7 @@ def visits_to_all(u, params):
 
 @inline
 def add_elsewhere(u, r, gradients, sums, params):
-    """Add to the gradient of z_u what is known of it from elsewhere: `centroids.Elsewhere`.
+    """Add to the gradient of z_u what is known of it from elsewhere: `centroid_session.Elsewhere`.
 
     z_u has moved since, mostly against that gradient g, so that g now points along z_u where it did
     not. g·z_u is set to what it was when g was taken: for a loss of the direction of z_u alone it

@@ -13,17 +13,19 @@ import numpy as np
 from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.engine.blocks import list_users
-from trimetric.engine.centroids import (
-    LEAST_LENGTH,
+from trimetric.engine.centroid_session import (
     CentroidSettings,
     Params,
     State,
+    make_params,
+    make_workspace,
+)
+from trimetric.engine.centroids import (
+    LEAST_LENGTH,
     add_items,
     compose_user,
     draw_candidates,
     evaluate_users,
-    make_params,
-    make_workspace,
 )
 from trimetric.engine.compile import kernel
 from trimetric.engine.negatives import Positives

@@ -357,9 +357,9 @@ class Elsewhere(NamedTuple):
     radials : float32 (n_users,)
         Its product with z_u.
 
-    The last four are moving averages, as in `centroids.Elsewhere`. What an item itself gave to an
-    old gradient lies along its point, which stays on the sphere, so that there is nothing to take
-    off.
+    The last four are moving averages, as in `centroid_session.Elsewhere`. What an item itself gave
+    to an old gradient lies along its point, which stays on the sphere, so that there is nothing to
+    take off.
     """
 
     rests: np.ndarray

@@ -8,7 +8,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine.centroids import (
+from trimetric.engine.centroid_session import (
     CentroidSettings,
     centroid_session,
     composed,

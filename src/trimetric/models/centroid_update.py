@@ -13,7 +13,7 @@ import numpy as np
 
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
-from trimetric.engine.centroids import composed
+from trimetric.engine.centroid_session import composed
 from trimetric.engine.rows import table
 from trimetric.engine.session_pair import SessionPair
 from trimetric.models.fitted import Fitted

@@ -13,20 +13,22 @@ from dataclasses import replace
 import numpy as np
 
 from trimetric import counter
-from trimetric.engine.centroids import (
-    UNKNOWN,
+from trimetric.engine.centroid_session import (
     CentroidSettings,
-    Composition,
     Elsewhere,
     State,
-    add_up_items,
-    add_up_users,
     blank_state,
     centroid_session,
-    compose_from_sums,
-    compose_items,
     make_params,
     start_state,
+)
+from trimetric.engine.centroids import (
+    UNKNOWN,
+    Composition,
+    add_up_items,
+    add_up_users,
+    compose_from_sums,
+    compose_items,
     take_off_items,
 )
 from trimetric.engine.negatives import Positives
@@ -45,8 +47,8 @@ _START_USERS, _START_ITEMS = 213, 214  # streams of random numbers
 class CentroidTrainer(Trainer):
     """Trains the softmax objective in closed form on the users and items of a bucket.
 
-    Beside what `engine.centroids.State` has of it, the row of a user has "sums", z_u, and "size",
-    the number of their items; that of an item has "begun", h_v·y_v of the epoch's start.
+    Beside what `engine.centroid_session.State` has of it, the row of a user has "sums", z_u, and
+    "size", the number of their items; that of an item has "begun", h_v·y_v of the epoch's start.
     """
 
     settings: CentroidSettings
@@ -98,24 +100,27 @@ class CentroidTrainer(Trainer):
         if len(trained) == 0:
             return Trained(users, items, np.zeros(4))
         dim, n = self.settings.dim, len(users)
-        rests, begun, pulls = table(n, dim + 1), table(len(items), dim + 1), table(n, dim + 1)
-        rests[:, :dim] = self.users.get(users, "sums")
-        pulls[:, :dim] = self.users.get(users, "pull")
-        log_sums = self.users.get(users, "log_sum")[:, 0].copy()
-        actives = self.users.get(users, "active")[:, 0].copy()
-        turns = shares_of_visits(self.users.get(users, "size")[:, 0], self.n_parts)
-        radials = self.users.get(users, "radial")[:, 0].copy()
-        repeats = repeats_of_visits(turns, place.epoch)
-        averages = (log_sums, actives, pulls, radials)
-        begun[:, :dim] = self.items.get(items, "begun")
-        take_off_items(pairs, begun, rests)
+        get, begun = self.users.get, _widened(self.items.get(items, "begun"), dim + 1)
+        sizes = get(users, "size")[:, 0]
+        elsewhere = Elsewhere(
+            rests=_widened(get(users, "sums"), dim + 1),
+            users=trained,
+            n_items=self.n_items,
+            turns=shares_of_visits(sizes, self.n_parts),
+            log_sums=get(users, "log_sum")[:, 0].copy(),
+            actives=get(users, "active")[:, 0].copy(),
+            pulls=_widened(get(users, "pull"), dim + 1),
+            radials=get(users, "radial")[:, 0].copy(),
+            repeats=repeats_of_visits(sizes, self.n_parts, place.epoch),
+        )
+        take_off_items(pairs, begun, elsewhere.rests)
         state = self._state(users, items)
         session = centroid_session(
             self._of_bucket(place),
             pairs,
             len(items),
             state=state,
-            elsewhere=Elsewhere(rests, trained, self.n_items, turns, *averages, repeats),
+            elsewhere=elsewhere,
             tuners=room.tuners.setdefault("centroids", {}),
         )
         if session.run(place.epoch, 0, team, pause) < session.n_batches:
@@ -124,11 +129,11 @@ class CentroidTrainer(Trainer):
         add_up_items(0, 1, pairs, state, session.params, sums)
         users, items = users.copy(), items.copy()
         users[:, : self._state_users.total] = self._pack(self._state_users, state, n)
-        self.users.get(users, "sums")[...] = sums[:, :dim]
-        self.users.get(users, "pull")[...] = pulls[:, :dim]
-        self.users.get(users, "log_sum")[:, 0] = log_sums
-        self.users.get(users, "active")[:, 0] = actives
-        self.users.get(users, "radial")[:, 0] = radials
+        get(users, "sums")[...] = sums[:, :dim]
+        get(users, "pull")[...] = elsewhere.pulls[:, :dim]
+        get(users, "log_sum")[:, 0] = elsewhere.log_sums
+        get(users, "active")[:, 0] = elsewhere.actives
+        get(users, "radial")[:, 0] = elsewhere.radials
         items[:, : self._state_items.total] = self._state_items.pack(state._asdict())
         return Trained(users, items, state.totals)
 
@@ -229,3 +234,10 @@ class CentroidTrainer(Trainer):
 def candidates_of_bucket(wanted: int, n_parts: int) -> int:
     """Return |J| in a bucket: all of them together are as many as without parts; 0 for all."""
     return max(LEAST_CANDIDATES, wanted // n_parts) if wanted else 0
+
+
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    """Return a table of `width` columns, the first of which have the values."""
+    out = table(len(values), width)
+    out[:, : values.shape[1]] = values
+    return out

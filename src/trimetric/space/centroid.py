@@ -11,7 +11,8 @@ from typing import Literal, cast
 import numpy as np
 
 from trimetric.engine.centroid_foldin import place_items, place_users
-from trimetric.engine.centroids import LEAST_LENGTH, CentroidSettings, State
+from trimetric.engine.centroid_session import CentroidSettings, State
+from trimetric.engine.centroids import LEAST_LENGTH
 from trimetric.engine.rows import table
 from trimetric.space.metric import Margins, MetricSpace, Weighted
 
@@ -41,7 +42,7 @@ class Centroids:
 
     Parameters
     ----------
-    trained : engine.centroids.State
+    trained : engine.centroid_session.State
         Points, weights and sums of the items.
     settings : CentroidSettings
     sizes : float64 (n_users,)
