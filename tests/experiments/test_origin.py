@@ -1,10 +1,13 @@
 """What computed a result: a fingerprint that changes with code, and not with words."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
 import trimetric as tm
-from trimetric.experiments import origin
+from trimetric.experiments import fingerprint, origin
 from trimetric.experiments.jobs import Job, Ledger
 from trimetric.experiments.tune import spent, tuned
 
@@ -15,18 +18,30 @@ SPLIT = tm.split_random(
 
 def test_the_fingerprint_changes_with_code_and_not_with_words(tmp_path):
     shutil.copytree(origin.PACKAGE, tmp_path / "p", ignore=shutil.ignore_patterns("__pycache__"))
-    first = origin.fingerprint(tmp_path / "p")
+    first = fingerprint.fingerprint(tmp_path / "p")
     assert first == origin.code()
     adam = next((tmp_path / "p" / "engine").rglob("*.py"))
     source = adam.read_text()
     adam.write_text("# A comment.\n" + source.replace('"""', '"""Other words. ', 1))
-    assert origin.fingerprint(tmp_path / "p") == first
+    assert fingerprint.fingerprint(tmp_path / "p") == first
     adam.write_text(source + "\nCHANGED = 1\n")
-    assert origin.fingerprint(tmp_path / "p") != first
+    assert fingerprint.fingerprint(tmp_path / "p") != first
     adam.write_text(source)
     report = tmp_path / "p" / "experiments" / "report" / "tables.py"
     report.write_text(report.read_text() + "\nCHANGED = 1\n")  # computes nothing
-    assert origin.fingerprint(tmp_path / "p") == first
+    assert fingerprint.fingerprint(tmp_path / "p") == first
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_the_fingerprint_is_the_same_from_every_python(version):
+    script = "import runpy, sys, pathlib; run = runpy.run_path(sys.argv[1])['fingerprint'];"
+    script += "print(run(pathlib.Path(sys.argv[2])))"
+    command = [f"python{version}", "-c", script, fingerprint.__file__, str(origin.PACKAGE)]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"no Python {version} here")
+    assert told.stdout.strip() == origin.code()
 
 
 def test_another_trainer_never_takes_an_old_result(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """What a result was computed by: version, commit, and fingerprints of code and settings."""
 
-import ast
 import hashlib
 import json
 import subprocess
@@ -10,38 +9,16 @@ from functools import cache
 from pathlib import Path
 
 from trimetric._version import __version__
+from trimetric.experiments.fingerprint import fingerprint
 from trimetric.models import create
 
 PACKAGE = Path(__file__).parents[1]
-COMPUTING = ("counter.py", "training.py", "data", "engine", "evaluation", "models", "space")
-"""The files and folders of the package that decide what a fit and its evaluation give."""
 
 
 @cache
 def code() -> str:
     """Return the fingerprint of the package's own code."""
     return fingerprint(PACKAGE)
-
-
-def fingerprint(package: Path) -> str:
-    """Return a fingerprint of the code that trains and evaluates.
-
-    It does not change with comments, docstrings and layout.
-
-    Parameters
-    ----------
-    package : Path
-        The folder of the package's sources.
-    """
-    digest = hashlib.sha256()
-    for name in COMPUTING:
-        place = package / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            tree = ast.parse(path.read_bytes())
-            for node in ast.walk(tree):
-                _without_docstring(node)
-            digest.update(f"{path.relative_to(package)}\n{ast.dump(tree)}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def recipe(models: Iterable[str]) -> dict[str, str]:
@@ -83,9 +60,3 @@ def _git(folder: str, *words: str) -> str:
         ["git", "-C", folder, *words], capture_output=True, text=True, timeout=10, check=True
     )
     return told.stdout
-
-
-def _without_docstring(node: ast.AST) -> None:
-    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
-        node.body[0] = ast.Pass()
