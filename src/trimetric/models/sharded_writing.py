@@ -213,7 +213,7 @@ class ShardedWriter:
         about = {"model": self._about["model"], "part": part, "parts": self.partitions}
         whole = {**tensors, **known_tensors("user", user_ids), **seen_tensors(seen, weights)}
         whole |= validated_tensors(validated)
-        artifact.save(self._staging, USER_SHARD, about, whole, f"{name}.json")
+        artifact.save(self._staging, USER_SHARD, about, whole, f"{name}.json", sweep=False)
         self._popularity += np.bincount(seen.items, minlength=len(self._popularity))
         self._kinds |= {kind} if n else set()
         self._form = form
@@ -249,7 +249,7 @@ class ShardedWriter:
             raise ParameterError("all parts must have ids of one type, and weights or none")
         about = {"model": self._about["model"], "parts": self.partitions}
         tensors = {**self._items, "popularity": self._popularity}
-        artifact.save(self._staging, ITEM_SHARD, about, tensors, "items.json")
+        artifact.save(self._staging, ITEM_SHARD, about, tensors, "items.json", sweep=False)
         index = {
             **self._about,
             "parts": self.partitions,

@@ -84,6 +84,7 @@ def save(
     *,
     replaces: str | None = None,
     shards: Path | None = None,
+    sweep: bool = True,
 ) -> None:
     """Write an artifact, replacing the one in `folder` in a single step.
 
@@ -108,6 +109,9 @@ def save(
     shards : Path, optional
         A folder of artifacts on the same disk that belong to this one: see `shard_name`. Their
         files are moved beside it before its manifest, which must name theirs, is written.
+    sweep : bool, default True
+        Remove what nothing names. That reads every manifest there: whoever fills a folder of their
+        own with many artifacts leaves it off.
 
     Raises
     ------
@@ -141,7 +145,8 @@ def save(
             with replacing(folder / manifest) as out:
                 out.write(_manifest_text(body).encode())
         finally:
-            _sweep(folder)
+            if sweep:
+                _sweep(folder)
 
 
 def shard_name(folder: Path, name: str) -> str:
