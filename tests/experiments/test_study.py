@@ -147,7 +147,7 @@ def test_interrupted_and_killed_comparisons_go_on(tmp_path: Path) -> None:
         return len(list(runs.glob("*.json"))) if runs.exists() else 0
 
     for number in (signal.SIGINT, signal.SIGKILL):
-        before = kept()
+        before, took = kept(), study.seconds(runs)
         with started() as running:
             until = time.monotonic() + 60
             while kept() < before + 2 and time.monotonic() < until:
@@ -162,6 +162,7 @@ def test_interrupted_and_killed_comparisons_go_on(tmp_path: Path) -> None:
             assert "results are kept in" in said
             assert "Traceback" not in said
         assert before + 2 <= kept() < 13
+        assert study.seconds(runs) > took
     with started() as running:
         out, said = running.communicate(timeout=120)
     assert running.returncode == 0, said

@@ -148,6 +148,23 @@ def sections(result: Comparison, split: "Split", spend: Budget, seeds: int) -> l
     ]
 
 
+def _tuning(metric: str, trials: int) -> str:
+    own = (
+        " Short trainings by which a model finds settings itself count as trials, of which its"
+        " first may have more. Processor seconds of all trials are in the table of settings. The"
+        " test part was used once, at the end."
+    )
+    if trials == 1:
+        return (
+            f"**Tuning**: none. Every model has its defaults, judged by {metric} on the validation"
+            f" part in one trial.{own}"
+        )
+    return (
+        f"**Tuning**: every model had {trials} trials (one, if it has nothing to tune), the first"
+        f" with its defaults, judged by {metric} on the validation part.{own}"
+    )
+
+
 def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Section:
     sizes = ", ".join(f"{part} {n:,}" for part, n in split.how["pairs"].items())
     settings = {k: v for k, v in split.how.items() if k not in ("pairs", "shares")}
@@ -156,11 +173,7 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         "Split, protocol and tuning",
         f"**Split**: {how}; {sizes} interactions, the same for all models.",
         f"**Protocol**: `{result.protocol}`, {named_protocol(result.protocol).describe()}.",
-        f"**Tuning**: every model had {spend.trials} trials (one, if it has nothing to tune), the"
-        f" first with its defaults, judged by {result.metric} on the validation part. Short"
-        " trainings by which a model finds settings itself count as trials, of which its first may"
-        " have more. Processor seconds of all trials are in the table of settings. The test part"
-        " was used once, at the end.",
+        _tuning(result.metric, spend.trials),
         f"**Seeds**: {seeds}, on the same split; ± is the standard deviation over seeds."
         " Deterministic models were trained once.",
         "**Marks**: † a model is behind the best by more than chance among users would give"

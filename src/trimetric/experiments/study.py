@@ -66,20 +66,24 @@ def run(
     ClusterError, MissingExtra
         See `cluster.connect`.
     """
-    began = time.monotonic()
+    before, began = seconds(folder), time.monotonic()
+
+    def told() -> None:
+        with replacing(folder / _CLOCK) as out:
+            out.write(json.dumps(before + time.monotonic() - began).encode())
+
     try:
         with pool(splits, workers, ray) as jobs:
-            return _run(_Study(plans, Ledger(folder, splits), jobs, log), plans, folder)
+            return _run(_Study(plans, Ledger(folder, splits), jobs, log, told), plans, folder)
     except WorkerLost as error:
         raise WorkerLost(f"{error}; finished results are kept in {folder}") from None
     finally:
         if folder.exists():
-            with replacing(folder / _CLOCK) as out:
-                out.write(json.dumps(seconds(folder) + time.monotonic() - began).encode())
+            told()
 
 
 def seconds(folder: Path) -> float:
-    """Return the total duration of all runs in a folder, except those ended by kill -9."""
+    """Return the total duration of all runs in a folder; of a killed one, up to its last result."""
     with suppress(OSError, ValueError):
         return float(json.loads((folder / _CLOCK).read_bytes()))
     return 0.0
@@ -102,8 +106,16 @@ def _run(study: "_Study", names: Iterable[str], folder: Path) -> dict[str, Any]:
 class _Study:
     """The plans and their running jobs."""
 
-    def __init__(self, plans: Mapping[str, Plan], ledger: Ledger, pool: Pool, log: Log) -> None:
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        ledger: Ledger,
+        pool: Pool,
+        log: Log,
+        told: Callable[[], None],
+    ) -> None:
         self._plans, self._ledger, self._pool, self._log = plans, ledger, pool, log
+        self._told = told
         self.running: dict[Any, Job] = {}
         self.outcomes: dict[str, Any] = {}
         self.done = 0
@@ -150,6 +162,7 @@ class _Study:
             result, job = self._pool.result(started), self.running.pop(started)
             self._start()
             self._ledger.put(job, result)
+            self._told()
             self.done += 1
             self._log(_describe(job, result))
             for name, place in self._waiting.pop(self._ledger.path(job)):
