@@ -52,7 +52,7 @@ def parts(name, seed):
             return split.train, split.valid, split.test
         inner = tm.split_random(split.train, test=0.1, seed=seed)
         return inner.train, inner.test, split.test
-    data = tm.datasets.load(name, min_rating=4 if name.startswith("ml_") else None)
+    data = record.liked(name)
     split = tm.split_per_user(data, test=0.2, valid=0.1, seed=seed)
     return split.train, split.valid, split.test
 

@@ -17,8 +17,6 @@ import numpy as np
 import record
 from record import on_threads
 
-MIN_RATING = {"ml_1m": 4, "ml_100k": 4}
-
 
 def components(items, users):
     middle = items.mean(axis=0, dtype=np.float64)
@@ -51,8 +49,7 @@ def main():
     import trimetric as tm
     from trimetric.space.projection import quality
 
-    rules = {"min_rating": MIN_RATING[options.data]} if options.data in MIN_RATING else {}
-    model = tm.SML(seed=0).fit(tm.datasets.load(options.data, **rules))
+    model = tm.SML(seed=0).fit(record.liked(options.data))
     on_threads(1, model.project)  # compiles
     began = time.perf_counter()
     ours = on_threads(1, model.project)

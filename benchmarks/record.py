@@ -1,5 +1,6 @@
 """What every benchmark shares: rounds in turn, the machine, the JSON record."""
 
+import hashlib
 import json
 import os
 import platform
@@ -61,6 +62,21 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 def mean_and_spread(values: list[float], digits: int) -> list[float]:
     """Return the mean and the standard deviation over seeds, rounded."""
     return [round(statistics.mean(values), digits), round(statistics.pstdev(values), digits)]
+
+
+def liked(name: str) -> Any:
+    """Return a data set; of MovieLens' ratings those of 4 and 5."""
+    import trimetric as tm
+
+    return tm.datasets.load(name, min_rating=4 if name.startswith("ml_") else None)
+
+
+def digest(pieces: Iterable[Any]) -> str:
+    """Return a digest of texts and arrays, one after the other."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece.encode() if isinstance(piece, str) else piece.tobytes())
+    return found.hexdigest()[:16]
 
 
 def child(script: str, *arguments: str, env: dict[str, str] | None = None) -> dict:

@@ -16,7 +16,6 @@ the record says which share of the epoch that was.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -143,10 +142,8 @@ def trained(spec, folder):
     found["m_per_second"] = round(share * history[0]["triplets"] / min(epochs[-2:]) / 1e6, 3)
     if spec.get("digest"):
         whole = model if way == "memory" else tm.load(out)
-        hashed = hashlib.sha256()
-        for tensor in sorted(whole.tensors()):
-            hashed.update(tensor.encode() + whole.tensors()[tensor].tobytes())
-        found["sha256"] = hashed.hexdigest()[:16]
+        tensors = sorted(whole.tensors().items())
+        found["sha256"] = record.digest(piece for named in tensors for piece in named)
     return found
 
 

@@ -54,7 +54,7 @@ def parts(name, interactions):
     if name == "gowalla_lightgcn":
         split = tm.split_column(tm.datasets.load(name))
         return split.train, split.valid, split.test
-    data = tm.datasets.load(name, min_rating=4 if name.startswith("ml_") else None)
+    data = record.liked(name)
     split = tm.split_random(data, test=0.1, valid=0.1, seed=0)
     return split.train, split.valid, split.test
 

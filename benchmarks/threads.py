@@ -7,14 +7,12 @@ holds of other machines is kept, so that digests of several machines stand side 
 """
 
 import argparse
-import hashlib
 import os
 import statistics
 
 import record
-from record import in_turn, timed
+from record import digest, in_turn, liked, timed
 
-MIN_RATING = {"ml_1m": 4, "ml_100k": 4}
 SETTINGS = {
     "sml": {"temperature": 0.2},
     "centroid": {"temperature": 0.3, "kappa": 1.0, "reconstruction": 0.0},
@@ -32,17 +30,16 @@ def main():
 
     import trimetric as tm
 
-    rules = {"min_rating": MIN_RATING[options.data]} if options.data in MIN_RATING else {}
-    data = tm.datasets.load(options.data, **rules)
+    data = liked(options.data)
     counts = [2**power for power in range(options.most.bit_length())]
     found = {}
     for name, settings in SETTINGS.items():
-        digests = {}
+        digests = set()
 
         def fit(threads, name=name, settings=settings, digests=digests):
             model = tm.create(name, epochs=options.epochs, seed=0, **settings)
             model.fit(data, threads=threads)
-            digests[threads] = digest(model)
+            digests.add(digest((model.user_embeddings, model.item_embeddings)))
 
         tm.create(name, epochs=1, **settings).fit(data, threads=2)  # compiles
         seconds = in_turn({n: timed(lambda n=n: fit(n)) for n in counts}, options.rounds)
@@ -50,7 +47,7 @@ def main():
         found[name] = {
             "seconds": median,
             "faster": {n: round(median[1] / took, 2) for n, took in median.items()},
-            "digests": sorted(set(digests.values())),
+            "digests": sorted(digests),
         }
         print(name, found[name])
     kept = record.read("threads")
@@ -71,14 +68,6 @@ def main():
         digests = {d for one in machines.values() for d in one[name]["digests"]}
         told = "the same bits everywhere" if len(digests) == 1 else f"{len(digests)} results"
         print(f"{name}: {told}, {len(machines)} machines")
-
-
-def digest(model):
-    """Return a digest of a model's embeddings."""
-    found = hashlib.sha256()
-    for rows in (model.user_embeddings, model.item_embeddings):
-        found.update(rows.tobytes())
-    return found.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -24,19 +24,17 @@ def fingerprint(package: Path) -> str:
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             tree = ast.parse(path.read_bytes())
             for node in ast.walk(tree):
-                _without_docstring(node)
+                _strip(node)
             digest.update(f"{path.relative_to(package)}\n{_form(tree)}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def _form(node: object) -> str:
-    """Return a syntax tree as text, the same from every Python.
+    """Return a syntax tree as text.
 
-    `ast.dump` is not: Python 3.12 has a field for type parameters and an empty text at the end of
-    some formatted ones, Python 3.13 leaves out what is empty.
+    `ast.dump` gives another text from Python 3.12, which has a field for type parameters, and from
+    Python 3.13, which leaves out what is empty.
     """
-    if isinstance(node, ast.JoinedStr):
-        node.values = [v for v in node.values if not isinstance(v, ast.Constant) or v.value]
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
         return f"{type(node).__name__}({', '.join(f'{n}={_form(v)}' for n, v in fields)})"
@@ -45,7 +43,10 @@ def _form(node: object) -> str:
     return repr(node)
 
 
-def _without_docstring(node: ast.AST) -> None:
+def _strip(node: ast.AST) -> None:
+    """Remove a docstring, and the empty texts that Python 3.12 puts into some formatted ones."""
+    if isinstance(node, ast.JoinedStr):
+        node.values = [v for v in node.values if not isinstance(v, ast.Constant) or v.value]
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
         node.body[0] = ast.Pass()

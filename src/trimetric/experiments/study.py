@@ -68,18 +68,18 @@ def run(
     """
     before, began = seconds(folder), time.monotonic()
 
-    def told() -> None:
+    def keep_time() -> None:
         with replacing(folder / _CLOCK) as out:
             out.write(json.dumps(before + time.monotonic() - began).encode())
 
     try:
         with pool(splits, workers, ray) as jobs:
-            return _run(_Study(plans, Ledger(folder, splits), jobs, log, told), plans, folder)
+            return _run(_Study(plans, Ledger(folder, splits), jobs, log, keep_time), plans, folder)
     except WorkerLost as error:
         raise WorkerLost(f"{error}; finished results are kept in {folder}") from None
     finally:
         if folder.exists():
-            told()
+            keep_time()
 
 
 def seconds(folder: Path) -> float:
@@ -112,10 +112,10 @@ class _Study:
         ledger: Ledger,
         pool: Pool,
         log: Log,
-        told: Callable[[], None],
+        keep_time: Callable[[], None],
     ) -> None:
         self._plans, self._ledger, self._pool, self._log = plans, ledger, pool, log
-        self._told = told
+        self._keep_time = keep_time
         self.running: dict[Any, Job] = {}
         self.outcomes: dict[str, Any] = {}
         self.done = 0
@@ -162,7 +162,7 @@ class _Study:
             result, job = self._pool.result(started), self.running.pop(started)
             self._start()
             self._ledger.put(job, result)
-            self._told()
+            self._keep_time()
             self.done += 1
             self._log(_describe(job, result))
             for name, place in self._waiting.pop(self._ledger.path(job)):

@@ -394,7 +394,7 @@ def _sweep(folder: Path) -> None:
     """Remove the shards and tensors of crashed, failed and superseded saves: nothing names them."""
     with suppress(OSError):
         index = folder / "model.json"
-        if index.is_file():  # else shards are being gathered here for another folder
+        if index.is_file():  # else there are manifests of other names alone
             shards = set(_SHARD_NAME.findall(index.read_bytes()))
             for path in folder.glob("*-*.json"):
                 name = path.name.encode()
