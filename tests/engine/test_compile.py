@@ -10,12 +10,13 @@ import pytest
 from trimetric.engine import compile as compiling
 
 pytestmark = pytest.mark.compiled
-UNDOCUMENTED = compiling.NO_RUNTIME | compiling.FORCE_INLINE
+WITHOUT = compiling.NO_RUNTIME | compiling.NO_FUNCTION_POINTER
+UNDOCUMENTED = WITHOUT | compiling.FORCE_INLINE
 
 
 def test_this_numba_knows_them() -> None:
     assert compiling.accepted(UNDOCUMENTED) == UNDOCUMENTED
-    assert compiling.KERNEL_OPTIONS.items() >= compiling.NO_RUNTIME.items()
+    assert compiling.KERNEL_OPTIONS.items() >= WITHOUT.items()
     assert compiling.INLINE_OPTIONS.items() >= UNDOCUMENTED.items()
     assert compiling.accepted({"no_such_option": True, "nogil": True}) == {"nogil": True}
 
@@ -42,10 +43,14 @@ def test_a_numba_that_refuses_them_still_compiles_kernels(another_numba: Any) ->
     def half(x):
         return x / np.float32(2)
 
-    @another_numba.kernel
-    def fill(out, x):
+    @another_numba.callee
+    def fill_all(out, x):
         for i in range(len(out)):
             out[i] = half(x[i])
+
+    @another_numba.kernel
+    def fill(out, x):
+        fill_all(out, x)
 
     out = np.zeros(3, dtype=np.float32)
     fill(out, np.arange(3, dtype=np.float32))

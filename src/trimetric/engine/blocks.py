@@ -8,7 +8,7 @@ users or candidates; each number is a sum in the order of its terms.
 
 import numpy as np
 
-from trimetric.engine.compile import inline, kernel
+from trimetric.engine.compile import callee, inline, kernel
 from trimetric.engine.elementary import exp
 from trimetric.engine.negatives import Positives
 from trimetric.engine.rng import Order, bits, shuffled
@@ -158,7 +158,7 @@ def draw_candidate(j, order, stamp, n, workspace, params):
     return v
 
 
-@kernel
+@callee
 def score_candidates(low, high, users, panels, depth, candidates, scores):
     """scores[r, j] = users[r]·(candidate j) over `depth` columns, for rows low .. high − 1."""
     sixteens = (candidates + LANES - 1) // LANES
@@ -168,7 +168,7 @@ def score_candidates(low, high, users, panels, depth, candidates, scores):
                 product(scores, r, panel * LANES, users, r, 0, panels, panel * depth, 0, depth)
 
 
-@kernel
+@callee
 def pull_candidates(low, high, scores, points, candidates, out):
     """out[r] += Σ_j scores[r, j]·points[j] for rows low .. high − 1."""
     for first in range(0, candidates, _RANGE):
@@ -178,7 +178,7 @@ def pull_candidates(low, high, scores, points, candidates, out):
                 add_product(out, r, c, scores, r, first, points, first, c, steps)
 
 
-@kernel
+@callee
 def push_candidates(low, high, scores, users, count, out):
     """out[j] = Σ_r scores[r, j]·users[r] over `count` users, for candidates low .. high − 1."""
     for j in range(low, high, TILE):

@@ -47,7 +47,7 @@ from trimetric.engine.blocks import (
     user_at,
     visits_to_all,
 )
-from trimetric.engine.compile import inline, kernel
+from trimetric.engine.compile import callee, inline, kernel
 from trimetric.engine.elementary import exp, log, sigmoid, softplus
 from trimetric.engine.item_term import (
     add_push,
@@ -235,7 +235,7 @@ def take_off_items(positives, weighted, out):
 # --- candidates -----------------------------------------------------------------------------------
 
 
-@kernel
+@callee
 def draw_candidates(me, threads, block, number, state, settings, workspace, params, kappa):
     """Draw J without repeats, and lay its targets out by row and by sixteens."""
     n, size, dim = len(state.items), params.candidates, params.dim
@@ -257,7 +257,7 @@ def draw_candidates(me, threads, block, number, state, settings, workspace, para
 # --- users ----------------------------------------------------------------------------------------
 
 
-@kernel
+@callee
 def evaluate_users(
     me, threads, block, count, number, lr, positives, state, settings, workspace, params, kappa
 ):
@@ -361,7 +361,7 @@ def clear(values):
     return found
 
 
-@kernel
+@callee
 def pull_positives(u, r, number, positives, state, workspace, params, kappa):
     """Compute ℓ of each of the user's items, and what follows but for the candidates' part.
 
@@ -493,7 +493,7 @@ def finish_user(r, workspace, params):
 # --- items ----------------------------------------------------------------------------------------
 
 
-@kernel
+@callee
 def update_items(me, threads, count, number, state, settings, workspace, params, kappa):
     """Add up the gradients of this thread's items, and step them."""
     w, size, stamp = workspace, params.candidates, (number + 1) * params.candidates

@@ -36,7 +36,7 @@ from trimetric.engine.blocks import (
     score_width,
     user_at,
 )
-from trimetric.engine.compile import inline, kernel
+from trimetric.engine.compile import callee, inline, kernel
 from trimetric.engine.elementary import log, sigmoid, softplus
 from trimetric.engine.rows import (
     LANES,
@@ -141,7 +141,7 @@ def list_items(block, count, number, positives, settings, term, params):
     term.listed[0] = listed
 
 
-@kernel
+@callee
 def score_items(me, threads, number, candidate_stamp, workspace, params):
     """Compute the sum over I for this thread's items, whose targets and norms are known."""
     w, term, depth = workspace, workspace.term, params.dim + 1
@@ -192,7 +192,7 @@ def pull_of_item(v, r, product_, count, number, workspace, params):
     return pull
 
 
-@kernel
+@callee
 def push_items(me, threads, count, number, workspace, column, params):
     """Compute M_v from entry[:, column], scale shares by it, and find the gradient of y_v."""
     w, term, stamp = workspace, workspace.term, stamp_of(number, workspace.term)
@@ -220,7 +220,7 @@ def push_items(me, threads, count, number, workspace, column, params):
         scale(term.pushes, k, np.float32(2) / term.norms[k])
 
 
-@kernel
+@callee
 def add_pushes(low, high, number, workspace, params):
     """Add the pushes to gradients[j] for candidates low .. high − 1, whole tiles."""
     w, term = workspace, workspace.term
