@@ -23,7 +23,8 @@ test: export TRIMETRIC_THREADS := 1
 test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
 	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long"
-	$(RUN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(RUN)/python tests/support/kernels.py
+	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 test-long: .venv/.ready-dev  ## run the campaigns of minutes that `make test` leaves out
 	$(RUN)/python -m pytest -m long

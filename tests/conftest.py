@@ -1,34 +1,17 @@
 """What all tests share; it runs before anything imports numba."""
 
-import hashlib
 import os
 import signal
 from pathlib import Path
 
+import kernels
 import pytest
 from hypothesis import settings
-
-_ROOT = Path(__file__).resolve().parents[1]
-
-
-def _compiled_folder() -> Path:
-    """Name a folder of compiled kernels by the sources they come from.
-
-    Numba looks only at the file of the function it compiles: after an edit of a function that a
-    kernel calls, it would still run the kernel as compiled before.
-    """
-    digest = hashlib.sha256()
-    for source in sorted((_ROOT / "src/trimetric").rglob("*.py")):
-        text = source.read_bytes()
-        if source.parent.name == "engine" or b"trimetric.engine.compile" in text:
-            digest.update(source.name.encode() + b"\0" + text)
-    return _ROOT / ".pytest_cache" / f"numba-{digest.hexdigest()[:16]}"
-
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell, this process and its children would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["NUMBA_CACHE_DIR"] = str(_compiled_folder())
+os.environ["NUMBA_CACHE_DIR"] = str(kernels.folder())
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Ray takes it once; else a token at home would decide
 
 pytest.register_assert_rewrite("trimetric.testing")
@@ -36,6 +19,31 @@ pytest.register_assert_rewrite("trimetric.testing")
 # The first example of a test may have to compile a kernel.
 settings.register_profile("trimetric", deadline=None)
 settings.load_profile("trimetric")
+
+
+FIRST = ("ray", "docs_examples", "in_files", "accessibility", "test_page", "estimate", "test_paper")
+"""What takes longest begins first, so that no processor waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for processes: a file stays together, and so do all that start Ray clusters.
+
+    Files share fixtures, and clusters wait for one another: see `raylets`. Where a file has no
+    fixture of its own, its tests go by themselves.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if hasattr(item.module, "raylets"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif item.path.stem != "test_docs_examples":
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+
+    def place(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("xdist_group")
+        name = marker.args[0] if marker else item.path.stem
+        return next((n for n, word in enumerate(FIRST) if word in name), len(FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Known ids near an unknown one: the distance against a plain twin, and what is found."""
 
+from functools import cache
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from trimetric.data.near import meant, near_ids
 LETTERS = st.text("abc-é", max_size=7)
 
 
+@cache
 def twin(one: str, other: str) -> int:
     """Return the optimal string alignment distance by its recursive definition."""
     if not one or not other:

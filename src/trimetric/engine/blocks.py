@@ -8,7 +8,7 @@ users or candidates; each number is a sum in the order of its terms.
 
 import numpy as np
 
-from trimetric.engine.compile import callee, inline, kernel
+from trimetric.engine.compile import callee, inline
 from trimetric.engine.elementary import exp
 from trimetric.engine.negatives import Positives
 from trimetric.engine.rng import Order, bits, shuffled

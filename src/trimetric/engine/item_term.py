@@ -36,7 +36,7 @@ from trimetric.engine.blocks import (
     score_width,
     user_at,
 )
-from trimetric.engine.compile import callee, inline, kernel
+from trimetric.engine.compile import callee, inline
 from trimetric.engine.elementary import log, sigmoid, softplus
 from trimetric.engine.rows import (
     LANES,
