@@ -25,6 +25,7 @@ FIRST = ("ray", "docs_examples", "in_files", "accessibility", "test_page", "esti
 """What takes longest begins first, so that no processor waits for it at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for processes: a file stays together, and so do all that start Ray clusters.
 
