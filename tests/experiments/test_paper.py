@@ -167,10 +167,12 @@ def test_cells_say_why_they_are_empty() -> None:
 def test_the_command(tmp_path: Path) -> None:
     rated().to_frame().write_csv(tmp_path / "likes.csv")
     args = ["reproduce", "fig4", "--dataset", "likes.csv", "--seeds", "1", "--out", "r"]
+    args += ["--budget", "medium", "--trials", "1"]
     found = document(*args, "--quiet", cwd=tmp_path)
     assert [s["title"] for s in found["sections"]][1] == "Figure 4: SML by λ"
     assert (tmp_path / "r" / "report.html").exists()
     assert "nothing published" in found["data"]["note"]
+    assert (found["budget"]["trials"], found["budget"]["epochs"]) == (1, 800)
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ Jobs = Annotated[
     int | None,
     Option("--threads", help="Fits at a time, one thread each; never changes results."),
 ]
+Trials = Annotated[
+    int | None,
+    Option("--trials", help="Trials per model, in place of the budget's; 1 uses the defaults."),
+]
 Size = Annotated[
     str, Option("--budget", help="Trials per model: small (6), medium (20) or large (60).")
 ]
@@ -42,10 +46,7 @@ def compare(
     ] = "all",
     seeds: Seeds = 3,
     budget: Size = "small",
-    trials: Annotated[
-        int | None,
-        Option("--trials", help="Trials per model, in place of --budget; 1 uses the defaults."),
-    ] = None,
+    trials: Trials = None,
     metric: Annotated[
         str, Option("--metric", help="Metric to tune for, on validation data.")
     ] = "ndcg@10",

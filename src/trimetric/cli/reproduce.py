@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from trimetric.cli.columns import Columns
-from trimetric.cli.compare import Jobs, Seeds, Size, command
+from trimetric.cli.compare import Jobs, Seeds, Size, Trials, command
 from trimetric.cli.options import Json, Quiet, Ray
 from trimetric.cli.output import emit, emit_json, logger, note
 from trimetric.cli.reading import print_summary, read
@@ -30,6 +30,7 @@ def reproduce(
         str, Option("--dataset", help="File or data set's name; also instant-video, imdb or yelp.")
     ] = "instant-video",
     budget: Size = "small",
+    trials: Trials = None,
     seeds: Seeds = 3,
     out: Annotated[
         str, Option("--out", help="Folder of the report and of finished results.")
@@ -65,6 +66,7 @@ def reproduce(
             targets,
             out=out,
             size=budget,
+            trials=trials,
             seeds=seeds,
             workers=threads,
             ray=ray,

@@ -30,6 +30,7 @@ def reproduce(
     *,
     out: str | Path,
     size: str = "small",
+    trials: int | None = None,
     seeds: int = 3,
     workers: int | None = None,
     ray: str | None = None,
@@ -50,7 +51,9 @@ def reproduce(
     out : path
         The folder of the report and, in `runs`, of all results.
     size : "small", "medium" or "large"
-        The budget: see `tune.BUDGETS`.
+        The budget: see `tune.BUDGETS`. Medium and large train as released for all 800 epochs.
+    trials : int, optional
+        In place of the budget's.
     seeds : int
         Of each model; at least 1.
     workers : int, optional
@@ -71,7 +74,7 @@ def reproduce(
     Raises
     ------
     ParameterError
-        A target or budget is unknown, or `seeds` is below 1.
+        A target or budget is unknown, or `seeds` or `trials` is below 1.
     DataError
         The data cannot be split.
     Interrupted
@@ -81,7 +84,7 @@ def reproduce(
     """
     from trimetric.data import split_random
 
-    spend = budget(size)
+    spend = budget(size, trials)
     unknown = [target for target in targets if target not in TARGETS]
     if unknown or not targets:
         raise ParameterError(f"targets are {', '.join(TARGETS)}; got {unknown or 'none'}")
