@@ -29,22 +29,23 @@ FIRST = ("ray", "docs_examples", "in_files", "accessibility", "test_page", "esti
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for processes: a file stays together, and so do all that start Ray clusters.
 
-    Files share fixtures, and clusters wait for one another: see `raylets`. Where a file has no
-    fixture of its own, its tests go by themselves.
+    Files share fixtures and ports, and clusters wait for one another: see `raylets`.
     """
+
+    def group(item: pytest.Item) -> str:
+        return (
+            "ray"
+            if hasattr(item.module, "raylets")
+            else f"{item.path.parent.name}/{item.path.stem}"
+        )
+
     for item in items:
-        assert isinstance(item, pytest.Function)
-        if hasattr(item.module, "raylets"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        elif item.path.stem != "test_docs_examples":
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
-
-    def place(item: pytest.Item) -> int:
-        marker = item.get_closest_marker("xdist_group")
-        name = marker.args[0] if marker else item.path.stem
-        return next((n for n, word in enumerate(FIRST) if word in name), len(FIRST))
-
-    items.sort(key=place)
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(
+        key=lambda item: next(
+            (n for n, word in enumerate(FIRST) if word in group(item)), len(FIRST)
+        )
+    )
 
 
 @pytest.fixture(scope="session")

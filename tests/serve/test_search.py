@@ -1,5 +1,7 @@
 """What people type finds what they mean."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -151,6 +153,13 @@ def test_ids_near_an_unknown_one(search: Search) -> None:
     assert search.near("item", "sku-00055", items)[0] == "SKU-0005"
     assert search.near("item", "star trek", items) == ["SKU-0005"]
     assert search.near("item", "", items) == []
+
+
+def test_what_is_folded_stays_as_it_is() -> None:
+    signs = pl.Series([chr(n) for n in range(sys.maxunicode + 1) if not 0xD800 <= n < 0xE000])
+    once = folded(signs)
+    twice = folded(once)
+    assert signs.filter(once != twice).to_list() == []
 
 
 @given(st.text(max_size=12))

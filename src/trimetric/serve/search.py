@@ -41,7 +41,8 @@ def folded(texts: pl.Series) -> pl.Series:
     >>> folded(pl.Series(["L'Été, à la Plage!"])).to_list()
     [' lete a la plage ']
     """
-    plain = texts.cast(pl.String).fill_null("").str.to_lowercase().str.normalize("NFKD")
+    plain = texts.cast(pl.String).fill_null("").str.normalize("NFKD")
+    plain = plain.str.to_lowercase().str.normalize("NFKD")  # of "🄐", which is "(A)", too
     plain = plain.str.replace_all(ACCENTS, "")
     plain = plain.str.replace_many(list(LETTERS), list(LETTERS.values()))
     return " " + plain.str.replace_all(r"[^\p{L}\p{N}\p{M}]+", " ").str.strip_chars() + " "
