@@ -11,7 +11,9 @@ import scipy.sparse as sp
 from trimetric.data import Interactions
 from trimetric.errors import DataError, ParameterError
 
-GZ = gzip.compress(b"user,item\n" + b"".join(b"%d,%d\n" % (i, i * 7 % 97) for i in range(3000)))
+GZ = gzip.compress(
+    b"user,item\n" + b"".join(b"%d,%d\n" % (i, i * 7 % 97) for i in range(3000)), mtime=0
+)
 
 
 def refused(call, *parts, error=DataError):
@@ -58,6 +60,7 @@ def refused(call, *parts, error=DataError):
         ("t.xlsx", b"PK", [".csv", ".parquet"]),
         ("t.parquet.gz", GZ, ["not a whole parquet"]),
     ],
+    ids=lambda given: f"{len(given)} bytes" if isinstance(given, bytes) else None,
 )
 def test_files(tmp_path, name, content, parts):
     (tmp_path / name).write_bytes(content)
