@@ -51,7 +51,6 @@ def test_it_measures_and_grows_with_the_data(monkeypatch: pytest.MonkeyPatch) ->
             assert cost.memory > 50 * MIB
             assert cost.disk > 0
             assert cost.seconds > 0
-        assert one.compare.seconds > one.fit.seconds
         assert one.advice == 1
     for name in ("fit", "compare", "recommend"):
         less, more = asdict(getattr(small, name)), asdict(getattr(large, name))

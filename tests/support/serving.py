@@ -33,6 +33,7 @@ class Server:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
+        self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.url = self.event("ready")["url"]
@@ -42,6 +43,8 @@ class Server:
         for line in self.process.stderr or ():
             if line.startswith("{"):
                 self.lines.append(json.loads(line))
+            else:
+                self.said.append(line)
 
     def event(self, name: str, n: int = 1, seconds: float = 30) -> dict[str, Any]:
         """Wait for the n-th log line of an event."""
@@ -51,9 +54,9 @@ class Server:
             if len(found) >= n:
                 return found[n - 1]
             ended = self.process.poll()
-            assert ended is None or self._reader.is_alive() or found, self.lines
+            assert ended is None or self._reader.is_alive() or found, (self.lines, self.said)
             time.sleep(0.01)
-        raise AssertionError(f"no {name} in {self.lines}")
+        raise AssertionError(f"no {name} in {self.lines}, {self.said}")
 
     def connect(self) -> socket.socket:
         """Open a connection."""
