@@ -3,6 +3,7 @@
 from itertools import chain
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import pytest
 import reference
@@ -329,3 +330,19 @@ def test_hardest_of_one_is_uniform():
     counts = np.bincount(out - 1, minlength=10)
     assert not counts[[0, 4]].any()
     assert stats.chisquare(np.delete(counts, [0, 4])).pvalue > LIKELY
+
+
+def test_kernels_compile_once_for_positives_from_anywhere():
+    indptr = np.array([0, 2, 3])
+    users, items = np.array([0, 0, 1], np.int32), np.array([0, 2, 1], np.int32)
+    pool = np.array([0, 1, 2]), np.array([1, 0], np.int32)
+    weights = np.array([1, 2, 3], np.float32)
+    made = [
+        negatives.positives(users, items, indptr),
+        negatives.positives(users, items, indptr, pool),
+        negatives.positives(users, items, indptr, weights=weights),
+    ]
+    for array in (users, items, indptr, weights):
+        array.flags.writeable = False
+    made.append(negatives.positives(users, items, indptr, weights=weights))
+    assert len({numba.typeof(one) for one in made}) == 1

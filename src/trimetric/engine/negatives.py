@@ -65,6 +65,7 @@ def positives(
     weights : float32[p], optional
         How much each interaction counts, above 0: 2 is as if it were there twice.
     """
+    users, items, indptr = (_read_only(array) for array in (users, items, indptr))
     words = 1 << max(0, (len(users) * _FILTER_BITS - 1).bit_length() - 6)
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
@@ -72,13 +73,22 @@ def positives(
     if weights is not None:
         counted = weights, np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
     if pool is None:
-        empty = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
-        return Positives(users, items, indptr, bits, *empty, np.zeros(1, dtype=np.int64), *counted)
-    pools = Csr(*pool)
-    pools = pools.keep(~Csr(indptr, items).contains(pools))
-    popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
-    mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
-    return Positives(users, items, indptr, bits, *pools, mass, *counted)
+        pools = Csr(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32))
+        mass = np.zeros(1, dtype=np.int64)
+    else:
+        pools = Csr(*pool)
+        pools = pools.keep(~Csr(indptr, items).contains(pools))
+        popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
+        mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
+    rest = (bits, *pools, mass, *counted)
+    return Positives(users, items, indptr, *(_read_only(array) for array in rest))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that is read only: with writable arrays kernels would be compiled once more."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @inline
