@@ -16,9 +16,9 @@ help:  ## show this list
 demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, ready for the page
 	$(RUN)/trimetric demo
 
-# One thread for each process, and two processes more than there are cores, since many tests wait. The
+# One thread for each process, and a process more than there are cores, since some tests wait. The
 # twins run the kernels as plain Python; the closing summary is that of the whole suite.
-WORKERS := $(shell expr $$(nproc) + 2)
+WORKERS := $(shell expr $$(nproc) + 1)
 test: export TRIMETRIC_THREADS := 1
 test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
