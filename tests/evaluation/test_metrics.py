@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import pytrec_eval
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimetric.errors import ParameterError
-from trimetric.evaluation.metrics import AT_K, WHOLE_LIST, Ranks, metric
+from trimetric.evaluation.metrics import AT_K, WHOLE_LIST, Metric, Ranks, metric, recorded
 
 CUTOFFS = (1, 3, 5, 10, 50)
 
@@ -200,3 +202,43 @@ def test_hit_rate_and_recall_of_one_held_out_item_are_equal():
         values = metric(f"hit_rate@{k}").per_user(ranks)
         np.testing.assert_array_equal(values, metric(f"recall@{k}").per_user(ranks))
         np.testing.assert_array_equal(values, metric(f"micro_recall@{k}").per_user(ranks))
+
+
+@pytest.mark.parametrize("name", [*(f"{base}@3" for base in AT_K), *WHOLE_LIST])
+def test_who_has_nothing_held_out_has_no_value(name):
+    ranks = ranks_of([[], [1], [2, 5]], 9)
+    base, _, cutoff = name.partition("@")
+    with np.errstate(all="raise"):  # nothing is divided by 0
+        values = AT_K[base](ranks, 3) if cutoff else WHOLE_LIST[base](ranks)
+    assert np.isnan(values).tolist() == [True, False, False]
+
+
+def test_one_held_out_item_is_enough_unless_more_are_asked_for():
+    ranks = ranks_of([[], [1], [2, 5]], 9)
+    zeros = Metric("zeros", lambda ranks: np.zeros(ranks.n_users))
+    assert np.isnan(zeros.per_user(ranks)).tolist() == [True, False, False]
+    assert metric("recall@5").min_held == 1
+    assert np.isnan(metric("recall@5", min_held=2).per_user(ranks)).tolist() == [True, True, False]
+
+
+def test_ranks_and_metrics_are_not_changed_nor_compared_by_their_arrays():
+    ranks = ranks_of([[1], [2]], 9)
+    assert ranks != ranks_of([[1], [2]], 9)
+    assert len({ranks, ranks}) == 1
+    with pytest.raises(FrozenInstanceError):
+        ranks.ranks = ranks.indptr
+    with pytest.raises(FrozenInstanceError):
+        metric("mrr").micro = True
+
+
+def test_values_under_a_former_name_are_found():
+    assert recorded({"hr@10": 0.5, "recall@10": 0.4}, "micro_recall@10") == 0.5
+    assert recorded({"hr@10": 0.5, "micro_recall@10": 0.3}, "micro_recall@10") == 0.3
+    assert recorded({"hr@10": 0.5}, "recall@10") is None
+    assert recorded({"hr@10": 0.5}, "micro_recall@5") is None
+
+
+def test_the_warning_of_a_former_name_points_at_its_caller():
+    with pytest.warns(UserWarning, match="micro-averaged recall") as told:
+        metric("hr@5")
+    assert told[0].filename == __file__
