@@ -11,6 +11,7 @@ import json
 
 import numpy as np
 
+import record
 import trimetric as tm
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("data", nargs="?", default="ml_100k")
     parser.add_argument("--model", default="centroid")
     args = parser.parse_args()
-    rated = tm.datasets.load(args.data, min_rating=4 if args.data.startswith("ml") else None)
+    rated = record.liked(args.data)
     split = tm.split_per_user(rated)
     model = tm.create(args.model).fit(split.train, split.valid, progress=False)
     model.mark_seen(split.valid)

@@ -32,20 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Files share fixtures and ports, and clusters wait for one another: see `raylets`.
     """
 
-    def group(item: pytest.Item) -> str:
-        return (
-            "ray"
-            if hasattr(item.module, "raylets")
-            else f"{item.path.parent.name}/{item.path.stem}"
-        )
+    def place(item: pytest.Item) -> int:
+        [group] = item.get_closest_marker("xdist_group").args
+        return next((n for n, word in enumerate(FIRST) if word in group), len(FIRST))
 
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(
-        key=lambda item: next(
-            (n for n, word in enumerate(FIRST) if word in group(item)), len(FIRST)
+        group = f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(
+            pytest.mark.xdist_group("ray" if hasattr(item.module, "raylets") else group)
         )
-    )
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

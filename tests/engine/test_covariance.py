@@ -69,8 +69,8 @@ def test_the_gradient_is_that_of_finite_differences(seed, dim, weight):
     slots, at = slots_of(triplets), points.astype(np.float64)
     value, g = measured(points, triplets, weight)
     size = weight * np.linalg.norm(np.cov(at[slots].T, bias=True))  # L_c is a difference of norms
-    expected = reference.covariance_penalty(at[slots], weight)
-    assert np.isclose(value, expected, rtol=1e-5, atol=1e-7 * size)
+    exact = reference.covariance_penalty(at[slots], weight)
+    assert np.isclose(value, exact, rtol=1e-5, atol=1e-7 * size)
     assert not g[:, dim:].any()
     expected = np.zeros_like(at)
     for i, j in np.ndindex(*at.shape):

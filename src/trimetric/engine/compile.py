@@ -64,7 +64,7 @@ def inline(function: Callable) -> Any:
 def callee(function: Callable) -> Any:
     """Compile a large function that kernels call, once for each, with no way in from Python.
 
-    A way in unpacks each array of each argument: for the many of CentroidML that took as long to
-    compile as the functions themselves. Called from Python it is Python, as with `inline`.
+    A way in unpacks each array of each argument: for the many of CentroidML that took more than
+    half as long to compile as the functions. Called from Python it is Python, as with `inline`.
     """
     return register_jitable(**KERNEL_OPTIONS)(function)
