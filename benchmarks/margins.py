@@ -28,7 +28,6 @@ import argparse
 import hashlib
 import json
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -164,10 +163,14 @@ def model_of(trainer, settings, tm):
 
 def fitted(data, split, trainer, settings, part, tm):
     """Fit and evaluate, or read what an earlier run left: metrics, per user, margins, trace."""
+    from trimetric.experiments import origin
+
     key = json.dumps(
-        [tm.__version__, source(), split.train.fingerprint, trainer, settings, part], sort_keys=True
+        [tm.__version__, origin.code(), split.train.fingerprint, trainer, settings, part],
+        sort_keys=True,
     )
-    path = RUNS / f"margins-{data}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
+    of = key.encode() + Path(__file__).read_bytes()
+    path = RUNS / f"margins-{data}-{hashlib.sha256(of).hexdigest()[:20]}.json"
     if path.exists():
         return json.loads(path.read_text())
     from trimetric.errors import Interrupted, TrimetricError
@@ -209,23 +212,6 @@ def fitted(data, split, trainer, settings, part, tm):
     RUNS.mkdir(exist_ok=True)
     path.write_text(json.dumps(found))
     return found
-
-
-@cache
-def source():
-    """Fingerprint of the code that a result depends on."""
-    from importlib.resources import files
-
-    root = Path(str(files("trimetric")))
-    names = [
-        *sorted((root / "engine").glob("*.py")),
-        *(root / "models" / f"{name}.py" for name in ("sml", "triplet", "centroid")),
-        Path(__file__),
-    ]
-    digest = hashlib.sha256()
-    for path in names:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def base_of(data, split, trainer, options, tm):
@@ -365,6 +351,7 @@ def main():
         options.seeds, options.trials, options.epochs = 2, 3, 15
 
     import trimetric as tm
+    from trimetric.experiments import origin
 
     names = options.sets.split(",")
     missing = [name for name in names if not tm.datasets.has(name)]
@@ -372,7 +359,8 @@ def main():
         print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
         return 2
     kept = "margins_small" if options.small else "margins"
-    figures = {key: v for key, v in record.read(kept).items() if key in ("sets", "mechanism")}
+    parts = ("origins", "sets", "mechanism")
+    figures = {key: v for key, v in record.read(kept).items() if key in parts}
     with tm.threads(options.threads):
         for name in names:
             split = tm.split_random(tm.datasets.load(name), test=0.1, valid=0.1, seed=0)
@@ -381,6 +369,7 @@ def main():
                 for trainer in options.trainers.split(",")
             }
             grid = mechanism(name, split, options, tm)
+            figures.setdefault("origins", {})[name] = {"date": record.now(), **origin.origin()}
             figures.setdefault("sets", {}).setdefault(name, {}).update(found)
             figures.setdefault("mechanism", {})[name] = grid
             record.write(
@@ -390,7 +379,6 @@ def main():
                     "seeds": options.seeds,
                     "trials": options.trials,
                     "epochs": options.epochs or "those of each model",
-                    "code": source(),
                     **figures,
                 },
             )
