@@ -5,6 +5,8 @@
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
 PYTHON ?=
 export PYTHON
+# Hundreds of processes of the tests import the same modules: let Python keep their bytecode.
+unexport PYTHONDONTWRITEBYTECODE
 
 RUN := .venv/bin
 NEEDS := pyproject.toml constraints.txt tools/setup tools/python
@@ -18,11 +20,12 @@ demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, 
 
 # One thread for each process, and a process more than there are cores, since some tests wait. The
 # twins run the kernels as plain Python; the closing summary is that of the whole suite.
+TWINS = $(shell grep -rl mark.twin tests --include='*.py')
 WORKERS := $(shell expr $$(nproc) + 1)
 test: export TRIMETRIC_THREADS := 1
 test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
 	$(RUN)/lint-imports --no-logo
-	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long"
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long" $(TWINS)
 	$(RUN)/python tests/support/kernels.py
 	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 

@@ -31,9 +31,12 @@ needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on thi
         if page != "docs/tutorial.md"
     ],
 )
-def test_examples_run(page: str, tmp_path: Path) -> None:
+def test_examples_run(page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = run(page, tmp_path, environment())
     if page == "README.md":
+        printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        shown = next(block for language, block in blocks(page) if language == "text").splitlines()
+        assert printed[: len(shown)] == shown
         assert isinstance(names["model"], tm.CentroidML)
         assert tm.evaluate(names["model"], names["split"])["ndcg@10"] > 0.2
         assert len(pl.read_parquet(tmp_path / "recommendations.parquet")) == 2000 * 10
@@ -65,15 +68,6 @@ def test_published_places_are_in_the_tutorial() -> None:
         if known.url:
             assert f"<{known.url}>" in words
             assert f"`{name}`" in words
-
-
-def test_the_readme_prints_what_it_shows() -> None:
-    (_, code), (language, shown) = blocks("README.md")[:2]
-    assert language == "text"
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=300, check=True
-    )
-    assert [line.rstrip() for line in ran.stdout.splitlines()] == shown.splitlines()
 
 
 def test_commands_in_sentences_run(tmp_path: Path) -> None:

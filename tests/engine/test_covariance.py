@@ -63,6 +63,7 @@ def slots_of(triplets):
     return [point for t in triplets if t[2] >= 0 for point in t[:3]]
 
 
+@pytest.mark.compiled  # too slow interpreted
 @given(st.integers(0, 2**32), st.sampled_from([2, 3, 16, 19]), st.sampled_from([0.5, 1e4]))
 def test_the_gradient_is_that_of_finite_differences(seed, dim, weight):
     points, triplets = drawn(seed, dim)

@@ -72,6 +72,7 @@ def test_positions_equal_the_twin(n, dim, temperature, sphere):
         assert (same == got).all()
 
 
+@pytest.mark.compiled  # too slow interpreted
 def test_company_and_the_table_change_no_bit():
     """Placed alone or beside others, from a table or from an array that must be copied."""
     rng, points = np.random.default_rng(3), some(700, 32).astype(np.float32)

@@ -170,6 +170,7 @@ def test_an_epoch_with_pools_equals_the_twin() -> None:
     assert_equal_runs(session, epochs=1)
 
 
+@compiled
 def test_wide_rows_and_blocks_of_several_tiles() -> None:
     """Rows of two vectors, blocks of two tiles of users, three panels of items."""
     data = Csr.of(interactions(24, 40))

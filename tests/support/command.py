@@ -66,9 +66,12 @@ def document(*args: Any, **more: Any) -> Any:
     return json.loads(done(*args, "--json", **more))
 
 
-def refused(*args: Any, code: int = 2, **more: Any) -> str:
-    """Run a command that must fail in good order, in a process of its own; return what it said."""
-    ran = trimetric(*args, **more)
+def refused(*args: Any, code: int = 2, cwd: Path | None = None, **more: Any) -> str:
+    """Run a command that must fail in good order; return what it said.
+
+    With `more`, what `subprocess.run` takes, it runs in a process of its own.
+    """
+    ran = trimetric(*args, cwd=cwd, **more) if more else inside(*args, cwd=cwd)
     assert ran.returncode == code, (ran.returncode, ran.stdout, ran.stderr)
     assert "Traceback" not in ran.stderr
     assert ran.stdout == ""
