@@ -42,19 +42,19 @@ OF_CENTROID = {
 }
 OF_SML = {
     "the recipe": {},
-    "no item side (λ = 0)": {"lam": 0.0},
-    "item side as strong (λ = 1)": {"lam": 1.0},
+    "no item hinge (λ = 0)": {"lam": 0.0},
+    "item hinge with full weight (λ = 1)": {"lam": 1.0},
     "margins learned": LEARNED,
-    "margins so that half of the hinges pull (γ = 256)": {**LEARNED, "gamma": 256.0},
-    "margins as the paper's γ = 10 leaves them": {**LEARNED, "gamma": 10.0},
-    "margins learned, up to 2": {**LEARNED, "margin": 2.0, "item_margin": 2.0},
+    "margins learned, γ = 256: half of the hinges active": {**LEARNED, "gamma": 256.0},
+    "margins learned, the paper's γ = 10": {**LEARNED, "gamma": 10.0},
+    "margins learned, limit 2": {**LEARNED, "margin": 2.0, "item_margin": 2.0},
     "10 candidates": {"candidates": 10},
     "on the sphere": {"sphere": True},
     "d = 200": {"dim": 200},
-    "bare hinge, hardest of 10": HINGE,
-    "bare hinge, hardest of 10, margins learned": {**HINGE, **LEARNED},
-    "bare hinge, hardest of 10, γ = 256": {**HINGE, **LEARNED, "gamma": 256.0},
-    "bare hinge, hardest of 50": {**HINGE, "candidates": 50},
+    "plain hinge, hardest of 10": HINGE,
+    "plain hinge, hardest of 10, margins learned": {**HINGE, **LEARNED},
+    "plain hinge, hardest of 10, margins learned, γ = 256": {**HINGE, **LEARNED, "gamma": 256.0},
+    "plain hinge, hardest of 50": {**HINGE, "candidates": 50},
     "one uniform negative": {"negatives": "uniform", "lr": 0.2},
 }
 
