@@ -28,7 +28,48 @@ def nodes():
         os.environ["PYTHONPATH"] = path
 
 
-@pytest.fixture
+# --- connections of their own, before `workers` connects for the rest of the file -----------------
+
+
+def test_leaving_early_ends_what_was_started_with_the_connection(nodes, tmp_path):
+    """Both processors take a task of a minute; the next connection has one at once all the same."""
+    numbers = [[str(tmp_path), n] for n in range(3)]
+    with connect(nodes.address) as workers:
+        results = workers.ordered_map(work.start_unless_first, numbers, in_flight=3)
+        assert next(results) == 0
+        while len(list(tmp_path.glob("started-*"))) < 3:
+            time.sleep(0.05)
+        began = time.monotonic()
+        results.close()
+    with connect(nodes.address) as workers:
+        assert workers.result(workers.submit(work.square, 3)) == 9
+    assert time.monotonic() - began < 30
+    assert [path.name for path in tmp_path.glob("ended-*")] == ["ended-0"]
+
+
+def test_a_connection_that_is_there_is_used_and_left(nodes):
+    ray.init(nodes.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        with connect() as found:
+            assert found.result(found.submit(work.square, 2)) == 4
+        with connect(nodes.address), pytest.raises(ParameterError, match=r"ray\.shutdown"):
+            connect("127.0.0.1:1").__enter__()
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+def test_the_client_server(nodes):
+    port = nodes.head_node._ray_params.ray_client_server_port
+    with connect(f"ray://127.0.0.1:{port}") as found:
+        assert list(found.ordered_map(work.square, [[n] for n in range(3)])) == [0, 1, 4]
+    assert not ray.is_initialized()
+
+
+# --- one connection, which takes seconds to make --------------------------------------------------
+
+
+@pytest.fixture(scope="module")
 def workers(nodes):
     with connect(nodes.address) as found:
         yield found
@@ -104,41 +145,6 @@ def test_a_lost_node_costs_its_tasks_alone(nodes, workers, tmp_path):
 
 
 def test_a_task_that_always_ends_its_worker_is_given_up(workers, monkeypatch):
-    monkeypatch.setattr("trimetric.scale.cluster.RETRIES", 1)
+    monkeypatch.setattr("trimetric.scale.cluster.RETRIES", 0)
     with pytest.raises(WorkerLost, match="run the same command again"):
         workers.result(workers.submit(work.die, 1))
-
-
-def test_leaving_early_ends_what_was_started_with_the_connection(nodes, tmp_path):
-    """Both processors take a task of a minute; the next connection has one at once all the same."""
-    numbers = [[str(tmp_path), n] for n in range(3)]
-    with connect(nodes.address) as workers:
-        results = workers.ordered_map(work.start_unless_first, numbers, in_flight=3)
-        assert next(results) == 0
-        while len(list(tmp_path.glob("started-*"))) < 3:
-            time.sleep(0.05)
-        began = time.monotonic()
-        results.close()
-    with connect(nodes.address) as workers:
-        assert workers.result(workers.submit(work.square, 3)) == 9
-    assert time.monotonic() - began < 30
-    assert [path.name for path in tmp_path.glob("ended-*")] == ["ended-0"]
-
-
-def test_a_connection_that_is_there_is_used_and_left(nodes):
-    ray.init(nodes.address, log_to_driver=False, logging_level="ERROR")
-    try:
-        with connect() as found:
-            assert found.result(found.submit(work.square, 2)) == 4
-        with connect(nodes.address), pytest.raises(ParameterError, match=r"ray\.shutdown"):
-            connect("127.0.0.1:1").__enter__()
-        assert ray.is_initialized()
-    finally:
-        ray.shutdown()
-
-
-def test_the_client_server(nodes):
-    port = nodes.head_node._ray_params.ray_client_server_port
-    with connect(f"ray://127.0.0.1:{port}") as found:
-        assert list(found.ordered_map(work.square, [[n] for n in range(3)])) == [0, 1, 4]
-    assert not ray.is_initialized()

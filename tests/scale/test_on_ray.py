@@ -69,7 +69,7 @@ def test_on_two_nodes_whose_workers_are_killed(
     monkeypatch.setattr(preparing_on_ray, "_on_worker", remote_work.dying_pass)
     out = tmp_path / "p"
     tm.prepare(str(room / "log-*.parquet"), out, **OPTIONS, ray=nodes)
-    assert len(list(tmp_path.glob("died-*"))) == 4 + 3 + 3
+    assert len(list(tmp_path.glob("died-*"))) == 2 + 2 + 2
     assert bytes_of(out) == bytes_of(room / "expected")
 
 

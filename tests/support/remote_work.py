@@ -72,14 +72,14 @@ def start_unless_first(folder: str, number: int) -> int:
 
 
 def dying_pass(function: Callable, task: Any, work: Path) -> dict:
-    """Run a task of `prepare`; end the worker once before it, or once after it was done."""
+    """Run a task of `prepare`; end the worker once before the first, once after the second."""
     mark = work.parent.parent / f"died-{function.__name__}-{task.record.stem}"
-    before = task.record.stem.endswith(("0", "2"))
-    if before and not mark.exists():
+    first, second = (task.record.stem.endswith(n) for n in ("0", "1"))
+    if first and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     result = preparing_on_ray._on_worker(function, task, work)
-    if not mark.exists():
+    if second and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return result
