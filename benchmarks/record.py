@@ -171,6 +171,7 @@ def write(name: str, figures: dict, models: Iterable[str] = ()) -> None:
 
     `models` are those whose default settings the figures depend on.
     """
+    from trimetric.experiments import report
     from trimetric.experiments.origin import origin
 
     RESULTS.mkdir(exist_ok=True)
@@ -182,7 +183,7 @@ def write(name: str, figures: dict, models: Iterable[str] = ()) -> None:
         **figures,
     }
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(report.readable(record))
     print(f"recorded in {path.relative_to(Path(__file__).parents[1])}")
 
 
