@@ -70,12 +70,23 @@ def test_lists_written_by_a_model_have_its_own_figures(trained, kind, tmp_path):
 
 def test_lists_that_hold_everything_tell_sampled_ranks_too(trained):
     lists = trained.recommend(trained.user_ids.values, len(trained.item_ids))
-    for name in ("sampled-9", "dpcml", FullRanking(at=(3, 70)), SampledCandidates(15, seed=4)):
+    fewer = SampledCandidates(499, at=(lists["rank"].max(),))  # than the cutoff, for most users
+    for name in (
+        "sampled-9",
+        "dpcml",
+        FullRanking(at=(3, 70)),
+        SampledCandidates(15, seed=4),
+        fewer,
+    ):
         own, found = evaluate(trained, SPLIT, name), evaluate(lists, SPLIT, name)
         for metric, value in found.metrics.items():
             np.testing.assert_equal(value, own.metrics[metric], err_msg=metric)
     with pytest.raises(DataError, match=r"hold fewer than 10 of their sampled-40 candidates"):
         evaluate(lists.filter(pl.col("rank") <= 12), SPLIT, "sampled-40")
+    user, item = SPLIT.test.to_frame().select("user", "item").row(0)
+    one_less = lists.filter((pl.col("user") != user) | (pl.col("item") != item))
+    with pytest.raises(DataError, match=r"the lists of 1 users hold fewer than 20"):
+        evaluate(one_less, SPLIT, SampledCandidates(9, at=(20,)))
 
 
 def test_lists_made_without_leaving_out_what_was_seen_are_the_same_further_up():
@@ -210,23 +221,28 @@ def test_unknown_items_keep_their_places():
 
 
 def test_short_lists_and_lists_not_used_are_counted():
-    lists = frame({1: [12, 13, 14], 2: [11], 4: [10], 9: [10], 55: [10]})
-    found = evaluate(lists, small(), FullRanking(at=(3,)))
+    lists = frame({1: [12, 13, 14], 2: [11], 3: [10, 12, 13, 14], 4: [10], 9: [10], 55: [10]})
+    found = evaluate(lists, small(), FullRanking(at=(4,)))
+    assert found.ranks.n_candidates.tolist() == [3, 3, 4]
     assert found.lists["short"] == 1  # user 1 has no more candidates than three
     assert found.lists["lists_not_used"] == 3  # of 4, of 9, who is not known, and of 55
-    assert found.lists["users_without_list"] == 1
+    assert found.lists["users_without_list"] == 0
     said = " ".join(found.notes)
-    assert "1 users have lists shorter than 3" in said
+    assert "1 users have lists shorter than 4" in said
+    of_two = evaluate(frame({1: [12], 2: [11]}), small({2: [11]}), FullRanking(at=(1,)))
+    assert (of_two.lists["lists_not_used"], of_two.lists["users_without_list"]) == (1, 0)
 
 
 def test_cutoffs_beyond_the_longest_list_are_refused_or_left_out():
     lists = frame({1: [12, 13], 2: [11]})
-    with pytest.raises(ParameterError, match="longest list has 2 items, which tells nothing at 5"):
-        evaluate(lists, small(), FullRanking(at=(1, 5)))
+    with pytest.raises(ParameterError, match="longest list has 2 items, which tells nothing at 5;"):
+        evaluate(lists, small(), FullRanking(at=(1, 5, 7)))
     found = evaluate(lists, small())
     assert {name.split("@")[1] for name in found.metrics} == {"2"}
     assert any("nothing to say at 5" in note for note in found.notes)
     assert found["recall@1"] == pytest.approx((0.5 + 1 + 0) / 3)
+    longer = evaluate(frame({1: [12, 13, *range(70, 78)]}), small())
+    assert {name.split("@")[1] for name in longer.metrics} == {"5", "10"}
     for name in ("map", "auc", "mrr", "ndcg@3"):
         with pytest.raises(ParameterError, match=f"do not tell {name}"):
             found[name]
