@@ -12,6 +12,7 @@ import trimetric as tm
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError, TrimetricError, Unsupported
 from trimetric.evaluation import FullRanking, SampledCandidates, compare, evaluate
+from trimetric.evaluation.lists import RankedLists
 
 DATA = tm.synthetic.planted(150, 80, dim=4, clusters=4, per_user=12, seed=1).interactions
 SPLIT = tm.split_per_user(DATA, seed=3)
@@ -172,6 +173,16 @@ def test_every_form_gives_the_same(form):
     assert found.metrics["hit_rate@1"] == pytest.approx(1 / 3)
     assert found.metrics["micro_recall@2"] == pytest.approx(3 / 5)
     assert found.counts.unknown_users == 1
+    by_score = ("score", "score by name decides", "ties by order given")
+    ordered_by = "score" if form in by_score else form if form == "order given" else "rank"
+    assert found.lists["ordered_by"] == ordered_by
+
+
+def test_lists_that_were_read_keep_their_form_and_take_another_name():
+    read = RankedLists.of(frame(LISTS), name="ours")
+    assert RankedLists.of(read) is read
+    other = RankedLists.of(read, name="theirs")
+    assert (other.name, other.items is read.items) == ("theirs", True)
 
 
 def test_ids_of_text_files_are_those_of_the_data(tmp_path):
@@ -298,13 +309,13 @@ def test_hits_are_those_of_a_plain_loop(data):
         (lambda f: f.drop("rank"), "no column rank or score"),
         (lambda f: f.drop("item"), "no column 'item'"),
         (lambda f: f.rename({"user": "u"}), "no column 'user'"),
-        (lambda f: f.with_columns(rank=pl.Series([1, None, *[3] * 6])), "no value in row 2"),
+        (lambda f: f.with_columns(rank=pl.Series([1, None, *[3] * 6])), "'rank' holds no value in"),
         (lambda f: f.with_columns(rank=pl.lit(True)), "holds Boolean; a list is ordered by"),
         (lambda f: f.with_columns(rank=pl.concat_list("rank")), "a list is ordered by numbers"),
-        (lambda f: f.with_columns(rank=pl.lit("first")), "'first', not a number, in row 1"),
+        (lambda f: f.with_columns(rank=pl.Series([*"x2345678"])), "'x', not a number, in row 1"),
         (lambda f: f.drop("rank").with_columns(score=pl.lit(float("nan"))), "nan, not a number"),
         (lambda f: f.with_columns(item=pl.Series([12, None, *[13] * 6])), "'item' holds no value"),
-        (lambda f: f.clear(), "has no rows"),
+        (lambda f: f.clear(), "lists has no rows"),
         (lambda f: f.with_columns(user=pl.col("user") + 1000), "no user with held-out items"),
     ],
 )  # fmt: skip
@@ -331,6 +342,15 @@ def test_more_refusals(tmp_path):
             evaluate(lists, small(), **wrong)
     with pytest.raises(DataError, match="does not exist"):
         evaluate(tmp_path / "none.csv", small())
+    with pytest.raises(DataError, match="no column rank or score"):
+        evaluate(lists, small(), rank=False)
+    with pytest.raises(DataError, match="column 'place' holds 'x', not a number"):
+        evaluate(lists.with_columns(place=pl.lit("x")), small(), rank="place")
+    with pytest.raises(DataError, match="theirs has no rows"):
+        evaluate(lists.clear(), small(), name="theirs")
+    for n, named in ((20, "'c19'; name"), (21, r"'c19', \.\.\.; name")):
+        with pytest.raises(DataError, match=named):
+            evaluate(pl.DataFrame({f"c{i}": [1] for i in range(n)}), small())
     MODELS["popularity"].fit(SPLIT.train).save(tmp_path / "m")
     with pytest.raises(ParameterError, match="is a saved model: give trimetric"):
         evaluate(tmp_path / "m", SPLIT)
