@@ -161,7 +161,8 @@ def _hint(texts: pl.Series, iso: pl.Series) -> str:
     """Suggest a pattern for the first value that is no ISO date."""
     first = texts.filter((~iso).fill_null(False)).head(1).to_list()
     if first:
-        for date in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%m/%d/%y"):
+        orders = ("%m/%d/", "%d/%m/", "%d.%m.", "%m-%d-")
+        for date in (order + year for year in ("%y", "%Y") for order in orders):  # %Y takes 10 too
             for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"):
                 if _parsed(pl.Series(first), date + time).null_count() == 0:
                     day = {"%m": "%d", "%d": "%m"}
