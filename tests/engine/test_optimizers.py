@@ -184,6 +184,18 @@ def test_margins_stay_above_zero_and_within_their_limit(name, limit):
         assert margins[0] == end
 
 
+@pytest.mark.parametrize("name", optimizers.ADAPTIVE_OPTIMIZERS)
+@pytest.mark.parametrize("gradient", [0, -1])
+def test_a_margin_at_its_limit_rests_unless_it_is_pulled_back(name, gradient):
+    margins, memory = np.ones(1, dtype=np.float32), np.float32([[0.5, 0.2]])
+    settings, limit = settings_of(name), np.float32(1)
+    run_margin(margins, 0, np.float32(gradient), limit, memory, settings, 3)
+    assert margins.tolist() == [1]
+    assert (memory == np.float32([[0.5, 0.2]])).all()
+    run_margin(margins, 0, np.float32(1), limit, memory, settings, 4)
+    assert margins[0] < 1
+
+
 @kernel
 def run_weight(weights, i, gradient, first, second, settings, step):
     optimizers.step_weight(
