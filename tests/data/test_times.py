@@ -39,6 +39,7 @@ DECEMBER_2010 = 1_291_161_600  # the first, at midnight
         # dates
         ([date(1970, 1, 2)], None, [DAY]),
         ([datetime(1969, 12, 31, 23, 59, 58, 500_000)], None, [-2]),
+        ([datetime(2010, 12, 1), None], None, [DECEMBER_2010, None]),
         (["2010-12-01", None, ""], None, [DECEMBER_2010, None, None]),
         (["2010-12-01", "2010-12-01 00:00:09"], None, [DECEMBER_2010, DECEMBER_2010 + 9]),
         (["1969-12-31 23:59:58.5"], None, [-2]),
@@ -81,6 +82,7 @@ def test_times_are_whole_seconds(values, form, found):
             "s",
             r"'x' in row 2 \(1 such rows\); with time_format='s', times are num",
         ),
+        (["2010-12-01Z"], None, r"'2010-12-01Z' in row 1 \(1 such rows\); .* all written alike"),
         (["2010-12-01", "2010-13-01", None], None, r"'2010-13-01' in row 2 \(1 such rows\)"),
         (["01.12.2010", "32.12.2010", None], "%d.%m.%Y", r"'32.12.2010' in row 2 \(1 such rows\)"),
         ([5], "%Q", r"'5' in row 1 \(1 such rows\); it does not follow time_format='%Q'"),
