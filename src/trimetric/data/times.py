@@ -181,8 +181,7 @@ def _by_pattern(series: pl.Series, where: str, pattern: str) -> pl.Series:
 
 def _parsed(texts: pl.Series, pattern: str | None) -> pl.Series:
     """Read times by a pattern, or ISO dates, all of one form; null where one does not fit."""
-    zone = "UTC" if pattern is None or "%z" in pattern or "%:z" in pattern else None
     try:
-        return texts.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False)
+        return texts.str.to_datetime(pattern, time_unit="us", strict=False)
     except pl.exceptions.PolarsError:
         return pl.Series([None] * len(texts), dtype=pl.Datetime("us"))
