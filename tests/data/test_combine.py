@@ -153,6 +153,19 @@ def test_what_was_touched_before_the_cut_is_not_tested():
     assert split_temporal(core, test=0.34, valid=0).how["repeats_left_out"] == 1
 
 
+def test_the_rows_of_repeated_pairs_alone_are_kept():
+    data = Interactions.from_arrays([1, 2, 1, 2], [1, 1, 1, 2], timestamps=[9, 8, 7, 6])
+    assert data.repeated.pairs.tolist() == [0, 0]
+    assert data.repeated.timestamps.tolist() == [7, 9]
+    assert Interactions.from_arrays([1, 1], [1, 1]).repeated is None
+
+
+@pytest.mark.parametrize(("rule", "weight"), [("latest", 2), ("first", 5)])
+def test_of_rows_of_one_time_the_order_given_decides(rule, weight):
+    rows = made([(1, 1, 7, 5), (1, 1, 7, 9), (1, 1, 7, 2)], repeats=rule)
+    assert rows.weights.tolist() == [weight]
+
+
 def test_a_shipped_split_keeps_a_pair_in_its_first_part():
     frame = {
         "user": [1, 1, 1, 2, 2],

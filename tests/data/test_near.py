@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimetric.data.ids import Vocabulary
-from trimetric.data.near import meant, near_ids
+from trimetric.data.near import LONGEST, meant, near_ids
 
 LETTERS = st.text("abc-é", max_size=7)
 
@@ -42,6 +42,8 @@ READERS = vocabulary(*(f"reader-{n:04}" for n in range(1, 1501)))
         ("READER-0042", ["reader-0042"]),
         ("reader_0042", ["reader-0042"]),
         ("rader-0042", ["reader-0042"]),
+        ("raedre_0042", ["reader-0042"]),  # three errors are as many as there may be
+        ("raedre__0042", []),
         ("0042", ["reader-0042"]),  # no typing error, but a part of it
         ("nobody", []),
         ("", []),
@@ -64,6 +66,13 @@ def test_numbers_other_signs_and_nothing():
     assert near_ids(vocabulary("Ökotest", "Okapi"), "ökotset") == ["Ökotest"]
     assert near_ids(vocabulary("a\u0000b", "ab"), "nothing") == []
     assert near_ids(vocabulary("7", "8"), "9") == []  # one character of one tells nothing
+    assert near_ids(vocabulary("17", "8"), "7") == []
+    assert near_ids(vocabulary("a-17", "8"), "17") == ["a-17"]
+    assert near_ids(vocabulary("abc"), ".b") == []  # no pattern
+    assert near_ids(vocabulary("abcdef"), "xabcdef") == ["abcdef"]
+    longest = vocabulary("x" * LONGEST)
+    assert near_ids(longest, "x" * (LONGEST - 1) + "y") == longest.values.to_list()
+    assert near_ids(longest, "x" * (LONGEST + 1)) == []
     assert near_ids(Vocabulary(pl.Series("id", [], dtype=pl.String)), "a") == []
     assert near_ids(READERS, "reader-1501", n=1) == ["reader-1500"]
 

@@ -54,8 +54,16 @@ def test_event_types_become_weights_and_repeats_merge(repeats, ann):
 def test_event_types_can_be_left_out_and_are_counted(nothing):
     data = Interactions.from_frame(LOG, event_weights={**TABLE, "view": nothing})
     assert weights(data) == {("ann", 1): 5, ("bob", 2): 3}
-    assert data.report.events == 4
+    assert (data.report.events, data.report.zero_weights) == (4, 0)
     assert "4 of event types that do not count, left out" in data.report.lines()
+
+
+def test_the_least_and_the_largest_weight_of_an_event_type():
+    kind = np.finfo(np.float32)
+    table = {"view": float(kind.smallest_subnormal), "cart": float(kind.max), "purchase": "drop"}
+    found = weights(Interactions.from_frame(LOG, event_weights=table, repeats="max"))
+    assert found == {("ann", 1): table["view"], ("bob", 1): table["view"],
+                     ("bob", 2): table["cart"], ("cat", 2): table["view"]}  # fmt: skip
 
 
 def test_event_types_without_a_weight_are_refused_with_their_counts():
@@ -63,6 +71,11 @@ def test_event_types_without_a_weight_are_refused_with_their_counts():
         Interactions.from_frame(LOG, event_weights={"purchase": 5})
     with pytest.raises(DataError, match=r"'event' holds event types \('view' 4"):
         Interactions.from_frame(LOG, event="event")
+    for n, end in ((10, r"'e1' 2, 'e0' 1\)"), (11, r"'e2' 3, 'e1' 2, \.\.\.\)")):
+        events = [f"e{i}" for i in range(n) for _ in range(i + 1)]
+        many = pl.DataFrame({"user": 1, "item": range(len(events)), "event": events})
+        with pytest.raises(DataError, match=rf"\('e{n - 1}' {n}, .*{end}; say"):
+            Interactions.from_frame(many, event="event")
     with pytest.raises(DataError, match="no column 'event'"):
         Interactions.from_frame(LOG.drop("event"), event_weights=TABLE)
     with pytest.raises(DataError, match="none of 6 rows"):
@@ -108,9 +121,16 @@ def test_ratings_as_weights():
 def test_weights_of_zero_are_left_out_and_others_refused():
     data = Interactions.from_arrays([1, 2, 3], [1, 1, 1], weights=[0, 2, 1e-50])
     assert (data.weights.tolist(), data.report.zero_weights, data.n_users) == ([2], 2, 1)
+    assert data.report.events == 0
+    plain = Interactions.from_arrays([1], [1]).report
+    assert (plain.zero_weights, plain.events) == (0, 0)
     for bad, word in ((-1, "negative"), (np.nan, "no value"), (np.inf, "inf"), (1e39, "1e\\+39")):
         with pytest.raises(DataError, match=word):
             Interactions.from_arrays([1, 2], [1, 1], weights=[1, bad])
+    with pytest.raises(DataError, match="is negative in 2 rows, the least -2;"):
+        Interactions.from_arrays([1, 2, 3, 4], [1, 1, 1, 1], weights=[-0.5, 0, 0.5, -2])
+    with pytest.raises(DataError, match="none of 2 rows has a weight above 0 in column"):
+        Interactions.from_arrays([1, 2], [1, 1], weights=[0, 0])
     assert len(Interactions.from_arrays([1, 2], [1, 1], weights=[1, np.nan], nulls="drop")) == 1
     with pytest.raises(DataError, match="add up"):
         Interactions.from_arrays([1, 1], [1, 1], weights=[3e38, 3e38])

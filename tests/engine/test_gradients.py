@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 from descents import interactions, numeric, run_epoch, triplets
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import trimetric as tm
@@ -19,6 +19,7 @@ from trimetric.engine.gradients import (
     CHUNK,
     apply_updates,
     assign_samples,
+    clear_sample,
     gradient_session,
     sample_triplet,
 )
@@ -107,7 +108,7 @@ class Twin:
         start = 0.0 if self.settings.optimizer == "adam" else 0.1
         self.first, self.second = np.zeros_like(self.table), np.full_like(self.table, start)
         self.of_weights = np.zeros_like(self.weights), np.full_like(self.weights, start)
-        self.steps, self.shared, self.clipped, self.loss = 0, 0, 0, 0.0
+        self.steps, self.shared, self.clipped, self.loss, self.active = 0, 0, 0, 0.0, 0
 
     def loss_of(self, rows: tuple[int, int, int]) -> float:
         """−ln σ(Σ_k w_k·α_k·(β_k − β⁻_k)) + reg/2·‖rows‖²."""
@@ -123,7 +124,7 @@ class Twin:
         return of_rows + self.reg * np.stack([a, b, c]), pull * a * (b - c)
 
     def epoch(self, number: int, samples: list[Sample]) -> None:
-        s, self.loss = self.settings, 0.0
+        s, self.loss, self.active = self.settings, 0.0, 0
         lr = s.lr * (1 - number / s.epochs) if s.schedule == "linear" else s.lr
         for start in range(0, len(samples), s.batch_size):
             self.steps += 1
@@ -132,7 +133,8 @@ class Twin:
     def batch(self, samples: Iterable[tuple[int, int, int]], lr: float) -> None:
         of_rows, of_weights = dict[int, np.ndarray](), np.zeros_like(self.weights)
         for rows in samples:
-            self.loss += self.loss_of(rows)
+            loss = self.loss_of(rows)
+            self.loss, self.active = self.loss + loss, self.active + (loss > np.log(2))
             slopes, slope = self.slopes(rows)
             of_weights += slope
             for row, one in zip(rows, slopes, strict=True):
@@ -187,6 +189,7 @@ def assert_equal_runs(session: Session, twin: Twin, epochs: int = 2) -> None:
     assert None in drawn
     if twin.reg == 0:
         assert session.summary()["loss"] == pytest.approx(twin.loss / len(DATA), rel=1e-4)
+        assert session.summary()["active"] == pytest.approx(twin.active / len(DATA), rel=1e-2)
 
 
 OPTIMIZERS = list(OPTIMIZERS)
@@ -209,6 +212,7 @@ def test_the_twin_knows_its_slopes() -> None:
     [
         {},
         {"batch_size": 1, "schedule": "constant"},
+        {"batch_size": 2 * CHUNK},
         {"batch_size": CHUNK + 1, "clip": 0.5, "radius": 1.0},
         {"batch_size": 10_000, "clip": 2.0},
         {"radius": 0.8, "lr": 0.3},
@@ -274,6 +278,7 @@ def fill_parts(out, threads, batch, settings, workspace):
 
 @pytest.mark.twin
 @given(st.integers(1, 9), st.integers(1, 300), st.integers(0, 10))
+@example(1, len(DATA) - CHUNK, 1)  # its last mini-batch is one whole chunk
 def test_threads_are_assigned_whole_chunks_and_every_sample(
     threads: int, batch_size: int, batch: int
 ) -> None:
@@ -288,6 +293,21 @@ def test_threads_are_assigned_whole_chunks_and_every_sample(
     chunks = -(-count // CHUNK)
     assert not workspace.dense[:chunks].any()
     assert workspace.dense[chunks:].all()
+
+
+@kernel
+def clear(t, workspace):
+    clear_sample(t, workspace)
+
+
+@pytest.mark.twin
+def test_a_sample_that_is_cleared_leaves_those_beside_it_alone() -> None:
+    """They may be another thread's."""
+    workspace = weighted(batch_size=4).workspace(1)
+    workspace.rows[:], workspace.loss[:], workspace.active[:] = 7, 1, True
+    clear(2, workspace)
+    assert workspace.rows.tolist() == [7] * 6 + [-1] * 3 + [7] * 3
+    assert workspace.loss.tolist() == workspace.active.tolist() == [1, 1, 0, 1]
 
 
 def all_at_once(patch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,12 @@ def test_interacted_is_membership(library):
         assert set(np.flatnonzero(out).tolist()) == owned
 
 
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 64, 65, 1000])
+def test_the_filter_has_16_to_32_bits_for_each_interaction(n):
+    bits = 64 * len(positives_of([list(range(n))]).filter)
+    assert 16 * n <= bits < 32 * n or bits == 64 > 16 * n
+
+
 @pytest.mark.parametrize(
     "owned", [[], [0], [19], [0, 1, 2], [3, 7, 8, 15, 19], list(range(0, 20, 2)), list(range(17))]
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from trimetric import counter
-from trimetric.engine import rng
+from trimetric.engine import negatives, rng
 from trimetric.engine.compile import INTERPRETED, kernel
 from trimetric.engine.negatives import Positives, positive_pair, positives
 
@@ -67,6 +67,34 @@ def test_an_epoch_visits_each_about_as_often_as_its_share_says(
     visits = np.bincount(drawn, minlength=len(counts))
     expected = samples * counts.astype(np.float64) / counts.sum(dtype=np.float64)
     assert (np.abs(visits - expected) < 2 + 1e-6).all()
+
+
+@kernel
+def fill_places(out, order):
+    for sample in range(len(out)):
+        out[sample] = rng.shuffled(sample, order)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 40])
+def test_positives_by_weight_equal_the_twin(samples: int) -> None:
+    """A sample's point of the sum comes from a counter of its own, 3 before the next sample's."""
+    weights = np.random.default_rng(samples).uniform(0.1, 5, 9).astype(np.float32)
+    ends, key = np.cumsum(weights.astype(np.float64)), counter.key(7, 3)
+    places = np.zeros(samples, dtype=np.int64)
+    fill_places(places, rng.order(key, samples))
+    words = counter.bits(key, np.arange(1, samples + 1) * 2**16 - 3)
+    points = (places + (words >> np.uint64(40)) / 2**24) * ends[-1] / samples
+    expected = [int((ends <= point).sum()) for point in points]
+    assert epoch_of(pairs(weights, 9), 3, samples).tolist() == expected
+
+
+def test_no_two_draws_of_a_sample_share_a_counter() -> None:
+    last = negatives.DRAWS_PER_TRIPLET - 1
+    own = {negatives.POSITIVE_NOISE, negatives.POSITIVE_DRAW, last}
+    assert len(own) == 3
+    assert max(negatives.UNIFORM_ATTEMPTS, negatives.POPULARITY_ATTEMPTS) <= min(own)
+    assert max(own) == last
+    assert len(set(negatives.NEGATIVES.values())) == 3
 
 
 def test_weight_2_is_as_the_row_twice_in_expectation() -> None:

@@ -110,6 +110,7 @@ def same(found, expected):
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-12, nan_ok=True)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @given(cases())
 @settings(max_examples=60, deadline=None)
 def test_each_measure_is_that_of_a_plain_loop(case):
@@ -183,16 +184,19 @@ def test_each_measure_is_that_of_a_plain_loop(case):
     same(measures.serendipity(given_lists, csr(held), filled(other)), mean(useful))
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_extremes():
     everyone_the_same = np.zeros((5, 1), dtype=np.int32)
     assert measures.gini(everyone_the_same, 10) == pytest.approx(9 / 10)
     assert measures.gini(np.arange(10, dtype=np.int32)[:, None], 10) == 0
     assert measures.item_coverage(everyone_the_same, 10) == 0.1
     assert measures.novelty(everyone_the_same, np.array([5] * 10), 5) == 0
+    assert measures.novelty(everyone_the_same, np.array([1]), 1) == 0
     histories = Csr.from_pairs(np.arange(5), np.zeros(5, dtype=np.int64), 5)
     popularity = np.array([4, 8, *[1] * 8])
     assert measures.popularity_lift(everyone_the_same, histories, popularity) == 0
     assert measures.popularity_lift(everyone_the_same + 1, histories, popularity) == 1
+    assert math.isnan(measures.popularity_lift(everyone_the_same + 1, histories, np.array([0, 8])))
     genres = np.array([[0, 1], [2, -1], *[[0, -1]] * 8], dtype=np.int32)
     assert measures.calibration(everyone_the_same, histories, genres) == pytest.approx(0)
     far = measures.calibration(everyone_the_same + 1, histories, genres)
@@ -201,6 +205,7 @@ def test_extremes():
     for value in (
         measures.gini(empty, 4),
         measures.novelty(empty, np.ones(4), 4),
+        measures.novelty(empty, np.zeros(4), 0),
         measures.intra_list_distance(empty, np.zeros((4, 2))),
         measures.calibration(empty, Csr.empty(3), genres),
         measures.serendipity(empty, Csr.empty(3), empty),
@@ -227,8 +232,9 @@ def test_blocks_change_nothing(monkeypatch):
         )
 
     whole = all_of_them()
-    monkeypatch.setattr(measures, "CELLS", 4)
-    assert all_of_them() == whole
+    for cells in (1, 4):
+        monkeypatch.setattr(measures, "CELLS", cells)
+        assert all_of_them() == whole
 
 
 # --- items tables ---------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_samples_and_published_protocols_fold_in_too():
 # --- cross-validation -----------------------------------------------------------------------------
 
 
-def test_cross_validation_is_a_fit_and_an_evaluation_of_each_fold():
+def test_cross_validation_is_a_fit_and_an_evaluation_of_each_fold(capsys):
     model = tm.SML(epochs=3, dim=8, seed=5)
     found = tm.cross_validate(model, DATA, 3, seed=1)
     assert isinstance(found, CrossValidation)
@@ -127,6 +127,14 @@ def test_cross_validation_is_a_fit_and_an_evaluation_of_each_fold():
     with pytest.raises(Unsupported):
         model.user_ids  # noqa: B018  (it was not trained)
     assert repr(found).startswith("CrossValidation(3 folds: precision@5=")
+    assert not capsys.readouterr().err
+
+
+def test_cross_validation_is_of_five_folds_unless_told_otherwise():
+    found = tm.cross_validate(tm.EASE(), DATA)
+    splits = tm.kfold(DATA, 5, valid=0.1, seed=0)
+    expected = [evaluate(tm.EASE().fit(split.train, split.valid), split) for split in splits]
+    assert [one.metrics for one in found.results] == [one.metrics for one in expected]
 
 
 def test_cross_validation_takes_frames_protocols_and_no_validation():

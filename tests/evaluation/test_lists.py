@@ -12,6 +12,7 @@ import trimetric as tm
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError, TrimetricError, Unsupported
 from trimetric.evaluation import FullRanking, SampledCandidates, compare, evaluate
+from trimetric.evaluation.lists import RankedLists
 
 DATA = tm.synthetic.planted(150, 80, dim=4, clusters=4, per_user=12, seed=1).interactions
 SPLIT = tm.split_per_user(DATA, seed=3)
@@ -70,12 +71,23 @@ def test_lists_written_by_a_model_have_its_own_figures(trained, kind, tmp_path):
 
 def test_lists_that_hold_everything_tell_sampled_ranks_too(trained):
     lists = trained.recommend(trained.user_ids.values, len(trained.item_ids))
-    for name in ("sampled-9", "dpcml", FullRanking(at=(3, 70)), SampledCandidates(15, seed=4)):
+    fewer = SampledCandidates(499, at=(lists["rank"].max(),))  # than the cutoff, for most users
+    for name in (
+        "sampled-9",
+        "dpcml",
+        FullRanking(at=(3, 70)),
+        SampledCandidates(15, seed=4),
+        fewer,
+    ):
         own, found = evaluate(trained, SPLIT, name), evaluate(lists, SPLIT, name)
         for metric, value in found.metrics.items():
             np.testing.assert_equal(value, own.metrics[metric], err_msg=metric)
     with pytest.raises(DataError, match=r"hold fewer than 10 of their sampled-40 candidates"):
         evaluate(lists.filter(pl.col("rank") <= 12), SPLIT, "sampled-40")
+    user, item = SPLIT.test.to_frame().select("user", "item").row(0)
+    one_less = lists.filter((pl.col("user") != user) | (pl.col("item") != item))
+    with pytest.raises(DataError, match=r"the lists of 1 users hold fewer than 20"):
+        evaluate(one_less, SPLIT, SampledCandidates(9, at=(20,)))
 
 
 def test_lists_made_without_leaving_out_what_was_seen_are_the_same_further_up():
@@ -161,6 +173,16 @@ def test_every_form_gives_the_same(form):
     assert found.metrics["hit_rate@1"] == pytest.approx(1 / 3)
     assert found.metrics["micro_recall@2"] == pytest.approx(3 / 5)
     assert found.counts.unknown_users == 1
+    by_score = ("score", "score by name decides", "ties by order given")
+    ordered_by = "score" if form in by_score else form if form == "order given" else "rank"
+    assert found.lists["ordered_by"] == ordered_by
+
+
+def test_lists_that_were_read_keep_their_form_and_take_another_name():
+    read = RankedLists.of(frame(LISTS), name="ours")
+    assert RankedLists.of(read) is read
+    other = RankedLists.of(read, name="theirs")
+    assert (other.name, other.items is read.items) == ("theirs", True)
 
 
 def test_ids_of_text_files_are_those_of_the_data(tmp_path):
@@ -210,23 +232,28 @@ def test_unknown_items_keep_their_places():
 
 
 def test_short_lists_and_lists_not_used_are_counted():
-    lists = frame({1: [12, 13, 14], 2: [11], 4: [10], 9: [10], 55: [10]})
-    found = evaluate(lists, small(), FullRanking(at=(3,)))
+    lists = frame({1: [12, 13, 14], 2: [11], 3: [10, 12, 13, 14], 4: [10], 9: [10], 55: [10]})
+    found = evaluate(lists, small(), FullRanking(at=(4,)))
+    assert found.ranks.n_candidates.tolist() == [3, 3, 4]
     assert found.lists["short"] == 1  # user 1 has no more candidates than three
     assert found.lists["lists_not_used"] == 3  # of 4, of 9, who is not known, and of 55
-    assert found.lists["users_without_list"] == 1
+    assert found.lists["users_without_list"] == 0
     said = " ".join(found.notes)
-    assert "1 users have lists shorter than 3" in said
+    assert "1 users have lists shorter than 4" in said
+    of_two = evaluate(frame({1: [12], 2: [11]}), small({2: [11]}), FullRanking(at=(1,)))
+    assert (of_two.lists["lists_not_used"], of_two.lists["users_without_list"]) == (1, 0)
 
 
 def test_cutoffs_beyond_the_longest_list_are_refused_or_left_out():
     lists = frame({1: [12, 13], 2: [11]})
-    with pytest.raises(ParameterError, match="longest list has 2 items, which tells nothing at 5"):
-        evaluate(lists, small(), FullRanking(at=(1, 5)))
+    with pytest.raises(ParameterError, match="longest list has 2 items, which tells nothing at 5;"):
+        evaluate(lists, small(), FullRanking(at=(1, 5, 7)))
     found = evaluate(lists, small())
     assert {name.split("@")[1] for name in found.metrics} == {"2"}
     assert any("nothing to say at 5" in note for note in found.notes)
     assert found["recall@1"] == pytest.approx((0.5 + 1 + 0) / 3)
+    longer = evaluate(frame({1: [12, 13, *range(70, 78)]}), small())
+    assert {name.split("@")[1] for name in longer.metrics} == {"5", "10"}
     for name in ("map", "auc", "mrr", "ndcg@3"):
         with pytest.raises(ParameterError, match=f"do not tell {name}"):
             found[name]
@@ -282,13 +309,13 @@ def test_hits_are_those_of_a_plain_loop(data):
         (lambda f: f.drop("rank"), "no column rank or score"),
         (lambda f: f.drop("item"), "no column 'item'"),
         (lambda f: f.rename({"user": "u"}), "no column 'user'"),
-        (lambda f: f.with_columns(rank=pl.Series([1, None, *[3] * 6])), "no value in row 2"),
+        (lambda f: f.with_columns(rank=pl.Series([1, None, *[3] * 6])), "'rank' holds no value in"),
         (lambda f: f.with_columns(rank=pl.lit(True)), "holds Boolean; a list is ordered by"),
         (lambda f: f.with_columns(rank=pl.concat_list("rank")), "a list is ordered by numbers"),
-        (lambda f: f.with_columns(rank=pl.lit("first")), "'first', not a number, in row 1"),
+        (lambda f: f.with_columns(rank=pl.Series([*"x2345678"])), "'x', not a number, in row 1"),
         (lambda f: f.drop("rank").with_columns(score=pl.lit(float("nan"))), "nan, not a number"),
         (lambda f: f.with_columns(item=pl.Series([12, None, *[13] * 6])), "'item' holds no value"),
-        (lambda f: f.clear(), "has no rows"),
+        (lambda f: f.clear(), "lists has no rows"),
         (lambda f: f.with_columns(user=pl.col("user") + 1000), "no user with held-out items"),
     ],
 )  # fmt: skip
@@ -315,6 +342,15 @@ def test_more_refusals(tmp_path):
             evaluate(lists, small(), **wrong)
     with pytest.raises(DataError, match="does not exist"):
         evaluate(tmp_path / "none.csv", small())
+    with pytest.raises(DataError, match="no column rank or score"):
+        evaluate(lists, small(), rank=False)
+    with pytest.raises(DataError, match="column 'place' holds 'x', not a number"):
+        evaluate(lists.with_columns(place=pl.lit("x")), small(), rank="place")
+    with pytest.raises(DataError, match="theirs has no rows"):
+        evaluate(lists.clear(), small(), name="theirs")
+    for n, named in ((20, "'c19'; name"), (21, r"'c19', \.\.\.; name")):
+        with pytest.raises(DataError, match=named):
+            evaluate(pl.DataFrame({f"c{i}": [1] for i in range(n)}), small())
     MODELS["popularity"].fit(SPLIT.train).save(tmp_path / "m")
     with pytest.raises(ParameterError, match="is a saved model: give trimetric"):
         evaluate(tmp_path / "m", SPLIT)

@@ -40,7 +40,7 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
         All equally close; first those that begin and end alike, then by row.
     """
     text = str(unknown).casefold()
-    if not text or len(text) > LONGEST or not len(vocabulary):
+    if len(text) > LONGEST or not len(vocabulary):
         return []
     ids = vocabulary.values.cast(pl.String).str.to_lowercase()
     most = min(3, len(text) // 3)

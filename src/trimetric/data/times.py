@@ -139,29 +139,18 @@ def _of_dates(texts: pl.Series, where: str) -> pl.Series:
     bare = bare.str.replace_all("/", "-", literal=True).str.replace(r"[.,](\d+)", ".$1")
     iso = texts.str.replace(_UTC, "").str.contains(_ISO)
     refuse(texts, (~iso).fill_null(False), where, _hint(texts, iso))
-    best = pl.Series([None] * len(texts), dtype=pl.Datetime("us"))
-    # a date alone, and hours that lack seconds, are not what Polars infers beside full ones
-    for attempt in (
-        lambda: bare.str.to_datetime(time_unit="us", time_zone="UTC", strict=False),
-        lambda: bare.str.to_datetime(time_unit="us", strict=False),
-    ):
-        try:
-            tried = attempt()
-        except pl.exceptions.PolarsError:
-            continue
-        best = tried if tried.null_count() < best.null_count() else best
-        if best.null_count() == texts.null_count():
-            break
+    parsed = _parsed(bare, None)
     remedy = f"timestamps are Unix seconds or ISO dates, all written alike; {_IGNORE}"
-    refuse(texts, best.is_null() & texts.is_not_null(), where, remedy)
-    return best.dt.epoch("us") // 1_000_000
+    refuse(texts, parsed.is_null() & texts.is_not_null(), where, remedy)
+    return parsed.dt.epoch("us") // 1_000_000
 
 
 def _hint(texts: pl.Series, iso: pl.Series) -> str:
     """Suggest a pattern for the first value that is no ISO date."""
     first = texts.filter((~iso).fill_null(False)).head(1).to_list()
     if first:
-        for date in ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%m/%d/%y"):
+        orders = ("%m/%d/", "%d/%m/", "%d.%m.", "%m-%d-")
+        for date in (order + year for year in ("%y", "%Y") for order in orders):  # %Y takes 10 too
             for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"):
                 if _parsed(pl.Series(first), date + time).null_count() == 0:
                     day = {"%m": "%d", "%d": "%m"}
@@ -190,9 +179,9 @@ def _by_pattern(series: pl.Series, where: str, pattern: str) -> pl.Series:
     return parsed.dt.epoch("us") // 1_000_000
 
 
-def _parsed(texts: pl.Series, pattern: str) -> pl.Series:
-    zone = "UTC" if "%z" in pattern or "%:z" in pattern else None
+def _parsed(texts: pl.Series, pattern: str | None) -> pl.Series:
+    """Read times by a pattern, or ISO dates, all of one form; null where one does not fit."""
     try:
-        return texts.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False)
+        return texts.str.to_datetime(pattern, time_unit="us", strict=False)
     except pl.exceptions.PolarsError:
         return pl.Series([None] * len(texts), dtype=pl.Datetime("us"))

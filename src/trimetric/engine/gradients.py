@@ -76,7 +76,7 @@ class Workspace(NamedTuple):
     active: np.ndarray  # bool[B]: whether the sample has a gradient
     dense: np.ndarray  # float32[chunks, W]
     first_slot: np.ndarray  # int32[n_users + n_items]: a row's first gradient; -1 between batches
-    owned_slots: np.ndarray  # int32[T, 3B + 1]: gradients of the thread's rows
+    owned_slots: np.ndarray  # int32[T, 3B]: gradients of the thread's rows
     next_slot: np.ndarray  # int32[3B]: the next gradient of the same row, or -1
     scratch: np.ndarray  # float32[T, ., width]: rows for the model's own use
     barrier: np.ndarray  # see threads.barrier_counts
@@ -257,7 +257,7 @@ def make_workspace(state: State, dim: int, batch: int, scratch: int, threads: in
         active=np.zeros(batch, dtype=np.bool_),
         dense=np.zeros((chunks, len(state.weights)), dtype=np.float32),
         first_slot=np.full(len(state.table), -1, dtype=np.int32),
-        owned_slots=np.zeros((threads, 3 * batch + 1), dtype=np.int32),
+        owned_slots=np.zeros((threads, 3 * batch), dtype=np.int32),
         next_slot=np.zeros(3 * batch, dtype=np.int32),
         scratch=of_thread.reshape(threads, scratch, -1),
         barrier=barrier_counts(threads),

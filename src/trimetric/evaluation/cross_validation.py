@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class CrossValidation:
     """The outcome of `cross_validate`.
 

@@ -157,7 +157,7 @@ def _numbers(series: pl.Series, where: str, column: str) -> pl.Series:
             f"{where}: column {column!r} holds {series.dtype}; a list is ordered by numbers"
         )
     numbers = series.cast(pl.Float64, strict=False)
-    bad = numbers.is_null() | numbers.is_nan().fill_null(True)
+    bad = numbers.is_null() | numbers.is_nan()
     if bad.any():
         row = int(bad.arg_max() or 0)
         value = "no value" if series[row] is None else f"{series[row]!r}, not a number,"

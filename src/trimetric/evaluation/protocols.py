@@ -258,14 +258,14 @@ def rank_among(
     return Ranks(ranks, indptr, n_candidates)
 
 
-def checked_cutoffs(at: tuple[int, ...]) -> tuple[int, ...]:
-    """Return cutoffs as a tuple; raise ParameterError for one that no metric can have."""
-    if not isinstance(at, Iterable):
+def checked_cutoffs(at: Iterable[int]) -> tuple[int, ...]:
+    """Return cutoffs as a tuple of int; raise ParameterError for one that no metric can have."""
+    cutoffs = tuple(at) if isinstance(at, Iterable) else (None,)
+    if isinstance(at, str) or not all(isinstance(k, int | np.integer) for k in cutoffs):
         raise ParameterError(f"at must be cutoffs such as (5, 10), got {at!r}")
-    at = tuple(at)
-    for k in at:
+    for k in cutoffs:
         metric(f"ndcg@{k}")
-    return at
+    return tuple(int(k) for k in cutoffs)
 
 
 def listed_metrics(fewest: dict[int, int], fewest_whole_list: int) -> list[Metric]:

@@ -141,8 +141,9 @@ def check_negatives(data: Interactions, pool: Csr | None) -> None:
         if not negatives[np.diff(data.indptr) > 0].any():
             raise DataError("the pool leaves no user a negative item; give a larger pool")
         return
-    full = np.diff(data.indptr) >= data.n_items
-    if full.all():
+    counts = np.diff(data.indptr)
+    full = counts >= data.n_items
+    if full[counts > 0].all():
         raise DataError(
             f"every user of the training data has all {data.n_items} items, so that no negative"
             " item exists; metric learning needs items that a user has not interacted with"

@@ -1,0 +1,144 @@
+"""What models take for training data, what they note of it, and what they refuse."""
+
+import hashlib
+import warnings
+
+import numpy as np
+import polars as pl
+import pytest
+
+import trimetric as tm
+from trimetric.data.csr import Csr
+from trimetric.data.ids import Vocabulary
+from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.models import training_data
+from trimetric.models.training_data import check_negatives, check_partitions
+
+DATA = tm.Interactions.from_arrays(["a", "a", "b"], ["x", "y", "x"], weights=[2, 3, 4])
+
+
+def pairs(lists, n_items):
+    """Return interactions of a list of item rows for each user; some may have none."""
+    users = [user for user, items in enumerate(lists) for _ in items]
+    items = [item for row in lists for item in row]
+    everyone = Vocabulary.from_values(pl.Series([f"u{n}" for n in range(len(lists))]))
+    catalogue = Vocabulary.from_values(pl.Series([f"i{n}" for n in range(n_items)]))
+    rows = np.array(users, dtype=np.int32), np.array(items, dtype=np.int32)
+    return tm.Interactions.from_rows(everyone, catalogue, *rows)
+
+
+def csr(lists):
+    users = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
+    return Csr.from_pairs(users, np.array([i for row in lists for i in row], np.int64), len(lists))
+
+
+def test_a_split_is_taken_apart_and_other_data_read():
+    split = tm.Split(DATA, DATA, DATA, {})
+    assert training_data.parts_given(split, None, True) == (DATA, DATA)
+    assert training_data.parts_given(DATA, 5, True) == (DATA, 5)
+    with pytest.raises(ParameterError, match="got a split and validation data"):
+        training_data.parts_given(split, DATA, True)
+
+
+def test_what_columns_were_taken_for_is_told_but_not_with_progress_false(capsys):
+    table = {"userId": ["a"], "movieId": ["x"]}
+    for progress, told in ((None, True), (True, True), (False, False)):
+        data, _ = training_data.parts_given(table, None, progress)
+        assert data.n_users == 1
+        assert ("userId" in capsys.readouterr().err) == told
+    training_data.parts_given(data, None, None)  # they were told to who made them
+    assert not capsys.readouterr().err
+
+
+def test_validation_data_in_the_rows_of_the_training_data():
+    assert training_data.aligned(None, DATA) is None
+    other = tm.Interactions.from_arrays(["c", "b", "b"], ["x", "z", "y"])
+    found = training_data.aligned(other, DATA)
+    assert (found.users.tolist(), found.items.tolist()) == ([1], [1])
+    strangers = tm.Interactions.from_arrays(["c", "d"], ["z", "z"])
+    with pytest.raises(DataError, match=r"\(2 users and 1 items are unknown\)"):
+        training_data.aligned(strangers, DATA)
+
+
+def test_what_is_known_and_noted():
+    known = training_data.known_of(DATA, None)
+    assert known.validated is None
+    assert known.weights.tolist() == [2, 3, 4]
+    assert training_data.known_of(DATA, DATA).validated.items.tolist() == [0, 1, 0]
+    noted = {"name": DATA.name, "fingerprint": DATA.fingerprint, "pairs": 3}
+    assert training_data.describe(DATA, None) == {"train": noted, "valid": None}
+    assert training_data.describe(DATA, DATA) == {"train": noted, "valid": noted}
+
+
+def test_more_that_is_seen_keeps_the_weights_of_before():
+    more = tm.Interactions.from_arrays(["b", "b", "c"], ["x", "y", "x"])
+    known = training_data.merged_seen(training_data.known_of(DATA, None), more)
+    assert known.seen.users.tolist() == [0, 0, 1, 1]
+    assert known.seen.items.tolist() == [0, 1, 0, 1]
+    assert known.weights.tolist() == [2, 3, 4, 1]
+
+
+def test_weights_for_models_that_cannot_use_them():
+    training_data.check_weights(tm.SML, True)
+    training_data.check_weights(tm.LRML, False)
+    with pytest.raises(Unsupported, match="lrml cannot use weights"):
+        training_data.check_weights(tm.LRML, True)
+    assert training_data.mean_weight(DATA) == 3
+    assert training_data.mean_weight(DATA.changed(weights=None)) == 1
+
+
+def test_a_pool_in_the_rows_of_the_training_data():
+    assert training_data.pool_of(None, DATA) is None
+    rows = csr([[0], [1]])
+    assert training_data.pool_of(rows, DATA) is rows
+    given = tm.Interactions.from_arrays(["b", "b", "c"], ["x", "z", "x"])
+    found = training_data.pool_of(given, DATA)
+    assert (found.users.tolist(), found.items.tolist()) == ([1], [0])
+    with pytest.raises(ParameterError, match="the pool has 3 users, the training data 2;"):
+        training_data.pool_of(csr([[], [], []]), DATA)
+
+
+@pytest.mark.parametrize("partitions", [0, -1, 1.0, "2", True, None])
+def test_numbers_of_parts_that_there_cannot_be(partitions):
+    with pytest.raises(ParameterError, match="a whole number from 1 on"):
+        check_partitions("sml", partitions, None, None)
+
+
+def test_what_parts_do_not_go_with():
+    pool = csr([[0]])
+    check_partitions("sml", np.int64(1), pool, "a model")
+    check_partitions("sml", 2, None, None)
+    with pytest.raises(Unsupported, match="sml cannot be trained in parts with a pool"):
+        check_partitions("sml", 2, pool, None)
+    with pytest.raises(Unsupported, match="in parts from the points of another model"):
+        check_partitions("sml", 2, None, "a model")
+
+
+@pytest.mark.parametrize(
+    ("lists", "pool", "told"),
+    [
+        ([[], []], None, "has no interactions"),
+        ([[0, 1], [0, 1]], None, "has all 2 items, so that no negative item exists"),
+        ([[0, 1], []], None, "has all 2 items, so that no negative item exists"),
+        ([[0], [1]], [[0], [1]], "the pool leaves no user a negative item"),
+        ([[0], []], [[0], [0, 1]], "the pool leaves no user a negative item"),
+    ],
+)
+def test_nothing_to_contrast_is_refused(lists, pool, told):
+    with pytest.raises(DataError, match=told):
+        check_negatives(pairs(lists, 2), None if pool is None else csr(pool))
+
+
+def test_users_without_a_negative_are_told():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_negatives(pairs([[0], [1]], 2), None)
+        check_negatives(pairs([[0, 1], [1]], 2), csr([[0], [0]]))
+    with pytest.warns(UserWarning, match="2 of the users have every item .* first is 'u1'"):
+        check_negatives(pairs([[0], [0, 1], [0, 1]], 2), None)
+
+
+def test_the_digest_of_a_pool_is_that_of_its_little_endian_bytes():
+    pool = csr([[0, 2], [], [1]])
+    numbers = np.array([0, 2, 2, 3], "<i8").tobytes() + np.array([0, 2, 1], "<i4").tobytes()
+    assert training_data.digest(pool) == hashlib.sha256(numbers).hexdigest()
