@@ -10,10 +10,12 @@ from trimetric.engine import rows
 from trimetric.engine.compile import kernel
 from trimetric.engine.objective import (
     GAMMA_BATCH,
+    active_weight,
     item_gradient,
     item_hinge,
     item_margin_gradient,
     negative_gradient,
+    rank_weights,
     triplet_loss,
     user_gradient,
     user_hinge,
@@ -125,3 +127,22 @@ def test_each_gradient_is_that_of_its_point():
     assert (g[0] == a * (n - v) + b * (u - v)).all()
     assert (g[1] == a * (v - u) + b * (n - u)).all()
     assert (g[2] == a * (u - n) + b * (v - n)).all()
+
+
+@kernel
+def weight_where_active(hinge, weight):
+    return active_weight(hinge, weight)
+
+
+@pytest.mark.parametrize(
+    ("hinge", "weight"), [(-1.0, 0.0), (0.0, 0.0), (1e-30, 2.5), (np.nan, 2.5)]
+)
+def test_a_hinge_is_active_above_zero(hinge, weight):
+    assert weight_where_active(np.float32(hinge), np.float32(2.5)) == weight
+
+
+def test_rank_weights_are_the_logarithm_of_the_estimated_rank():
+    """Of 12 items and 3 candidates each impostor stands for 4 items."""
+    weights = rank_weights(12, 3)
+    assert weights.dtype == np.float32
+    assert np.allclose(np.exp(weights), [1, 5, 9, 13])
