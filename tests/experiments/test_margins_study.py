@@ -112,6 +112,7 @@ def test_a_data_set_is_studied_and_its_page_written(
     figures: dict[str, Any] = {
         "metric": "ndcg@10", "seeds": 2, "trials": 2, "epochs": 2, "date": "today",
         "command": "python margins.py", "machine": {"cores": 1, "processor": "x", "trimetric": "0"},
+        "origins": {"planted": {"commit": "abc"}},
         "sets": {"planted": {"uniform": found}}, "mechanism": {"planted": grid},
     }  # fmt: skip
     (tmp_path / "results").mkdir()
@@ -130,6 +131,7 @@ def test_a_data_set_is_studied_and_its_page_written(
     (tmp_path / "results" / "margins.json").write_text(json.dumps(figures))
     tool.main(tmp_path / "results", page)
     assert "small run" not in page.read_text()
+    assert "Commit abc for planted." in page.read_text()
 
 
 def test_the_tally_counts_only_what_is_more_than_chance(tool: ModuleType) -> None:
@@ -139,3 +141,16 @@ def test_the_tally_counts_only_what_is_more_than_chance(tool: ModuleType) -> Non
     forms = [{"x": row(0.1, True)}, {"x": row(-0.1, True)}, {"x": row(0.1, False)}]
     sets = {str(n): {"soft": {"forms": {**one, "fixed": {}}}} for n, one in enumerate(forms)}
     assert "| x | 1 / 1 / 1 |" in tool.answer({"sets": sets})
+
+
+def test_learned_margins_are_counted_over_their_forms(tool: ModuleType) -> None:
+    better, worse = ({"difference": d, "significant": True} for d in (0.1, -0.1))
+    unclear = {"difference": 0.1, "significant": False}
+    of = {
+        "uniform": {"learned per user": better, "both learned": worse, tool.PRINTED: worse},
+        "soft": {"learned per item": unclear, "users by activity": better, tool.PRINTED: better},
+    }
+    sets = {"a": {trainer: {"forms": {**forms, "fixed": {}}} for trainer, forms in of.items()}}
+    text = tool.answer({"sets": sets})[0]
+    assert "**1** of 3 comparisons, worse in 1, and not told apart in 1" in text
+    assert "better in 1 of 2 and worse in 1" in text
