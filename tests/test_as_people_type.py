@@ -206,9 +206,19 @@ def test_cutoffs_of_dpcml_keep_its_rule(space: tm.CentroidML, split: tm.Split) -
     assert (np.isnan(values) == (result.ranks.held < 7)).all()
 
 
-@pytest.mark.parametrize("given", [{"metrics": "ndgc"}, {"at": 0}, {"metrics": [3]}, {"at": "x"}])
-def test_wrong_metrics_are_refused(given: dict, space: tm.CentroidML, split: tm.Split) -> None:
-    with pytest.raises(ParameterError, match=r"unknown metric|at must be cutoffs"):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"metrics": "ndgc"}, "unknown metric"),
+        ({"at": 0}, "unknown metric"),
+        ({"metrics": [3]}, "unknown metric"),
+        ({"at": "x"}, "at must be cutoffs"),
+    ],
+)
+def test_wrong_metrics_are_refused(
+    given: dict, told: str, space: tm.CentroidML, split: tm.Split
+) -> None:
+    with pytest.raises(ParameterError, match=told):
         tm.evaluate(space, split, **given)
 
 

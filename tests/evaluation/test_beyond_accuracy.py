@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import polars as pl
 import pytest
+from csr_lists import csr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,13 +93,6 @@ def cases(draw):
 
 def filled(lists, width=5):
     return np.array([[*row, *[-1] * (width - len(row))] for row in lists], dtype=np.int32)
-
-
-def csr(lists):
-    users = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
-    return Csr.from_pairs(
-        users, np.array([i for row in lists for i in row], dtype=np.int64), len(lists)
-    )
 
 
 def mean(values):

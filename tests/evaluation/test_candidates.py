@@ -2,17 +2,11 @@ import time
 
 import numpy as np
 import pytest
+from csr_lists import csr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimetric.data.csr import Csr
 from trimetric.evaluation.candidates import CandidateDraw
-
-
-def csr(lists):
-    users = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
-    items = np.array([i for items in lists for i in items], dtype=np.int64)
-    return Csr.from_pairs(users, items, len(lists))
 
 
 def rows(n):

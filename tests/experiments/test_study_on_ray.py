@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import raylets
-from command import document, inside, refused
+from command import document, refused, trimetric
 
 import trimetric as tm
 from trimetric.errors import ClusterError, Interrupted
@@ -126,20 +126,11 @@ def test_the_paper_on_ray(address, tmp_path, monkeypatch) -> None:
 
 
 def test_the_command(tmp_path) -> None:
-    asked = [
-        "compare",
-        "planted",
-        "--models",
-        "popularity,itemknn",
-        "--trials",
-        "1",
-        "--seeds",
-        "1",
-        "--quiet",
-    ]
+    asked = ["compare", "planted", "--models", "popularity,itemknn", "--trials", "1", "--quiet"]
+    asked += ["--seeds", "1"]
     here = document(*asked, "--out", "b", cwd=tmp_path)
     asked += ["--out", "a", "--ray", "local", "--threads", "1", "--json"]
-    ran = inside(*asked, cwd=tmp_path)
+    ran = trimetric(*asked, cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert timeless(json.loads(ran.stdout)["models"]) == timeless(here["models"])
 

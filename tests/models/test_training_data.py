@@ -6,9 +6,9 @@ import warnings
 import numpy as np
 import polars as pl
 import pytest
+from csr_lists import csr
 
 import trimetric as tm
-from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError, ParameterError, Unsupported
 from trimetric.models import training_data
@@ -25,11 +25,6 @@ def pairs(lists, n_items):
     catalogue = Vocabulary.from_values(pl.Series([f"i{n}" for n in range(n_items)]))
     rows = np.array(users, dtype=np.int32), np.array(items, dtype=np.int32)
     return tm.Interactions.from_rows(everyone, catalogue, *rows)
-
-
-def csr(lists):
-    users = np.repeat(np.arange(len(lists)), [len(row) for row in lists])
-    return Csr.from_pairs(users, np.array([i for row in lists for i in row], np.int64), len(lists))
 
 
 def test_a_split_is_taken_apart_and_other_data_read():

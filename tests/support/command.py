@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -38,9 +40,13 @@ def trimetric(*args: Any, cwd: Path | None = None, **more: Any) -> subprocess.Co
 def inside(
     *args: Any, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end in this process."""
+    """Run a command to its end in this process.
+
+    Its standard error is also what libraries write there past Python, such as a panic of Polars.
+    """
     out, err = io.StringIO(), io.StringIO()
     with (
+        beside_python() as told,
         contextlib.chdir(cwd or Path.cwd()),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -51,7 +57,23 @@ def inside(
             main([str(arg) for arg in args])
         except SystemExit as stop:
             code = int(stop.code or 0)
-    return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue() + "".join(told))
+
+
+@contextlib.contextmanager
+def beside_python() -> Iterator[list[str]]:
+    """Yield a list that has, after the body, what was written to file descriptor 2 meanwhile."""
+    told: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        usual = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield told
+        finally:
+            os.dup2(usual, 2)
+            os.close(usual)
+            file.seek(0)
+            told.append(file.read().decode(errors="replace"))
 
 
 def done(*args: Any, **more: Any) -> str:

@@ -260,8 +260,9 @@ def rank_among(
 
 def checked_cutoffs(at: Iterable[int]) -> tuple[int, ...]:
     """Return cutoffs as a tuple of int; raise ParameterError for one that no metric can have."""
-    cutoffs = tuple(at) if isinstance(at, Iterable) else (None,)
-    if isinstance(at, str) or not all(isinstance(k, int | np.integer) for k in cutoffs):
+    several = isinstance(at, Iterable) and not isinstance(at, str)
+    cutoffs = tuple(at) if several else ()
+    if not several or not all(isinstance(k, int | np.integer) for k in cutoffs):
         raise ParameterError(f"at must be cutoffs such as (5, 10), got {at!r}")
     for k in cutoffs:
         metric(f"ndcg@{k}")

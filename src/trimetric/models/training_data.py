@@ -136,12 +136,12 @@ def check_negatives(data: Interactions, pool: Csr | None) -> None:
     """Raise DataError where there is nothing to contrast; warn of users without negatives."""
     if len(data) == 0:
         raise DataError("the training data has no interactions; nothing can be learned")
+    counts = np.diff(data.indptr)
     if pool is not None:
         negatives = pool.keep(~Csr.of(data).contains(pool)).counts
-        if not negatives[np.diff(data.indptr) > 0].any():
+        if not negatives[counts > 0].any():
             raise DataError("the pool leaves no user a negative item; give a larger pool")
         return
-    counts = np.diff(data.indptr)
     full = counts >= data.n_items
     if full[counts > 0].all():
         raise DataError(
