@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long mutants lint site bench bench-baselines clean
+.PHONY: help demo test test-slow test-long mutants lint site bench bench-baselines clean
 .NOTPARALLEL:
 
 # The Python to make .venv with; empty means the newest that will do (see tools/python).
@@ -22,14 +22,19 @@ demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, 
 # twins run the kernels as plain Python; the closing summary is that of the whole suite.
 TWINS = $(shell grep -rl mark.twin tests --include='*.py')
 WORKERS := $(shell expr $$(nproc) + 1)
-test: export TRIMETRIC_THREADS := 1
-test: .venv/.ready-dev  ## run the tests on all cores, and check that imports go one way
+PYTEST = $(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+test test-slow: export TRIMETRIC_THREADS := 1
+test: .venv/.ready-dev  ## check that imports go one way, and run the tests on all cores; minutes
 	$(RUN)/lint-imports --no-logo
 	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long" $(TWINS)
 	$(RUN)/python tests/support/kernels.py
-	$(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -m "not slow and not long"
 
-test-long: .venv/.ready-dev  ## run the campaigns of minutes that `make test` leaves out
+test-slow: .venv/.ready-dev  ## run the tests that `make test` leaves out: clusters, browsers, series of kills
+	$(RUN)/python tests/support/kernels.py
+	$(PYTEST) -m "slow and not long"
+
+test-long: .venv/.ready-dev  ## run the campaigns: thousands of attacks; an hour
 	$(RUN)/python -m pytest -m long
 
 mutants: .venv/.ready-dev  ## change the code an operator at a time, and name what no test notices; hours

@@ -18,7 +18,12 @@ import trimetric as tm
 from trimetric.cli.app import app
 
 README = text("README.md")
-SLOW = ("docs/howto/choosing-settings.md", "docs/howto/cold-start.md")  # tens of seconds
+MARKS = {
+    **dict.fromkeys(("choosing-settings.md", "cold-start.md"), pytest.mark.long),
+    **dict.fromkeys(
+        ("agents.md", "cluster.md", "evaluate-lists.md", "parts.md", "shop.md"), pytest.mark.slow
+    ),
+}
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 
 
@@ -26,7 +31,7 @@ needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on thi
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.long if page in SLOW else ())
+        pytest.param(page, marks=MARKS.get(page.removeprefix("docs/howto/"), ()))
         for page in EXAMPLES
         if page != "docs/tutorial.md"
     ],

@@ -40,6 +40,7 @@ def test_what_type_checkers_see_is_up_to_date() -> None:
     assert done.returncode == 0, f"run tools/signatures: {done.stdout}{done.stderr}"
 
 
+@pytest.mark.slow
 def test_a_type_checker_finds_wrong_names_and_types(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

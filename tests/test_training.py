@@ -247,6 +247,7 @@ print(len(places))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_killed_at_twenty_moments(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]

@@ -219,6 +219,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk(small_disk: Path, trained: Path, room: Path) -> None:
     fit = ("fit", "planted", "--out", small_disk / "m", "--quiet", "--set", "epochs=1")
     assert "MB are needed" in refused(*fit)

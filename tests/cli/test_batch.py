@@ -95,6 +95,7 @@ def test_blocks_of_other_options_are_not_used(room: Path) -> None:
     assert (room / out).read_bytes() == (room / "fresh.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_blocks_of_another_model_or_damaged_are_not_used(room: Path) -> None:
     out = "d.parquet"
     stopped(room, out, lambda: blocks(room, out) >= 1)

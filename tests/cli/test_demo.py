@@ -84,6 +84,7 @@ def test_as_one_document(tmp_path: Path) -> None:
     assert document("recommend", found["model"], "--user", found["user"], cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_on_real_data(real_data: Path, tmp_path: Path) -> None:
     for name in ("ml_100k.parquet", "ml_100k_items.parquet"):
         (tmp_path / name).symlink_to(real_data / name)

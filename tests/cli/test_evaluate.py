@@ -195,6 +195,7 @@ def test_lists_are_compared_with_models(room: Path, monkeypatch: pytest.MonkeyPa
         assert (ran.returncode, told in ran.stderr) == (2, True), ran.stderr
 
 
+@pytest.mark.slow
 def test_one_rule_on_what_is_known_on_every_way_in(tmp_path: Path) -> None:
     """In memory, from files, by lists and in a comparison one model has one figure."""
     pytest.importorskip("optuna")

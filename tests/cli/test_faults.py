@@ -45,6 +45,7 @@ def test_training_goes_on_where_its_log_cannot_be_written(ends: str, tmp_path: P
     assert tensors(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-"])
 def test_an_update_is_saved_where_its_log_cannot_be_written(
     ends: str, model: Path, tmp_path: Path

@@ -208,6 +208,7 @@ with progress.heartbeat("hidden", False):
 """
 
 
+@pytest.mark.slow
 def test_lines_where_there_is_no_terminal() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SLOW, "0.3"], capture_output=True, text=True, timeout=60

@@ -78,6 +78,7 @@ def test_lists_of_items_everywhere(room: Path) -> None:
     assert why["item"] == "B0003"
 
 
+@pytest.mark.slow
 def test_near_ids_in_errors(room: Path) -> None:
     said = refused("recommend", "m", "--user", "redaer-0042", cwd=room)
     assert "1 unknown user: 'redaer-0042'; did you mean 'reader-0042'? " in said

@@ -11,6 +11,8 @@ from threading import Thread
 import pytest
 from command import COMMAND, document, environment, refused, tensors
 
+pytestmark = pytest.mark.slow
+
 FIT = ["fit", "planted", "--set", "epochs=60", "--set", "dim=16", "--set", "patience=0"]
 FIT += ["--set", "temperature=0.2", "--checkpoint-every", "0"]
 

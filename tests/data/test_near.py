@@ -54,6 +54,7 @@ def test_what_people_type(typed, found):
     assert near_ids(READERS, typed) == found
 
 
+@pytest.mark.slow
 def test_several_that_are_equally_near():
     found = near_ids(READERS, "reader-042")  # a zero is missing, or a last character
     assert len(found) == 3

@@ -137,6 +137,7 @@ def test_standard_input_and_pipes(tmp_path):
     writer.wait()
 
 
+@pytest.mark.slow
 def test_uris(tmp_path):
     (tmp_path / "a b.csv").write_bytes(CSV)
     assert rows((tmp_path / "a b.csv").as_uri()) == ROWS

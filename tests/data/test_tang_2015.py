@@ -155,6 +155,7 @@ def test_the_same_command_takes_the_original_files(alias: str, name: str, home: 
     assert labels[at - 1] == f"{'IMDB' if alias == 'imdb' else 'Yelp'}, published"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_tables_3_and_4_come_from_the_original_files(
     name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -178,6 +178,7 @@ def test_everything_carries_weights(tmp_path):
         assert not getattr(again, name).flags.writeable
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9)), min_size=12),
     st.randoms(),
@@ -203,6 +204,7 @@ def test_weights_of_splits_come_back(tmp_path_factory, log, random):
     assert weights(Interactions.read(folder / "train.parquet")) == weights(split.train)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path):
     LOG.write_csv(tmp_path / "log.csv")
     options = ("--event-column", "event", "--event-weights", "view=1,cart=3,purchase=5")

@@ -69,6 +69,7 @@ def test_every_protocol(protocol: str) -> None:
     assert not BARE_HR.search(shown(found.table()).split("\n\n")[0])
 
 
+@pytest.mark.slow
 def test_tables_of_compare(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     pytest.importorskip("jinja2")
@@ -88,6 +89,7 @@ def test_the_former_name_is_answered_under_the_new_one(result: Any) -> None:
     assert model.provenance["best_epoch"] >= 0
 
 
+@pytest.mark.slow
 def test_commands(tmp_path: Path) -> None:
     DATA.to_frame().write_csv(tmp_path / "log.csv")
     done("data", "split", "log.csv", "--out", "parts", cwd=tmp_path)

@@ -37,6 +37,7 @@ def planted(users: int) -> tm.Interactions:
     return tm.synthetic.planted(users, 100, dim=4, clusters=4, per_user=20, seed=1).interactions
 
 
+@pytest.mark.slow
 def test_it_measures_and_grows_with_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """The larger data is extrapolated from samples of a tenth and less."""
     monkeypatch.setattr(estimates, "SMALL", 2_000)
@@ -60,6 +61,7 @@ def test_it_measures_and_grows_with_the_data(monkeypatch: pytest.MonkeyPatch) ->
     assert small.to_dict()["fit"]["memory"] == small.fit.memory
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     asked = ["estimate", "planted", "--model", "sml", "--dim", "8", "--epochs", "2", "--quiet"]
     found = document(*asked, "--partitions", "2", "--memory", ".0001", cwd=tmp_path)
@@ -101,6 +103,7 @@ def test_too_little_data_and_data_that_the_model_refuses() -> None:
         tm.estimate(weighted, "transcf", epochs=1)
 
 
+@pytest.mark.slow
 def test_the_command_refuses_in_good_order(tmp_path: Path) -> None:
     for wrong in (["--memory", "0"], ["--memory", "nan"], ["--model", "ease"], ["-k", "0"]):
         assert "Traceback" not in refused("estimate", "planted", *wrong, cwd=tmp_path)
@@ -133,6 +136,7 @@ def test_the_advice_is_enough_and_no_more_than_needed(available: int) -> None:
     assert parts == 1 or memory(parts // 2) > USED * available
 
 
+@pytest.mark.slow
 def test_what_was_prepared_is_estimated_by_a_sample(tmp_path: Path) -> None:
     planted(150).to_frame().write_parquet(tmp_path / "log.parquet")
     made = tm.prepare(tmp_path / "log.parquet", tmp_path / "p", partitions=3)

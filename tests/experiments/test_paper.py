@@ -52,6 +52,7 @@ def titled(report: dict[str, Any], start: str) -> dict[str, Any]:
     return next(s for s in report["sections"] if s["title"].startswith(start))
 
 
+@pytest.mark.slow
 def test_every_section_is_there(report: dict[str, Any]) -> None:
     titles = [section["title"] for section in report["sections"]]
     for wanted in (
@@ -175,6 +176,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert (found["budget"]["trials"], found["budget"]["epochs"]) == (1, 800)
 
 
+@pytest.mark.slow
 def test_refusals(tmp_path: Path) -> None:
     said = refused("reproduce", "table9", "--dataset", "planted", cwd=tmp_path)
     assert "TARGET must be all or among table1, table2, table3" in said

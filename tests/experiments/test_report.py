@@ -270,6 +270,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
         report.write(a_report(a_table()), tmp_path / "out")
 
 
+@pytest.mark.slow
 @needs_chrome
 def test_images(tmp_path: Path) -> None:
     written = report.write(a_report(), tmp_path)
@@ -278,6 +279,7 @@ def test_images(tmp_path: Path) -> None:
     assert "![Plots](all-plots.png)" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 @needs_chrome
 @pytest.mark.usefixtures("no_images")
 @pytest.mark.parametrize("hostile", [False, True])
@@ -290,6 +292,7 @@ def test_the_page_in_a_browser(tmp_path: Path, hostile: bool) -> None:
     assert dom.count("<script") == 7
 
 
+@pytest.mark.slow
 @needs_chrome
 @pytest.mark.usefixtures("no_images")
 def test_sorting_and_hiding(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def timeless(found: Comparison) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in cost} for row in found.rows()]
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     one = compared(tmp_path / "one", workers=1)
     two = compared(tmp_path / "two", workers=2)
@@ -170,6 +171,7 @@ def test_interrupted_and_killed_comparisons_go_on(tmp_path: Path) -> None:
     assert said.count(", seed ") < 13 - 3  # what was done is not done again
 
 
+@pytest.mark.slow
 def test_orphans_end(tmp_path: Path) -> None:
     """Workers do not outlive a parent that was killed."""
     code = (

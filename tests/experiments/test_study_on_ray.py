@@ -17,6 +17,8 @@ from trimetric.errors import ClusterError, Interrupted
 from trimetric.experiments import paper, report
 from trimetric.experiments.compare import Comparison, compare
 
+pytestmark = pytest.mark.slow
+
 PAIRS = tm.synthetic.planted(120, 60, dim=4, clusters=4, per_user=8, seed=1).interactions
 SPLIT = tm.split_random(PAIRS, test=0.2, valid=0.2)
 QUICK = {"dim": 8, "epochs": 4, "validate_every": 2}

@@ -183,6 +183,7 @@ def test_multiprocessing_by_fork(folder: Path) -> None:
         holds(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["multiprocessing", "loky"])
 def test_joblib(folder: Path, backend: str) -> None:
     pytest.importorskip("joblib")

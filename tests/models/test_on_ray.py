@@ -21,6 +21,8 @@ from trimetric.models import batch, on_ray, open_model
 from trimetric.models.batch import recommend_to_file
 from trimetric.scale.cluster import connect
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray")
 SUPPORT = str(Path(remote_work.__file__).parent)
 USERS, K, BLOCKS = 1_250, 10, 5

@@ -311,6 +311,7 @@ def test_parts_come_in_any_order(plain: Any, tmp_path: Path) -> None:
     same_model(plain, tm.load(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_an_empty_part_has_ids_of_the_models_type(tmp_path: Path) -> None:
     model = trained("base+s", interactions("str"))
     parts = part_of(model.user_ids, 300, USERS)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from trimetric.models.sharded import ShardedModel
 
@@ -25,6 +26,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_always_loads_whole(tmp_path: Path) -> None:
     import trimetric as tm
 

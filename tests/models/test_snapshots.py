@@ -179,6 +179,7 @@ def changed(model: Recommender) -> list[Any]:
     return [*states, marked._fitted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["centroid", "sml", "bpr", "ials", "ease", "popularity", "lrml", "transcf"]
 )

@@ -18,6 +18,8 @@ from trimetric.errors import ClusterError, ParameterError
 from trimetric.scale import cluster
 from trimetric.scale.cluster import Versions, _compare, connect
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray")
 SOURCE = Path(trimetric.__file__).parent
 

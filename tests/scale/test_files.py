@@ -79,6 +79,7 @@ def test_the_same_bits_as_in_memory(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [1, 5, 9, 10, 17])
 def test_killed_and_resumed(
     parts: Division, trainer: Trainer, ends: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

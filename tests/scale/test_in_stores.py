@@ -232,6 +232,7 @@ def test_a_log_that_is_refused_leaves_nothing(room: Path) -> None:
     assert not working(out).exists()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(prepared: tm.Prepared, server: dict[str, str]) -> None:
     expected, out = objects(f"{ROOT}/prepared"), fresh()
     command = [sys.executable, "-c", f"{SMALL} from trimetric.cli import main; main()"]

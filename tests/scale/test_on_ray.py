@@ -63,6 +63,7 @@ def test_on_this_machine_by_the_command(room: Path) -> None:
     assert bytes_of(room / "p") == bytes_of(room / "expected")
 
 
+@pytest.mark.slow
 def test_on_two_nodes_whose_workers_are_killed(
     nodes: str, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_file_a_task: None
 ) -> None:
@@ -73,6 +74,7 @@ def test_on_two_nodes_whose_workers_are_killed(
     assert bytes_of(out) == bytes_of(room / "expected")
 
 
+@pytest.mark.slow
 def test_paths_are_those_of_the_caller(
     nodes: str, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +84,7 @@ def test_paths_are_those_of_the_caller(
     assert found.fingerprint == expected.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_ids_that_are_text_in_one_file(
     nodes: str, tmp_path: Path, one_file_a_task: None, ending: str
@@ -102,6 +105,7 @@ def test_ids_that_are_text_in_one_file(
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named_and_others_are_kept(
     nodes: str, tmp_path: Path, one_file_a_task: None
 ) -> None:
@@ -129,6 +133,7 @@ def test_run_and_ray_are_refused(room: Path, tmp_path: Path) -> None:
         tm.prepare(str(room / "log-*.parquet"), tmp_path / "p", partitions=2, run=map, ray="local")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x"])
 def test_an_address_that_does_not_answer(room: Path, address: str) -> None:
     log = room / "log-0.parquet"

@@ -131,6 +131,7 @@ def logs(draw: st.DrawFn) -> tuple[list[pl.DataFrame], dict[str, Any], str]:
     return files, options, ending
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -224,6 +225,7 @@ def test_users_and_items_that_are_only_held_out(tmp_path: Path) -> None:
     assert "users with held-out pairs only" in "".join(made.held_out_lines())
 
 
+@pytest.mark.slow
 def test_other_processes_may_run_the_tasks(tmp_path: Path) -> None:
     write(shop(), tmp_path / "log.parquet")
     here = tm.prepare(tmp_path / "log.parquet", tmp_path / "here", partitions=3)

@@ -56,6 +56,7 @@ GIVEN = ("data", "prepare", "*.parquet", "--partitions", "6", "--weight-column",
 GIVEN += ("--valid", ".1", "--test", ".2")
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(room: Path) -> None:
     done(*GIVEN, "--out", "whole", cwd=room)
     whole = content(room / "whole")

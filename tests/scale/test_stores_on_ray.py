@@ -12,6 +12,8 @@ import stores
 import trimetric as tm
 from trimetric.storage.store import Store
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray")
 ROOT = f"s3://{stores.BUCKET}"
 SETTINGS: dict[str, Any] = {"dim": 4, "epochs": 2, "temperature": 0.3}

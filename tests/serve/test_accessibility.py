@@ -7,6 +7,8 @@ import pytest
 from browsing import DESKTOP, PHONE, Visit, visit_on
 from serving import Server
 
+pytestmark = pytest.mark.slow
+
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 expect = sync.expect

@@ -102,6 +102,7 @@ def test_every_tool_answers_as_the_library_does(folder: Path) -> None:
     assert told["explain_for"]["sentence"]
 
 
+@pytest.mark.slow
 def test_mistakes_are_told_with_a_remedy(folder: Path) -> None:
     async def wrong(client: Client) -> list[str]:
         return [
@@ -121,6 +122,7 @@ def test_mistakes_are_told_with_a_remedy(folder: Path) -> None:
     assert "at least 1 item" in none
 
 
+@pytest.mark.slow
 def test_only_what_the_model_can_answer_is_offered(folder: Path) -> None:
     async def tools(client: Client) -> list[str]:
         return [tool.name for tool in (await client.list_tools()).tools]
@@ -134,6 +136,7 @@ def test_only_what_the_model_can_answer_is_offered(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_newer_artifact_takes_over(folder: Path, tmp_path: Path) -> None:
     data = planted()
     tm.Popularity().fit(data, out=tmp_path / "m")
@@ -153,6 +156,7 @@ def test_a_newer_artifact_takes_over(folder: Path, tmp_path: Path) -> None:
     assert last == after
 
 
+@pytest.mark.slow
 def test_over_http_with_a_key(folder: Path) -> None:
     arguments = ["mcp", "m", "--http", "--port", "0", "--api-key", "secret"]
     with subprocess.Popen(
@@ -180,6 +184,7 @@ def test_over_http_with_a_key(folder: Path) -> None:
         assert server.wait(20) in (0, -signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_other_machines_need_a_key(folder: Path) -> None:
     told = refused("mcp", folder / "m", "--http", "--host", "0.0.0.0")
     assert "lets other machines in; set an API key" in told

@@ -14,6 +14,8 @@ import pytest
 from command import COMMAND, environment
 from serving import Server, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -85,6 +85,7 @@ def nothing_is_left(server: Server) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_the_slow_model_is_ranked_in_a_thread(server: Server) -> None:
     folder: Path = server.folder  # type: ignore[attr-defined]
     assert load(folder / "quick", "quick", NO_ITEMS).quick
@@ -178,6 +179,7 @@ def test_one_that_closes_and_does_not_read_leaves_nothing(server: Server) -> Non
     assert nothing_is_left(server)
 
 
+@pytest.mark.slow
 def test_one_that_waits_while_the_server_stops_is_answered(server: Server) -> None:
     folder: Path = server.folder  # type: ignore[attr-defined]
     body = json.dumps({"users": list(range(200)), "k": 100}).encode()

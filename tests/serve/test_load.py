@@ -14,6 +14,8 @@ import pytest
 from campaign import note, sizes
 from serving import Server, resident, serving, trained
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 200
 REQUESTS = 100_000
 TAKEN = {"parameters", "requestBody"}

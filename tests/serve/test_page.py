@@ -176,6 +176,7 @@ def test_compare_two_models(visit: Visit, models: dict[str, Any], titles: dict[s
     assert "with=popular" in page.url
 
 
+@pytest.mark.slow
 def test_walk_the_map(visit: Visit, models: dict[str, Any], titles: dict[str, str]) -> None:
     page, model = visit.to("map?user=u003"), models["sml"]
     sky = page.get_by_role("application", name="Map of 120 items and 300 users")
@@ -238,6 +239,7 @@ def test_walk_the_map(visit: Visit, models: dict[str, Any], titles: dict[str, st
     assert float(shown[2]) == pytest.approx(quality["trustworthiness"], abs=6e-4)
 
 
+@pytest.mark.slow
 def test_margins_training_data(visit: Visit, models: dict[str, Any]) -> None:
     page, model = visit.to("margins"), models["sml"]
     users = page.get_by_label("Users", exact=True)
@@ -295,6 +297,7 @@ def test_text_of_the_data_is_text(visit: Visit, models: dict[str, Any]) -> None:
     expect(page.locator("img[src=x]")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_ids_beyond_what_javascript_counts(browser: Any, tmp_path: Path) -> None:
     planted = tm.synthetic.planted(60, 40, dim=4, clusters=4, per_user=6, seed=1).interactions
     users, items = (ids.astype(np.int64) + 2**60 + 1 for ids in (planted.users, planted.items))
@@ -334,6 +337,7 @@ def test_unknown_users_and_a_server_that_is_gone(browser: Any, server: Server) -
         visit.wrong.clear()
 
 
+@pytest.mark.slow
 def test_a_key_and_a_single_model(browser: Any, locked: Server) -> None:
     for visit in visit_on(browser, locked, DESKTOP, "dark"):
         page = visit.page
@@ -400,6 +404,7 @@ PALE = """() => {
 }"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_every_view_fits_and_can_be_read(
@@ -450,6 +455,7 @@ def test_theme_is_chosen_and_kept(visit: Visit) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_real_catalogue(browser: Any, real_data: Path, tmp_path: Path) -> None:
     settings = {"dim": 16, "epochs": 2, "temperature": 0.2, "seed": 0}
     data = tm.Interactions.read(real_data / "ml_1m.parquet", min_rating=4)

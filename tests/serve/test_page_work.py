@@ -16,6 +16,8 @@ from serving import Server, serving
 
 import trimetric as tm
 
+pytestmark = pytest.mark.slow
+
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = sync.expect
 

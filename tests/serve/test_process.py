@@ -82,6 +82,7 @@ def test_it_starts_answers_and_stops_with_0(models: Path) -> None:
             assert idle.recv(1) == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "word"),
     [
@@ -145,6 +146,7 @@ def test_connections_that_wait_to_be_taken_are_answered(models: Path) -> None:
             link.close()
 
 
+@pytest.mark.slow
 def test_interrupting_it_is_a_stop_too_and_a_second_time_cuts_off(models: Path) -> None:
     with serving(models / "0") as server, server.connect() as link:
         link.sendall(POST + b"content-length: 9\r\n\r\n{")
@@ -170,6 +172,7 @@ def test_what_is_missing_is_named(models: Path) -> None:
 # --- newer models -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_newer_model_is_noticed(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "served"
     shutil.copytree(models / "0", folder)
@@ -181,6 +184,7 @@ def test_a_newer_model_is_noticed(models: Path, tmp_path: Path) -> None:
         assert "has no model.json" in server.event("swap refused")["why"]
 
 
+@pytest.mark.slow
 def test_tensors_that_are_copied_after_their_manifest_are_noticed(
     models: Path, tmp_path: Path
 ) -> None:
@@ -276,6 +280,7 @@ def drip(link: socket.socket, data: bytes, seconds: float) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("opening", "drops", "why"),
     [
@@ -423,6 +428,7 @@ def test_too_many_connections_are_told_so(strict: Server) -> None:
     assert eventually(lambda: strict.metric("trimetric_connections") <= 1)
 
 
+@pytest.mark.slow
 def test_a_refused_client_is_closed_soon(models: Path) -> None:
     with serving(models / "0") as server, server.connect() as link:
         link.sendall(POST + b"content-length: 99999999\r\n\r\n{")

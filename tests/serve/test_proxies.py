@@ -146,6 +146,7 @@ def test_what_is_no_sub_path_is_refused(path: str) -> None:
     assert Settings(models=(Path("m"),), root_path="/").root_path == ""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROME, reason="no Chromium on this machine")
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("end", ["", "/"])
@@ -223,6 +224,7 @@ def test_no_origin_may_unless_it_is_said(model: Path) -> None:
         assert "vary" not in reply.headers
 
 
+@pytest.mark.slow
 def test_any_origin_may_where_there_is_no_key(model: Path) -> None:
     with serving(model, "--cors-origin", "*") as running:
         reply = sent(running.port, "GET", "/v1/recommend?user=3", origin="https://any.example")

@@ -162,6 +162,7 @@ def test_what_is_folded_stays_as_it_is() -> None:
     assert signs.filter(once != twice).to_list() == []
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12))
 def test_any_text_finds_itself(search: Search, text: str) -> None:
     search.items(text, 0, 5)

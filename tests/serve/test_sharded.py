@@ -31,6 +31,7 @@ def test_users_stay_in_files(kind: str, tmp_path: Path) -> None:
     assert left == {".json", ".safetensors"}
 
 
+@pytest.mark.slow
 def test_answers_and_swaps(tmp_path: Path) -> None:
     one, other = trained(seed=0), trained(seed=1)
     one.save(tmp_path / "whole")

@@ -111,6 +111,7 @@ def test_the_table_of_distances_is_that_of_numpy():
     assert exactly(points, queries) == pytest.approx((apart**2).sum(-1).min(axis=1), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_recall_of_the_approximate_index_and_its_bits():
     points, queries = made(np.random.default_rng(1), 20_000, 16, 300)
