@@ -18,11 +18,21 @@ import trimetric as tm
 from trimetric.cli.app import app
 
 README = text("README.md")
+LONG = ["choosing-settings", "cold-start"]
+SLOW = [
+    "agents",
+    "cluster",
+    "estimate",
+    "evaluate-lists",
+    "own-data",
+    "parts",
+    "production",
+    "shop",
+]
 MARKS = {
-    **dict.fromkeys(("choosing-settings.md", "cold-start.md"), pytest.mark.long),
-    **dict.fromkeys(
-        ("agents.md", "cluster.md", "evaluate-lists.md", "parts.md", "shop.md"), pytest.mark.slow
-    ),
+    **{f"docs/howto/{name}.md": pytest.mark.long for name in LONG},
+    **{f"docs/howto/{name}.md": pytest.mark.slow for name in SLOW},
+    "README.md": pytest.mark.slow,
 }
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 
@@ -31,7 +41,7 @@ needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on thi
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=MARKS.get(page.removeprefix("docs/howto/"), ()))
+        pytest.param(page, marks=MARKS.get(page, ()))
         for page in EXAMPLES
         if page != "docs/tutorial.md"
     ],

@@ -22,6 +22,7 @@ def test_ml_100k() -> None:
     assert np.isclose(ndcg(tm.SML(epochs=0).fit(split.train)), 0, atol=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_data")
 @pytest.mark.parametrize(
     ("name", "settings", "times"),

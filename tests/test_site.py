@@ -29,7 +29,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_reference_has_every_public_name(site: Path) -> None:
     pages = {path: path.read_text() for path in (site / "reference").glob("*.html")}
     names = pages[site / "reference" / "trimetric.html"]

@@ -85,6 +85,7 @@ def test_killed_and_interrupted_it_goes_on_to_the_same_bytes(room: Path) -> None
     assert [path.name for path in room.glob(f".{out}*")] == []
 
 
+@pytest.mark.slow
 def test_blocks_of_other_options_are_not_used(room: Path) -> None:
     out = "o.parquet"
     stopped(room, out, lambda: blocks(room, out) >= 1)
@@ -113,6 +114,7 @@ def test_blocks_of_another_model_or_damaged_are_not_used(room: Path) -> None:
     assert (room / "e.parquet").read_bytes() == (room / "whole.parquet").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_other_kinds_of_file(room: Path, kind: str) -> None:
     out = f"t.{kind}"
@@ -132,6 +134,7 @@ def test_a_link_to_a_file_of_any_name(room: Path) -> None:
     assert not [*room.glob(".*.blocks")]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(room: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, *ALL, "--out", "two.parquet"], cwd=room, env=environment()
@@ -146,6 +149,7 @@ def test_two_runs_at_once(room: Path) -> None:
     assert (room / "two.parquet").read_bytes() == (room / "whole.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_terminal(room: Path) -> None:
     (room / "some.txt").write_text("3\n5\n8\n")
     asked = ("recommend", "m", "--users-file", "some.txt", "--out", "bar.parquet")

@@ -73,6 +73,7 @@ def test_the_page_opens_by_the_last_line(played: tuple) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_as_one_document(tmp_path: Path) -> None:
     found = document("demo", cwd=tmp_path)
     assert found["data"]["name"] == "bookshop"

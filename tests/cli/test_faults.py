@@ -38,6 +38,7 @@ def shell(command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[s
 # --- where nobody reads, or nothing can be written -----------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["2>/dev/full", "2>&-", "2> >(head -1 >/dev/null)"])
 def test_training_goes_on_where_its_log_cannot_be_written(ends: str, tmp_path: Path) -> None:
     ran = shell(f"T {' '.join(FIT)} --set epochs=6 --out m {ends}", tmp_path)
@@ -127,6 +128,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, "/nowhere", "/proc"])
 @pytest.mark.parametrize("place", ["here", "gone"])
 @pytest.mark.parametrize("command", ["data list", "data inspect planted"])
@@ -155,6 +157,7 @@ def start(*args: object, cwd: Path) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_second_run_into_one_folder_is_told_at_its_start(tmp_path: Path) -> None:
     with start(*FIT, "--set", "epochs=100000", "--out", "m", cwd=tmp_path) as first:
         until = time.monotonic() + 60

@@ -152,6 +152,7 @@ def test_models_without_epochs_do_not_speak_of_stopping(tmp_path: Path, model: s
     assert "leave out --valid-share" in said
 
 
+@pytest.mark.slow
 def test_overwriting_says_so(tmp_path: Path) -> None:
     fit = (*QUICK, "--epochs", 1, "--out", "m")
     assert "replaced" not in inside(*fit, cwd=tmp_path).stderr

@@ -105,6 +105,23 @@ def test_missing_files_and_folders(tmp_path):
         (pl.DataFrame(), ["(none)"]),
         (42, ["int", "polars"]),
         (None, ["NoneType"]),
+        (np.zeros((3, 2)), ["array of shape (3, 2)", "tuple of arrays"]),
+        ([[1, 2], [3, 4]], ["list of list", "rows as tuples"]),
+        ([{"user": 1, "item": 2}, (1, 2)], ["list of dict and tuple"]),
+        ([{"user": 1, "item": 2}, {"user": 1}], ["'item'", "row 2"]),
+        ([(1, 2), (1, 2, 3)], ["row 2", "tuple (1, 2, 3)", "2 values"]),
+        ([(1, 2), [1, 2]], ["row 2", "list [1, 2]"]),
+        ([(1,)], ["1 values", "(user, item)"]),
+        ([(1, 2, 3, 4, 5)], ["5 values", "mappings"]),
+        (zip([1], [2], strict=True), ["a zip", "list of rows"]),
+        (pd.Series(["a", "b"]), ["a Series"]),
+        (pd.Series([1, 2]), ["a Series"]),
+        (pl.Series("user", [1, 2]), ["no column 'item'"]),
+        (pd.DataFrame({"user": [1], "item": [2]}).groupby("user"), ["DataFrameGroupBy"]),
+        (
+            pd.DataFrame({"user": [1], "item": [2]}).set_index(["user", "item"]),
+            ["'user', 'item' in its index", "reset_index()"],
+        ),
     ],
 )
 def test_frames(frame, parts):

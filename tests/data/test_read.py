@@ -66,6 +66,7 @@ def test_parquet(tmp_path):
         lambda t: pd.DataFrame(t.to_dict(as_series=False), dtype=object),
         lambda t: t.to_dict(as_series=False),
         lambda t: {name: t[name].to_numpy() for name in t.columns},
+        lambda t: t.to_dicts(),
     ],
 )
 def test_frames(make):
@@ -74,6 +75,22 @@ def test_frames(make):
     assert rows(Interactions.from_frame(frame)) == ROWS
     assert rows(Interactions.of(frame)) == ROWS
     assert repr(frame) == before
+
+
+def test_rows_as_tuples():
+    table = TABLE.select("user", "item", "rating", "timestamp")
+    for width in (2, 3, 4):
+        given = table.select(table.columns[:width])
+        assert rows(Interactions.of(given.rows())) == rows(Interactions.of(given))
+    pairs = [("a.csv", "b"), ("b", "c")]  # text in rows is no path
+    assert rows(Interactions.of(pairs)) == pairs
+
+
+def test_rows_as_mappings_need_not_have_the_same_keys():
+    given = [{"user": 1, "item": 2}, {"rating": 3.0, "item": 1, "user": 2, "shelf": "x"}]
+    data = Interactions.of(given, nulls="drop")
+    assert rows(data) == [(2, 1, 3.0)]
+    assert data.report.nulls == 1
 
 
 def test_arrays_are_read_only_copies_or_views_that_leave_the_callers_alone():

@@ -122,6 +122,7 @@ def test_gradients_at_the_ends_of_settings(given):
     assert_gradients(session, Twin(session, HAS))
 
 
+@pytest.mark.slow
 @pytest.mark.compiled  # too slow interpreted
 def test_steps_follow_the_gradients_over_many_tiles_and_panels():
     """Five tiles of users, twelve panels of candidates, two chunks of columns; some rows of it."""

@@ -160,6 +160,8 @@ def forms():
         "pyarrow, own": (pa.table(plain.to_dict(as_series=False)), {}),
         "mapping": (plain.to_dict(as_series=False), {}),
         "lazy": (plain.lazy(), {}),
+        "rows": (plain.to_dicts(), {}),
+        "mapping, order given": (RankedLists.from_dict(LISTS), {}),
     }
 
 
@@ -174,8 +176,29 @@ def test_every_form_gives_the_same(form):
     assert found.metrics["micro_recall@2"] == pytest.approx(3 / 5)
     assert found.counts.unknown_users == 1
     by_score = ("score", "score by name decides", "ties by order given")
-    ordered_by = "score" if form in by_score else form if form == "order given" else "rank"
+    ordered_by = "score" if form in by_score else "order given" if "order" in form[-11:] else "rank"
     assert found.lists["ordered_by"] == ordered_by
+
+
+def test_lists_of_a_mapping():
+    texts = {"b": ["y", "x"], "a": pd.Series(["x"]), "c": ()}
+    lists = RankedLists.from_dict(texts, name="theirs")
+    assert (lists.users.to_list(), lists.items.to_list()) == (["b", "b", "a"], ["y", "x", "x"])
+    assert (lists.name, lists.ordered_by, lists.text) == ("theirs", "order given", False)
+    with pytest.raises(DataError, match=r"no column 'user'; columns: '1', '2', '3'.*from_dict"):
+        evaluate(LISTS, small())
+    for wrong, told in (
+        ({1: "abc"}, "the list of 1 is none but 'abc'"),
+        ({1: 5}, "the list of 1 is none but 5"),
+        ({1: {12: 0.5}}, "the list of 1 is none but {12"),
+        ({1: [(12, 0.5)]}, "cannot be used: row 1 holds"),
+        ({1: [12, None]}, "'item' holds no value in row 2"),
+        ({1: [], 2: []}, "lists has no rows"),
+    ):
+        with pytest.raises(DataError, match=told):
+            RankedLists.from_dict(wrong)
+    with pytest.raises(ParameterError, match=r"expected {user: items}, got a list"):
+        RankedLists.from_dict([[1, 2]])
 
 
 def test_lists_that_were_read_keep_their_form_and_take_another_name():

@@ -72,6 +72,7 @@ def test_every_section_is_there(report: dict[str, Any]) -> None:
     assert "official 5-core" in report["data"]["note"]
 
 
+@pytest.mark.slow
 def test_every_number_carries_its_source(report: dict[str, Any]) -> None:
     for section in report["sections"]:
         for row in section.get("rows", []):
@@ -93,6 +94,7 @@ def test_every_number_carries_its_source(report: dict[str, Any]) -> None:
     assert popular["paper micro_recall@5"]["value"] is None
 
 
+@pytest.mark.slow
 def test_the_papers_hr_is_called_so(report: dict[str, Any]) -> None:
     """It is micro-averaged recall: under its bare name it would be taken for the hit rate."""
     told = json.dumps(report, ensure_ascii=False)
@@ -120,6 +122,7 @@ def test_records_of_earlier_versions_are_read() -> None:
     assert cell([old, new], "full", "micro_recall@5", "x")["value"] == 0.5
 
 
+@pytest.mark.slow
 def test_what_leaks_is_warned_of(report: dict[str, Any]) -> None:
     for section in report["sections"]:
         columns = section.get("columns", [])
@@ -129,11 +132,13 @@ def test_what_leaks_is_warned_of(report: dict[str, Any]) -> None:
     assert WARNING.removeprefix("WARNING, a leak: ").lower() in CAUTION.lower()
 
 
+@pytest.mark.slow
 def test_the_leak_shows(report: dict[str, Any]) -> None:
     row = titled(report, "The leak")["rows"][-1]["cells"]
     assert row["pool micro_recall@5"]["value"] >= row["fresh micro_recall@5"]["value"]
 
 
+@pytest.mark.slow
 def test_margins_are_kept_and_summed_up(report: dict[str, Any]) -> None:
     rows = titled(report, "Whether")["rows"]
     assert len(rows) == 4 * len(GAMMAS)
@@ -192,6 +197,7 @@ def test_refusals(tmp_path: Path) -> None:
     assert TARGETS == ("table1", "table2", "table3", "table4", "fig4", "fig5", "fig6")
 
 
+@pytest.mark.slow
 def test_table_1_has_the_paper_and_the_data_at_hand(report: dict[str, Any]) -> None:
     rows = {row["label"]: row["cells"] for row in titled(report, "Table 1")["rows"]}
     data = rated()
@@ -215,6 +221,7 @@ def test_table_1_as_printed_fits_together(dataset: str) -> None:
     assert published.SPARSITY[dataset] == pytest.approx(1 - pairs / (users * items), abs=6e-5)
 
 
+@pytest.mark.slow
 def test_table_2_is_what_the_models_declare(report: dict[str, Any]) -> None:
     rows = {row["label"]: row["cells"] for row in titled(report, "Table 2")["rows"]}
     assert tuple(rows) == SYSTEMS
@@ -246,6 +253,7 @@ def test_a_model_ranks_by_the_formula_that_it_declares(name: str) -> None:
     assert np.allclose(score, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_paper_as_printed_stands_beside_the_rest(report: dict[str, Any]) -> None:
     table = titled(report, "Table 3: the eight")
     rows = {row["label"]: row["cells"] for row in table["rows"]}
@@ -282,6 +290,7 @@ def test_the_paper_as_printed_is_what_the_paper_prints() -> None:
     tm.create("cml", **recipes.as_printed("cml", "yelp").settings)
 
 
+@pytest.mark.slow
 def test_parts_in_name_only_are_left_out_and_told(report: dict[str, Any]) -> None:
     """Hard negatives come with γ = 512, which holds all margins at their limit."""
     rows = {row["label"]: row["cells"] for row in titled(report, "Table 4: the parts")["rows"]}
@@ -316,6 +325,7 @@ def test_nominal_needs_margins_at_the_limit_and_the_same_metrics() -> None:
     assert nominal(groups) == {"base+s+u": "base+s", "sml": "base+s"}
 
 
+@pytest.mark.slow
 def test_margins_over_epochs_are_drawn(report: dict[str, Any]) -> None:
     panels = titled(report, "Margins over epochs")["panels"]
     assert len(panels) == 8

@@ -122,8 +122,12 @@ def test_scores_of_tables_and_interactions(model: Recommender) -> None:
     pairs = [(5, 100), (6, 101), (5, 102)]
     scores = model.score(pairs)
     frame = pl.DataFrame(pairs, schema=["user", "item"], orient="row")
-    for form in (frame, frame.to_arrow(), frame.to_dict(as_series=False), frame.to_pandas()):
+    rows = [{"item": item, "user": user} for user, item in pairs]
+    columns = frame.to_dict(as_series=False)
+    for form in (frame, frame.to_arrow(), columns, frame.to_pandas(), rows):
         assert (model.score(form) == scores).all()
+    with pytest.raises(ParameterError, match=r"got {'user': 5} among them"):
+        model.score([{"user": 5}])
     data = tm.Interactions.from_frame(frame)
     expected = model.score(data.to_frame().select("user", "item").rows())
     assert (model.score(data) == expected).all()

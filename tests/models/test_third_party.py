@@ -82,6 +82,7 @@ def test_the_page_shows_the_package() -> None:
     assert len(module.splitlines()) < MOST_LINES
 
 
+@pytest.mark.slow
 def test_the_installed_package_keeps_the_contract(site: Path, tmp_path: Path) -> None:
     ran = run([sys.executable, "-c", SCRIPT], site, tmp_path)
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr

@@ -86,6 +86,7 @@ def test_the_same_bits_in_memory_in_files_and_on_ray(
     assert not (tmp_path / "b" / "checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_settings_left_open_are_found_alike(
     prepared: tm.Prepared, log: Path, tmp_path: Path
 ) -> None:

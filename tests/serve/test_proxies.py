@@ -129,6 +129,7 @@ def test_requests_are_counted_by_route_whatever_the_proxy_does(server: Server) -
     assert count() >= before + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["/v1", "/page", "/health", "/a/b-c.d_e~f"])
 def test_a_sub_path_may_be_called_like_a_route(model: Path, name: str) -> None:
     with serving(model, "--root-path", name) as running:

@@ -80,6 +80,27 @@ def of_arrays(given: dict[str, Any], name: str, options: dict[str, Any]) -> dict
     return of_table(in_memory.table(series), name, options)
 
 
+def turned(rows: list[Any], name: str) -> list[tuple[Any, ...]]:
+    """Return the columns of rows that are tuples: users, items, and maybe ratings and timestamps.
+
+    Raises
+    ------
+    DataError
+        A row is no tuple of as many values as the first, or there are not 2 to 4.
+    """
+    width = len(rows[0])
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, tuple) or len(row) != width:
+            shown = f"{type(row).__name__} {row!r:.60}"
+            raise DataError(f"{name}: row {number} is the {shown}, not a tuple of {width} values")
+    if not 2 <= width <= 4:
+        raise DataError(
+            f"{name} have {width} values each, and not (user, item), (user, item, rating) or (user,"
+            " item, rating, timestamp); for others give a list of mappings, or a frame"
+        )
+    return list(zip(*rows, strict=True))
+
+
 def of_matrix(matrix: Any, user_ids: Any, item_ids: Any, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the interactions in a scipy sparse matrix."""
     check_threads()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
 
     Parameters
     ----------
-    frame : polars, pandas or pyarrow table, mapping of columns, or anything that speaks Arrow
+    frame : polars, pandas or pyarrow table, mapping of columns, list of mappings (one a row), or
+        anything that speaks Arrow
         Left as it is.
     pick : callable
         Given the columns that exist, returns {role: column}.
@@ -32,23 +34,52 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
         return frame.select(pl.col(c).alias(role) for role, c in columns.items()).collect()
     if isinstance(frame, pl.DataFrame):
         return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
-    if isinstance(frame, Mapping) or (_is_from(frame, "pandas") and hasattr(frame, "keys")):
+    if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
+        frame = {name: [row.get(name) for row in frame] for name in dict.fromkeys(chain(*frame))}
+    if isinstance(frame, Mapping) or (_is_from(frame, "pandas") and hasattr(frame, "iterrows")):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
         _refuse_twice(names, source)
         keys = dict(zip(names, frame.keys(), strict=True))
-        columns = pick(names)
+        columns = _picked(pick, names, getattr(getattr(frame, "index", None), "names", ()))
         return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in columns.items()})
     if hasattr(frame, "__arrow_c_stream__"):
         _refuse_twice(getattr(frame, "column_names", []), source)
-        converted = pl.DataFrame(frame)
+        try:
+            converted = pl.DataFrame(frame)
+        except pl.exceptions.SchemaError:
+            raise DataError(_refusal(frame, source)) from None
     elif hasattr(frame, "__dataframe__"):
         converted = pl.from_dataframe(frame)
     else:
-        raise DataError(
-            f"{source}: cannot read a {type(frame).__name__} as a table; give a polars, pandas or"
-            " pyarrow table, a scipy sparse matrix, arrays of users and items, or a path"
-        )
+        raise DataError(_refusal(frame, source))
     return load(converted, pick, source)
+
+
+def _picked(pick: Pick, names: list[str], levels: Sequence[Any]) -> dict[str, str]:
+    """Pick columns; where some are missing, name the levels of the index, which are not read."""
+    try:
+        return pick(names)
+    except DataError as error:
+        indexed = [str(level) for level in levels if level is not None]
+        if not indexed:
+            raise
+        raise DataError(
+            f"{error}; {', '.join(map(repr, indexed))} in its index: give table.reset_index()"
+        ) from None
+
+
+def _refusal(frame: Any, source: str) -> str:
+    if isinstance(frame, np.ndarray):
+        what = f"an array of shape {frame.shape}"
+    elif isinstance(frame, list) and frame:
+        what = f"a list of {' and '.join(sorted({type(row).__name__ for row in frame}))}"
+    else:
+        what = f"a {type(frame).__name__}"
+    return (
+        f"{source}: cannot read {what} as a table; give a polars, pandas or pyarrow table, a scipy"
+        " sparse matrix, a tuple of arrays (users, items), a list of rows as tuples or mappings, or"
+        " a path"
+    )
 
 
 def table(columns: dict[str, pl.Series]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
@@ -54,7 +54,7 @@ class Interactions:
 
     Parameters
     ----------
-    data : path, data set's name, frame, scipy sparse matrix, tuple of arrays, or Interactions
+    data : path, data set's name, frame, scipy sparse matrix, arrays, rows, or Interactions
         See `of`.
     **options
         The fields of `Rules`, such as user="customer_id" and min_rating=4, and of `Form`.
@@ -403,8 +403,9 @@ class Interactions:
 
         Parameters
         ----------
-        data : path, data set's name, frame, scipy sparse matrix, tuple of arrays, or Interactions
-            A tuple is (users, items), (users, items, ratings) or with timestamps too. Lists of
+        data : path, data set's name, frame, scipy sparse matrix, arrays, rows, or Interactions
+            A tuple of arrays is (users, items), (users, items, ratings) or with timestamps too; a
+            list of tuples has them by rows, and a list of mappings has rows with names. Lists of
             paths, URIs and open files are read as `read` does. Interactions are returned as they
             are.
         **options
@@ -424,6 +425,11 @@ class Interactions:
             return cls.read(data, **given)
         if isinstance(data, tuple) and not all(isinstance(one, str | os.PathLike) for one in data):
             return cls.from_arrays(*data, **given)
+        first = data[0] if isinstance(data, list) and data else None
+        if isinstance(first, tuple):
+            return cls.from_arrays(*build.turned(data, "rows"), **given)
+        if isinstance(first, Collection) and not isinstance(first, str | bytes):
+            return cls.from_frame(data, **given)  # of mappings, or it refuses them
         if isinstance(data, tuple | list) or hasattr(data, "read"):
             return cls.read(data, **given)
         if hasattr(data, "tocoo"):
@@ -467,10 +473,11 @@ class Interactions:
     def from_frame(
         cls, frame: Any, *, name: str = "frame", **rules: Unpack[TableOptions]
     ) -> Interactions:
-        """Read a polars, pandas or pyarrow table, or a mapping of columns; `rules` as for `read`.
+        """Read a polars, pandas or pyarrow table, a mapping of columns, or a list of mappings.
 
-        The ids keep the type they have: text stays text. Floats are accepted as ids only if all
-        are whole and within 2^53, the form in which pandas holds ints beside missing values.
+        `rules` are as for `read`. The ids keep the type they have: text stays text. Floats are
+        accepted as ids only if all are whole and within 2^53, the form in which pandas holds ints
+        beside missing values.
         """
         return cls.from_rows(**build.of_table(frame, name, dict(rules))).compact()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -23,7 +23,9 @@ Column = str | Literal[False] | None
 
 @dataclass(frozen=True, eq=False)
 class RankedLists:
-    """A list of items for each user, best first, with original ids. Make one with `of`.
+    """A list of items for each user, best first, with original ids.
+
+    Made with `of` from a frame or a file, with `from_dict` from {user: items}.
 
     Attributes
     ----------
@@ -90,6 +92,11 @@ class RankedLists:
 
         if path is not None:
             raw, text = readers.load(path, pick)
+        elif isinstance(source, Mapping) and user not in source:
+            raise DataError(
+                f"{where} has no column {user!r}; columns: {_shown([*map(str, source)])}; name the"
+                " column with user=, or give RankedLists.from_dict({user: items, best first})"
+            )
         else:
             raw, text = in_memory.load(source, pick, where), False
         if not raw.height:
@@ -102,6 +109,33 @@ class RankedLists:
             frame = _sorted(frame, _numbers(raw[by], where, wanted[by] or by), by == "score")
         label = name or (path.name if path else "lists")
         return cls(frame["user"], frame["item"], by or "order given", label, text)
+
+    @classmethod
+    def from_dict(cls, lists: Mapping[Any, Any], *, name: str | None = None) -> Self:
+        """Take the lists of a mapping.
+
+        Parameters
+        ----------
+        lists : mapping
+            {user: item ids, best first}.
+        name : str, optional
+            What to call the lists in results.
+
+        Raises
+        ------
+        DataError
+            A list is none, or ids are of mixed or unusable types.
+        """
+        if not isinstance(lists, Mapping):
+            raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
+        users, items = [], []
+        for user, ids in lists.items():
+            if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
+                raise DataError(f"{name or 'lists'}: the list of {user!r} is none but {ids!r:.60}")
+            one = list(ids)
+            users += [user] * len(one)
+            items += one
+        return cls.of({"user": users, "item": items}, rank=False, score=False, name=name)
 
     def rows(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of users and of items in these vocabularies, int32, -1 where unknown.

@@ -1,6 +1,7 @@
 """Answers with original ids, out of a scorer: the functions behind `Recommender`'s methods."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -360,7 +361,7 @@ def weighted_rows(kind: str, vocabulary: Vocabulary, given: Given) -> tuple[np.n
 
 
 def as_pairs(pairs: Any) -> tuple[list, list]:
-    """Return the users and the items of pairs: pairs, a table, or Interactions."""
+    """Return the users and the items of pairs: pairs, a table, mappings, or Interactions."""
     if isinstance(pairs, Interactions):
         return (
             pairs.user_ids.decode(pairs.users).to_list(),
@@ -382,7 +383,10 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
     if isinstance(pairs, str | bytes) or not hasattr(pairs, "__iter__"):
         raise ParameterError(f"expected pairs of a user and an item, got {pairs!r}")
     for pair in pairs:
-        ids = [] if isinstance(pair, str | bytes) or not hasattr(pair, "__iter__") else [*pair]
+        if isinstance(pair, Mapping):
+            ids = [pair[side] for side in ("user", "item") if side in pair]
+        else:
+            ids = [] if isinstance(pair, str | bytes) or not hasattr(pair, "__iter__") else [*pair]
         if len(ids) != 2:
             raise ParameterError(f"expected pairs of a user and an item, got {pair!r} among them")
         users.append(ids[0])
