@@ -8,7 +8,7 @@ from command import done, refused
 
 import trimetric as tm
 from trimetric.errors import CheckpointMismatch, ParameterError, Unsupported
-from trimetric.models.starting import moved, shared_rows
+from trimetric.models.starting import Held, SharedRows, moved, shared_rows
 from trimetric.testing.cases import learned, planted
 
 METRIC = ["centroid", "sml", "cml"]
@@ -63,14 +63,98 @@ def test_an_anchor_of_1_holds_points(name: str, days: tuple, tmp_path: Path) -> 
     assert model.provenance["start"]["moved"] == {"users": 0.0, "items": 0.0}
 
 
-def test_learned_margins_begin_where_they_were(days: tuple) -> None:
+@pytest.mark.parametrize("sides", [("user", "item"), ("user",), ("item",)])
+def test_learned_margins_begin_where_they_were(sides: tuple, days: tuple) -> None:
     first, later = days
-    settings = {**QUICK, "variant": "all"}
-    old = tm.SML(**settings).fit(first)
-    model = tm.SML(**{**settings, "epochs": 0}).fit(later, start=old)
+    settings = {"dim": 8, "epochs": 20, "temperature": None, "lr": 0.1, "gamma": 1.0}
+    adaptive = {f"adaptive_{side}s": side in sides for side in ("user", "item")}
+    old = tm.SML(**settings, **adaptive).fit(first)
+    model = tm.SML(**{**settings, "epochs": 0}, **adaptive).fit(later, start=old)
     rows = shared_rows(old._fitted, later)
-    assert np.array_equal(old.user_margins[rows.old_users], model.user_margins[rows.new_users])
-    assert np.array_equal(old.item_margins[rows.old_items], model.item_margins[rows.new_items])
+    for side, before, after in (
+        ("user", rows.old_users, rows.new_users),
+        ("item", rows.old_items, rows.new_items),
+    ):
+        learned_then, now = getattr(old, f"{side}_margins"), getattr(model, f"{side}_margins")
+        if side not in sides:
+            assert learned_then is now is None
+            continue
+        assert np.std(learned_then) > 0.01
+        assert np.array_equal(learned_then[before], now[after])
+
+
+def test_centroids_begin_where_they_were(days: tuple) -> None:
+    first, later = days
+    old = make("centroid", own=0.4, bias_rate=0.1).fit(first)
+    model = make("centroid", own=0.4, bias_rate=0.1, epochs=0, seed=1).fit(later, start=old)
+    rows = shared_rows(old._fitted, later)
+    then, now = (m._fitted.scorer.fold_in for m in (old, model))
+    assert np.std(then.trained.items[:, 8]) > 0
+    for before, after in (
+        (then.trained.items[rows.old_items, :9], now.trained.items[rows.new_items, :9]),
+        (then.trained.weights[rows.old_items], now.trained.weights[rows.new_items]),
+        (then.trained.own[rows.old_users, :8], now.trained.own[rows.new_users, :8]),
+        (then.second.items[rows.old_items], now.second.items[rows.new_items]),
+        (then.second.weights[rows.old_items], now.second.weights[rows.new_items]),
+    ):
+        assert before.size > 0
+        assert np.allclose(before, after, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{"own": 0.0}, {"reconstruction": 0.0}])
+def test_centroids_begin_where_only_one_model_has_a_part(changes: dict, days: tuple) -> None:
+    first, later = days
+    for then, now in ((changes, {}), ({}, changes)):
+        old = make("centroid", **{"own": 0.4, **then}).fit(first)
+        model = make("centroid", **{"own": 0.4, **now}, epochs=0).fit(later, start=old)
+        rows = shared_rows(old._fitted, later)
+        items = [m._fitted.scorer.fold_in.trained.items for m in (old, model)]
+        assert np.allclose(items[0][rows.old_items, :8], items[1][rows.new_items, :8], atol=1e-6)
+
+
+@pytest.mark.parametrize("radius", [None, 0.7])
+def test_rows_are_drawn_back_by_a_share_of_the_way(radius: float | None) -> None:
+    array, values = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+    rows, before = np.array([2, 0]), array.copy()
+    Held(array, rows, values[:2, :2], radius).draw_back(0.3)
+    assert np.array_equal(array[[1, 3]], before[[1, 3]])
+    assert np.array_equal(array[:, 2], before[:, 2])
+    for row, value in zip(rows, values[:, :2], strict=False):
+        near = 0.7 * before[row, :2] + 0.3 * value
+        if radius is not None:
+            near = radius * near / np.linalg.norm(near)
+        assert np.allclose(array[row, :2], near, rtol=1e-5)
+
+
+def test_a_row_drawn_to_the_centre_of_its_sphere_stays_a_number() -> None:
+    array = np.array([[1.0, 0.0]], dtype=np.float32)
+    Held(array, np.array([0]), -array, 1.0).draw_back(0.5)
+    assert np.array_equal(array, [[0.0, 0.0]])
+
+
+def test_how_far_points_have_moved(days: tuple) -> None:
+    first, later = days
+    old, new = make("sml").fit(first), make("sml", seed=1).fit(later)
+    rows = shared_rows(old._fitted, later)
+    apart = old.user_embeddings[:, None] - old.item_embeddings
+    unit = np.median(np.linalg.norm(apart, axis=2))  # of all pairs, not 10,000 drawn ones
+    told = moved(old.scorer, new.scorer, rows)
+    for side, points in (("users", "user_embeddings"), ("items", "item_embeddings")):
+        then = getattr(old, points)[getattr(rows, f"old_{side}")]
+        now = getattr(new, points)[getattr(rows, f"new_{side}")]
+        far = np.median(np.linalg.norm(then - now, axis=1)) / unit
+        assert told[side] == pytest.approx(far, rel=0.02)
+        assert round(told[side], 4) == told[side] != round(told[side], 3)
+    none = SharedRows(*[np.zeros(0, dtype=np.int64)] * 4)
+    assert moved(old.scorer, new.scorer, none) == {"users": 0.0, "items": 0.0}
+
+
+def test_as_many_users_as_items_may_be_shared(days: tuple) -> None:
+    first, _ = days
+    old = make("sml").fit(first)
+    ids = [old.user_ids[:3], old.item_ids[:3]]
+    told = make("sml").fit([*zip(*ids, strict=True)], start=old).provenance["start"]
+    assert (told["users"], told["items"]) == (3, 3)
 
 
 @pytest.mark.parametrize("name", METRIC)
@@ -122,7 +206,11 @@ def test_what_cannot_be_started_from(days: tuple) -> None:
         (make("sml"), other, {"start": old}, ParameterError, "give ids of one type"),
         (make("sml"), elsewhere, {"start": old}, ParameterError, "knows none of the users"),
         (make("sml"), later, {"anchor": 0.5}, ParameterError, "anchor needs start"),
-        (make("sml"), later, {"start": old, "anchor": 2}, ParameterError, "anchor must be in 0..1"),
+        *(
+            (make("sml"), later, {"start": old, "anchor": no}, ParameterError, "must be in 0..1")
+            for no in (2, -0.5, np.nan, True, "0.5", None)
+        ),
+        (tm.FML(), later, {"start": old}, Unsupported, "fml cannot start from another model"),
         (tm.BPR(), later, {"start": old}, Unsupported, "bpr cannot start from another model"),
         (tm.EASE(), later, {"start": old}, Unsupported, "ease cannot start from another model"),
     ):
