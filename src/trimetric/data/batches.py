@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from trimetric.data import readers, unpack
+from trimetric.data.baskets import by_item
 from trimetric.data.clean import complete, typed
 from trimetric.data.delimited import FAILURES, delimited
 from trimetric.data.form import Form
@@ -93,8 +94,9 @@ def cleaned(batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts)
         See `typed`.
     """
     where = f"{source} from row {counts.rows + 1:,} on" if counts.rows else source
-    frame, notes = typed(batch.frame, where, batch.text, batch.columns, batch.form, seen)
-    counts.notes += [note for note in notes if note not in counts.notes]
+    raw, where, of_lists = by_item(batch.frame, where, batch.columns)
+    frame, notes = typed(raw, where, batch.text, batch.columns, batch.form, seen)
+    counts.notes += [note for note in (*of_lists, *notes) if note not in counts.notes]
     frame, nulls = complete(frame, rules, where, batch.columns)
     if rules.min_rating is not None and frame.height:
         top = float(frame["rating"].to_numpy().max())
@@ -103,7 +105,7 @@ def cleaned(batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts)
         counts.below_min_rating += frame.height - liked.height
         frame = liked
     frame, zero_weights, events = weighted(frame, rules, where, batch=True)
-    counts.rows += batch.frame.height
+    counts.rows += raw.height
     counts.blank += batch.blank
     counts.nulls += nulls
     counts.zero_weights += zero_weights

@@ -161,6 +161,8 @@ def _from_objects(values: list, where: str) -> pl.Series:
         return _texts(values, where)
     if first == "time":
         return _times(values, where)
+    if first == "list":
+        return _lists(values, where)
     return pl.Series(values, strict=False)
 
 
@@ -200,6 +202,17 @@ def _times(values: list, where: str) -> pl.Series:
     return pl.Series(utc, dtype=pl.Datetime("us"))
 
 
+def _lists(values: list, where: str) -> pl.Series:
+    """Lists, all of whose entries are of one type."""
+    entries = column([entry for one in values if one is not None for entry in one], where)
+    ends = np.cumsum([0 if one is None else len(one) for one in values]).tolist()
+    cut = [
+        None if one is None else entries[end - len(one) : end]
+        for one, end in zip(values, ends, strict=True)
+    ]
+    return pl.Series(cut, dtype=pl.List(entries.dtype))
+
+
 def _floats(values: list, where: str) -> pl.Series:
     """Ints among floats become floats, as NumPy would have them, if none loses a digit."""
     for row, value in enumerate(values):
@@ -230,6 +243,8 @@ def _kind(value: Any) -> str | None:
         return "float"
     if isinstance(value, str):
         return "str"
+    if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1):
+        return "list"
     return "time" if hasattr(value, "isoformat") else "other"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from trimetric.data.baskets import by_item
 from trimetric.data.clean import complete, typed
 from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
@@ -50,9 +51,11 @@ def assemble(
     dict
         The fields of `Interactions`, but its name.
     """
+    raw, source, notes = by_item(raw, source, columns)
     if not raw.height:
         raise DataError(f"{source} has no rows; it needs at least one interaction")
-    frame, notes = typed(raw, source, text, columns, form)
+    frame, more = typed(raw, source, text, columns, form)
+    notes += more
     frame, nulls = complete(frame, rules, source, columns)
     rows = frame.height
     if rules.drop_zeros:

@@ -97,6 +97,8 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
 
 def kind_of(series: pl.Series) -> str:
     """Return what values are, as files that are read together must agree on."""
+    if isinstance(series.dtype, pl.List | pl.Array):
+        return f"lists of {kind_of(pl.Series(dtype=series.dtype.inner))}"
     if series.dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
     return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())

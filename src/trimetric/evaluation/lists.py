@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import in_memory, readers
+from trimetric.data.baskets import by_item, in_lists
 from trimetric.data.clean import typed
 from trimetric.errors import DataError, ParameterError
 
@@ -62,7 +63,8 @@ class RankedLists:
         Parameters
         ----------
         source : path, polars, pandas or pyarrow frame, mapping of columns, or RankedLists
-            A file is csv, tsv, jsonl or parquet. One row for each place of a list.
+            A file is csv, tsv, jsonl or parquet. One row for each place of a list, or a row for
+            each user whose `item` is a list, best first.
         user, item : str
             The columns of the ids.
         rank, score : str, False or None
@@ -87,8 +89,11 @@ class RankedLists:
         if path is not None and os.path.exists(path / "model.json"):
             raise ParameterError(f"{path} is a saved model: give trimetric.load({str(path)!r})")
 
-        def pick(existing: list[str]) -> dict[str, str]:
-            return _columns(wanted, existing, where)
+        existing: list[str] = []
+
+        def pick(names: list[str]) -> dict[str, str]:
+            existing[:] = names
+            return _columns(wanted, names, where)
 
         if path is not None:
             raw, text = readers.load(path, pick)
@@ -99,9 +104,16 @@ class RankedLists:
             )
         else:
             raw, text = in_memory.load(source, pick, where), False
+        by = next((role for role in ("rank", "score") if role in raw.columns), None)
+        if by is None and not (rank is False and score is False) and not in_lists(raw):
+            raise DataError(
+                f"{where} has no column rank or score to order the lists by; columns:"
+                f" {_shown(existing)}; name one with rank= or score=, or give rank=False and"
+                " score=False if the rows of each user are in order"
+            )
+        raw, where, _ = by_item(raw, where, {"item": item})
         if not raw.height:
             raise DataError(f"{where} has no rows; give one for each place of a list")
-        by = next((role for role in ("rank", "score") if role in raw.columns), None)
         frame, _ = typed(raw.select("user", "item"), where, text)
         for role in ("user", "item"):
             _refuse_missing(frame[role].is_null(), where, str(wanted[role]), "no value")
@@ -171,13 +183,6 @@ def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict
         columns[role] = name
     if "rank" in columns and "score" in columns:
         raise ParameterError(f"{where}: give rank or score to order the lists by, not both")
-    ignored = wanted["rank"] is False and wanted["score"] is False
-    if not ignored and not columns.keys() & {"rank", "score"}:
-        raise DataError(
-            f"{where} has no column rank or score to order the lists by; columns:"
-            f" {_shown(existing)}; name one with rank= or score=, or give rank=False and"
-            " score=False if the rows of each user are in order"
-        )
     return columns
 
 

@@ -187,6 +187,11 @@ def _evaluate_lists(
     prepared = prepare(parts, subject, protocol, strict=trained)
     rows = lists.rows(subject.user_ids, subject.item_ids)
     longest = _longest(rows[0], prepared.task.users, lists)
+    if (rows[1] < 0).all():
+        raise DataError(
+            f"{lists.name}: no listed item is in the data; are these the same ids? The first here"
+            f" is {lists.items[0]!r}"
+        )
     ranking, remarks = list_protocol(prepared.protocol, longest, lists.name, trim)
     ranks, counts = rank_by_lists(rows, prepared.task, len(subject.item_ids), ranking)
     n_used = prepared.counts.users - counts.users_without_list

@@ -82,7 +82,7 @@ class LogFacts:
         for role in ("user", "item"):
             kind = self.seen.ids.get(role)
             if kind is None:
-                kind = self.forms[0]["kinds"][role]
+                kind = self.forms[0]["kinds"][role].removeprefix("lists of ")
             found[role] = "int" if kind in ("whole", "point", "number") else "str"
         return found
 
