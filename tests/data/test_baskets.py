@@ -40,7 +40,7 @@ def arrays(frame: pl.DataFrame) -> pd.DataFrame:
 def test_of_any_make(make) -> None:
     data = tm.Interactions(make(pl.DataFrame(BASKETS)))
     assert pairs(data) == PAIRS
-    assert data.report.rows_read == 5
+    assert (data.report.rows_read, data.report.empty_lists) == (5, 1)
     assert data.report.notes == ("column 'item' holds lists: each item is a row",)
 
 
@@ -58,6 +58,7 @@ def test_in_files_and_prepared(ending: str, tmp_path) -> None:
     pytest.importorskip("pyarrow")
     prepared = tm.prepare(path, out=tmp_path / "parts", partitions=1)
     assert (prepared.n_users, prepared.n_items, len(prepared)) == (3, 3, 5)
+    assert prepared.report == data.report
 
 
 def test_what_stands_beside_a_list_is_repeated_or_as_long() -> None:

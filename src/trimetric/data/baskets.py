@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import polars as pl
 
 from trimetric.errors import DataError
+
+
+class ByItem(NamedTuple):
+    """A table with one item in each row.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        A missing list has a row without an item.
+    source : str
+        What to call the table in errors.
+    notes : tuple of str
+        What was done.
+    empty : int
+        Empty lists, which have no row.
+    """
+
+    frame: pl.DataFrame
+    source: str
+    notes: tuple[str, ...] = ()
+    empty: int = 0
 
 
 def in_lists(frame: pl.DataFrame) -> bool:
@@ -14,9 +36,7 @@ def in_lists(frame: pl.DataFrame) -> bool:
     return isinstance(frame.schema.get("item"), pl.List | pl.Array)
 
 
-def by_item(
-    frame: pl.DataFrame, source: str, columns: Mapping[str, str] | None = None
-) -> tuple[pl.DataFrame, str, list[str]]:
+def by_item(frame: pl.DataFrame, source: str, columns: Mapping[str, str] | None = None) -> ByItem:
     """Give each listed item a row; what stands beside a list is repeated, or a list as long.
 
     Parameters
@@ -28,22 +48,13 @@ def by_item(
     columns : mapping, optional
         {role: column of the table}, for errors.
 
-    Returns
-    -------
-    frame : polars.DataFrame
-        An empty list has no row; a missing one has a row without an item.
-    source : str
-        What to call the new table in errors.
-    notes : list of str
-        What was done.
-
     Raises
     ------
     DataError
         Ratings or times beside a list are a list of another length.
     """
     if not in_lists(frame):
-        return frame, source, []
+        return ByItem(frame, source)
     name = (columns or {}).get("item", "item")
     lists = [role for role, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)]
     frame = frame.with_columns(
@@ -61,6 +72,10 @@ def by_item(
                 f" values in row {row + 1}, where column {name!r} lists {lengths[row] or 0}; give"
                 " as many, or one value for all"
             )
-    frame = frame.filter((lengths > 0).fill_null(True)).explode("item", *beside)
-    note = f"column {name!r} holds lists: each item is a row"
-    return frame, f"{source}, with a row for each listed item", [note]
+    full = frame.filter((lengths > 0).fill_null(True))
+    return ByItem(
+        full.explode("item", *beside),
+        f"{source}, with a row for each listed item",
+        (f"column {name!r} holds lists: each item is a row",),
+        frame.height - full.height,
+    )

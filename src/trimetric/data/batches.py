@@ -61,6 +61,7 @@ class Counts:
 
     rows: int = 0
     blank: int = 0
+    empty_lists: int = 0
     nulls: int = 0
     below_min_rating: int = 0
     zero_weights: int = 0
@@ -94,7 +95,7 @@ def cleaned(batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts)
         See `typed`.
     """
     where = f"{source} from row {counts.rows + 1:,} on" if counts.rows else source
-    raw, where, of_lists = by_item(batch.frame, where, batch.columns)
+    raw, where, of_lists, empty = by_item(batch.frame, where, batch.columns)
     frame, notes = typed(raw, where, batch.text, batch.columns, batch.form, seen)
     counts.notes += [note for note in (*of_lists, *notes) if note not in counts.notes]
     frame, nulls = complete(frame, rules, where, batch.columns)
@@ -107,6 +108,7 @@ def cleaned(batch: Batch, rules: Rules, source: str, seen: Seen, counts: Counts)
     frame, zero_weights, events = weighted(frame, rules, where, batch=True)
     counts.rows += raw.height
     counts.blank += batch.blank
+    counts.empty_lists += empty
     counts.nulls += nulls
     counts.zero_weights += zero_weights
     counts.events += events

@@ -78,7 +78,7 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
     counts = {
         field: sum(getattr(report, field) for report in reports)
         for field in ("rows_read", "nulls", "zeros", "below_min_rating", "below_core",
-                      "zero_weights", "events", "across_parts", "blank")
+                      "zero_weights", "events", "across_parts", "blank", "empty_lists")
     }  # fmt: skip
     report = ReadReport(
         **counts,

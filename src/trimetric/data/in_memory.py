@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from datetime import UTC
 from itertools import chain
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from trimetric.data.foreign_arrays import as_numpy
 from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
@@ -101,12 +102,15 @@ def column(values: Any, where: str) -> pl.Series:
     """
     if isinstance(values, pl.Series):
         return values
+    values = as_numpy(values)
     shape = getattr(values, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         raise DataError(f"{where} must have one dimension, got shape {shape}")
     is_column = isinstance(values, Iterable) and not isinstance(values, str | bytes)
     if not is_column:
         raise DataError(f"{where} must be a column of values, got a {type(values).__name__}")
+    if isinstance(values, Set) and not isinstance(values, KeysView):
+        raise DataError(f"{where} is a set, which has no order; give a list")
     if _is_from(values, "pandas"):
         missing = np.asarray(values.isna())
         if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects

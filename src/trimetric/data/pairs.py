@@ -51,11 +51,10 @@ def assemble(
     dict
         The fields of `Interactions`, but its name.
     """
-    raw, source, notes = by_item(raw, source, columns)
+    raw, source, notes, empty = by_item(raw, source, columns)
     if not raw.height:
         raise DataError(f"{source} has no rows; it needs at least one interaction")
     frame, more = typed(raw, source, text, columns, form)
-    notes += more
     frame, nulls = complete(frame, rules, source, columns)
     rows = frame.height
     if rules.drop_zeros:
@@ -117,7 +116,8 @@ def assemble(
             events=events,
             repeats=rule,
             across_parts=across,
-            notes=tuple(notes),
+            empty_lists=empty,
+            notes=(*notes, *more),
         ),
     }
 

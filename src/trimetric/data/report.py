@@ -14,7 +14,7 @@ class ReadReport:
     Attributes
     ----------
     rows_read : int
-        Rows of the table, header not counted.
+        Rows of the table, header not counted; where a row lists items, each of these.
     nulls : int
         Rows without a value, or with a rating that is not finite.
     zeros : int
@@ -35,6 +35,8 @@ class ReadReport:
         Rows of pairs that an earlier part of the shipped split has.
     blank : int
         Rows of a text file that held separators only.
+    empty_lists : int
+        Rows whose list of items was empty.
     read_as : str
         The form of the file, as "csv; ';', utf-8 with BOM, header".
     notes : tuple of str
@@ -52,6 +54,7 @@ class ReadReport:
     repeats: Rule = "latest"
     across_parts: int = 0
     blank: int = 0
+    empty_lists: int = 0
     read_as: str = field(default="", compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
@@ -59,6 +62,7 @@ class ReadReport:
         """Return a readable line for each count that is not zero, and for what was decided."""
         reasons = {
             "blank": "without any value, left out",
+            "empty_lists": "empty lists of items, left out",
             "nulls": "without a value, left out",
             "zeros": "explicit zeros, left out",
             "below_min_rating": "below the least rating, left out",

@@ -111,7 +111,7 @@ class RankedLists:
                 f" {_shown(existing)}; name one with rank= or score=, or give rank=False and"
                 " score=False if the rows of each user are in order"
             )
-        raw, where, _ = by_item(raw, where, {"item": item})
+        raw, where, _, _ = by_item(raw, where, {"item": item})
         if not raw.height:
             raise DataError(f"{where} has no rows; give one for each place of a list")
         frame, _ = typed(raw.select("user", "item"), where, text)

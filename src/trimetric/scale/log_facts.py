@@ -143,6 +143,7 @@ class LogFacts:
             events=counts.events,
             repeats=self.rules.merging(self.weighted),
             blank=counts.blank,
+            empty_lists=counts.empty_lists,
             read_as=self.forms[0]["described"],
             notes=notes,
         )

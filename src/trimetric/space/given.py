@@ -1,7 +1,8 @@
 """Ids and weights as callers give them, as plain Python values: one place for all answers.
 
-Ids come as one id, a list, an iterator, or an array of NumPy, pandas, Polars or PyArrow. Weights
-belong to ids: by their order, or by id where they come as a mapping or an indexed pandas Series.
+Ids come as one id, a list, an iterator, or an array of NumPy, pandas, Polars, PyArrow or PyTorch.
+Weights belong to ids: by their order, or by id where they come as a mapping or an indexed pandas
+Series.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trimetric.data.foreign_arrays import as_numpy
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ParameterError, UnknownIds
 
@@ -36,6 +38,7 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
     ParameterError
         It is none of these, or an id is missing: None, NaN, a null, a masked value.
     """
+    given = as_numpy(given)
     value = _plain(given)
     if isinstance(value, str | bytes | int | float) or _is_missing(value):
         if not single:
@@ -151,6 +154,9 @@ def _plain(value: Any) -> Any:
         return value.as_py()
     if isinstance(value, str | bytes | int | float):
         return value
+    if getattr(value, "ndim", None) == 0:
+        value = as_numpy(value)
+        return value.item() if isinstance(value, np.ndarray) else value
     return value.as_py() if hasattr(value, "as_py") else value
 
 

@@ -1,0 +1,30 @@
+"""Arrays of other libraries, such as tensors of PyTorch and JAX, by NumPy's array protocol."""
+
+from typing import Any
+
+import numpy as np
+
+from trimetric.errors import ParameterError
+
+_OWN_WAY = ("pandas", "polars", "pyarrow", "numpy", "scipy")
+
+
+def as_numpy(values: Any) -> Any:
+    """Return an array of another library as NumPy's, and anything else as it is.
+
+    Series and tables of pandas, Polars and PyArrow are left alone: they know missing values.
+
+    Raises
+    ------
+    ParameterError
+        The array cannot be handed over, such as one on a graphics card.
+    """
+    if isinstance(values, np.ndarray | np.generic) or not hasattr(values, "__array__"):
+        return values
+    kind = type(values)
+    if any(base.__module__.split(".")[0] in _OWN_WAY for base in kind.__mro__):
+        return values
+    try:
+        return np.asarray(values)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise ParameterError(f"a {kind.__name__} cannot be read as an array: {error}") from None
