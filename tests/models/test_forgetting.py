@@ -9,9 +9,10 @@ import pytest
 from command import done, refused
 
 import trimetric as tm
-from trimetric.errors import OutputError, Superseded
+from trimetric.data.csr import Csr
+from trimetric.errors import OutputError, ParameterError, Superseded
 from trimetric.models.batch import recommend_to_file
-from trimetric.models.forgetting import forget_in, mark_unavailable
+from trimetric.models.forgetting import OWES, OWES_NOTHING, forget_in, mark_unavailable
 from trimetric.models.recommender import Recommender
 from trimetric.storage import artifact
 
@@ -162,3 +163,131 @@ def test_unavailable_items_survive_a_new_day() -> None:
     assert model.unavailable.to_list() == ["i1", "i3"]
     model.forget(items="i1")
     assert model.unavailable.to_list() == ["i3"]
+
+
+def test_the_receipt_counts_what_went() -> None:
+    model, frame = trained("sml"), data().to_frame()
+    theirs = frame.filter((pl.col("user") == USER) | (pl.col("item").is_in([ITEM, "i3"])))
+    before = {name: len(array) for name, array in model.tensors().items()}
+    receipt = model.forget([USER], [ITEM, "i3"]).to_dict()
+    assert receipt["interactions"] == len(theirs) > 0
+    gone = {"user": 1, "item": 2}
+    assert receipt["rows"] == {
+        name: gone[side] for name in before for side in gone if name.startswith(side)
+    }
+    after = {name: len(array) for name, array in model.tensors().items()}
+    assert {name: before[name] - after[name] for name in receipt["rows"]} == receipt["rows"]
+    for name in ("folder", "checksum_before", "checksum_after", "removed", "still_held"):
+        assert name not in receipt
+    assert model.provenance["forgotten"] == [{"users": 1, "items": 2}]
+    model.forget(users=["u1", "u2", "u1"])
+    assert model.provenance["forgotten"][1:] == [{"users": 2, "items": 0}]
+
+
+def test_what_is_left_in_other_rows_is_said() -> None:
+    split = tm.split_per_user(data(), test=0.2, valid=0.2, seed=0)
+    for kind, owes in (("popularity", OWES_NOTHING), ("ease", OWES_NOTHING), ("sml", OWES)):
+        assert trained(kind).forget(USER).owes == owes
+        more = trained(kind).fit(split.train).mark_seen(split.valid)  # of which it was not trained
+        assert more.forget(USER).owes == OWES
+
+
+def test_nobody_or_nothing_left_is_refused() -> None:
+    model = trained("popularity")
+    users, items = model.user_ids.values.to_list(), model.item_ids.values.to_list()
+    for given, told in (
+        ({"users": users}, "no user would be left"),
+        ({"items": items}, "no item would be left"),
+        ({}, "nothing to forget"),
+        ({"users": []}, "nothing to forget"),
+    ):
+        with pytest.raises(ParameterError, match=told):
+            model.forget(**given)
+    assert len(model.user_ids) == len(users)
+    model.forget(users[1:], items[1:])
+    assert (model.user_ids.values.to_list(), model.item_ids.values.to_list()) == (
+        users[:1],
+        items[:1],
+    )
+
+
+def test_what_is_marked_and_validated_follows_its_rows() -> None:
+    split = tm.split_per_user(data(), test=0.2, valid=0.2, seed=0)
+    model = tm.SML(dim=8, epochs=1).fit(split.train, split.valid, progress=False)
+    first, last = model.item_ids.values[0], model.item_ids.values[-2]
+    assert model.item_ids.values[-1] == ITEM
+    model.set_unavailable([first, last])
+    model.forget(USER, ITEM)
+    assert model.unavailable.to_list() == [first, last]
+    left = split.valid.to_frame().filter((pl.col("user") != USER) & (pl.col("item") != ITEM))
+    validated = model._state.known.validated
+    pairs = zip(
+        model.user_ids.decode(validated.users), model.item_ids.decode(validated.items), strict=True
+    )
+    assert sorted(pairs) == sorted(left.select("user", "item").rows())
+    assert isinstance(validated, Csr)
+
+
+def test_forgotten_elsewhere_leaves_the_model_and_names_it(tmp_path: Path) -> None:
+    model = trained("popularity")
+    model.save(tmp_path / "m")
+    receipt = forget_in(tmp_path / "m", USER, out=tmp_path / "less")
+    assert receipt.still_held == [str(tmp_path / "m")]
+    assert receipt.folder == str(tmp_path / "less")
+    assert USER in tm.load(tmp_path / "m").user_ids.values
+    assert USER not in tm.load(tmp_path / "less").user_ids.values
+    mark_unavailable(tmp_path / "m", ["i1"], out=tmp_path / "marked")
+    assert tm.load(tmp_path / "m").unavailable.to_list() == []
+    assert tm.load(tmp_path / "marked").unavailable.to_list() == ["i1"]
+    for folder, out in (("s3://b/m", None), (tmp_path / "m", "s3://b/m"), ("s3://b/m", "m")):
+        with pytest.raises(ParameterError, match="needs folders of this machine"):
+            forget_in(folder, USER, out=out)
+
+
+def test_marked_items_are_counted(tmp_path: Path) -> None:
+    model = trained("popularity")
+    model.save(tmp_path / "m")
+    first = model.item_ids.values[0]
+    assert mark_unavailable(tmp_path / "m", [first, "nope", "i5"]) == (2, 1)
+    assert mark_unavailable(tmp_path / "m", [first], "remove") == (1, 0)
+    assert mark_unavailable(tmp_path / "m", ["nope", "never"], "add") == (1, 2)
+    with pytest.raises(ParameterError, match="unavailable must be a list of ids, got 'i1'"):
+        mark_unavailable(tmp_path / "m", "i1")
+    with pytest.raises(ParameterError, match="change must be replace, add or remove"):
+        mark_unavailable(tmp_path / "m", ["i1"], "toggle")
+
+
+@pytest.mark.parametrize("others", [0, 4, 5])
+def test_saves_in_between_are_read_again_up_to_five_times(
+    others: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process saves the model after each of the first reads."""
+    model, folder = trained("popularity"), tmp_path / "m"
+    names = [f"i{n}" for n in range(20) if f"i{n}" in set(model.item_ids.values)]
+    read, reads = tm.load, 0
+
+    def interrupted(path: Path) -> Recommender:
+        nonlocal reads
+        found, reads = read(path), reads + 1
+        if reads <= others:
+            read(path).set_unavailable(names[:reads]).save(path)
+        return found
+
+    monkeypatch.setattr("trimetric.models.load", interrupted)
+    for change in (
+        lambda: forget_in(folder, USER),
+        lambda: mark_unavailable(folder, [ITEM], "add"),
+    ):
+        model.save(folder)
+        reads = 0
+        if others == 5:
+            with pytest.raises(Superseded):
+                change()
+        else:
+            change()
+        assert reads == min(others + 1, 5)
+        left = read(folder)
+        marked = set(left.unavailable) - {ITEM}
+        assert marked == set(names[:others])
+        changed = USER not in left.user_ids.values or ITEM in left.unavailable
+        assert changed == (others < 5)
