@@ -145,6 +145,15 @@ def test_it_is_found_by_name():
             wrong()
 
 
+def test_everyone_with_a_held_out_item_counts_and_validation_items_are_no_candidates():
+    found = AsReleased(at=(3, 7))
+    assert found.excludes_valid
+    families = ("precision", "recall", "hit_rate", "ndcg", "map", "mrr", "micro_recall")
+    expected = [f"{name}@{k}" for k in (3, 7) for name in families]
+    assert [one.name for one in found.metrics] == [*expected, "map", "mrr", "auc"]
+    assert {one.min_held for one in found.metrics} == {1}
+
+
 def test_released_data_lacks_the_ratings_of_one():
     data = Interactions.from_arrays([1, 1, 2, 3, 3], [7, 8, 7, 9, 7], [5, 1, 1, 0.5, 2])
     kept = released_data(data)
