@@ -177,7 +177,7 @@ def test_lists_are_compared_with_models(room: Path, monkeypatch: pytest.MonkeyPa
     own = document("evaluate", "m", "--split", "parts", cwd=room)["metrics"]
     assert found[0]["ndcg@10"] == own["ndcg@10"]
     assert found[1]["behind_best"]["significant"]
-    assert found[0]["seconds"] is None
+    assert found[0]["cpu_seconds"] is None
     pages = (room / "c" / "report.md").read_text()
     assert "lists made elsewhere" in pages
     assert json.loads((room / "c" / "report.json").read_bytes())["sections"]

@@ -152,7 +152,7 @@ def _table(comparison: "Comparison") -> Any:
         title=f"On the test part ({comparison.protocol})",
         title_justify="left",
         caption=f"mean ± standard deviation over seeds; † behind {best} by more than chance among"
-        " users (p < .05, Holm); seconds of one fit on one thread",
+        " users (p < .05, Holm); processor seconds of one fit on one thread",
         caption_justify="left",
     )
     table.add_column("model")
@@ -168,7 +168,7 @@ def _table(comparison: "Comparison") -> Any:
         if behind and behind["significant"] and behind["difference"] < 0:
             shown[0] += "†"
         table.add_row(
-            row["model"], *shown, _cost(row["seconds"], ".1f"), _cost(row["memory_mib"], ".0f")
+            row["model"], *shown, _cost(row["cpu_seconds"], ".1f"), _cost(row["memory_mib"], ".0f")
         )
         notes += [f"{row['model']}: {note}" for note in row.get("notes", ())]
     if notes:

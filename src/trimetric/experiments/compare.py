@@ -191,7 +191,7 @@ def foreign_entrant(name: str, source: Any, split: "Split", metric: str, protoco
     run = {
         "metrics": {protocol: metrics},
         "per_user": {metric: values},
-        "seconds": None,
+        "cpu_seconds": None,
         "memory": None,
     }
     return Entrant(name, {}, [], [run], notes=tuple(result.notes))

@@ -113,11 +113,11 @@ class Comparison:
         if entrant.notes:
             row["notes"] = list(entrant.notes)
         difference = self.differences.get(entrant.model)
-        seconds = [run["seconds"] for run in entrant.runs]
+        seconds = [run["cpu_seconds"] for run in entrant.runs]
         return {
             **row,
             "seeds": len(entrant.runs),
-            "seconds": float(np.mean([np.nan if s is None else s for s in seconds])),
+            "cpu_seconds": float(np.mean([np.nan if s is None else s for s in seconds])),
             "memory_mib": max((run["memory"] or np.nan) for run in entrant.runs),
             "behind_best": None if difference is None else asdict(difference),
         }
@@ -179,8 +179,8 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         "**Marks**: † a model is behind the best by more than chance among users would give"
         f" (sign-flip test of {result.metric}, averaged over seeds, two-sided, p < .05 after Holm's"
         " correction for all models compared).",
-        "**Time and memory** are those of one fit on one thread, validations included; memory is"
-        " the peak of the process.",
+        "**Cost** is that of one fit on one thread, validations included: processor seconds, which"
+        " other work beside it does not lengthen much, and the peak memory of the process.",
         *(
             f"**{entrant.model}**: lists made elsewhere; nothing was tuned or trained here."
             + "".join(f" {note[0].upper()}{note[1:]}." for note in entrant.notes)
@@ -201,7 +201,7 @@ def _main_table(result: Comparison) -> Section:
     cost: dict[str, Any] = {"group": "cost of a fit", "higher_is_better": False}
     columns = [
         *(column(name, group=result.protocol, higher_is_better=True) for name in metrics),
-        column("seconds", format="{:.1f}", **cost),
+        column("cpu_seconds", "processor seconds", format="{:.1f}", **cost),
         column("memory_mib", "MiB", format="{:.0f}", **cost),
     ]
     rows = []
@@ -255,8 +255,10 @@ def _figure(result: Comparison) -> Section:
         }
 
     bars = [point(row, row["model"]) for row in rows]
-    costs = [point(row, max(row["seconds"], 1e-3)) for row in rows if np.isfinite(row["seconds"])]
-    seconds = {"label": "seconds per fit, one thread", "log": True}
+    costs = [
+        point(row, max(row["cpu_seconds"], 1e-3)) for row in rows if np.isfinite(row["cpu_seconds"])
+    ]
+    seconds = {"label": "processor seconds per fit, one thread", "log": True}
     panels = [
         panel(f"{result.metric}, test part", "bars", "", result.metric, bars),
         panel("Cost", "scatter", seconds, result.metric, costs),
