@@ -180,7 +180,9 @@ def test_the_receipt_counts_what_went() -> None:
     for name in ("folder", "checksum_before", "checksum_after", "removed", "still_held"):
         assert name not in receipt
     assert model.provenance["forgotten"] == [{"users": 1, "items": 2}]
-    model.forget(users=["u1", "u2", "u1"])
+    fewer = model.forget(users=["u1", "u2", "u1"])
+    assert set(fewer.rows.values()) == {2}
+    assert {name[:4] for name in fewer.rows} == {"user"}
     assert model.provenance["forgotten"][1:] == [{"users": 2, "items": 0}]
 
 
