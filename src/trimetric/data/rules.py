@@ -44,7 +44,8 @@ class Rules:
     ----------
     user, item : str or None
         The columns of the ids; None takes the column of that name, or else the one whose name
-        usually means it, such as userId or product_id.
+        usually means it, such as userId or product_id. Where an item is a list, each of its
+        entries is a row.
     rating, timestamp, split : str, None or False
         A column that must exist; None takes the column of that name if there is one; False
         ignores it.
