@@ -58,6 +58,25 @@ def test_counts_of_the_real_sets():
     assert datasets.titles("ml_1m").filter(item=1)["title"].to_list() == ["Toy Story (1995)"]
 
 
+@pytest.mark.parametrize("written", ["model.json", "checkpoint", "report.json", "runs"])
+def test_what_was_written_under_the_name_of_its_data_set_is_no_data(written, home, monkeypatch):
+    """As by `fit ml_1m --out ml_1m`, or `reproduce --dataset ml_1m --out ml_1m`, run again."""
+
+    def of(name):
+        return Interactions.of(name).to_frame().rows()
+
+    monkeypatch.chdir(home)
+    pl.DataFrame({"user": ["a"], "item": [1]}).write_parquet(home / "ml_1m.parquet")
+    for name in ("ml_1m", "planted", "other"):
+        (home / name).mkdir()
+        (home / name / "log.csv").write_text("user,item\nb,2\n")
+        assert of(str(home / name)) == of(name) == [("b", 2)]
+        (home / name / written).mkdir()
+    assert of("ml_1m") == [("a", 1)]
+    assert Interactions.of("planted").name == "planted"
+    assert of("other") == [("b", 2)]
+
+
 def test_parquet_by_name(home):
     pl.DataFrame({"user": ["a"], "item": [1]}).write_parquet(home / "ml_1m.parquet")
     assert rows("ml_1m") == [("a", 1)]

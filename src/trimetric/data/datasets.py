@@ -23,6 +23,8 @@ GENERATED = {
 NAMES = (*PUBLISHED, *GENERATED)
 """Names that `load` knows."""
 
+_WRITTEN = ("model.json", "checkpoint", "report.json", "runs")
+
 
 def folders() -> list[Path]:
     """Return where data sets are looked for: TRIMETRIC_DATA, then the cache folder.
@@ -44,6 +46,18 @@ def available() -> dict[str, Path]:
 def has(name: str) -> bool:
     """Tell whether a data set of this name is on this machine, known or not."""
     return _find(name) is not None
+
+
+def is_meant(name: str) -> bool:
+    """Tell whether a name means a data set and not a file or folder.
+
+    A file or folder of that name comes first, but for one that trimetric wrote: the folder of a
+    model or of a report that is called like its data set.
+    """
+    if not _plain(name) or not os.path.exists(name):
+        return _plain(name)
+    known = name in NAMES or has(name)
+    return known and any(Path(name, written).exists() for written in _WRITTEN)
 
 
 def load(name: str, **rules: Any) -> Interactions:

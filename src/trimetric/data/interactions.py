@@ -420,7 +420,7 @@ class Interactions:
             from trimetric.data import datasets
 
             text = os.fspath(data)
-            if text.replace("_", "").replace("-", "").isalnum() and not os.path.exists(text):
+            if datasets.is_meant(text):
                 return datasets.load(text, **given)
             return cls.read(data, **given)
         if isinstance(data, tuple) and not all(isinstance(one, str | os.PathLike) for one in data):
