@@ -145,6 +145,7 @@ def test_every_page_is_listed() -> None:
         assert name == "README.md" or f"({name})" in index, name
 
 
+@pytest.mark.slow
 def test_a_person_typed_in_by_titles_gets_reasons() -> None:
     script = ROOT / "examples" / "by_titles.py"
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)

@@ -173,6 +173,7 @@ def test_a_second_run_into_one_folder_is_told_at_its_start(tmp_path: Path) -> No
     assert not (tmp_path / ".m.lock").exists()
 
 
+@pytest.mark.slow
 def test_two_updates_of_one_model_lose_nothing(model: Path, tmp_path: Path) -> None:
     """Each is in the model that it says it saved, or is refused."""
     shell(f"cp -r {model} m", tmp_path)

@@ -35,6 +35,7 @@ def both(*args: str, cwd: Path) -> tuple[dict, dict]:
     return found[0], found[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

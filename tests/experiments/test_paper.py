@@ -170,6 +170,7 @@ def test_cells_say_why_they_are_empty() -> None:
     assert ranked({"a": 0.1, "b": 0.3, "c": float("nan")}) == "b > a"
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     rated().to_frame().write_csv(tmp_path / "likes.csv")
     args = ["reproduce", "fig4", "--dataset", "likes.csv", "--seeds", "1", "--out", "r"]

@@ -13,6 +13,8 @@ import remote_work as work
 from trimetric.errors import DataError, ParameterError, UnknownIds, WorkerLost
 from trimetric.scale.cluster import connect
 
+pytestmark = pytest.mark.slow
+
 ray = pytest.importorskip("ray")
 SUPPORT = str(Path(work.__file__).parent)
 
@@ -31,7 +33,6 @@ def nodes():
 # --- connections of their own, before `workers` connects for the rest of the file -----------------
 
 
-@pytest.mark.slow
 def test_leaving_early_ends_what_was_started_with_the_connection(nodes, tmp_path):
     """Both processors take a task of a minute; the next connection has one at once all the same."""
     numbers = [[str(tmp_path), n] for n in range(3)]
@@ -60,7 +61,6 @@ def test_a_connection_that_is_there_is_used_and_left(nodes):
         ray.shutdown()
 
 
-@pytest.mark.slow
 def test_the_client_server(nodes):
     port = nodes.head_node._ray_params.ray_client_server_port
     with connect(f"ray://127.0.0.1:{port}") as found:
@@ -82,7 +82,6 @@ def test_results_come_in_order(workers):
     assert list(workers.ordered_map(work.square, [])) == []
 
 
-@pytest.mark.slow
 def test_arguments_are_read_only_as_far_as_tasks_are_started(workers):
     read = []
 
@@ -97,7 +96,6 @@ def test_arguments_are_read_only_as_far_as_tasks_are_started(workers):
     results.close()
 
 
-@pytest.mark.slow
 def test_a_shared_value_and_results_of_tasks_are_arguments(workers):
     shared = workers.share(np.arange(100_000.0))
     found = list(workers.ordered_map(work.total, [[shared, n] for n in range(4)]))
@@ -106,14 +104,12 @@ def test_a_shared_value_and_results_of_tasks_are_arguments(workers):
     assert workers.result(workers.submit(work.add, left, right)) == 7
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1])
 def test_a_task_has_the_threads_it_occupies(workers, cores):
     reference = workers.submit(work.threads_here, cores=cores)
     assert workers.result(reference) == (cores, str(cores))
 
 
-@pytest.mark.slow
 def test_ready_returns_what_is_done(workers):
     slow, fast = workers.submit(work.slow_first, 0), workers.submit(work.slow_first, 1)
     assert set(workers.ready([slow, fast])) <= {slow, fast}
@@ -121,7 +117,6 @@ def test_ready_returns_what_is_done(workers):
     assert workers.result(slow) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "kind", "text"),
     [(3, DataError, "row 3"), (5, UnknownIds, "1 unknown user: 'u1'"), (7, KeyError, "a bug")],
@@ -140,7 +135,6 @@ def test_tasks_of_killed_workers_run_again(workers, tmp_path):
     assert len(list(tmp_path.glob("died-*"))) == 3
 
 
-@pytest.mark.slow
 def test_a_lost_node_costs_its_tasks_alone(nodes, workers, tmp_path):
     third = nodes.add_node(num_cpus=1, object_store_memory=raylets.STORE)
     nodes.wait_for_nodes()
@@ -152,7 +146,6 @@ def test_a_lost_node_costs_its_tasks_alone(nodes, workers, tmp_path):
     assert workers.result(workers.submit(work.add, left, right)) == 9
 
 
-@pytest.mark.slow
 def test_a_task_that_always_ends_its_worker_is_given_up(workers, monkeypatch):
     monkeypatch.setattr("trimetric.scale.cluster.RETRIES", 1)
     with pytest.raises(WorkerLost, match="run the same command again"):

@@ -21,6 +21,8 @@ from trimetric.errors import (
 from trimetric.models.recommender import Recommender
 from trimetric.models.sharded import ShardedModel
 
+pytestmark = pytest.mark.slow
+
 SML = {"dim": 8, "epochs": 3, "temperature": 0.3, "validate_every": 1}
 CENTROID = {"dim": 8, "epochs": 3, "validate_every": 1, "reconstruction_dim": 8}
 SETTINGS = {
@@ -62,7 +64,6 @@ def bits(model: Recommender) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in model.tensors().items()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_same_bits_in_memory_in_files_and_on_ray(
     name: str, prepared: tm.Prepared, log: Path, tmp_path: Path
@@ -86,7 +87,6 @@ def test_the_same_bits_in_memory_in_files_and_on_ray(
     assert not (tmp_path / "b" / "checkpoint").exists()
 
 
-@pytest.mark.slow
 def test_settings_left_open_are_found_alike(
     prepared: tm.Prepared, log: Path, tmp_path: Path
 ) -> None:
@@ -162,12 +162,10 @@ def killed_and_resumed(prepared: tm.Prepared, tmp_path: Path, ray: str, moments:
     assert bits(tm.load(out)) == bits(expected)
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_in_files(prepared: tm.Prepared, tmp_path: Path) -> None:
     killed_and_resumed(prepared, tmp_path, "", [0.0, 0.1, 0.3])
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_on_ray(prepared: tm.Prepared, tmp_path: Path) -> None:
     killed_and_resumed(prepared, tmp_path, "local", [0.05])
 
@@ -192,7 +190,6 @@ def test_a_full_disk_during_a_round(prepared: tm.Prepared, tmp_path: Path) -> No
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
-@pytest.mark.slow
 def test_a_run_begun_in_files_is_finished_on_ray(
     prepared: tm.Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

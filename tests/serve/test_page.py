@@ -99,6 +99,7 @@ def test_search_a_user_and_see_why(
     expect(visit.done().locator(".sentence")).to_have_text(why.sentence(titles))
 
 
+@pytest.mark.slow
 def test_build_a_user(visit: Visit, models: dict[str, Any], titles: dict[str, str]) -> None:
     page, model = visit.to("explore"), models["sml"]
     for item in ("i001", "i002"):
@@ -126,6 +127,7 @@ def test_build_a_user(visit: Visit, models: dict[str, Any], titles: dict[str, st
     expect(page.locator(".chip")).to_have_count(2)
 
 
+@pytest.mark.slow
 def test_similar_items_and_users(
     visit: Visit, models: dict[str, Any], titles: dict[str, str]
 ) -> None:
