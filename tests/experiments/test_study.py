@@ -62,6 +62,23 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
         assert text in said
 
 
+def test_a_library_that_was_missing_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("implicit", reason="implicit is not installed")
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    (absent / "implicit.py").write_text("raise ImportError")
+    models, out = ("popularity", "ials"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(absent)  # processes that it starts look there too
+        first = compare(SPLIT, models, out=out, seeds=1, trials=1)
+    assert "needs the library implicit" in first.rows()[1]["error"]
+    again = compare(SPLIT, models, out=out, seeds=1, trials=1)
+    assert again.rows()[0]["model"] == "ials"
+    assert not any(row["error"] for row in again.rows())
+
+
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     first = compared(tmp_path)
     told: list[str] = []

@@ -17,7 +17,7 @@ import numpy as np
 
 from trimetric._version import __version__
 from trimetric.engine.threads import threads
-from trimetric.errors import Interrupted, TrimetricError
+from trimetric.errors import Interrupted, MissingExtra, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol, validator
 from trimetric.experiments import origin
 from trimetric.experiments.machine import peak_memory, reset_peak_memory
@@ -137,13 +137,16 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
         "metrics" by protocol and name, "seconds" and "cpu_seconds" of fitting, "epochs",
         "best_epoch", "tuned" (the settings that the model selected by the data, if any), "memory"
         (peak of the process while fitting, in MiB), "per_user", "margins" and "trace" if
-        the job keeps them. If the model refuses the data or diverges: only "error".
+        the job keeps them. If the model refuses the data or diverges: only "error"; if a library
+        that it needs is not installed, "of_machine" too.
     """
     try:
         with threads(1):
             return _run(job, split)
     except Interrupted:
         raise
+    except MissingExtra as error:
+        return {"error": str(error), "of_machine": True}
     except TrimetricError as error:
         return {"error": str(error)}
 

@@ -161,7 +161,8 @@ class _Study:
         for started in self._pool.done(self.running):
             result, job = self._pool.result(started), self.running.pop(started)
             self._start()
-            self._ledger.put(job, result)
+            if not result.get("of_machine"):
+                self._ledger.put(job, result)
             self._keep_time()
             self.done += 1
             self._log(_describe(job, result))
