@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -136,13 +136,13 @@ class RankedLists:
         Raises
         ------
         DataError
-            A list is none, or ids are of mixed or unusable types.
+            A list is none, such as a set, which has no order; or ids are of mixed or unusable types.
         """
         if not isinstance(lists, Mapping):
             raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
         users, items = [], []
         for user, ids in lists.items():
-            if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Iterable):
+            if isinstance(ids, str | bytes | Mapping | Set) or not isinstance(ids, Iterable):
                 raise DataError(f"{name or 'lists'}: the list of {user!r} is none but {ids!r:.60}")
             one = list(ids)
             users += [user] * len(one)
