@@ -204,7 +204,7 @@ def test_lists_of_a_mapping():
     for wrong, told in (
         ({1: "abc"}, "the list of 1 is none but 'abc'"),
         ({1: 5}, "the list of 1 is none but 5"),
-        ({1: {12}}, "the list of 1 is none but {12}"),
+        ({1: {12}}, r"the list of 1 is none but \{12\}"),
         ({1: {12: 0.5}}, "the list of 1 is none but {12"),
         ({1: [(12, 0.5)]}, "cannot be used: row 1 holds"),
         ({1: [12, None]}, "'item' holds no value in row 2"),

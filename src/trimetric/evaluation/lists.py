@@ -136,7 +136,8 @@ class RankedLists:
         Raises
         ------
         DataError
-            A list is none, such as a set, which has no order; or ids are of mixed or unusable types.
+            A list is none, such as a set, which has no order, or ids are of mixed or unusable
+            types.
         """
         if not isinstance(lists, Mapping):
             raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
