@@ -46,10 +46,10 @@ needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="no curl on thi
         if page != "docs/tutorial.md"
     ],
 )
-def test_examples_run(page: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_run(page: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     names = run(page, tmp_path, environment())
     if page == "README.md":
-        printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        printed = [line.rstrip() for line in capfd.readouterr().out.splitlines()]
         shown = next(block for language, block in blocks(page) if language == "text").splitlines()
         assert printed == shown
         assert isinstance(names["model"], tm.CentroidML)
@@ -59,10 +59,10 @@ def test_examples_run(page: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @needs_curl
 def test_the_tutorial_runs_on_a_machine_with_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     names = run("docs/tutorial.md", tmp_path, environment())
-    printed = capsys.readouterr().out
+    printed = capfd.readouterr().out
     shown = [block for language, block in blocks("docs/tutorial.md") if language == "text"]
     assert len(shown) == 3
     assert all(block in printed for block in shown)
