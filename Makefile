@@ -19,7 +19,7 @@ demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, 
 	$(RUN)/trimetric demo
 
 # One thread for each process, and a process more than there are cores, since some tests wait. The
-# twins run the kernels as plain Python; the closing summary is that of the whole suite.
+# twins run the kernels as plain Python; the closing summary is that of all but them.
 TWINS = $(shell grep -rl mark.twin tests --include='*.py')
 WORKERS := $(shell expr $$(nproc) + 1)
 PYTEST = $(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder

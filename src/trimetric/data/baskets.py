@@ -31,9 +31,9 @@ class ByItem(NamedTuple):
     empty: int = 0
 
 
-def in_lists(frame: pl.DataFrame) -> bool:
-    """Tell whether the column item holds lists."""
-    return isinstance(frame.schema.get("item"), pl.List | pl.Array)
+def is_list(kind: pl.DataType | None) -> bool:
+    """Tell whether values of this type are lists, of any or of a fixed length."""
+    return isinstance(kind, pl.List | pl.Array)
 
 
 def by_item(frame: pl.DataFrame, source: str, columns: Mapping[str, str] | None = None) -> ByItem:
@@ -53,10 +53,10 @@ def by_item(frame: pl.DataFrame, source: str, columns: Mapping[str, str] | None 
     DataError
         Ratings or times beside a list are a list of another length.
     """
-    if not in_lists(frame):
+    if not is_list(frame.schema.get("item")):
         return ByItem(frame, source)
     name = (columns or {}).get("item", "item")
-    lists = [role for role, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)]
+    lists = [role for role, kind in frame.schema.items() if is_list(kind)]
     frame = frame.with_columns(
         pl.col(role).arr.to_list() for role in lists if isinstance(frame.schema[role], pl.Array)
     )

@@ -54,8 +54,10 @@ def is_meant(name: str) -> bool:
     A file or folder of that name comes first, but for one that trimetric wrote: the folder of a
     model or of a report that is called like its data set.
     """
-    if not _plain(name) or not os.path.exists(name):
-        return _plain(name)
+    if not _plain(name):
+        return False
+    if not os.path.exists(name):
+        return True
     known = name in NAMES or has(name)
     return known and any(Path(name, written).exists() for written in _WRITTEN)
 

@@ -9,6 +9,11 @@ from trimetric.errors import ParameterError
 _OWN_WAY = ("pandas", "polars", "pyarrow", "numpy", "scipy")
 
 
+def is_from(value: Any, *libraries: str) -> bool:
+    """Whether the object is of one of the libraries, without importing them."""
+    return any(base.__module__.split(".")[0] in libraries for base in type(value).__mro__)
+
+
 def as_numpy(values: Any) -> Any:
     """Return an array of another library as NumPy's, and anything else as it is.
 
@@ -21,10 +26,11 @@ def as_numpy(values: Any) -> Any:
     """
     if isinstance(values, np.ndarray | np.generic) or not hasattr(values, "__array__"):
         return values
-    kind = type(values)
-    if any(base.__module__.split(".")[0] in _OWN_WAY for base in kind.__mro__):
+    if is_from(values, *_OWN_WAY):
         return values
     try:
         return np.asarray(values)
     except (TypeError, RuntimeError, ValueError) as error:
-        raise ParameterError(f"a {kind.__name__} cannot be read as an array: {error}") from None
+        raise ParameterError(
+            f"a {type(values).__name__} cannot be read as an array: {error}"
+        ) from None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trimetric.data.foreign_arrays import as_numpy
+from trimetric.data.foreign_arrays import as_numpy, is_from
 from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
@@ -36,12 +36,12 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
     if isinstance(frame, pl.DataFrame):
         return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
     if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
-        frame = {name: [row.get(name) for row in frame] for name in dict.fromkeys(chain(*frame))}
-    if isinstance(frame, Mapping) or (_is_from(frame, "pandas") and hasattr(frame, "iterrows")):
+        return of_rows(frame, pick, source)
+    if isinstance(frame, Mapping) or (is_from(frame, "pandas") and hasattr(frame, "iterrows")):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
         _refuse_twice(names, source)
         keys = dict(zip(names, frame.keys(), strict=True))
-        columns = _picked(pick, names, getattr(getattr(frame, "index", None), "names", ()))
+        columns = _picked(pick, names, getattr(frame, "index", None))
         return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in columns.items()})
     if hasattr(frame, "__arrow_c_stream__"):
         _refuse_twice(getattr(frame, "column_names", []), source)
@@ -56,12 +56,26 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
     return load(converted, pick, source)
 
 
-def _picked(pick: Pick, names: list[str], levels: Sequence[Any]) -> dict[str, str]:
+def of_rows(rows: Sequence[Mapping], pick: Pick, source: str) -> pl.DataFrame:
+    """Return the columns that `pick` chooses, of rows that are mappings; see `load`."""
+    keys = list(dict.fromkeys(chain.from_iterable(rows)))
+    names = [str(key) for key in keys]
+    _refuse_twice(names, source)
+    of = dict(zip(names, keys, strict=True))
+    return pl.DataFrame(
+        {
+            role: column([row.get(of[name]) for row in rows], f"{source}: column {name!r}")
+            for role, name in pick(names).items()
+        }
+    )
+
+
+def _picked(pick: Pick, names: list[str], index: Any) -> dict[str, str]:
     """Pick columns; where some are missing, name the levels of the index, which are not read."""
     try:
         return pick(names)
     except DataError as error:
-        indexed = [str(level) for level in levels if level is not None]
+        indexed = [str(level) for level in getattr(index, "names", ()) if level is not None]
         if not indexed:
             raise
         raise DataError(
@@ -111,7 +125,7 @@ def column(values: Any, where: str) -> pl.Series:
         raise DataError(f"{where} must be a column of values, got a {type(values).__name__}")
     if isinstance(values, Set) and not isinstance(values, KeysView):
         raise DataError(f"{where} is a set, which has no order; give a list")
-    if _is_from(values, "pandas"):
+    if is_from(values, "pandas"):
         missing = np.asarray(values.isna())
         if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects
             wide = np.uint64 if values.dtype.kind == "u" else np.int64
@@ -120,7 +134,7 @@ def column(values: Any, where: str) -> pl.Series:
         if array.dtype.kind in "iufbM":
             return pl.Series(np.ascontiguousarray(array))
         return _from_objects([None if m else v for v, m in zip(array, missing, strict=True)], where)
-    if _is_from(values, "pyarrow"):
+    if is_from(values, "pyarrow"):
         return pl.Series(values)
     if isinstance(values, np.ma.MaskedArray):
         return _masked(np.asarray(values.data), np.ma.getmaskarray(values), where)
@@ -255,8 +269,3 @@ def _kind(value: Any) -> str | None:
 def _is_missing(value: Any) -> bool:
     nan = isinstance(value, float | np.floating) and bool(value != value)
     return nan or type(value).__name__ in ("NAType", "NaTType")
-
-
-def _is_from(value: Any, library: str) -> bool:
-    """Whether the object is of that library, without importing it."""
-    return any(c.__module__.split(".")[0] == library for c in type(value).__mro__)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 
-from trimetric.data.in_memory import column
+from trimetric.data.in_memory import Pick, of_rows
 from trimetric.errors import DataError
-
-Pick = Callable[[list[str]], dict[str, str]]
 
 
 def json_lines(data: bytes, name: str, pick: Pick) -> pl.DataFrame:
     """Read one JSON object per line; numbers and text keep their types."""
     lines = enumerate(data.splitlines(), 1)
-    return _table([_object(line, name, n) for n, line in lines if line.strip()], name, pick)
+    return of_rows([_object(line, name, n) for n, line in lines if line.strip()], pick, name)
 
 
 def json_array(data: bytes, name: str, pick: Pick) -> pl.DataFrame:
@@ -34,18 +31,7 @@ def json_array(data: bytes, name: str, pick: Pick) -> pl.DataFrame:
                 f"{name}: line {number} must be a JSON object, as must all elements of an array;"
                 f" got {str(row)[:40]!r}"
             )
-    return _table(rows, name, pick)
-
-
-def _table(rows: list[dict[str, Any]], name: str, pick: Pick) -> pl.DataFrame:
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    columns = pick(names)
-    return pl.DataFrame(
-        {
-            role: column([row.get(c) for row in rows], f"{name}: column {c!r}")
-            for role, c in columns.items()
-        }
-    )
+    return of_rows(rows, pick, name)
 
 
 class _Twice(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,16 @@ from typing import Any
 import polars as pl
 
 from trimetric.data import sources, unpack
+from trimetric.data.baskets import is_list
 from trimetric.data.delimited import FAILURES, delimited
 from trimetric.data.encodings import as_utf8
 from trimetric.data.form import Form
+from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
 from trimetric.data.sources import Source, few_descriptors
 from trimetric.errors import DataError
 
-Pick = Callable[[list[str]], dict[str, str]]
+LISTS_OF = "lists of "  # before the kind of their entries
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
 
 def kind_of(series: pl.Series) -> str:
     """Return what values are, as files that are read together must agree on."""
-    if isinstance(series.dtype, pl.List | pl.Array):
-        return f"lists of {kind_of(pl.Series(dtype=series.dtype.inner))}"
+    if is_list(series.dtype):
+        return LISTS_OF + kind_of(series[:0].explode())
     if series.dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text"
     return "number" if series.dtype.is_numeric() else str(series.dtype.base_type())

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import in_memory, readers
+from trimetric.data.baskets import is_list
 from trimetric.errors import DataError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _codes(values: pl.Series, rows: np.ndarray, n_items: int, separator: str | N
     if values.dtype == pl.String and separator is not None:
         values = values.str.split(separator)
     last = {row: position for position, row in enumerate(rows.tolist())}
-    if isinstance(values.dtype, pl.List | pl.Array):
+    if is_list(values.dtype):
         cells = [value if value is None else list(value) for value in values.to_list()]
     else:
         cells = [None if value is None else [value] for value in values.to_list()]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import in_memory, readers
-from trimetric.data.baskets import by_item, in_lists
+from trimetric.data.baskets import by_item, is_list
 from trimetric.data.clean import typed
 from trimetric.errors import DataError, ParameterError
 
@@ -93,19 +93,14 @@ class RankedLists:
 
         def pick(names: list[str]) -> dict[str, str]:
             existing[:] = names
-            return _columns(wanted, names, where)
+            return _columns(wanted, names, where, isinstance(source, Mapping))
 
         if path is not None:
             raw, text = readers.load(path, pick)
-        elif isinstance(source, Mapping) and user not in source:
-            raise DataError(
-                f"{where} has no column {user!r}; columns: {_shown([*map(str, source)])}; name the"
-                " column with user=, or give RankedLists.from_dict({user: items, best first})"
-            )
         else:
             raw, text = in_memory.load(source, pick, where), False
         by = next((role for role in ("rank", "score") if role in raw.columns), None)
-        if by is None and not (rank is False and score is False) and not in_lists(raw):
+        if by is None and not (rank is False and score is False) and not is_list(raw["item"].dtype):
             raise DataError(
                 f"{where} has no column rank or score to order the lists by; columns:"
                 f" {_shown(existing)}; name one with rank= or score=, or give rank=False and"
@@ -135,6 +130,8 @@ class RankedLists:
 
         Raises
         ------
+        ParameterError
+            `lists` is no mapping.
         DataError
             A list is none, such as a set, which has no order, or ids are of mixed or unusable
             types.
@@ -164,7 +161,9 @@ class RankedLists:
         )
 
 
-def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict[str, str]:
+def _columns(
+    wanted: Mapping[str, Any], existing: list[str], where: str, mapping: bool
+) -> dict[str, str]:
     columns: dict[str, str] = {}
     for role, column in wanted.items():
         if column is False and role in ("user", "item"):
@@ -178,6 +177,8 @@ def _columns(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict
             raise ParameterError(f"{role} must be the name of a column, got {name!r}")
         if name not in existing:
             hint = f"name the column with {role}="
+            if mapping and role == "user":
+                hint += ", or give RankedLists.from_dict({user: items, best first})"
             raise DataError(f"{where} has no column {name!r}; columns: {_shown(existing)}; {hint}")
         if name in columns.values() and role not in ("rank", "score"):
             raise ParameterError(f"{where}: column {name!r} is given two roles; name another one")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from trimetric.data.csr import Csr
+from trimetric.data.foreign_arrays import as_numpy
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
@@ -367,6 +368,7 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
             pairs.user_ids.decode(pairs.users).to_list(),
             pairs.item_ids.decode(pairs.items).to_list(),
         )
+    pairs = as_numpy(pairs)
     columns = _columns(pairs)
     if columns is not None:
         missing = [name for name in ("user", "item") if name not in columns]

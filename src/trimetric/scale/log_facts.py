@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from trimetric.data import readers
 from trimetric.data.batches import Counts
 from trimetric.data.clean import warn_of_null_words
 from trimetric.data.report import ReadReport
@@ -82,7 +83,7 @@ class LogFacts:
         for role in ("user", "item"):
             kind = self.seen.ids.get(role)
             if kind is None:
-                kind = self.forms[0]["kinds"][role].removeprefix("lists of ")
+                kind = self.forms[0]["kinds"][role].removeprefix(readers.LISTS_OF)
             found[role] = "int" if kind in ("whole", "point", "number") else "str"
         return found
 
