@@ -18,19 +18,19 @@ help:  ## show this list
 demo: .venv/.ready-serve  ## train, evaluate and recommend on a small data set, ready for the page
 	$(RUN)/trimetric demo
 
-# One thread for each process, and a process more than there are cores, since some tests wait. The
-# twins run the kernels as plain Python; the closing summary is that of all but them.
+# One thread for each process, and a process more than there are cores, since some tests wait. Tests of
+# kernels, called twins, also run them as plain Python, which notices an index out of bounds.
 TWINS = $(shell grep -rl mark.twin tests --include='*.py')
 WORKERS := $(shell expr $$(nproc) + 1)
 PYTEST = $(RUN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 test test-slow: export TRIMETRIC_THREADS := 1
 test: .venv/.ready-dev  ## check that imports go one way, and run the tests on all cores; minutes
 	$(RUN)/lint-imports --no-logo
-	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long" $(TWINS)
 	$(RUN)/python tests/support/kernels.py
 	$(PYTEST) -m "not slow and not long"
 
-test-slow: .venv/.ready-dev  ## run the tests that `make test` leaves out: clusters, browsers, series of kills
+test-slow: .venv/.ready-dev  ## run what `make test` leaves out: clusters, browsers, kills, kernels as plain Python
+	NUMBA_DISABLE_JIT=1 $(RUN)/python -m pytest -qq -n $(WORKERS) -m "twin and not compiled and not long" $(TWINS)
 	$(RUN)/python tests/support/kernels.py
 	$(PYTEST) -m "slow and not long"
 
