@@ -15,12 +15,12 @@ import sys
 import record
 
 
-def table(options):
-    """Return a row for each number of workers."""
-    rows = record.read("scale_size")["rows"]
+def table(options, sizes, threads):
+    """Return triplets/s of a thread, and a row for each number of workers, from two records."""
+    rows = sizes["rows"]
     largest = rows[max(rows, key=float)]
     per_thread = largest["train"]["m_per_second"] * 1e6 / 2
-    faster = speed_up(options.threads)
+    faster = speed_up(options.threads, threads)
     users, items, pairs = options.users, options.items, options.interactions
     row = 4 * (options.dim + 1)
     found = []
@@ -50,16 +50,17 @@ def table(options):
     return per_thread, found
 
 
-def speed_up(threads):
+def speed_up(threads, measured):
     """Return how many times as fast as one thread a fit of SML is on this many."""
-    machines = record.read("threads")["machines"].values()
+    machines = measured["machines"].values()
     most = max(machines, key=lambda one: one["machine"]["cores"])["sml"]["faster"]
     if str(threads) not in most:
         sys.exit(f"--threads: measured are {', '.join(most)}")
     return most[str(threads)]
 
 
-def main():
+def options_of(arguments):
+    """Return the options of a command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, usual in (("users", 1e9), ("items", 1e7), ("interactions", 1e11)):
         parser.add_argument(f"--{name}", type=float, default=usual)
@@ -69,9 +70,14 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="of a worker")
     parser.add_argument("--network", type=float, default=1.25e9, help="bytes/s of a machine")
     parser.add_argument("--disk", type=float, default=1e9, help="bytes/s of a machine")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.machines = [int(number) for number in options.machines.split(",")]
-    per_thread, rows = table(options)
+    return options
+
+
+def main():
+    options = options_of(sys.argv[1:])
+    per_thread, rows = table(options, record.read("scale_size"), record.read("threads"))
     print(f"{per_thread / 1e6:.2f} M triplets/s on a thread, measured at the largest size here")
     names = list(rows[0])
     print(f"| {' | '.join(names)} |")
