@@ -100,6 +100,7 @@ def test_packages_build_and_their_texts_are_right(tmp_path: Path) -> None:
         assert any(name.endswith("/pyproject.toml") for name in source.getnames())
 
 
+@pytest.mark.slow
 def test_workflows_are_well_formed() -> None:
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     assert {path.stem for path in files} == {"tests", "long", "wheels", "site"}

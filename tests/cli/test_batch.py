@@ -67,6 +67,7 @@ def test_the_lists_are_the_librarys(room: Path) -> None:
     assert found.equals(model.recommend(model.user_ids.values, 100))
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_it_goes_on_to_the_same_bytes(room: Path) -> None:
     out = "k.parquet"
     stopped(room, out, lambda: blocks(room, out) >= 2)

@@ -92,7 +92,7 @@ def test_what_stands_beside_a_list_is_repeated_or_as_long() -> None:
         ),
         ({"item": [None, ["y"]]}, "no value in row 1"),
         ({"item": [[["x"]], [["y"]]]}, "holds List"),
-        ({"item": [[{"id": 1}], [{"id": 2}]]}, "holds Struct"),
+        ({"item": [[{}], [{}]]}, "holds Struct"),
         ({"item": [[], []]}, "has no rows"),
         ({"user": [[1], [2]]}, "holds List"),
     ],

@@ -291,7 +291,7 @@ def test_rows_of_separators_are_counted_and_blank_lines_are_not():
         pl.Series([["train"]], dtype=pl.Array(pl.String, 1)),
         pl.Series([b"train"]),
         pl.Series([1], dtype=pl.Duration),
-        pl.Series([{"part": "train"}]),
+        pl.Series([{}], dtype=pl.Struct([])),
     ],
 )
 def test_a_split_column_of_another_kind(column):

@@ -335,10 +335,14 @@ def browse(page: Path, folder: Path) -> tuple[str, str]:
 
 @given(
     st.dictionaries(
-        st.text(),
+        st.text(max_size=9),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text("[],\n {}\"'ab", max_size=9),
-            lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+            ),
+            max_leaves=20,
         ),
     )
 )

@@ -510,6 +510,7 @@ def test_secrets_are_not_shown() -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_where_a_uri_says_the_store_is(monkeypatch: pytest.MonkeyPatch, room: Path) -> None:
     host = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -55,6 +55,7 @@ def one_file_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_files, "TASK_BYTES", 1)
 
 
+@pytest.mark.slow
 def test_on_this_machine_by_the_command(room: Path) -> None:
     options = ("--partitions", "3", "--test", ".1", "--valid", ".1", "--seed", "3")
     log = [str(room / f"log-{n}.parquet") for n in range(4)]

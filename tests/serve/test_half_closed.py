@@ -171,6 +171,7 @@ def test_an_idle_one_is_closed_at_once(server: Server) -> None:
     assert nothing_is_left(server)
 
 
+@pytest.mark.slow
 def test_one_that_closes_and_does_not_read_leaves_nothing(server: Server) -> None:
     for _ in range(30):
         with server.connect() as link:

@@ -66,6 +66,7 @@ def whole(folder: Path) -> int:
     return found.meta["turn"]
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments_it_always_loads_whole(tmp_path: Path) -> None:
     moments = random.Random(20)
     turn = 0

@@ -13,6 +13,7 @@ from trimetric.data.baskets import by_item
 from trimetric.data.clean import complete, typed
 from trimetric.data.delimited import FAILURES, delimited
 from trimetric.data.form import Form
+from trimetric.data.nested import fields
 from trimetric.data.readers import Pick
 from trimetric.data.rules import Rules
 from trimetric.data.seen import Seen
@@ -202,11 +203,12 @@ def _of_parquet(
 ) -> Iterator[tuple[pl.DataFrame, bool, Form, int]]:
     form = form.found(format="parquet")
     with parquet(file) as opened:
-        columns = pick(list(opened.schema_arrow.names))
-        named = list(dict.fromkeys(columns.values()))
+        empty = pl.DataFrame(opened.schema_arrow.empty_table())
+        existing = fields(empty.schema, file.name)
+        picked = {role: existing[name] for role, name in pick(list(existing)).items()}
+        named = list(dict.fromkeys(field.column for field in picked.values()))
         start, stop = groups or (0, opened.num_row_groups)
-        roles = [pl.col(name).alias(role) for role, name in columns.items()]
-        empty = pl.DataFrame(opened.schema_arrow.empty_table().select(named))
+        roles = [field.value.alias(role) for role, field in picked.items()]
         yield empty.select(roles), False, form, 0  # so that an empty file has columns too
         read = opened.iter_batches(ROWS, row_groups=list(range(start, stop)), columns=named)
         while True:

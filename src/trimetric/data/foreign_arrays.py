@@ -1,4 +1,4 @@
-"""Arrays of other libraries, such as tensors of PyTorch and JAX, by NumPy's array protocol."""
+"""Values of other libraries: arrays, such as tensors of PyTorch, by NumPy's protocol, and NA."""
 
 from typing import Any
 
@@ -12,6 +12,12 @@ _OWN_WAY = ("pandas", "polars", "pyarrow", "numpy", "scipy")
 def is_from(value: Any, *libraries: str) -> bool:
     """Whether the object is of one of the libraries, without importing them."""
     return any(base.__module__.split(".")[0] in libraries for base in type(value).__mro__)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, not a number, or NA or NaT of pandas."""
+    nan = isinstance(value, float | np.floating) and bool(value != value)
+    return value is None or nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def as_numpy(values: Any) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence, Set
 from datetime import UTC
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from trimetric.data.foreign_arrays import as_numpy, is_from
+from trimetric.data import nested
+from trimetric.data.foreign_arrays import as_numpy, is_from, is_missing
 from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
@@ -30,19 +32,24 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
     source : str
         What to call the table in errors.
     """
-    if isinstance(frame, pl.LazyFrame):
-        columns = pick(frame.collect_schema().names())
-        return frame.select(pl.col(c).alias(role) for role, c in columns.items()).collect()
-    if isinstance(frame, pl.DataFrame):
-        return frame.select(pl.col(c).alias(role) for role, c in pick(frame.columns).items())
+    if isinstance(frame, pl.LazyFrame | pl.DataFrame):
+        fields = nested.fields(frame.collect_schema(), source)
+        columns = pick(list(fields))
+        return frame.lazy().select(fields[c].value.alias(r) for r, c in columns.items()).collect()
     if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
         return of_rows(frame, pick, source)
     if isinstance(frame, Mapping) or (is_from(frame, "pandas") and hasattr(frame, "iterrows")):
         names = [str(name) for name in frame.keys()]  # noqa: SIM118 (a data frame has keys too)
         _refuse_twice(names, source)
         keys = dict(zip(names, frame.keys(), strict=True))
-        columns = _picked(pick, names, getattr(frame, "index", None))
-        return table({r: column(frame[keys[c]], f"{source}: {c!r}") for r, c in columns.items()})
+        paths = _paths({n: partial(_objects, frame[key]) for n, key in keys.items()}, source)
+        columns = _picked(pick, list(paths), getattr(frame, "index", None))
+        return table(
+            {
+                role: _values(frame[keys[paths[c][0]]], paths[c][1], f"{source}: {c!r}")
+                for role, c in columns.items()
+            }
+        )
     if hasattr(frame, "__arrow_c_stream__"):
         _refuse_twice(getattr(frame, "column_names", []), source)
         try:
@@ -61,13 +68,46 @@ def of_rows(rows: Sequence[Mapping], pick: Pick, source: str) -> pl.DataFrame:
     keys = list(dict.fromkeys(chain.from_iterable(rows)))
     names = [str(key) for key in keys]
     _refuse_twice(names, source)
-    of = dict(zip(names, keys, strict=True))
+    of = {name: partial(_of_key, rows, key) for name, key in zip(names, keys, strict=True)}
+    paths = _paths(of, source)
     return pl.DataFrame(
         {
-            role: column([row.get(of[name]) for row in rows], f"{source}: column {name!r}")
-            for role, name in pick(names).items()
+            role: _values(list(of[paths[c][0]]()), paths[c][1], f"{source}: column {c!r}")
+            for role, c in pick(list(paths)).items()
         }
     )
+
+
+def _of_key(rows: Sequence[Mapping], key: Any) -> Iterator[Any]:
+    return (row.get(key) for row in rows)
+
+
+def _objects(values: Any) -> Iterable[Any]:
+    """Return the values of a column that may hold objects or lists of them, else nothing."""
+    if is_from(values, "pyarrow"):
+        values = pl.Series(values)
+    if isinstance(values, pl.Series):
+        return values.to_list() if values.dtype.is_nested() else ()
+    if isinstance(values, list | tuple) or getattr(values, "dtype", np.dtype(int)).kind == "O":
+        return values
+    return ()
+
+
+def _paths(
+    columns: Mapping[str, Callable[[], Iterable[Any]]], source: str
+) -> dict[str, tuple[str, tuple[Any, ...]]]:
+    """Return {name: (column, keys that lead to its values)}."""
+    found: dict[str, tuple[str, tuple[Any, ...]]] = {}
+    for column_, values in columns.items():
+        for name, keys in nested.paths(column_, values).items():
+            if name in found:
+                raise DataError(nested.twice(name, source))
+            found[name] = column_, keys
+    return found
+
+
+def _values(values: Any, keys: tuple[Any, ...], where: str) -> pl.Series:
+    return column(nested.along(_objects(values), keys, where) if keys else values, where)
 
 
 def _picked(pick: Pick, names: list[str], index: Any) -> dict[str, str]:
@@ -152,11 +192,11 @@ def _masked(values: np.ndarray, missing: np.ndarray, where: str = "") -> pl.Seri
 def _refuse_twice(names: Sequence[str], source: str) -> None:
     twice = sorted({name for name in names if list(names).count(name) > 1}) if names else []
     if twice:
-        raise DataError(f"{source} has several columns called {twice[0]!r}; rename all but one")
+        raise DataError(nested.twice(twice[0], source))
 
 
 def _from_objects(values: list, where: str) -> pl.Series:
-    values = [None if _is_missing(value) else value for value in values]
+    values = [None if is_missing(value) else value for value in values]
     kinds = [_kind(value) for value in values]
     present = [(row, kind) for row, kind in enumerate(kinds) if kind is not None]
     if not present:
@@ -264,8 +304,3 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1):
         return "list"
     return "time" if hasattr(value, "isoformat") else "other"
-
-
-def _is_missing(value: Any) -> bool:
-    nan = isinstance(value, float | np.floating) and bool(value != value)
-    return nan or type(value).__name__ in ("NAType", "NaTType")

@@ -22,11 +22,12 @@ USUAL = {
     "rating": ("rating",),
     "timestamp": ("timestamp", "ts", "time", "date", "datetime", "eventtime", "unixtime"),
 }
+_SPELLING = str.maketrans("", "", "_-. \t\r\n")
 
 
 def plain(name: str) -> str:
-    """Return a name without what spelling varies in: case, spaces, underscores, hyphens."""
-    return name.strip().casefold().replace("_", "").replace("-", "").replace(" ", "")
+    """Return a name without what spelling varies in: case, spaces, underscores, hyphens, dots."""
+    return name.casefold().translate(_SPELLING)
 
 
 def candidates(role: str, existing: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from trimetric.data.encodings import as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
+from trimetric.data.nested import fields
 from trimetric.data.sources import Source, few_descriptors
 from trimetric.errors import DataError
 
@@ -196,16 +197,18 @@ def with_constants(frame: pl.DataFrame, constant: dict[str, str]) -> pl.DataFram
 def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
     try:
         with file.open() as stream:
-            existing = list(pl.read_parquet_schema(stream))
+            schema = pl.read_parquet_schema(stream)
     except FAILURES as error:
         raise no_parquet(file, error) from None
-    columns = pick(existing)
+    existing = fields(schema, file.name)
+    picked = {role: existing[name] for role, name in pick(list(existing)).items()}
     try:
         with file.open() as stream:
-            frame = pl.read_parquet(stream, columns=list(dict.fromkeys(columns.values())))
+            columns = list(dict.fromkeys(field.column for field in picked.values()))
+            frame = pl.read_parquet(stream, columns=columns)
     except FAILURES as error:
         raise no_parquet(file, error) from None
-    return frame.select(pl.col(name).alias(role) for role, name in columns.items())
+    return frame.select(field.value.alias(role) for role, field in picked.items())
 
 
 def no_parquet(file: Source, error: BaseException) -> DataError:
