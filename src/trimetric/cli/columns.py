@@ -57,7 +57,8 @@ class Columns:
         Option(help="Column of the parts of a split, default split if there; none ignores it."),
     ] = None
     format: Annotated[
-        str | None, Option(help="csv, tsv, jsonl, json or parquet, if the name does not tell.")
+        str | None,
+        Option(help="csv, tsv, jsonl, json, parquet or arrow, if not told by the name."),
     ] = None
     separator: Annotated[
         str | None, Option(help="What separates fields: ';', '::', tab, space; found by default.")

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 from trimetric.errors import ParameterError
 from trimetric.keywords import is_one_of
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
 OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
 _NAMED = {"\t": "tab", " ": "space"}
 
@@ -26,7 +26,7 @@ class ValueOptions(TypedDict, total=False):
 class FormOptions(ValueOptions, total=False):
     """The fields of `Form` as keyword arguments, for type checkers."""
 
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet"] | None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None
     separator: str | None
     header: bool | None
     quote: str | Literal[False] | None
@@ -40,9 +40,9 @@ class Form:
 
     Attributes
     ----------
-    format : "csv", "tsv", "jsonl", "json", "parquet" or None
+    format : "csv", "tsv", "jsonl", "json", "parquet", "arrow" or None
         csv and tsv are text with a separator, jsonl has one JSON object per line, json is an array
-        of objects.
+        of objects, arrow is a file or stream of Arrow (Feather).
     separator : str or None
         What stands between the fields of a line: one or several characters.
     header : bool or None
@@ -62,7 +62,7 @@ class Form:
         "s", "ms", "us" or "ns" since 1970, or a pattern such as "%d/%m/%Y %H:%M".
     """
 
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet"] | None = None
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
     separator: str | None = None
     header: bool | None = None
     quote: str | Literal[False] | None = None

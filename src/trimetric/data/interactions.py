@@ -439,7 +439,7 @@ class Interactions:
     @classmethod
     @keywords.takes(Rules, Form, leave=("drop_zeros",))
     def read(cls, path: Any, **rules: Unpack[ReadOptions]) -> Interactions:
-        """Read csv, tsv, jsonl, json or parquet, also packed with gzip, bzip2, zstd, xz or zip.
+        """Read csv, tsv, jsonl, json, parquet or arrow, also packed: gzip, bzip2, zstd, xz or zip.
 
         What is not said of a file's form is found out and told in the report; what could be read
         in two ways is an error that names the option. Ids are kept exactly. In a text file an id

@@ -22,12 +22,17 @@ USUAL = {
     "rating": ("rating",),
     "timestamp": ("timestamp", "ts", "time", "date", "datetime", "eventtime", "unixtime"),
 }
+_TYPES = ("token", "float", "token_seq", "float_seq")
 _SPELLING = str.maketrans("", "", "_-. \t\r\n")
 
 
 def plain(name: str) -> str:
-    """Return a name without what spelling varies in: case, spaces, underscores, hyphens, dots."""
-    return name.casefold().translate(_SPELLING)
+    """Return a name without what spelling varies in: case, spaces, underscores, hyphens, dots.
+
+    Nor does it have the type that RecBole writes behind it, as in user_id:token.
+    """
+    bare, _, kind = name.casefold().rpartition(":")
+    return (bare if kind in _TYPES else name.casefold()).translate(_SPELLING)
 
 
 def candidates(role: str, existing: Sequence[str]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from trimetric.data import sources, unpack
+from trimetric.data import in_memory, sources, unpack
 from trimetric.data.baskets import is_list
 from trimetric.data.delimited import FAILURES, delimited
 from trimetric.data.encodings import as_utf8
@@ -20,6 +21,7 @@ from trimetric.data.sources import Source, few_descriptors
 from trimetric.errors import DataError
 
 LISTS_OF = "lists of "  # before the kind of their entries
+ARROW_FILE = b"ARROW1"
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def kind(file: Source, form: Form) -> str:
         shown = "".join(reversed(file.endings[:2]))
         raise DataError(
             f"{file.name}: cannot tell the format from the extension {shown!r}; use .csv, .tsv,"
-            " .jsonl, .json (each also packed, as .gz, .bz2, .zst or .zip) or .parquet, or name it"
-            " with format="
+            " .jsonl, .json (each also packed, as .gz, .bz2, .zst or .zip), .parquet or .arrow, or"
+            " name it with format="
         )
     return ""
 
@@ -157,6 +159,9 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
         return with_constants(frame, constant), False, form.found(format="parquet"), 0
     if not data.strip():
         raise DataError(f"{file.name} is empty; it needs rows, and csv a line of column names")
+    if format_ == "arrow":
+        frame = _arrow(data, file, choose)
+        return with_constants(frame, constant), False, form.found(format="arrow"), 0
     if format_ in ("jsonl", "json"):
         data, encoding = as_utf8(data, file.name, form.encoding)
         array = data.lstrip()[:1] == b"["
@@ -170,6 +175,8 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
 def _by_content(data: bytes) -> str:
     if data.startswith(b"PAR1"):
         return "parquet"
+    if data.startswith(ARROW_FILE):
+        return "arrow"
     return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
 
 
@@ -209,6 +216,18 @@ def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
     except FAILURES as error:
         raise no_parquet(file, error) from None
     return frame.select(field.value.alias(role) for role, field in picked.items())
+
+
+def _arrow(data: bytes, file: Source, pick: Pick) -> pl.DataFrame:
+    """Read a file of Arrow, or a stream, as the data sets of Hugging Face are kept."""
+    read = pl.read_ipc if data.startswith(ARROW_FILE) else pl.read_ipc_stream
+    try:
+        frame = read(io.BytesIO(data))
+    except FAILURES as error:
+        raise DataError(
+            f"{file.name} is not a whole arrow file ({_first_line(error)}); write it again"
+        ) from None
+    return in_memory.load(frame, pick, file.name)
 
 
 def no_parquet(file: Source, error: BaseException) -> DataError:

@@ -30,8 +30,13 @@ ENDINGS = {
     ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".inter": "tsv",  # of RecBole, as is the next
+    ".item": "tsv",
 }
-_IN_FOLDERS = {end: kind for end, kind in ENDINGS.items() if kind != "json"}
+_IN_FOLDERS = {end: kind for end, kind in ENDINGS.items() if kind != "json" and end != ".item"}
 _ENOUGH_FILES = 64
 _MORE_FILES = "allow more with ulimit -n"
 
@@ -210,7 +215,7 @@ def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath
         if kinds:
             break
     if not kinds:
-        raise DataError(f"{folder} is a folder without csv, tsv, jsonl or parquet files")
+        raise DataError(f"{folder} is a folder without csv, tsv, jsonl, parquet or arrow files")
     if len(kinds) > 1:
         counted = ", ".join(f"{len(paths)} {kind}" for kind, paths in sorted(kinds.items()))
         raise DataError(

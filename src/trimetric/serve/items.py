@@ -92,9 +92,9 @@ NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
 
 
 def read(path: Path, id_column: str | None = None) -> ItemsTable:
-    """Read a csv, tsv, jsonl or parquet file: item (or id), title, picture (https), and others.
+    """Read a table of items from a file: item (or id), title, picture (https), and others.
 
-    Columns of bytes, durations, records or lists of lists are left out: an answer cannot show them.
+    Columns of bytes, durations or lists of lists are left out: an answer cannot show them.
 
     Parameters
     ----------
