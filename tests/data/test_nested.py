@@ -18,9 +18,9 @@ EVENTS = [
     {"user": {"id": 5, "at": {"shop": "y"}}, "product": {"sku": "b"}, "rating": 5},
 ]
 ORDERS = [
-    {"user": "ann", "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]},
     {"user": "bob", "lines": []},
     {"user": "cid", "lines": [{"sku": "b", "n": 3}]},
+    {"user": "ann", "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]},
 ]
 
 
@@ -154,10 +154,11 @@ def test_objects_without_fields_and_too_deep_ones_are_no_columns() -> None:
     with pytest.raises(DataError, match=r"column 'item' cannot be used: row 1 holds '\{\}'"):
         tm.Interactions([{"user": 1, "item": {}}])
     value: object = 3
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         value = {"a": value}
     name = "item" + ".a" * DEEPEST
-    for given in ([{"user": 1, "item": value}], frame([{"user": 1, "item": value}])):
-        with pytest.raises(DataError, match=f"'{name}'"):
-            tm.Interactions(given, item=name)
-        assert len(tm.Interactions([{"user": 1, "item": value["a"]}], item=name)) == 1  # type: ignore[index]
+    rows, deeper = [{"user": 1, "item": value}], [{"user": 1, "item": {"a": value}}]
+    for make in (list, frame, pd.DataFrame):
+        assert len(tm.Interactions(make(rows), item=name)) == 1
+        with pytest.raises(DataError, match=f"'{name}' (holds|cannot be used)"):
+            tm.Interactions(make(deeper), item=name)
