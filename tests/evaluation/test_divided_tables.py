@@ -257,7 +257,7 @@ def test_a_ranker_ranks_as_the_whole() -> None:
     assert found.dtype == np.int32
     parts.model.asked.clear()
     parts.ranks(Csr.from_pairs(np.array([1]), np.array([3]), 7), exclude)
-    assert parts.model.asked == [PART_OF[0]]
+    assert parts.model.asked == [PART_OF[3]]
 
 
 def test_ranks_are_put_together_in_the_order_of_users() -> None:

@@ -1,7 +1,9 @@
 """Answers of a model of points on a line, worked out by hand."""
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -15,23 +17,24 @@ from trimetric.models import answers
 from trimetric.models.recommender import Recommender
 
 USERS, ITEMS = {"a": 0.0, "b": 1.0, "c": 2.0}, {"p": 0.0, "q": 0.1, "r": 0.3, "s": 0.6}
+UNTRAINED = [("A", "p"), ("d", "s")]
 LOG = [("a", "p"), ("b", "p"), ("b", "q"), ("b", "r"), ("c", "p"), ("c", "r")]
 """The items by popularity: p with 3, r with 2, q with 1, and s without training interactions."""
 
 
 @pytest.fixture(scope="module")
 def model() -> Recommender:
-    """A model that was trained on a, b and c; d, far off, has a row and no interactions."""
+    """A model that was trained on a, b and c; A and d, far off, have rows and no interactions."""
     log = interactions()
-    trained = log.take(log.users != log.user_ids.encode(["d"])[0])
+    trained = log.take((log.users > 0) & (log.users < 4))
     model = tm.SML(dim=1, epochs=0).fit(trained, progress=False)
-    model.user_embeddings[:, 0] = [*USERS.values(), 9]
+    model.user_embeddings[:, 0] = [-9, *USERS.values(), 9]
     model.item_embeddings[:, 0] = [*ITEMS.values()]
     return model
 
 
 def interactions() -> tm.Interactions:
-    rows = [*LOG, ("d", "s")]
+    rows = [*LOG, *UNTRAINED]
     return tm.Interactions.from_frame(pl.DataFrame(rows, schema=["user", "item"], orient="row"))
 
 
@@ -98,7 +101,8 @@ def test_users_who_are_unknown_get_what_is_popular(
 
 
 def test_nobody_known_and_nothing_allowed(model: Recommender) -> None:
-    assert lists(model.recommend(["zz"], 3, on_unknown="popular")) == {"zz": "prq"}
+    for user in ("zz", "A", "d"):
+        assert lists(model.recommend([user], 3, on_unknown="popular")) == {user: "prq"}
     for options in ({}, {"diversity": 0.5}):
         assert model.recommend(["a", "zz"], on_unknown="popular", allow=[], **options).is_empty()
         assert model.recommend_for(["p"], allow=[], **options).is_empty()
@@ -113,7 +117,7 @@ def test_items_that_are_unavailable_are_in_no_list(model: Recommender) -> None:
     assert lists(fewer.recommend(["zz"], on_unknown="popular")) == {"zz": "qs"}
     assert sorted(lists(fewer.recommend(["a"], exclude_seen=False))["a"]) == ["q", "s"]
     assert sorted(lists(fewer.similar_items(["p"]), "item", "similar")["p"]) == ["q", "s"]
-    assert sorted(lists(fewer.similar_users(["a"]), "user", "similar")["a"]) == ["b", "c", "d"]
+    assert sorted(lists(fewer.similar_users(["a"]), "user", "similar")["a"]) == ["A", "b", "c", "d"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fewer.set_unavailable(["r"])
@@ -148,6 +152,8 @@ def test_diverse_lists_of_several_lengths(model: Recommender) -> None:
     }  # fmt: skip
     assert found.filter(user="b").select("rank", "rank_by_score").rows() == [(1, 1)]
     assert model.recommend(["a"], 1, diversity=1e-9)["item"].to_list() == ["q"]
+    alone = model.recommend(["a"], allow=["r"], diversity=0.5)
+    assert alone.select("item", "rank_by_score").rows() == [("r", 1)]
 
 
 @pytest.mark.parametrize("diversity", [0, 0.0, 1, 1.0, np.float32(0.5), np.int8(1)])
@@ -174,6 +180,12 @@ def test_strengths_of_diversity(model: Recommender, diversity: Any) -> None:
 def test_options_out_of_range(model: Recommender, options: Any, told: str) -> None:
     with pytest.raises(ParameterError, match=told):
         model.recommend(["a"], **options)
+
+
+def test_options_are_those_of_recommend_unless_told_otherwise() -> None:
+    usual = inspect.signature(Recommender.recommend).parameters
+    for name, value in asdict(answers.Options()).items():
+        assert usual[name].default == value
 
 
 # --- new users ------------------------------------------------------------------------------------
@@ -246,7 +258,7 @@ def test_what_is_alike(model: Recommender) -> None:
     }  # fmt: skip
     few = model.similar_items(["s", "p"], allow={"s": ["p", "q"], "p": ["r"]}, deny=["q"])
     assert lists(few, "item", "similar") == {"s": "p", "p": "r"}
-    users = model.similar_users(["c"], deny=["b", "d"])
+    users = model.similar_users(["c"], deny=["A", "b", "d"])
     assert users.columns[:2] == ["user", "similar"]
     assert lists(users, "user", "similar") == {"c": "a"}
     with pytest.raises(UnknownIds, match="1 unknown user"):
@@ -267,9 +279,10 @@ def test_models_that_cannot_tell_say_who_can() -> None:
     ):
         with pytest.raises(Unsupported, match=told):
             ask()
+    assert set(ease.recommend_for(["p"])["item"]) == {"q", "r", "s"}  # a model without points
 
 
-def test_reasons_are_the_scorers_own_where_it_has_some() -> None:
+def test_reasons_are_the_scorers_own_where_it_has_some(model: Recommender) -> None:
     class Scorer:
         capabilities = frozenset({"new users"})
         refusals: Mapping[str, str] = MappingProxyType({})
@@ -286,20 +299,24 @@ def test_reasons_are_the_scorers_own_where_it_has_some() -> None:
     with pytest.raises(Unsupported, match=r"belongs: it has no points; recommend_for takes new"):
         answers.placing_space("mine", scorer)
     scorer.capabilities = frozenset()
-    with pytest.raises(Unsupported, match="trained again: its scores are of the users it was"):
-        answers.placing_space("mine", scorer)
+    for ask in (
+        lambda: answers.placing_space("mine", scorer),
+        lambda: answers.recommend_for("mine", model.known, scorer, given, 1, answers.Options()),
+    ):
+        with pytest.raises(Unsupported, match="trained again: its scores are of the users it was"):
+            ask()
     scorer.refusals = {"new users": "it is a test", "fold-in": "another"}
     with pytest.raises(Unsupported, match="trained again: it is a test; models"):
         answers.placing_space("mine", scorer)
 
 
 def test_factors_and_points_are_those_of_their_side(model: Recommender) -> None:
-    assert model.user_embeddings[:, 0].tolist() == [*USERS.values(), 9]
+    assert model.user_embeddings[:, 0].tolist() == [-9, *USERS.values(), 9]
     assert model.item_embeddings[:, 0] == pytest.approx([*ITEMS.values()])
     factors = tm.BPR(dim=2, epochs=0).fit(interactions())
     assert (factors.user_embeddings == factors.scorer.user_factors).all()
     assert (factors.item_embeddings == factors.scorer.item_factors).all()
-    assert factors.user_embeddings.shape == factors.item_embeddings.shape == (4, 2)
+    assert (factors.user_embeddings.shape, factors.item_embeddings.shape) == ((5, 2), (4, 2))
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -347,6 +364,7 @@ def test_pairs_in_any_form(model: Recommender) -> None:
     [
         ({"user": ["a"], "sku": ["p"]}, "user and item; 'item' is not among user, sku"),
         ({"who": ["a"], "item": ["p"]}, "user and item; 'user' is not among who, item"),
+        ({"who": ["a"], "what": ["p"]}, "user and item; 'user' is not among who, what"),
         ({"user": ["a"], "item": ["p", "q"]}, "pairs have 1 users and 2 items"),
         (np.zeros(1, dtype=[("user", "i4")]), "'item' is not among user"),
         ("ap", "expected pairs of a user and an item, got 'ap'$"),

@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -92,7 +93,7 @@ def recommend(
         metric_space(name, scorer, TO_DIVERSIFY)
     check_unknown_users(on_unknown)
     rows = trained_rows(known, ids)
-    unknown = [user for user, row in zip(ids, rows, strict=True) if row < 0]
+    unknown = [*compress(ids, rows < 0)]
     if unknown:
         check_type("user", known.user_ids, unknown)
         if on_unknown == "error":
@@ -188,7 +189,7 @@ def score(known: Known, scorer: Scorer, pairs: Any, on_unknown: OnUnknownItem) -
     sides = (("user", known.user_ids, users), ("item", known.item_ids, items))
     rows = [vocabulary.encode(ids) for _, vocabulary, ids in sides]
     for (kind, vocabulary, ids), found in zip(sides, rows, strict=True):
-        unknown = [value for value, row in zip(ids, found, strict=True) if row < 0]
+        unknown = [*compress(ids, found < 0)]
         if unknown:
             check_type(kind, vocabulary, unknown)
             if on_unknown == "error":
@@ -208,10 +209,7 @@ def reranked(
     """Return lists of k chosen for diversity, and the rank of each item by its score."""
     rows, scores = lists
     chosen = diversified(points, space.items, rows, k, float(options.diversity), options.rerank)
-    at = np.maximum(chosen, 0)
-    if rows.shape[1] == 0:
-        return lists, chosen
-    gone = chosen < 0
+    at, gone = np.maximum(chosen, 0), chosen < 0
     return (
         np.where(gone, -1, np.take_along_axis(rows, at, axis=1)).astype(np.int32),
         np.where(gone, np.nan, np.take_along_axis(scores, at, axis=1)).astype(np.float32),
@@ -311,14 +309,14 @@ def known_ids(kind: str, vocabulary: Vocabulary, ids: list, on_unknown: OnUnknow
     """Return the ids that the model knows: all of them, or with "skip" a warning says how many."""
     _check_on_unknown(on_unknown)
     rows = vocabulary.encode(ids)
-    unknown = [value for value, row in zip(ids, rows, strict=True) if row < 0]
+    unknown = [*compress(ids, rows < 0)]
     if not unknown:
         return ids
     check_type(kind, vocabulary, unknown)
     if on_unknown == "error":
         raise UnknownIds(kind, unknown, NOT_TRAINED_ON)
     warn_left_out(kind, unknown, len(ids))
-    return [value for value, row in zip(ids, rows, strict=True) if row >= 0]
+    return [*compress(ids, rows >= 0)]
 
 
 def warn_left_out(kind: str, unknown: list, n: int) -> None:
