@@ -209,7 +209,8 @@ def reranked(
     """Return lists of k chosen for diversity, and the rank of each item by its score."""
     rows, scores = lists
     chosen = diversified(points, space.items, rows, k, float(options.diversity), options.rerank)
-    at, gone = np.maximum(chosen, 0), chosen < 0
+    at = np.maximum(chosen, 0)
+    gone = chosen < 0
     return (
         np.where(gone, -1, np.take_along_axis(rows, at, axis=1)).astype(np.int32),
         np.where(gone, np.nan, np.take_along_axis(scores, at, axis=1)).astype(np.float32),
