@@ -121,6 +121,9 @@ def test_items_that_are_unavailable_are_in_no_list(model: Recommender) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fewer.set_unavailable(["r"])
+    with pytest.raises(ParameterError, match=r"must be a list of ids, got 'p'; give \['p'\]"):
+        fewer.set_unavailable("p")
+    assert fewer.unavailable.to_list() == ["r"]
 
 
 # --- diversity ------------------------------------------------------------------------------------

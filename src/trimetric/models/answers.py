@@ -267,12 +267,11 @@ def popular_lists(known: Known, k: int, items: ItemFilter, n: int) -> Lists:
         top = known.most_popular(k, items.rows)
         return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
     everything = np.arange(len(known.item_ids)) if items.rows is None else items.rows
-    allowed = items.candidates(Csr.empty(n))
+    allowed, hidden = items.candidates(Csr.empty(n)), items.hidden(Csr.empty(n))
     parts = []
     for at in range(n):
         rows = everything if allowed is None else allowed.take(np.array([at])).items
-        if allowed is None and items.denied is not None:
-            rows = np.setdiff1d(rows, items.denied.take(np.array([at])).items)
+        rows = np.setdiff1d(rows, hidden.take(np.array([at])).items)
         top = known.most_popular(k, rows.astype(np.int32))[None]
         parts.append((top, np.full(top.shape, np.nan, dtype=np.float32)))
     return candidate_lists.stacked(parts)
