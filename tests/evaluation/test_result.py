@@ -1,6 +1,8 @@
 """What a result says, of two users and three held-out items, worked out by hand."""
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from trimetric.data import Vocabulary
 from trimetric.errors import ParameterError
-from trimetric.evaluation import FullRanking, SampledCandidates
+from trimetric.evaluation import FullRanking, SampledCandidates, metric
 from trimetric.evaluation.list_ranks import ListRanking
 from trimetric.evaluation.metrics import Ranks
 from trimetric.evaluation.result import Counts, Result
@@ -162,6 +164,11 @@ def test_what_is_no_dataclass_has_no_settings() -> None:
         def notes(self, ranks: Ranks) -> list[str]:
             return [f"of {ranks.n_users} users"]
 
+    former = replace(metric("recall@1"), name="hr@1")  # as versions before wrote it
+    found = result(protocol=Theirs())
+    found.protocol.metrics = [former, *Theirs.metrics]
+    assert found.metrics["hr@1"] == found["recall@1"]
+    assert [*found.reported] == [one.name for one in Theirs.metrics]
     found = result(protocol=Theirs(), remarks=("beware",))
     assert found.to_dict()["protocol"] == {"name": "theirs", "description": "their own way"}
     assert found.notes == ["of 2 users", "beware"]
@@ -212,12 +219,25 @@ def test_tables(asked: tuple[str, ...], expected: list[list[str]]) -> None:
         "2 users, 3 held-out interactions left out 7 interactions that training had seen beware"
     )
     assert lines[-1] == "beware"  # at the left
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) == 72
     page = found._repr_html_()
-    for row in expected[1:]:
-        assert row[0] in page
+    head, *rows = (
+        re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>.*?</tr>", page)
+    )
+    whole = expected[0][-1:] == ["whole list"]  # which the page has in any case
+    assert head == [*expected[0], *([] if whole else ["whole list"])]
+    assert [row[0] for row in rows] == [row[0] for row in expected[1:]]
+    for row, wanted in zip(rows, expected[1:], strict=True):
+        assert [value != "" for value in row] == [
+            value != "" for value in [*wanted, *([] if whole else [""])]
+        ]
     for line in ("Mine, test, full", FullRanking().describe(), "beware", "had seen"):
         assert line in page
+
+
+def test_tables_as_text_are_as_wide_as_a_page() -> None:
+    text = str(result(asked=tuple(f"recall@{k}" for k in range(1, 20))))
+    assert max(map(len, text.splitlines())) == 100
 
 
 def test_a_table_says_where_no_user_counts() -> None:

@@ -134,6 +134,7 @@ def test_a_scorer_has_the_rows_of_the_training_part() -> None:
     assert pairs(found.seen) == pairs(Csr.of(TRAIN))
     assert found.user_ids is TRAIN.user_ids
     assert found.item_ids is TRAIN.item_ids
+    assert (found.unseen_valid, found.marked_valid, found.validated) == (0, False, None)
     with pytest.raises(ParameterError, match="a Scorer knows rows and no ids: give the Split"):
         Subject.of_scorer(Scorer(), None)
 
