@@ -222,6 +222,16 @@ def test_a_reference_of_other_rows_is_matched_by_id() -> None:
     assert turned["serendipity@1"] == 0  # 13 is none of user 2's, and 13 of 3 is expected
 
 
+def test_the_first_of_all_items_can_be_expected() -> None:
+    """User 1 is held out the first item and gets it, as 2 gets 11: each is a surprise or none."""
+    split = tm.Split(pairs({1: [11], 2: [10, 12]}), None, pairs({1: [10], 2: [11]}), {})
+    source = DenseRanker(split.train, np.array([[2, 1, 0], [0, 0, 0]]))
+    for lists, expected in (({1: [10]}, 0.5), ({1: [12]}, 1), ({2: [11]}, 0.5)):
+        found = beyond_accuracy(source, split, 1, reference=frame(lists))
+        assert found["serendipity@1"] == expected
+    assert beyond_accuracy(source, split, 1, reference=source)["serendipity@1"] == 0
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
