@@ -75,7 +75,7 @@ def space(points: dict[int, float]) -> DenseRanker:
     [
         model(),
         frame(LISTS),
-        frame({**LISTS, 4: [10, 11], 55: [10]}),  # of nobody who is evaluated
+        frame({**LISTS, 4: [10, 11], 9: [11, 12], 55: [10]}),  # of nobody who is evaluated
         frame({1: [10, 12, 11, 13, 14], 2: [11, 13, 14], 3: [10, 11, 13, 14, 12]}),  # seen
         frame({1: [12, 12, 13], 2: [11, 13, 11], 3: [13, 14]}),  # repeats
         RankedLists.from_dict(LISTS),
@@ -161,6 +161,8 @@ def test_distances_in_a_space() -> None:
     line = {10: 0.0, 11: 1.0, 12: 3.0, 13: 6.0, 14: 7.0, 15: 0.0}
     found = beyond_accuracy(model(), SPLIT, 2, space=space(line))
     assert found["distance@2"] == pytest.approx((9 + 25 + 1) / 3)
+    del line[10]
+    assert beyond_accuracy(model(), SPLIT, 2, space=space(line)) == found
     del line[14]
     fewer = beyond_accuracy(frame(LISTS), SPLIT, 2, space=space(line))
     assert fewer["distance@2"] == pytest.approx((9 + 25) / 2)
@@ -218,6 +220,9 @@ def test_a_reference_of_other_rows_is_matched_by_id() -> None:
     scores[1, 2], scores[1, 4] = 0, 1  # 13 first for 2
     found = beyond_accuracy(model(), SPLIT, 1, reference=DenseRanker(log, scores))
     assert found["serendipity@1"] == pytest.approx(2 / 3)
+    trained = DenseRanker(pairs({1: [10], 2: [10], 3: [10, 13]}), np.zeros((3, 2)))
+    late = beyond_accuracy(model(), SPLIT, 1, reference=trained)  # 3 is no test of it
+    assert late["serendipity@1"] == 1
     turned = beyond_accuracy(DenseRanker(log, scores), SPLIT, 1, reference=model())
     assert turned["serendipity@1"] == 0  # 13 is none of user 2's, and 13 of 3 is expected
 
@@ -230,6 +235,11 @@ def test_the_first_of_all_items_can_be_expected() -> None:
         found = beyond_accuracy(source, split, 1, reference=frame(lists))
         assert found["serendipity@1"] == expected
     assert beyond_accuracy(source, split, 1, reference=source)["serendipity@1"] == 0
+    # 1 gets 10 and 12, of which 10 is held out, and 2 gets 11, as the reference has it.
+    shorter = beyond_accuracy(source, split, 2, reference=frame({1: [12], 2: [11, 12]}))
+    assert shorter["serendipity@2"] == 0.25
+    unknown = frame({1: [99, 10], 2: [98, 97, 11]})  # beyond three items
+    assert beyond_accuracy(unknown, split, 2)["coverage@2"] == 1 / 3
 
 
 # --- what is refused ------------------------------------------------------------------------------
