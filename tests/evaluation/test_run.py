@@ -66,6 +66,21 @@ def test_a_model_and_its_data_are_named() -> None:
     assert apart.ranks.ranks.tolist() == [1, 2, 1, 4, 1]
 
 
+def test_what_training_does_not_have_is_unknown_to_models_and_lists() -> None:
+    """User 9 and item 11 have rows, as in each split, and no training interactions."""
+    whole = pairs({1: [10, 11, 12], 2: [10, 12], 9: [10]})
+    trained = np.isin(np.arange(len(whole)), (0, 3, 4))
+    split = tm.Split(whole.take(trained), None, whole.take(~trained), {})
+    own = DenseRanker(split.train, np.array([[0, 2, 1], [0, 2, 1], [0, 2, 1]]))
+    for source in (own, frame({1: [12, 11], 9: [10]})):
+        found = evaluate(source, split, at=1)
+        assert found.user_ids.to_list() == [1]
+        assert (found.ranks.ranks.tolist(), found.ranks.n_candidates.tolist()) == ([1], [1])
+        counts = found.counts
+        assert (counts.held_out, counts.unknown_users, counts.unknown_items) == (1, 1, 1)
+        assert counts.dropped_unknown == 2
+
+
 def test_a_scorer_is_of_the_rows_of_the_split() -> None:
     class Bare:
         """Ranks and scores, and knows no ids."""
@@ -98,10 +113,17 @@ def test_a_model_folds_in_users_held_out_whole() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"user": "u"}, {"item": "i"}, {"rank": False}, {"score": "s"}, {"name": "n"}, {"rank": "r"}],
+    [
+        {"user": "u"},
+        {"item": "i"},
+        {"rank": False},
+        {"score": "s"},
+        {"name": "n"},
+        {"rank": "r", "name": "n"},
+    ],
 )
 def test_what_describes_lists_is_refused_for_models(options: dict[str, Any]) -> None:
-    [named] = options
+    named = next(iter(options))
     with pytest.raises(ParameterError, match=f"^{named} describes lists, and this is a model;"):
         evaluate(model(), SPLIT, **options)
     with pytest.raises(ParameterError, match=f"^{named} describes lists, and this is a model;"):
