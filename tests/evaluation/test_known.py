@@ -51,7 +51,8 @@ def test_a_split_its_files_and_lists_have_the_same_figures(seed, late_items, kin
     for found in (parts, lists):
         assert found.counts == whole.counts
     assert whole.metrics == parts.metrics  # of the whole ranking too
-    assert (whole.ranks.n_candidates == parts.ranks.n_candidates).all()
+    for found in (parts, lists, again):
+        assert (whole.ranks.n_candidates == found.ranks.n_candidates).all()
 
 
 def test_items_without_training_interactions_are_no_candidates(monkeypatch):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from dense import DenseRanker
 from rich.console import Console
 
 from trimetric import counter
@@ -20,30 +21,6 @@ from trimetric.evaluation import (
     protocols,
     validator,
 )
-
-
-class DenseRanker:
-    """Scores from a table, ranks by counting: slow, short, and sure."""
-
-    def __init__(self, train: Interactions, scores: np.ndarray) -> None:
-        self.user_ids, self.item_ids = train.user_ids, train.item_ids
-        self.seen = Csr.of(train)
-        self.scores = scores.astype(np.float32)
-        self.n_items, self.scorer = train.n_items, self
-
-    def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
-        return np.array(
-            [self.rank(u, i, exclude) for u, i in zip(held.users, held.items, strict=True)],
-            dtype=np.int32,
-        )
-
-    def rank(self, user: int, item: int, excluded: Csr) -> int:
-        gone = excluded.items[excluded.indptr[user] : excluded.indptr[user + 1]]
-        left = np.setdiff1d(np.arange(self.scores.shape[1]), gone)
-        return [*sorted(left, key=lambda i: (-self.scores[user, i], i))].index(item) + 1
-
-    def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        return self.scores[users, items]
 
 
 def random_data(n_users=30, n_items=40, seed=0):

@@ -87,7 +87,7 @@ def _codes(values: pl.Series, rows: np.ndarray, n_items: int, separator: str | N
     names = {
         text: code for code, text in enumerate(sorted({t for ts in texts.values() for t in ts}))
     }
-    out = np.full((n_items, max(map(len, texts.values()), default=0) or 1), -1, dtype=np.int32)
+    out = np.full((n_items, max(map(len, texts.values())) or 1), -1, dtype=np.int32)
     for row, found in texts.items():
         out[row, : len(found)] = [names[text] for text in found]
     return out

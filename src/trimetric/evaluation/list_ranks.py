@@ -175,7 +175,8 @@ def rank_by_lists(
         Candidates are sampled, and the lists do not hold enough of them.
     """
     entries, place, met = tidy(rows, task, n_items)
-    n_candidates = n_items - task.excluded.counts[task.users]
+    others = task.excluded.keep(~among(task.unlearned, task.excluded.items))
+    n_candidates = n_items - len(task.unlearned) - others.counts[task.users]
     if isinstance(ranking.base, SampledCandidates):
         allowed, n_candidates = _sampled(ranking.base, task, n_items)
         entries = entries[among(allowed, entries)]

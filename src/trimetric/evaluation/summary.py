@@ -196,7 +196,7 @@ def _in_rows(
     ids = subject.user_ids.decode(task.users)
     rows = other.user_ids.encode(ids)
     place = np.searchsorted(others.users, rows)
-    there = (rows >= 0) & (place < len(others.users))
+    there = place < len(others.users)
     there[there] = others.users[place[there]] == rows[there]
     to_item = subject.item_ids.encode(other.item_ids.values)
     out = np.full((len(task.users), lists.shape[1]), -1, dtype=np.int32)

@@ -1,8 +1,10 @@
 """Answers with original ids, out of a scorer: the functions behind `Recommender`'s methods."""
 
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -91,7 +93,7 @@ def recommend(
         metric_space(name, scorer, TO_DIVERSIFY)
     check_unknown_users(on_unknown)
     rows = trained_rows(known, ids)
-    unknown = [user for user, row in zip(ids, rows, strict=True) if row < 0]
+    unknown = [*compress(ids, rows < 0)]
     if unknown:
         check_type("user", known.user_ids, unknown)
         if on_unknown == "error":
@@ -187,7 +189,7 @@ def score(known: Known, scorer: Scorer, pairs: Any, on_unknown: OnUnknownItem) -
     sides = (("user", known.user_ids, users), ("item", known.item_ids, items))
     rows = [vocabulary.encode(ids) for _, vocabulary, ids in sides]
     for (kind, vocabulary, ids), found in zip(sides, rows, strict=True):
-        unknown = [value for value, row in zip(ids, found, strict=True) if row < 0]
+        unknown = [*compress(ids, found < 0)]
         if unknown:
             check_type(kind, vocabulary, unknown)
             if on_unknown == "error":
@@ -208,8 +210,6 @@ def reranked(
     rows, scores = lists
     chosen = diversified(points, space.items, rows, k, float(options.diversity), options.rerank)
     at = np.maximum(chosen, 0)
-    if rows.shape[1] == 0:
-        return lists, chosen
     gone = chosen < 0
     return (
         np.where(gone, -1, np.take_along_axis(rows, at, axis=1)).astype(np.int32),
@@ -267,12 +267,11 @@ def popular_lists(known: Known, k: int, items: ItemFilter, n: int) -> Lists:
         top = known.most_popular(k, items.rows)
         return np.tile(top, (n, 1)), np.full((n, len(top)), np.nan, dtype=np.float32)
     everything = np.arange(len(known.item_ids)) if items.rows is None else items.rows
-    allowed = items.candidates(Csr.empty(n))
+    allowed, hidden = items.candidates(Csr.empty(n)), items.hidden(Csr.empty(n))
     parts = []
     for at in range(n):
         rows = everything if allowed is None else allowed.take(np.array([at])).items
-        if allowed is None and items.denied is not None:
-            rows = np.setdiff1d(rows, items.denied.take(np.array([at])).items)
+        rows = np.setdiff1d(rows, hidden.take(np.array([at])).items)
         top = known.most_popular(k, rows.astype(np.int32))[None]
         parts.append((top, np.full(top.shape, np.nan, dtype=np.float32)))
     return candidate_lists.stacked(parts)
@@ -310,14 +309,14 @@ def known_ids(kind: str, vocabulary: Vocabulary, ids: list, on_unknown: OnUnknow
     """Return the ids that the model knows: all of them, or with "skip" a warning says how many."""
     _check_on_unknown(on_unknown)
     rows = vocabulary.encode(ids)
-    unknown = [value for value, row in zip(ids, rows, strict=True) if row < 0]
+    unknown = [*compress(ids, rows < 0)]
     if not unknown:
         return ids
     check_type(kind, vocabulary, unknown)
     if on_unknown == "error":
         raise UnknownIds(kind, unknown, NOT_TRAINED_ON)
     warn_left_out(kind, unknown, len(ids))
-    return [value for value, row in zip(ids, rows, strict=True) if row >= 0]
+    return [*compress(ids, rows >= 0)]
 
 
 def warn_left_out(kind: str, unknown: list, n: int) -> None:
@@ -432,4 +431,8 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=4)
+    """Warn of the line that asked: the first outside this package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("trimetric."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)
