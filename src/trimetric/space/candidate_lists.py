@@ -40,12 +40,8 @@ def neighbours(
     candidates = items.candidates(Csr.empty(len(rows)))
     if candidates is None:
         return scorer.neighbours(kind, rows, k, exclude=items.denied, only=items.rows)
-    one = np.array([0, 0], dtype=np.int64)
-    none = Csr(one, np.zeros(0, dtype=np.int32))
     parts = [
-        scorer.neighbours(
-            kind, rows[at : at + 1], k, exclude=none, only=candidates.take(np.array([at])).items
-        )
+        scorer.neighbours(kind, rows[at : at + 1], k, only=candidates.take(np.array([at])).items)
         for at in range(len(rows))
     ]
     return stacked(parts)
