@@ -121,6 +121,6 @@ def _itself(n: int) -> Csr:
 
 
 def _shared(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mean share of a row of `one` that is in the same row of `other`."""
+    """Return the mean share of a row of `first` that is in the same row of `second`."""
     hits = (first[:, :, None] == second[:, None, :]).any(axis=2)
     return float(hits.mean()) if hits.size else 1.0
