@@ -126,7 +126,7 @@ def test_a_map_of_points(laid_out, shown, monkeypatch):
 def test_of_few_items_all_others_are_neighbours():
     """Without trustworthiness, which needs more than twice as many items as neighbours."""
     rng = np.random.default_rng(2)
-    for n, k in ((1, 0), (2, 1), (3, 1), (5, 4), (20, 10), (21, 10)):
+    for n, k in ((1, 0), (2, 1), (3, 2), (5, 4), (20, 10), (21, 10)):
         items, users = (rng.normal(size=(rows, 2)).astype(np.float32) for rows in (n, 4))
         found = quality((items, users), (items, users))
         expected = {"neighbours": k}
