@@ -18,7 +18,12 @@ pytest.register_assert_rewrite("trimetric.testing")
 
 # The first example of a test may have to compile a kernel.
 settings.register_profile("trimetric", deadline=None)
-settings.register_profile("no-shrink", deadline=None, phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "first-failure",
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)
 settings.load_profile(os.environ.get("TRIMETRIC_HYPOTHESIS", "trimetric"))
 
 
