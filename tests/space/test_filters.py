@@ -80,7 +80,12 @@ def test_a_list_for_all_goes_with_a_mapping():
             ASKED,
             r"allow names no items for user 7 \(1 of 3 are missing\); give an empty list",
         ),
-        ({9: ["a"]}, None, ASKED, r"for user 8 \(3 of 3 are missing\)"),
+        (
+            {8: ["a"]},
+            None,
+            Asked("user", USERS, [8, 9, 7]),
+            r"for user 9 \(2 of 3 are missing\)",
+        ),
         (
             {"8": ["a"], "7": ["a"]},
             None,
