@@ -170,6 +170,16 @@ def test_only_lists_of_the_whole_catalogue_may_be_approximate():
     assert plain(same) == plain(exact)
 
 
+def test_of_nobody_there_are_no_lists():
+    nobody, none = np.zeros(0, dtype=np.int32), Csr.empty(0)
+    found = candidate_lists.nearest(
+        scorer(0), nobody, 3, none, ItemFilter(allowed=none), approximate=False
+    )
+    assert [one.shape for one in found] == [(0, 0), (0, 0)]
+    found = candidate_lists.neighbours(scorer(0), "item", nobody, 3, ItemFilter(allowed=none))
+    assert [one.shape for one in found] == [(0, 0), (0, 0)]
+
+
 def test_lists_one_below_the_other_are_as_wide_as_the_widest():
     one = np.array([[4, 2, -1]], dtype=np.int32), np.array([[3, 1, np.nan]], dtype=np.float32)
     two = np.array([[5], [6]], dtype=np.int32), np.array([[2], [1]], dtype=np.float32)
