@@ -1,6 +1,7 @@
 """Ids and weights in the forms in which people give them, and what is refused."""
 
 from collections import namedtuple
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,31 @@ from trimetric.space.given import by_key, check_type, ids_of, weighted_ids
 MASKED = np.ma.masked_array([5, 6], [False, True])
 NUMBERS = Vocabulary.from_values(pl.Series([5, 6, 7]))
 TEXTS = Vocabulary.from_values(pl.Series(["5", "6"]))
+
+
+class Scalar:
+    """A number of a library that has arrays without axes."""
+
+    ndim = 0
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(5)
+
+
+class Labelled:
+    """Numbers with labels."""
+
+    index = ("b", "a")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((2, 3))
+
+
+class Matched(Labelled):
+    """As pandas has them, but without a word on whether labels repeat."""
+
+    def to_dict(self) -> dict:
+        return {"b": 2, "a": 3}
 
 
 def pandas() -> Any:
@@ -42,6 +68,8 @@ def pyarrow() -> Any:
         (np.ma.masked_array([5, 6], [False, False]), [5, 6]),
         ([np.int8(5), np.array(6), np.str_("7")], [5, 6, "7"]),
         ([np.ma.masked_array(5)], [5]),
+        ([Scalar(), 6], [5, 6]),
+        (Scalar(), [5]),
         (pl.Series([5, 6]), [5, 6]),
         (lambda: pandas().Series([5, 6]), [5, 6]),
         (lambda: pandas().Index(["5", "6"]), ["5", "6"]),
@@ -132,6 +160,8 @@ def test_one_id_for_a_list_is_refused_where_a_list_is_meant(one: Any) -> None:
         (["b", "a"], [np.float32(0.5), Decimal(3)], {"b": 0.5, "a": 3.0}),
         (["b", "a"], pl.Series([2, 3]), {"b": 2.0, "a": 3.0}),
         (["b", "a"], [1e-9, 1e9], {"b": 1e-9, "a": 1e9}),
+        (["a", "b"], Labelled(), {"a": 2.0, "b": 3.0}),
+        (["a", "b"], Matched(), {"a": 3.0, "b": 2.0}),
         (["b", "a"], lambda: pandas().Series([2, 3]), {"b": 2.0, "a": 3.0}),
         (["b", "a"], lambda: pandas().Series([2, 3], index=["a", "b"]), {"b": 3.0, "a": 2.0}),
         ([1, 0], lambda: pandas().Series([2, 3], index=[1, 0]), {1: 2.0, 0: 3.0}),
@@ -161,7 +191,7 @@ def test_weights_are_added_up_by_id(given: Any, weights: Any, found: dict) -> No
         (["a", "b"], [1, 0], r"above 0 and finite, 1e-09 to 1e\+09, got 0 in \[1, 0\]; 1 is usual"),
         (["a", "b"], [1, -1], "got -1 in"),
         (["a", "b"], [1, 9e-10], "got 9e-10 in"),
-        (["a", "b"], [1, 1.1e9], "got 1100000000.0 in"),
+        (["a", "b"], [1, 1_000_000_000.5], "got 1000000000.5 in"),
         (["a", "b"], [1, float("nan")], "got nan in"),
         (["a", "b"], [1, float("inf")], "got inf in"),
         (["a", "b"], [1, True], "got True in"),
