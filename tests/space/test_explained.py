@@ -127,6 +127,7 @@ def test_how_many_have_an_item() -> None:
     assert popularity_of(known(), 5) == Popularity(1, 6, 1 / 3)
     counts = np.array([8, 9, 9, 2, 0, 0])
     assert popularity_of(known(totals=Totals(counts, 40)), 0) == Popularity(8, 3, 0.2)
+    assert popularity_of(known(totals=Totals(counts // 8, 1)), 0) == Popularity(1, 1, 1.0)
     assert popularity_of(known(totals=Totals(counts * 0, 0)), 0) == Popularity(0, 1, 0.0)
 
 
@@ -262,6 +263,13 @@ def test_users_who_cannot_be_placed_again_get_no_what_if() -> None:
     assert without.counterfactual is None
     assert [one.adds for one in without.reasons] == [1, 1]
     assert {one.rank_without for one in without.reasons} == {None}
+
+
+def test_users_of_one_item_get_no_what_if() -> None:
+    b = np.ones((N_ITEMS, N_ITEMS))
+    why = explain_sum(sums(b), known(), "ease", user_with([2]), 3, ExplainOptions(1, 5, 5))
+    assert why.counterfactual is None
+    assert [(one.item, one.adds, one.rank_without) for one in why.reasons] == [(12, 1, None)]
 
 
 def test_a_count_has_no_parts() -> None:
