@@ -179,6 +179,7 @@ def test_maps_of_few_points_have_places_for_all(n):
     assert (found.item_places.shape, found.user_places.shape) == ((n, 2), (5, 2))
     assert np.isfinite(found.item_places).all()
     assert np.isfinite(found.user_places).all()
+    assert len(np.unique(found.item_places, axis=0)) == n
     assert found.quality["neighbours"] == n - 1
 
 
