@@ -117,7 +117,7 @@ def nearest_twin(liked: np.ndarray, k: int, power: float, shrink: float) -> np.n
 @pytest.mark.parametrize(("k", "shrink"), [(1, 0.0), (5, 3.0), (1000, 10.0)])
 @pytest.mark.parametrize("weights", [False, True])
 def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float, weights: bool) -> None:
-    liked = likes()
+    liked = likes()[:, ::-1]
     if weights:
         liked = liked * np.random.default_rng(2).choice([0.5, 1, 3], liked.shape)
     (indptr, items), similarities = nearest_items(counted(liked), 40, k, Similarity(power, shrink))
@@ -125,6 +125,16 @@ def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float, weigh
     found[np.repeat(np.arange(40), np.diff(indptr)), items] = similarities
     assert (found == nearest_twin(liked, k, power, shrink)).all()
     assert (similarities > 0).all()
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 1000])
+def test_all_others_may_be_near(k: int) -> None:
+    """Three users with all of four items: equally near, so that the first k are kept."""
+    near = nearest_items(counted(np.ones((3, 4), dtype=bool)), 4, k, Similarity(0.5, 0.0))
+    found = {(i, j) for i in range(4) for j in near.lists.take(np.array([i])).items.tolist()}
+    assert found == {(i, j) for j in range(4) for i in [one for one in range(4) if one != j][:k]}
+    assert set(near.weights.tolist()) == {1.0}
 
 
 @pytest.mark.twin
