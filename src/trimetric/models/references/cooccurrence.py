@@ -113,7 +113,7 @@ def nearest_items(by_user: Counted, n_items: int, k: int, kind: Similarity) -> S
     likers = by_item(by_user, n_items)
     users = squares(likers)
     norms = (users**kind.power, users ** (1 - kind.power), kind.shrink)
-    with ThreadTeam(min(thread_count(), max(n_items, 1))) as team:
+    with ThreadTeam(min(thread_count(), n_items)) as team:
 
         def work(me: int) -> None:
             exact = np.int32 if len(by_user.weights) == 0 else np.float64
