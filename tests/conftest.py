@@ -6,7 +6,7 @@ from pathlib import Path
 
 import kernels
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell, this process and its children would ignore Ctrl-C.
@@ -18,7 +18,13 @@ pytest.register_assert_rewrite("trimetric.testing")
 
 # The first example of a test may have to compile a kernel.
 settings.register_profile("trimetric", deadline=None)
-settings.load_profile("trimetric")
+settings.register_profile(
+    "first-failure",
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)
+settings.load_profile(os.environ.get("TRIMETRIC_HYPOTHESIS", "trimetric"))
 
 
 FIRST = ("ray", "docs_examples", "in_files", "accessibility", "test_page", "estimate", "test_paper")

@@ -1,6 +1,6 @@
 """Logs put together, chosen from, split in time with repeats, and handed to other libraries."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import polars as pl
@@ -218,6 +218,106 @@ def test_concat_of_files_where_ids_look_like_numbers_in_one(tmp_path):
     assert len(put) == 3
 
 
+@pytest.mark.parametrize("time", [20_200_101, 2**41, -5])
+def test_times_that_were_told_to_be_seconds_are_not_asked_for_again(time):
+    log = Interactions.from_arrays([1, 1], [1, 2], timestamps=[time, 7], time_format="s")
+    put = log.concat(Interactions.from_arrays([2], [2], timestamps=[9]))
+    assert pairs(put) == {(1, 1): (time,), (1, 2): (7,), (2, 2): (9,)}
+
+
+def test_of_logs_put_together_all_have_the_same_columns():
+    columns = {"ratings": [3], "timestamps": [5], "labels": ["train"]}
+    for name, column in (("ratings", "rating"), ("timestamps", "timestamp"), ("labels", "split")):
+        bare = {"user": [1], "item": [1]}
+        key = {"labels": "split"}.get(name, name.removesuffix("s"))
+        having = Interactions.from_frame({**bare, key: columns[name]}, name="one")
+        lacking = Interactions.from_frame(bare, name="other")
+        told = f"other has no {name} and one has; read both with them, or both with {column}=False"
+        for first, second in ((having, lacking), (lacking, having)):
+            with pytest.raises(DataError, match=told):
+                first.concat(second)
+        assert len(having.concat(having)) == 1
+    train, test = (Interactions.from_frame({**bare, "split": [part]}) for part in ("train", "test"))
+    assert train.concat(test).labels.tolist() == test.concat(train).labels.tolist() == ["train"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "repeats", "weight", "rule"),
+    [
+        (("sum", "sum"), None, 12, "sum"),
+        (("max", "sum"), None, 9, "max"),
+        (("max", "sum"), "sum", 11, "sum"),
+        (("count", "count"), None, 4, "sum"),  # of what was counted
+        (("count", "count"), "count", 4, "sum"),
+        (("count", "count"), "max", 2, "max"),
+        (("sum", "count"), "count", 2, "count"),
+        ((None, "sum"), None, 10, "sum"),
+        ((None, "sum"), "count", 2, "count"),
+        ((None, "max"), None, 8, "max"),
+        ((None, None), None, None, "latest"),
+        ((None, None), "count", 2, "count"),
+    ],
+)
+def test_the_rule_for_pairs_of_several_logs(rules, repeats, weight, rule):
+    """A pair of weights 1 and 2 in the first log, of 1 and 8 in the second."""
+    logs = [
+        Interactions.from_arrays([1, 1], [1, 1])
+        if one is None
+        else Interactions.from_arrays([1, 1], [1, 1], weights=weights, repeats=one)
+        for one, weights in zip(rules, ([1, 2], [1, 8]), strict=True)
+    ]
+    if rules == ("sum", "sum"):
+        assert [log.weights.tolist() for log in logs] == [[3], [9]]
+    put = logs[0].concat(logs[1], repeats=repeats)
+    assert put.report.repeats == rule
+    assert (None if put.weights is None else put.weights.tolist()) == (weight and [weight])
+
+
+def test_the_report_of_logs_put_together_is_of_both():
+    frame = {
+        "user": ["a", "a", None, "b", "b", "c"],
+        "item": [1, 1, 1, 2, 3, 4],
+        "rating": [5.0, 5.0, 5.0, 1.0, 4.0, 3.0],
+        "w": [1, 1, 1, 1, 0, 1],
+    }
+    log = Interactions.from_frame(frame, min_rating=2, nulls="drop", weight="w", name="shop")
+    put = log.concat(log, Interactions.from_frame({"user": ["c"], "item": [4], "rating": [0]}))
+    assert pairs(put) == {("a", 1): (4.0, 5.0), ("c", 4): (3.0, 0.0)}
+    told = put.report
+    assert (told.rows_read, told.nulls, told.below_min_rating, told.zero_weights) == (13, 2, 2, 2)
+    assert told.duplicates == 2 + 5 - 2  # repeats in each, and entries of all that became two
+    assert (
+        told.notes
+        == log.report.notes * 2
+        + Interactions.from_frame({"user": ["c"], "item": [4], "rating": [0]}).report.notes
+    )
+    assert put.name == "shop + frame"
+
+
+def test_rows_of_repeated_pairs_are_merged_anew_with_their_ratings_and_weights():
+    """Rows of 5, 9 and 7 o'clock, and one more at 8 in the other log."""
+    first = Interactions.from_arrays(
+        [1, 1, 1, 2], [1, 1, 1, 1], [1, 2, 3, 4], [5, 9, 7, 6], weights=[1, 2, 4, 8], repeats="max"
+    )
+    second = Interactions.from_arrays([1], [1], [5], [8], weights=[16])
+    assert pairs(first) == {(1, 1): (9, 4.0, 2.0), (2, 1): (6, 8.0, 4.0)}
+    put = first.concat(second, repeats="sum")
+    assert pairs(put) == {(1, 1): (9, 23.0, 2.0), (2, 1): (6, 8.0, 4.0)}
+    assert pairs(put.filter(until=9)) == {(1, 1): (8, 21.0, 5.0), (2, 1): (6, 8.0, 4.0)}
+    assert pairs(put.filter(since=7, until=8)) == {(1, 1): (7, 4.0, 3.0)}
+    counted = Interactions.from_arrays(
+        [1, 1, 2], [1, 1, 1], timestamps=[5, 9, 6], weights=[3, 4, 5], repeats="count"
+    )
+    assert pairs(counted.concat(counted)) == {(1, 1): (9, 4.0), (2, 1): (6, 2.0)}
+    plain = Interactions.from_arrays([1, 1, 2], [1, 1, 1], timestamps=[5, 9, 6])
+    mixed = plain.concat(Interactions.from_arrays([3], [1], timestamps=[1], weights=[0.5]))
+    assert pairs(mixed)[3, 1] == (1, 0.5)
+    assert pairs(plain.concat(second.changed(ratings=None), repeats="sum")) == {
+        (1, 1): (9, 18.0),
+        (2, 1): (6, 1.0),
+    }
+
+
 @given(LOG, RULES, st.integers(5, 35))
 def test_a_window_of_time_merges_what_is_in_it(log, rule, cut):
     log = one_row_a_time(log)
@@ -240,9 +340,23 @@ def test_filters():
         data.filter(users=["a", "z"])
     with pytest.raises(ParameterError, match="single id"):
         data.filter(users="a")
-    for since in ("soon", [1], True):
-        with pytest.raises(ParameterError, match="since"):
+    assert pairs(data.filter(since=20, until=86400)) == {("a", 2): (20, 3.0)}
+    assert pairs(data.filter(since=np.int64(11), until=20.5)) == {("a", 2): (20, 3.0)}
+    assert pairs(data.filter(users=("b", "a"), items=iter([1]))) == {
+        ("a", 1): (10, 5.0),
+        ("b", 1): (86400, 4.0),
+    }
+    east = timezone(timedelta(hours=1))
+    for until in (datetime(1970, 1, 1, 1, 0, 20, tzinfo=east), datetime(1970, 1, 1, 0, 0, 20)):
+        assert pairs(data.filter(until=until)) == {("a", 1): (10, 5.0)}
+    for since in ("soon", [1], True, {"day": 1}):
+        with pytest.raises(ParameterError, match="since must be Unix seconds, a datetime or an"):
             data.filter(since=since)
+    with pytest.raises(ParameterError) as told:
+        data.filter(until="x" * 99)
+    assert str(told.value).endswith("got '" + "x" * 59)
+    with pytest.raises(UnknownIds, match="'z'"):
+        data.filter(users=["a", "z"])
     for options in ({"since": 10**9}, {"min_rating": 6}, {"users": ["a"], "since": 86400}):
         with pytest.raises(DataError, match="no interaction"):
             data.filter(**options)

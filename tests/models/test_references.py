@@ -25,7 +25,17 @@ from trimetric.errors import (
 from trimetric.models import REFERENCES
 from trimetric.models.recommender import Recommender
 from trimetric.models.references import ease, spd_inverse
-from trimetric.models.references.cooccurrence import Counted, Similarity, nearest_items
+from trimetric.models.references.cooccurrence import (
+    Counted,
+    Similarity,
+    Sparse,
+    add_counts,
+    by_item,
+    nearest_items,
+    squares,
+    sum_rows,
+    sum_sparse,
+)
 from trimetric.space import function
 from trimetric.storage import artifact
 from trimetric.testing.cases import learned, planted
@@ -107,7 +117,7 @@ def nearest_twin(liked: np.ndarray, k: int, power: float, shrink: float) -> np.n
 @pytest.mark.parametrize(("k", "shrink"), [(1, 0.0), (5, 3.0), (1000, 10.0)])
 @pytest.mark.parametrize("weights", [False, True])
 def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float, weights: bool) -> None:
-    liked = likes()
+    liked = likes()[:, ::-1]
     if weights:
         liked = liked * np.random.default_rng(2).choice([0.5, 1, 3], liked.shape)
     (indptr, items), similarities = nearest_items(counted(liked), 40, k, Similarity(power, shrink))
@@ -118,10 +128,46 @@ def test_nearest_items_equal_the_twin(k: int, shrink: float, power: float, weigh
 
 
 @pytest.mark.twin
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 1000])
+def test_all_others_may_be_near(k: int) -> None:
+    """Three users with all of four items: equally near, so that the first k are kept."""
+    near = nearest_items(counted(np.ones((3, 4), dtype=bool)), 4, k, Similarity(0.5, 0.0))
+    found = {(i, j) for i in range(4) for j in near.lists.take(np.array([i])).items.tolist()}
+    assert found == {(i, j) for j in range(4) for i in [one for one in range(4) if one != j][:k]}
+    assert set(near.weights.tolist()) == {1.0}
+
+
+@pytest.mark.twin
 def test_one_item_has_no_neighbours() -> None:
     near = nearest_items(counted(np.ones((3, 1), dtype=bool)), 1, 5, Similarity(0.5, 0.0))
     assert near.lists.indptr.tolist() == [0, 0]
     assert len(near.weights) == 0
+
+
+@pytest.mark.twin
+@given(seed=st.integers(0, 99), weights=st.booleans(), n=st.integers(1, 9))
+def test_sums_over_lists_are_those_of_matrices(seed: int, weights: bool, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    liked = rng.random((5, n)) < 0.4
+    if weights:
+        liked = liked * rng.choice([0.5, 1, 2], liked.shape)
+    lists, wide = counted(liked), liked.astype(np.float64)
+    likers = by_item(lists, n)
+    assert squares(likers).tolist() == (wide**2).sum(axis=0).tolist()
+    assert squares(likers).dtype == np.float64
+    low = int(rng.integers(n))
+    together = np.zeros((n - low, n))
+    add_counts(low, likers, lists, together)
+    assert together.tolist() == (wide.T @ wide)[low:].tolist()
+    rows = rng.integers(-3, 4, (n, 4)).astype(np.float32)
+    users = np.array([4, 0, 4], dtype=np.int32)
+    sums = np.full((3, 4), 7, dtype=np.float32)
+    sum_rows(users, lists, rows, sums)
+    assert sums.tolist() == (7 + wide[users] @ rows).tolist()
+    sparse = Sparse(Csr.from_pairs(*np.nonzero(rows), n), rows[rows != 0])
+    sums[:] = 7
+    sum_sparse(users, lists, sparse, sums)
+    assert sums.tolist() == (7 + wide[users] @ rows).tolist()
 
 
 @pytest.mark.compiled
@@ -161,6 +207,107 @@ def test_the_inverse_does_not_depend_on_threads() -> None:
 
 
 # --- scores -----------------------------------------------------------------------------------
+
+SOLVED: dict[str, dict] = {
+    "popularity": {},
+    "itemknn": {"neighbours": 3, "shrink": 2, "power": 0.6},
+    "ease": {"reg": 5},
+}
+"""Models whose scores are histories times a matrix, or counts."""
+
+
+def matrix_of(name: str, liked: np.ndarray) -> np.ndarray:
+    """Return what each item adds to the score of each other, from who liked what."""
+    if name == "ease":
+        return ease_twin(liked, 5)
+    return nearest_twin(liked, 3, 0.6, 2.0).astype(np.float64)
+
+
+def scored(name: str, liked: np.ndarray, histories: np.ndarray) -> np.ndarray:
+    if name == "popularity":
+        return np.tile(liked.sum(axis=0), (len(histories), 1))
+    return histories @ matrix_of(name, liked)
+
+
+def few(weights: bool) -> tm.Interactions:
+    """Return interactions of 12 users with 7 items."""
+    liked = likes(12, 7, 0.3)
+    liked[np.arange(12), np.arange(12) % 7] = True
+    data = tm.Interactions.from_arrays(*np.nonzero(liked))
+    return weighted(data) if weights else data
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("name", SOLVED)
+def test_models_in_closed_form_in_all_that_they_do(
+    name: str, weights: bool, tmp_path: Path
+) -> None:
+    """Trained, loaded, asked for new users, with more that is seen, and without an item."""
+    data = few(weights)
+    liked, model = dense(data), tm.create(name, **SOLVED[name]).fit(data)
+    expected = scored(name, liked, liked)
+    assert table(model) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    size = {"popularity": 4 * 7, "itemknn": 8 * 7 * 3, "ease": 4 * 7 * 7}[name]
+    saved = [array.nbytes for kind, array in model.tensors().items() if kind != "near_indptr"]
+    assert model.memory(data) == size >= sum(saved)
+    model.save(tmp_path)
+    again = tm.load(tmp_path)
+    assert learned(again) == learned(model)
+    assert (table(again) == table(model)).all()
+
+    others = likes(4, 7, 0.4, seed=5) * (np.arange(1, 5)[:, None] if weights else 1.0)
+    lists, counts = counted(others if weights else others > 0)
+    given = None if len(counts) == 0 else counts
+    folded = again.folded_in(lists, given)
+    assert (folded.n_users, folded.n_items) == (4, 7)
+    new = np.array([folded.score(np.full(7, u), np.arange(7)) for u in range(4)])
+    assert new == pytest.approx(scored(name, liked, others), rel=1e-5, abs=1e-6)
+    each = np.ones(len(lists.items), dtype=np.float32) if given is None else given
+    assert again.scorer.scores_new(lists, each) == pytest.approx(new)
+
+    user = int(np.flatnonzero(liked[:, 2] == 0)[0])
+    again.mark_seen(([user], [2]))
+    longer = liked.copy()
+    longer[user, 2] = 1
+    assert table(again) == pytest.approx(scored(name, liked, longer), rel=1e-5, abs=1e-6)
+    again.forget(items=4)  # without learning again, since more is seen than was learned from
+    kept = np.array([0, 1, 2, 3, 5, 6])
+    if name == "popularity":
+        left = scored(name, liked, liked)[:, kept]
+    else:
+        left = longer[:, kept] @ matrix_of(name, liked)[np.ix_(kept, kept)]
+    assert table(again) == pytest.approx(left, rel=1e-5, abs=1e-6)
+    model.forget(users=5, items=4)
+    rest = np.delete(liked, 5, axis=0)[:, kept]
+    assert table(model) == pytest.approx(scored(name, rest, rest), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors"),
+    [
+        ("popularity", {"counts": np.ones(7, dtype=np.float32)}),
+        ("popularity", {"counts": np.ones(8, dtype=np.int32)}),
+        ("ease", {"weights": np.ones((7, 8), dtype=np.float32)}),
+        ("ease", {"weights": np.ones((7, 7))}),
+        ("itemknn", {"near_indptr": np.zeros(7, dtype=np.int64)}),
+        ("itemknn", {"similarities": np.ones(1, dtype=np.float32)}),
+        ("itemknn", {"similarities": None}),
+        ("itemknn", {"near_items": None}),
+    ],
+)
+def test_arrays_of_another_form_are_no_model(name: str, tensors: dict, tmp_path: Path) -> None:
+    tm.create(name, **SOLVED[name]).fit(few(weights=False)).save(tmp_path / "good")
+    good = artifact.load(tmp_path / "good")
+    changed = {key: one for key, one in (good.tensors | tensors).items() if one is not None}
+    artifact.save(tmp_path / "bad", "model", good.meta, changed)
+    with pytest.raises(ArtifactError):
+        tm.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_counts_are_whole_numbers_and_sums_of_weights_are_not(weights: bool) -> None:
+    model = tm.Popularity().fit(few(weights))
+    assert model.tensors()["counts"].dtype == (np.float32 if weights else np.int32)
 
 
 @pytest.mark.parametrize("name", FROM_HISTORY)
@@ -244,6 +391,9 @@ def test_itemknn_is_a_sum_over_dense_similarities(make: Callable) -> None:
     ("settings", "told"),
     [
         ({"neighbours": 0}, "neighbours must be in 1..10000, got 0; 50-500 suits"),
+        ({"neighbours": 10_001}, "neighbours must be in 1..10000, got 10001"),
+        ({"shrink": 1_000_001}, "shrink must be in 0..1000000, got 1000001"),
+        ({"power": -0.1}, "power must be in 0..1, got -0.1"),
         ({"shrink": -1}, "shrink must be in 0..1000000, got -1"),
         ({"power": 1.1}, "power must be in 0..1, got 1.1"),
         ({"preset": "released"}, "this model has no presets, got 'released'"),
@@ -252,6 +402,18 @@ def test_itemknn_is_a_sum_over_dense_similarities(make: Callable) -> None:
 def test_itemknn_settings(settings: dict, told: str) -> None:
     with pytest.raises(ParameterError, match=told.replace(".", r"\.")):
         tm.ItemKNN(**settings)
+
+
+def test_settings_that_are_allowed() -> None:
+    assert tm.ItemKNN().get_params() == {"neighbours": 200, "shrink": 10.0, "power": 0.5}
+    for neighbours, shrink, power in ((1, 0, 0), (10_000, 1_000_000, 1)):
+        tm.ItemKNN(neighbours=neighbours, shrink=shrink, power=power)
+    assert tm.EASE().get_params() == {"reg": 200.0}
+    for reg in (0.01, 1_000_000):
+        tm.EASE(reg=reg)
+    for reg in (0.009, 1_000_001):
+        with pytest.raises(ParameterError, match=r"reg must be in 0\.01\.\.1000000, got"):
+            tm.EASE(reg=reg)
 
 
 def test_neighbours_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from trimetric.space.diversity import diversified
+from trimetric.space import diversity
+from trimetric.space.diversity import diversified, pool_size
 
 
-def setting(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def setting(seed: int, size: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    users = rng.normal(size=(4, 5)).astype(np.float32)
-    items = rng.normal(size=(40, 5)).astype(np.float32)
+    users = (size * rng.normal(size=(4, 5))).astype(np.float32)
+    items = (size * rng.normal(size=(40, 5))).astype(np.float32)
     d2 = ((users[:, None].astype(float) - items[None]) ** 2).sum(axis=2)
     return users, items, np.argsort(d2, axis=1)[:, :20].astype(np.int32)
 
@@ -48,8 +49,18 @@ def dpp_twin(user: np.ndarray, points: np.ndarray, k: int, strength: float) -> l
 
 @pytest.mark.parametrize("strength", [0.0, 0.2, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize(("method", "twin"), [("mmr", mmr_twin), ("dpp", dpp_twin)])
-def test_lists_are_those_of_the_formula(method: str, twin, strength: float) -> None:
-    users, items, listed = setting(3)
+@pytest.mark.parametrize(("size", "cells"), [(1.0, 4_000_000), (0.05, 1), (20.0, 200)])
+def test_lists_are_those_of_the_formula(
+    method: str,
+    twin,
+    strength: float,
+    size: float,
+    cells: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a space of any size, and however many cells are handled at once."""
+    monkeypatch.setattr(diversity, "CELLS_AT_ONCE", cells)
+    users, items, listed = setting(3, size)
     chosen = diversified(users, items, listed, 8, strength, method)
     for user, row, mine in zip(users, listed, chosen, strict=True):
         expected = twin(user.astype(float), items[row].astype(float), 8, strength)
@@ -70,6 +81,35 @@ def test_short_lists_and_copies_of_an_item(method: str) -> None:
     assert (chosen[1] == -1).all()
     for row in chosen[2:]:
         assert len(set(row.tolist())) == 8
+
+
+@pytest.mark.parametrize(("method", "twin"), [("mmr", mmr_twin), ("dpp", dpp_twin)])
+def test_what_is_past_the_end_of_a_list_does_not_count(method: str, twin) -> None:
+    users, items, listed = setting(4)
+    listed[:, 7:] = -1
+    for user, row, mine in zip(
+        users, listed, diversified(users, items, listed, 9, 0.3, method), strict=True
+    ):
+        expected = twin(user.astype(float), items[row[:7]].astype(float), 7, 0.3)
+        assert mine.tolist() == [*expected, -1, -1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+def test_items_at_one_point_are_all_listed(method: str, strength: float) -> None:
+    users, items, listed = setting(5)
+    items[listed[0]] = items[listed[0, 0]]
+    users[0] = items[listed[0, 0]]
+    listed[1] = -1
+    chosen = diversified(users[:2], items, listed[:2], 20, strength, method)
+    assert sorted(chosen[0].tolist()) == list(range(20))
+    assert (chosen[1] == -1).all()
+    assert diversified(users, items, listed[:, :0], 5, strength, method).shape == (4, 0)
+
+
+def test_lists_are_chosen_from_ten_times_as_many_items_and_a_hundred_at_least() -> None:
+    assert [pool_size(k) for k in (1, 10, 11, 50)] == [100, 100, 110, 500]
 
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])

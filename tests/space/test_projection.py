@@ -1,5 +1,7 @@
 """A map of a model keeps neighbours, measures what it keeps, and has the same bits every time."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import reference
@@ -69,6 +71,74 @@ def test_a_newcomer_goes_where_most_of_its_neighbours_are():
     assert np.allclose(place, [[1, 2]], atol=0.1)
 
 
+def placed(queries, points, places, among):
+    """Place by the nearest of all, where a Cauchy distribution fitted to their places is."""
+    found = []
+    for query in queries.astype(np.float64):
+        order = np.argsort(((points - query) ** 2).sum(axis=1), kind="stable")[:among]
+        near = places[order].astype(np.float64)
+        centre = np.median(near, axis=0)
+        for _ in range(10):
+            weights = 1 / (1 + ((near - centre) ** 2).sum(axis=1))
+            centre = weights @ near / weights.sum()
+        found.append(centre)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("n", [4, 10, 40])
+def test_newcomers_are_placed_among_their_ten_nearest(n):
+    rng = np.random.default_rng(n)
+    queries, points = (rng.normal(size=(rows, 5)).astype(np.float32) for rows in (9, n))
+    places = (rng.normal(size=(n, 2)) * [3, 1] + [7, -2]).astype(np.float32)
+    found = among(queries, points, places)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(placed(queries, points, places, 10), abs=1e-4)
+
+
+@pytest.mark.parametrize(("laid_out", "shown"), [(8192, 20_000), (40, 50), (50, 40)])
+def test_a_map_of_points(laid_out, shown, monkeypatch):
+    """Two clusters, the most popular laid out and the others among them; ties in order of rows."""
+    monkeypatch.setattr(projection, "LAID_OUT", laid_out)
+    monkeypatch.setattr(projection, "MAX_SHOWN", shown)
+    rng = np.random.default_rng(0)
+    sides = np.arange(64) % 2
+    items = (rng.normal(size=(64, 4)) + 20 * sides[:, None]).astype(np.float32)
+    users = (rng.normal(size=(70, 4)) + 20 * (np.arange(70) % 2)[:, None]).astype(np.float32)
+    popularity, counts = rng.integers(0, 4, 64), rng.integers(0, 4, 70)
+    known = SimpleNamespace(popularity=popularity, seen=SimpleNamespace(counts=counts))
+    found = projection.project(SimpleNamespace(items=items, users=users), known)
+    assert found.items.tolist() == sorted(range(64), key=lambda i: -popularity[i])[:shown]
+    assert found.users.tolist() == sorted(range(70), key=lambda u: -counts[u])[:shown]
+    core = min(laid_out, shown, 64)
+    points, where = items[found.items], found.item_places
+    assert where.shape == (min(shown, 64), 2)
+    later = placed(points[core:], points[:core], where[:core], 10).reshape(-1, 2)
+    assert where[core:] == pytest.approx(later, abs=1e-3)
+    expected = placed(users[found.users], points, where, 10)
+    assert found.user_places == pytest.approx(expected, abs=1e-3)
+    assert found.quality == quality((points, users[found.users]), (where, found.user_places))
+    side = sides[found.items][:core]
+    middles = [where[:core][side == one].mean(axis=0) for one in (0, 1)]
+    for place, one in zip(where[:core], side, strict=True):
+        assert ((place - middles[one]) ** 2).sum() < ((place - middles[1 - one]) ** 2).sum()
+
+
+def test_of_few_items_all_others_are_neighbours():
+    """Without trustworthiness, which needs more than twice as many items as neighbours."""
+    rng = np.random.default_rng(2)
+    for n, k in ((1, 0), (2, 1), (3, 2), (5, 4), (20, 10), (21, 10)):
+        items, users = (rng.normal(size=(rows, 2)).astype(np.float32) for rows in (n, 4))
+        found = quality((items, users), (items, users))
+        expected = {"neighbours": k}
+        if k:
+            expected |= {"items": 1.0, "users": 1.0}
+        if n > 2 * k >= 1:
+            expected["trustworthiness"] = 1.0
+        assert found == expected
+    nobody = np.zeros((0, 2), dtype=np.float32)
+    assert quality((items, nobody), (items, nobody))["users"] == 1.0
+
+
 def test_quality_is_its_definition():
     rng = np.random.default_rng(0)
     items, users = (rng.normal(size=(n, 4)).astype(np.float32) for n in (60, 25))
@@ -95,6 +165,22 @@ def test_a_perfect_map_is_trusted_and_a_random_one_is_not():
     perfect = {"neighbours": 10, "items": 1.0, "users": 1.0, "trustworthiness": 1.0}
     assert quality((points, points[:9]), (points, points[:9])) == perfect
     assert quality((points, points[:9]), (other, points[:9]))["trustworthiness"] < 0.6
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_maps_of_few_points_have_places_for_all(n):
+    rng = np.random.default_rng(n)
+    space = SimpleNamespace(
+        items=rng.normal(size=(n, 4)).astype(np.float32),
+        users=rng.normal(size=(5, 4)).astype(np.float32),
+    )
+    known = SimpleNamespace(popularity=np.ones(n), seen=SimpleNamespace(counts=np.ones(5)))
+    found = projection.project(space, known)
+    assert (found.item_places.shape, found.user_places.shape) == ((n, 2), (5, 2))
+    assert np.isfinite(found.item_places).all()
+    assert np.isfinite(found.user_places).all()
+    assert len(np.unique(found.item_places, axis=0)) == n
+    assert found.quality["neighbours"] == n - 1
 
 
 @pytest.mark.filterwarnings("ignore:.*users have every item")

@@ -72,6 +72,8 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
         rule = "sum"  # of what each log counted
     if "rating" in rows.columns and rows["rating"].min() < 0:  # type: ignore[operator]
         options["min_rating"] = _LEAST
+    if "timestamp" in rows.columns:
+        options["time_format"] = "s"  # as they are kept, also where a reader would ask
     name = " + ".join(dict.fromkeys(log.name for log in logs))
     both = Interactions.from_frame(rows, name=name, repeats=rule, **options)
     reports = [log.report for log in logs]
@@ -108,7 +110,7 @@ def select(
         if ids is not None:
             if isinstance(ids, Iterable) and not isinstance(ids, str | bytes):
                 ids = list(ids)
-            wanted = np.zeros(len(vocabulary) + 1, dtype=bool)
+            wanted = np.zeros(len(vocabulary), dtype=bool)
             known = vocabulary.encode(ids)
             unknown = [one for one, row in zip(ids, known, strict=True) if row < 0]
             if unknown:

@@ -1,6 +1,6 @@
 """Answers with original ids, out of a scorer: the functions behind `Recommender`'s methods."""
 
-import sys
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -432,7 +432,7 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
 
 def _warn(text: str) -> None:
     """Warn of the line that asked: the first outside this package."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("trimetric."):
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals["__name__"].startswith("trimetric."):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, stacklevel=level)

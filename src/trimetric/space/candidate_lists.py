@@ -35,17 +35,11 @@ def neighbours(
     scorer: Scorer, kind: Literal["item", "user"], rows: np.ndarray, k: int, items: ItemFilter
 ) -> Lists:
     """Return the k nearest of each row that a filter leaves: see `Scorer.neighbours`."""
-    if items.rows is None and items.allowed is None and items.denied is None:
-        return scorer.neighbours(kind, rows, k)
     candidates = items.candidates(Csr.empty(len(rows)))
     if candidates is None:
         return scorer.neighbours(kind, rows, k, exclude=items.denied, only=items.rows)
-    one = np.array([0, 0], dtype=np.int64)
-    none = Csr(one, np.zeros(0, dtype=np.int32))
     parts = [
-        scorer.neighbours(
-            kind, rows[at : at + 1], k, exclude=none, only=candidates.take(np.array([at])).items
-        )
+        scorer.neighbours(kind, rows[at : at + 1], k, only=candidates.take(np.array([at])).items)
         for at in range(len(rows))
     ]
     return stacked(parts)
@@ -88,7 +82,9 @@ def best_of(
 
 def stacked(parts: list[Lists]) -> Lists:
     """Return lists one below the other, the shorter ones filled up with −1."""
-    width = max((part[0].shape[1] for part in parts), default=0)
+    if not parts:
+        return np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0), dtype=np.float32)
+    width = max(rows.shape[1] for rows, _ in parts)
     wide = [
         (
             np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=-1),
@@ -96,6 +92,4 @@ def stacked(parts: list[Lists]) -> Lists:
         )
         for rows, scores in parts
     ]
-    if not wide:
-        return np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0), dtype=np.float32)
     return np.concatenate([part[0] for part in wide]), np.concatenate([part[1] for part in wide])

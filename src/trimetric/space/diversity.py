@@ -59,7 +59,7 @@ def diversified(
         first.
     """
     m, p = listed.shape
-    chosen = np.full((m, min(k, p)), -1, dtype=np.int64)
+    chosen = np.empty((m, min(k, p)), dtype=np.int64)
     step = max(1, CELLS_AT_ONCE // max(p * users.shape[1], 1))
     for low in range(0, m, step):
         block = slice(low, min(low + step, m))
@@ -87,7 +87,7 @@ def _chosen(
     nearest = np.full((m, p), np.inf)  # d² to the nearest item chosen
     left = np.ones((m, p))  # r_i of the kernel, whose diagonal is 1
     factors = np.zeros((m, p, k if method == "dpp" else 0))
-    chosen = np.full((m, k), -1, dtype=np.int64)
+    chosen = np.empty((m, k), dtype=np.int64)
     free, lists = there.copy(), np.arange(m)
     for at in range(k):
         value = (1 - strength) * relevance

@@ -148,10 +148,8 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, np.ma.MaskedArray) and value.ndim == 0:
         return None if np.ma.is_masked(value) else value.item()
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+    if isinstance(value, np.generic):
         return value.item()
-    if hasattr(value, "as_py") and not isinstance(value, Iterable):
-        return value.as_py()
     if isinstance(value, str | bytes | int | float):
         return value
     if getattr(value, "ndim", None) == 0:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimetric.data.csr import Csr
 from trimetric.engine.topk import held_out_ranks, top_k
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
+from trimetric.space.scorer import with_itself
 from trimetric.space.tsne import lay_out, principal_plane
 
 LAID_OUT = 8192
@@ -55,7 +55,7 @@ def project(space: MetricSpace, known: Known) -> Projection:
     users = np.argsort(-known.seen.counts, kind="stable")[:MAX_SHOWN]
     points, people = space.items[items], space.users[users]
     core = points[:LAID_OUT]
-    nearest, _ = top_k(core, core, NEIGHBOURS, _itself(len(core)))
+    nearest, _ = top_k(core, core, NEIGHBOURS, with_itself(np.arange(len(core)), None))
     laid_out = lay_out(nearest[:, : len(core) - 1], principal_plane(core))
     item_places = np.concatenate([laid_out, among(points[LAID_OUT:], core, laid_out)])
     user_places = among(people, points, item_places)
@@ -99,7 +99,7 @@ def quality(
     """
     (items, users), (item_places, user_places) = space, plane
     n = len(items)
-    k, itself = min(K, n - 1), _itself(n)
+    k, itself = min(K, n - 1), with_itself(np.arange(n), None)
     measured: dict[str, float] = {"neighbours": k}
     if k < 1:
         return measured
@@ -116,11 +116,7 @@ def quality(
     return measured
 
 
-def _itself(n: int) -> Csr:
-    return Csr(np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int32))
-
-
 def _shared(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mean share of a row of `one` that is in the same row of `other`."""
+    """Return the mean share of a row of `first` that is in the same row of `second`."""
     hits = (first[:, :, None] == second[:, None, :]).any(axis=2)
     return float(hits.mean()) if hits.size else 1.0

@@ -107,13 +107,13 @@ def nearest_items(by_user: Counted, n_items: int, k: int, kind: Similarity) -> S
     n_items, k : int
     kind : Similarity
     """
-    k = max(0, min(k, n_items - 1))
+    k = min(k, n_items - 1)
     items = np.full((n_items, k), -1, dtype=np.int32)
     similarities = np.zeros((n_items, k), dtype=np.float32)
     likers = by_item(by_user, n_items)
     users = squares(likers)
     norms = (users**kind.power, users ** (1 - kind.power), kind.shrink)
-    with ThreadTeam(min(thread_count(), max(n_items, 1))) as team:
+    with ThreadTeam(min(thread_count(), n_items)) as team:
 
         def work(me: int) -> None:
             exact = np.int32 if len(by_user.weights) == 0 else np.float64
@@ -163,7 +163,7 @@ def _nearest(share, lists, norms, scratch, answer):
                 nearest[size], points[size] = b, near
                 sift_up(nearest, points, size)
                 size += 1
-            elif k > 0 and precedes(near, b, points[0], nearest[0]):
+            elif precedes(near, b, points[0], nearest[0]):
                 nearest[0], points[0] = b, near
                 sift_down(nearest, points, size)
 
