@@ -305,6 +305,7 @@ def test_rows_of_repeated_pairs_are_merged_anew_with_their_ratings_and_weights()
     assert pairs(put) == {(1, 1): (9, 23.0, 2.0), (2, 1): (6, 8.0, 4.0)}
     assert pairs(put.filter(until=9)) == {(1, 1): (8, 21.0, 5.0), (2, 1): (6, 8.0, 4.0)}
     assert pairs(put.filter(since=7, until=8)) == {(1, 1): (7, 4.0, 3.0)}
+    assert pairs(put.filter(since=6, until=7)) == {(2, 1): (6, 8.0, 4.0)}
     counted = Interactions.from_arrays(
         [1, 1, 2], [1, 1, 1], timestamps=[5, 9, 6], weights=[3, 4, 5], repeats="count"
     )
@@ -332,6 +333,7 @@ def test_a_window_of_time_merges_what_is_in_it(log, rule, cut):
 def test_filters():
     data = Interactions.from_arrays(["a", "a", "b"], [1, 2, 1], [5, 3, 4], [10, 20, 86400])
     assert pairs(data.filter(users=["a"], min_rating=4)) == {("a", 1): (10, 5.0)}
+    assert pairs(data.filter(min_rating=4)) == {("a", 1): (10, 5.0), ("b", 1): (86400, 4.0)}
     assert data.filter(items=[2]).user_ids.values.to_list() == ["a"]
     for since in ("1970-01-02", date(1970, 1, 2), datetime(1970, 1, 2, tzinfo=UTC), 86400):
         assert pairs(data.filter(since=since)) == {("b", 1): (86400, 4.0)}

@@ -264,6 +264,14 @@ def test_models_in_closed_form_in_all_that_they_do(
     assert new == pytest.approx(scored(name, liked, others), rel=1e-5, abs=1e-6)
     each = np.ones(len(lists.items), dtype=np.float32) if given is None else given
     assert again.scorer.scores_new(lists, each) == pytest.approx(new)
+    for u, item in np.ndindex(4, 7):
+        mine = slice(lists.indptr[u], lists.indptr[u + 1])
+        adds = again.scorer.contributions(item, lists.items[mine], each[mine])
+        if name == "popularity":
+            assert adds is None
+        else:
+            expected = each[mine] * matrix_of(name, liked)[lists.items[mine], item]
+            assert adds == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
     user = int(np.flatnonzero(liked[:, 2] == 0)[0])
     again.mark_seen(([user], [2]))
