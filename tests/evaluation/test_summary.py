@@ -235,6 +235,8 @@ def test_the_first_of_all_items_can_be_expected() -> None:
         found = beyond_accuracy(source, split, 1, reference=frame(lists))
         assert found["serendipity@1"] == expected
     assert beyond_accuracy(source, split, 1, reference=source)["serendipity@1"] == 0
+    stranger = DenseRanker(pairs({2: [10, 12], 5: [11]}), np.zeros((2, 3)))  # to user 1
+    assert beyond_accuracy(source, split, 1, reference=stranger)["serendipity@1"] == 0.5
     # 1 gets 10 and 12, of which 10 is held out, and 2 gets 11, as the reference has it.
     shorter = beyond_accuracy(source, split, 2, reference=frame({1: [12], 2: [11, 12]}))
     assert shorter["serendipity@2"] == 0.25
