@@ -8,7 +8,7 @@ import pytest
 from trimetric.engine.centroid_foldin import place_users
 from trimetric.engine.centroid_session import CentroidSettings, centroid_session
 from trimetric.engine.centroids import LEAST_SQUARE
-from trimetric.engine.negatives import Positives, positives
+from trimetric.engine.negatives import Positives, positives, read_only
 from trimetric.engine.session import Session
 from trimetric.engine.threads import ThreadTeam
 
@@ -151,7 +151,7 @@ def stepped(request) -> tuple[Objective, dict[str, np.ndarray], float]:
     (epoch, counted), pairs = request.param, some_positives(N_USERS, N_ITEMS)
     counts = np.random.default_rng(4).choice([0.5, 1, 2], len(pairs.items)).astype(np.float32)
     if counted:
-        pairs = pairs._replace(weights=counts)
+        pairs = pairs._replace(weights=read_only(counts))
     session = centroid_session(settings(), pairs, N_ITEMS)
     run_epochs(session, range(epoch))
     before = {name: values.copy() for name, values in session.arrays.items()}

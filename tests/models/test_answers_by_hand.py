@@ -423,3 +423,10 @@ def test_warnings_name_the_line_that_asked(
         ask(model)
     code = ask.__code__
     assert (told[0].filename, told[0].lineno) == (code.co_filename, code.co_firstlineno)
+
+
+def test_warnings_name_code_without_a_module(model: Recommender) -> None:
+    asks = compile("model.similar_items(['none'], on_unknown='skip')", "cell 3", "exec")
+    with pytest.warns(UserWarning, match="unknown") as told:
+        exec(asks, {"model": model})
+    assert (told[0].filename, told[0].lineno) == ("cell 3", 1)

@@ -16,7 +16,7 @@ from trimetric.engine.centroids import add_up_users, compose_item, compose_user,
 from trimetric.engine.compile import kernel
 from trimetric.engine.elementary import log
 from trimetric.engine.item_term import ItemTerm, item_term
-from trimetric.engine.negatives import Positives
+from trimetric.engine.negatives import Positives, read_only
 from trimetric.engine.rng import fill_normal
 from trimetric.engine.rows import LANES, padded, scale, squared_norm, table
 from trimetric.engine.session import RunSettings, Session
@@ -287,7 +287,7 @@ def make_params(
         users=users,
         item_indptr=by_item.indptr,
         item_users=by_item.items,
-        item_counts=weights[order] if len(weights) else weights,
+        item_counts=read_only(weights[order] if len(weights) else weights),
         rests=rests,
         turns=turns,
         log_sums=log_sums,

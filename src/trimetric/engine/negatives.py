@@ -65,7 +65,7 @@ def positives(
     weights : float32[p], optional
         How much each interaction counts, above 0: 2 is as if it were there twice.
     """
-    users, items, indptr = (_read_only(array) for array in (users, items, indptr))
+    users, items, indptr = (read_only(array) for array in (users, items, indptr))
     words = 1 << max(0, (len(users) * _FILTER_BITS - 1).bit_length() - 6)
     bits = np.zeros(words, dtype=np.uint64)
     _fill_filter(users, items, bits)
@@ -81,10 +81,10 @@ def positives(
         popularity = np.bincount(items, minlength=int(pools[1].max(initial=-1)) + 1)
         mass = np.concatenate([[0], np.cumsum(popularity[pools[1]])]).astype(np.int64)
     rest = (bits, *pools, mass, *counted)
-    return Positives(users, items, indptr, *(_read_only(array) for array in rest))
+    return Positives(users, items, indptr, *(read_only(array) for array in rest))
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
+def read_only(array: np.ndarray) -> np.ndarray:
     """Return a view that is read only: with writable arrays kernels would be compiled once more."""
     view = array.view()
     view.flags.writeable = False

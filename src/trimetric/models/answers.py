@@ -433,6 +433,6 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
 def _warn(text: str) -> None:
     """Warn of the line that asked: the first outside this package."""
     level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals["__name__"].startswith("trimetric."):
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("trimetric."):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, stacklevel=level)

@@ -31,7 +31,7 @@ from trimetric.engine.centroids import (
     compose_items,
     take_off_items,
 )
-from trimetric.engine.negatives import Positives
+from trimetric.engine.negatives import Positives, read_only
 from trimetric.engine.rows import padded_table, table
 from trimetric.engine.threads import ThreadTeam, barrier_counts
 from trimetric.scale.averages import repeats_of_visits, shares_of_visits
@@ -211,7 +211,8 @@ class CentroidTrainer(Trainer):
 
     def in_units(self, pairs: Positives) -> Positives:
         """Return interactions whose mean weight counts 1."""
-        return pairs._replace(weights=pairs.weights / np.float32(self.settings.weight_unit))
+        weights = pairs.weights / np.float32(self.settings.weight_unit)
+        return pairs._replace(weights=read_only(weights))
 
     def _seeded(self, stream: int, part: int) -> CentroidSettings:
         return replace(self.settings, seed=int(counter.key(self.settings.seed, stream, part)))
