@@ -22,6 +22,7 @@ LONG = ["choosing-settings", "cold-start"]
 SLOW = [
     "agents",
     "cluster",
+    "coming-from",
     "estimate",
     "evaluate-lists",
     "own-data",
