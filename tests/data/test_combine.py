@@ -236,9 +236,22 @@ def test_of_logs_put_together_all_have_the_same_columns():
         for first, second in ((having, lacking), (lacking, having)):
             with pytest.raises(DataError, match=told):
                 first.concat(second)
+        two = Interactions.from_frame({**bare, key: columns[name]}, name="two")
+        with pytest.raises(DataError, match=told):  # the first of those that have it is named
+            Interactions.concat(lacking, having, two)
         assert len(having.concat(having)) == 1
     train, test = (Interactions.from_frame({**bare, "split": [part]}) for part in ("train", "test"))
     assert train.concat(test).labels.tolist() == test.concat(train).labels.tolist() == ["train"]
+
+
+def test_the_log_whose_ids_are_numbers_is_named(tmp_path):
+    (tmp_path / "texts.csv").write_text("user,item\nann,1\n")
+    texts = Interactions.read(tmp_path / "texts.csv")
+    numbers = Interactions.from_frame({"user": [1], "item": [1]}, name="numbers")
+    told = "the user ids of numbers are whole numbers and those of the other log text"
+    for first, second in ((texts, numbers), (numbers, texts)):
+        with pytest.raises(DataError, match=told):
+            first.concat(second)
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_the_longest_list_is_one_of_those_who_are_evaluated() -> None:
         ({1: [12], 3: [10, 13], 55: [10, 11, 12]}, 2),
     ):
         assert evaluate(frame(lists), SPLIT, at=1).lists["depth"] == longest
-    for lists, first in (({4: [10]}, "4"), ({55: [10]}, "55"), ({9: [10]}, "9")):
+    for lists, first in (({4: [10], 9: [10]}, "4"), ({55: [10]}, "55"), ({9: [10]}, "9")):
         told = f"theirs: no user with held-out items has a list; .* The first here is {first}$"
         with pytest.raises(DataError, match=told):
             evaluate(frame(lists), SPLIT, name="theirs")

@@ -109,6 +109,7 @@ def test_ids_are_plain_values(form: Any, ids: list) -> None:
         (dict.fromkeys("abcde"), "a mapping of 'a', 'b', 'c', 'd', 'e'$"),
         (dict.fromkeys("abcdef"), "a mapping of 'a', 'b', 'c', 'd', 'e', ...$"),
         (pl.DataFrame({"user": [5]}), "user: expected a list of ids, got a table; give one of its"),
+        (pl.LazyFrame({"user": [5]}), "got a table; give one of its columns"),
         (lambda: pandas().DataFrame({"user": [5]}), "got a table; give one of its columns"),
         (lambda: pyarrow().table({"user": [5]}), "got a table; give one of its columns"),
         (np.array([[5, 6]]), r"user: expected a list of ids, got an array of shape \(1, 2\)"),

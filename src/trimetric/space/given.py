@@ -48,7 +48,7 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
         return [value]
     if isinstance(given, Mapping):
         raise ParameterError(f"{noun}: expected a list of ids, got a mapping of {_few(given)}")
-    if hasattr(given, "columns") or hasattr(given, "column_names"):
+    if hasattr(type(given), "columns") or hasattr(type(given), "column_names"):
         raise ParameterError(
             f"{noun}: expected a list of ids, got a table; give one of its columns"
         )
