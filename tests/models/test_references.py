@@ -492,6 +492,15 @@ def test_ease_names_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         model.fit(planted(), out=tmp_path / "model")
     assert "not trained" in repr(model)
     assert not (tmp_path / "model").exists()
+    monkeypatch.setattr(ease, "MAX_ITEMS", 40)
+    assert model.fit(planted()).weights.shape == (40, 40)
+
+
+def test_ease_says_how_much_memory_its_limit_spares() -> None:
+    items = np.arange(50_001)
+    data = tm.Interactions.from_arrays(np.zeros_like(items), items)
+    with pytest.raises(DataError, match="at most 50,000 .* has 50,001: .* would need 20 GB"):
+        tm.EASE().fit(data)
 
 
 def test_ease_with_many_tiles_does_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
