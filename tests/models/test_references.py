@@ -499,7 +499,7 @@ def test_ease_names_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_ease_says_how_much_memory_its_limit_spares() -> None:
     items = np.arange(50_001)
     data = tm.Interactions.from_arrays(np.zeros_like(items), items)
-    with pytest.raises(DataError, match="at most 50,000 .* has 50,001: .* would need 20 GB"):
+    with pytest.raises(DataError, match=r"at most 50,000 .* has 50,001: .* would need 20 GB"):
         tm.EASE().fit(data)
 
 
