@@ -24,7 +24,7 @@ from trimetric.errors import (
 )
 from trimetric.models import REFERENCES
 from trimetric.models.recommender import Recommender
-from trimetric.models.references import ease, spd_inverse
+from trimetric.models.references import ease, itemknn, spd_inverse
 from trimetric.models.references.cooccurrence import (
     Counted,
     Similarity,
@@ -494,6 +494,15 @@ def test_ease_names_its_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert not (tmp_path / "model").exists()
     monkeypatch.setattr(ease, "MAX_ITEMS", 40)
     assert model.fit(planted()).weights.shape == (40, 40)
+
+
+def test_itemknn_in_all_that_it_says_of_its_size() -> None:
+    data = planted()
+    assert tm.ItemKNN(neighbours=7).memory(data) == 8 * 40 * 7
+    assert tm.ItemKNN(neighbours=200).memory(data) == 8 * 40 * 39
+    learned = tm.ItemKNN().fit(data).scorer.learned  # type: ignore[attr-defined]
+    assert itemknn.similarities_of(learned, np.arange(3)).shape == (3, 40)
+    assert learned.nearest.lists.n_users == learned.near.lists.n_users == 40
 
 
 def test_ease_says_how_much_memory_its_limit_spares() -> None:
