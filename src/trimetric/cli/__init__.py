@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 LEAST_FILES = 16
-LEAST_MEMORY = 1_500_000_000  # of which most is mapped by libraries, and never filled
+LEAST_MEMORY = 2_000_000_000  # of which most is mapped by libraries, and never filled
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
