@@ -1,7 +1,6 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
+from csr_lists import lists_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -82,10 +81,6 @@ def rows_of(lists: list[set[int]]) -> Csr:
     users = [user for user, items in enumerate(lists) for _ in items]
     items = [item for own in lists for item in sorted(own)]
     return Csr.from_pairs(np.array(users, dtype=np.int64), np.array(items, dtype=np.int64), 3)
-
-
-def lists_of(rows: Csr) -> list[list[int]]:
-    return [rows.items[a:b].tolist() for a, b in pairwise(rows.indptr)]
 
 
 def test_empty_rows() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from csr_lists import csr
+from csr_lists import csr, lists_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,10 +67,6 @@ class Sorted(Scorer):
         hidden = lists_of(exclude) if exclude is not None else [[]] * len(rows)
         itself = [[*out, row] for out, row in zip(hidden, rows.tolist(), strict=True)]
         return self.listed(self.table[rows], k, itself, only)
-
-
-def lists_of(rows: Csr) -> list[list[int]]:
-    return [rows.take(np.array([at])).items.tolist() for at in range(rows.n_users)]
 
 
 def scorer(seed: int, n_rows: int = N_USERS) -> Sorted:

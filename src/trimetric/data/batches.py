@@ -13,7 +13,7 @@ from trimetric.data.baskets import by_item
 from trimetric.data.clean import complete, typed
 from trimetric.data.delimited import FAILURES, delimited
 from trimetric.data.form import Form
-from trimetric.data.nested import fields
+from trimetric.data.nested import pick_fields
 from trimetric.data.readers import Pick
 from trimetric.data.rules import Rules
 from trimetric.data.seen import Seen
@@ -204,8 +204,7 @@ def _of_parquet(
     form = form.found(format="parquet")
     with parquet(file) as opened:
         empty = pl.DataFrame(opened.schema_arrow.empty_table())
-        existing = fields(empty.schema, file.name)
-        picked = {role: existing[name] for role, name in pick(list(existing)).items()}
+        picked = pick_fields(empty.schema, pick, file.name)
         named = list(dict.fromkeys(field.column for field in picked.values()))
         start, stop = groups or (0, opened.num_row_groups)
         roles = [field.value.alias(role) for role, field in picked.items()]

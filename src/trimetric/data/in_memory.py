@@ -33,9 +33,8 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
         What to call the table in errors.
     """
     if isinstance(frame, pl.LazyFrame | pl.DataFrame):
-        fields = nested.fields(frame.collect_schema(), source)
-        columns = pick(list(fields))
-        return frame.lazy().select(fields[c].value.alias(r) for r, c in columns.items()).collect()
+        picked = nested.pick_fields(frame.collect_schema(), pick, source)
+        return frame.lazy().select(f.value.alias(role) for role, f in picked.items()).collect()
     if isinstance(frame, list) and frame and all(isinstance(row, Mapping) for row in frame):
         return of_rows(frame, pick, source)
     if isinstance(frame, Mapping) or (is_from(frame, "pandas") and hasattr(frame, "iterrows")):
@@ -87,7 +86,7 @@ def _objects(values: Any) -> Iterable[Any]:
     if is_from(values, "pyarrow"):
         values = pl.Series(values)
     if isinstance(values, pl.Series):
-        return values.to_list() if values.dtype.is_nested() else ()
+        return values.to_list() if nested.has_fields(values.dtype) else ()
     if isinstance(values, list | tuple) or getattr(values, "dtype", np.dtype(int)).kind == "O":
         return values
     return ()

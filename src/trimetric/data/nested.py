@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from trimetric.data.baskets import is_list
 from trimetric.data.foreign_arrays import is_missing
 from trimetric.errors import DataError
 
@@ -52,11 +53,25 @@ def fields(schema: Mapping[str, pl.DataType], source: str) -> dict[str, Field]:
     return found
 
 
+def pick_fields(
+    schema: Mapping[str, pl.DataType], pick: Callable[[list[str]], dict[str, str]], source: str
+) -> dict[str, Field]:
+    """Return {role: field} as `pick` chooses, {role: name}, among the names of `fields`."""
+    existing = fields(schema, source)
+    return {role: existing[name] for role, name in pick(list(existing)).items()}
+
+
+def has_fields(kind: Any) -> bool:
+    """Tell whether values of a Polars type are objects, or lists of objects."""
+    objects = kind.inner if is_list(kind) else kind
+    return isinstance(objects, pl.Struct) and bool(objects.fields)
+
+
 def _inside(name: str, value: pl.Expr, kind: Any, deepest: int) -> Iterator[tuple[str, pl.Expr]]:
-    objects = kind.inner if isinstance(kind, pl.List | pl.Array) else kind
-    if not (isinstance(objects, pl.Struct) and objects.fields and deepest):
+    if not (has_fields(kind) and deepest):
         yield name, value
         return
+    objects = kind.inner if is_list(kind) else kind
     if isinstance(kind, pl.Array):
         value = value.arr.to_list()
     for field in objects.fields:

@@ -16,7 +16,7 @@ from trimetric.data.encodings import as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
-from trimetric.data.nested import fields
+from trimetric.data.nested import pick_fields
 from trimetric.data.sources import Source, few_descriptors
 from trimetric.errors import DataError
 
@@ -207,8 +207,7 @@ def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
             schema = pl.read_parquet_schema(stream)
     except FAILURES as error:
         raise no_parquet(file, error) from None
-    existing = fields(schema, file.name)
-    picked = {role: existing[name] for role, name in pick(list(existing)).items()}
+    picked = pick_fields(schema, pick, file.name)
     try:
         with file.open() as stream:
             columns = list(dict.fromkeys(field.column for field in picked.values()))

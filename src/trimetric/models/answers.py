@@ -270,8 +270,11 @@ def popular_lists(known: Known, k: int, items: ItemFilter, n: int) -> Lists:
     allowed, hidden = items.candidates(Csr.empty(n)), items.hidden(Csr.empty(n))
     parts = []
     for at in range(n):
-        rows = everything if allowed is None else allowed.take(np.array([at])).items
-        rows = np.setdiff1d(rows, hidden.take(np.array([at])).items)
+        one = np.array([at])
+        if allowed is None:
+            rows = np.setdiff1d(everything, hidden.take(one).items)
+        else:
+            rows = allowed.take(one).items
         top = known.most_popular(k, rows.astype(np.int32))[None]
         parts.append((top, np.full(top.shape, np.nan, dtype=np.float32)))
     return candidate_lists.stacked(parts)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trimetric.data.foreign_arrays import as_numpy
+from trimetric.data.foreign_arrays import as_numpy, is_missing
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ParameterError, UnknownIds
 
@@ -40,10 +40,10 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
     """
     given = as_numpy(given)
     value = _plain(given)
-    if isinstance(value, str | bytes | int | float) or _is_missing(value):
+    if isinstance(value, str | bytes | int | float) or is_missing(value):
         if not single:
             raise ParameterError(f"{noun} must be a list of ids, got {value!r}; give [{value!r}]")
-        if _is_missing(value):
+        if is_missing(value):
             raise ParameterError(f"expected an id or a list of ids, got {given!r}")
         return [value]
     if isinstance(given, Mapping):
@@ -65,7 +65,7 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
         return given.tolist()
     values = [_plain(value) for value in given]
     for at, value in enumerate(values):
-        if _is_missing(value):
+        if is_missing(value):
             raise ParameterError(f"{noun} {at + 1} is missing ({value!r}); leave it out")
         if not isinstance(value, str | bytes | int | float):
             shown = repr(value) if len(repr(value)) < 80 else type(value).__name__
@@ -156,12 +156,6 @@ def _plain(value: Any) -> Any:
         value = as_numpy(value)
         return value.item() if isinstance(value, np.ndarray) else value
     return value.as_py() if hasattr(value, "as_py") else value
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and value != value
 
 
 def _by_id(weights: Any) -> Mapping | None:
