@@ -171,6 +171,16 @@ def test_sums_over_lists_are_those_of_matrices(seed: int, weights: bool, n: int)
 
 
 @pytest.mark.compiled
+def test_the_last_item_may_be_like_no_other() -> None:
+    """Nothing is near to it, whichever way similarities are listed."""
+    data = tm.Interactions.from_arrays([0, 0, 1, 1, 2], [0, 1, 0, 1, 2])
+    model = tm.create("itemknn").fit(data)
+    lists, weights = model.scorer.learned.nearest
+    assert (lists.indptr.tolist(), len(weights)) == ([0, 1, 2, 2], 2)
+    added = model.scorer.contributions(2, np.array([0, 1]), np.ones(2, dtype=np.float32))
+    assert added.tolist() == [0, 0]
+
+
 def test_neighbours_do_not_depend_on_threads() -> None:
     lists = counted(likes(300, 200, 0.2))
     one, *others = (
