@@ -82,6 +82,7 @@ def _trimetric(
 ) -> None:
     """Recommend with users and items in one Euclidean space: train, evaluate, serve.
 
-    DATA is a csv, tsv, jsonl, parquet or arrow file, or the name of a data set (`trimetric data
-    list`); `bookshop`, which has titles, and `planted` are generated, so they are always there.
+    DATA is a file (csv, jsonl, parquet, a workbook and others), or the name of a data set
+    (`trimetric data list`); `bookshop`, which has titles, and `planted` are generated, so they are
+    always there.
     """

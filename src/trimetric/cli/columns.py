@@ -58,7 +58,9 @@ class Columns:
     ] = None
     format: Annotated[
         str | None,
-        Option(help="csv, tsv, jsonl, json, parquet or arrow, if not told by the name."),
+        Option(
+            help="csv, tsv, jsonl, json, parquet, arrow, avro, orc or excel, if no name tells it."
+        ),
     ] = None
     separator: Annotated[
         str | None, Option(help="What separates fields: ';', '::', tab, space; found by default.")
@@ -82,6 +84,10 @@ class Columns:
         str | None,
         Option(help="s, ms, us or ns since 1970, or a pattern such as '%d/%m/%Y %H:%M'."),
     ] = None
+
+    sheet: Annotated[str | None, Option(help="Of a workbook, the sheet, if several hold rows.")] = (
+        None
+    )
 
     def kept_repeats(self) -> "tuple[Columns, bool]":
         """Return the options without `keep` in `--repeats`, and whether it was there."""
@@ -120,6 +126,7 @@ class Columns:
             "decimal": None if self.decimal == "." else self.decimal,
             "null": self.null,
             "time_format": self.time_format,
+            "sheet": self.sheet,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -97,6 +97,11 @@ def delimited(data: bytes, name: str, pick: Pick, form: Form) -> tuple[pl.DataFr
     return frame, form, blank
 
 
+def first_line(error: BaseException) -> str:
+    """Return what a library says of a failure, without the lines below."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def _fits(pick: Pick, columns: list[str]) -> bool:
     try:
         pick(columns)
@@ -304,5 +309,4 @@ def _why(text: _Text, data: bytes, name: str, form: Form, error: BaseException) 
                 return f"row {number} has {len(row)} fields and {first} {width}"
     except (csv.Error, StopIteration):
         pass
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return f"this is no table that can be read ({reason})"
+    return f"this is no table that can be read ({first_line(error)})"

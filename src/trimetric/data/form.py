@@ -10,7 +10,8 @@ from typing import Any, Literal, TypedDict
 from trimetric.errors import ParameterError
 from trimetric.keywords import is_one_of
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow")
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel")
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel"]
 OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
 _NAMED = {"\t": "tab", " ": "space"}
 
@@ -26,7 +27,8 @@ class ValueOptions(TypedDict, total=False):
 class FormOptions(ValueOptions, total=False):
     """The fields of `Form` as keyword arguments, for type checkers."""
 
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None
+    format: Format | None
+    sheet: str | None
     separator: str | None
     header: bool | None
     quote: str | Literal[False] | None
@@ -40,9 +42,10 @@ class Form:
 
     Attributes
     ----------
-    format : "csv", "tsv", "jsonl", "json", "parquet", "arrow" or None
+    format : "csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel" or None
         csv and tsv are text with a separator, jsonl has one JSON object per line, json is an array
-        of objects, arrow is a file or stream of Arrow (Feather).
+        of objects, arrow is a file or stream of Arrow (Feather), excel a workbook of Excel or
+        OpenDocument, whose cells are read as the fields of a csv file.
     separator : str or None
         What stands between the fields of a line: one or several characters.
     header : bool or None
@@ -60,9 +63,11 @@ class Form:
         Words that stand for a missing value, besides the empty field.
     time_format : str or None
         "s", "ms", "us" or "ns" since 1970, or a pattern such as "%d/%m/%Y %H:%M".
+    sheet : str or None
+        Of a workbook, the name of the sheet; None takes the only one that holds rows.
     """
 
-    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow"] | None = None
+    format: Format | None = None
     separator: str | None = None
     header: bool | None = None
     quote: str | Literal[False] | None = None
@@ -71,6 +76,7 @@ class Form:
     decimal: Literal[".", ","] = "."
     null: str | Sequence[str] = ()
     time_format: str | None = None
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         if self.format is not None and not is_one_of(self.format, FORMATS):
@@ -88,6 +94,8 @@ class Form:
             ):
                 no = ", or False for none" if name == "quote" else ""
                 raise ParameterError(f"{name} must be one ASCII character{no}; got {sign!r}")
+        if self.sheet is not None:
+            _text("sheet", self.sheet)
         if self.header is not None and not isinstance(self.header, bool):
             raise ParameterError(f"header must be True or False, got {self.header!r}")
         if self.encoding is not None:
@@ -127,12 +135,14 @@ class Form:
         """Return one line, such as "csv; ';', utf-8 with BOM, header"; "" for no file."""
         if self.format is None:
             return ""
+        if self.format == "excel":
+            return f"excel; sheet {self.sheet!r}, {self._header()}"
         if self.format not in ("csv", "tsv"):
             return self.format
         said = [repr(self.separator) if self.separator not in _NAMED else _NAMED[self.separator]]
         if self.encoding:
             said.append("utf-8 with BOM" if self.encoding == "utf-8-sig" else self.encoding)
-        said.append("no header" if self.header is False else "header")
+        said.append(self._header())
         if self.quote is False:
             said.append("quotes as text")
         elif self.quote not in (None, '"'):
@@ -142,6 +152,9 @@ class Form:
         if self.decimal == ",":
             said.append("decimal comma")
         return f"{self.format}; {', '.join(said)}"
+
+    def _header(self) -> str:
+        return "no header" if self.header is False else "header"
 
 
 NAMES = tuple(field.name for field in fields(Form))

@@ -33,7 +33,7 @@ class ReadOptions(RuleOptions, FormOptions):
 
 _ROLES_OF_ARRAYS = ("user", "item", "rating", "timestamp", "split", "event", "event_weights")
 _NOTHING_READ = ReadReport(0)
-_OF_FILES = ("format", "separator", "header", "quote", "escape", "encoding")
+_OF_FILES = ("format", "separator", "header", "quote", "escape", "encoding", "sheet")
 
 
 @dataclass(frozen=True)
@@ -439,7 +439,7 @@ class Interactions:
     @classmethod
     @keywords.takes(Rules, Form, leave=("drop_zeros",))
     def read(cls, path: Any, **rules: Unpack[ReadOptions]) -> Interactions:
-        """Read csv, tsv, jsonl, json, parquet or arrow, also packed: gzip, bzip2, zstd, xz or zip.
+        """Read a file in one of the formats of `Form`, also packed: gzip, bzip2, zstd, xz or zip.
 
         What is not said of a file's form is found out and told in the report; what could be read
         in two ways is an error that names the option. Ids are kept exactly. In a text file an id
@@ -457,7 +457,7 @@ class Interactions:
             event_weights, min_rating, nulls, duplicates, repeats. For instance
             `read("likes.csv", user="userId", min_rating=4)`. A column of weights is only taken
             when it is named, or when `Split.save` wrote it. Also the fields of `Form`: format,
-            separator, header, quote, escape, encoding, decimal, null, time_format.
+            separator, header, quote, escape, encoding, decimal, null, time_format, sheet.
 
         Raises
         ------

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from trimetric.data import in_memory, sources, unpack
+from trimetric.data import columnar, sources, unpack
 from trimetric.data.baskets import is_list
-from trimetric.data.delimited import FAILURES, delimited
+from trimetric.data.delimited import FAILURES, delimited, first_line
 from trimetric.data.encodings import as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
 from trimetric.data.nested import pick_fields
 from trimetric.data.sources import Source, few_descriptors
+from trimetric.data.workbook import workbook
 from trimetric.errors import DataError
 
 LISTS_OF = "lists of "  # before the kind of their entries
-ARROW_FILE = b"ARROW1"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def read(given: Any, pick: Pick, form: Form) -> Table:
         at = next((n for n, c in enumerate(columns) if c != columns[0]), 0)
         raise DataError(
             f"{files[at].name} does not fit {files[0].name}: {columns[at]} and {columns[0]}"
-            f" ({_first_line(error)})"
+            f" ({first_line(error)})"
         ) from None
     blank = sum(table[3] for table in tables)
     return Table(frame, tables[0][1], tables[0][2], f"{name} and {len(files) - 1} more", blank)
@@ -130,8 +129,8 @@ def kind(file: Source, form: Form) -> str:
         shown = "".join(reversed(file.endings[:2]))
         raise DataError(
             f"{file.name}: cannot tell the format from the extension {shown!r}; use .csv, .tsv,"
-            " .jsonl, .json (each also packed, as .gz, .bz2, .zst or .zip), .parquet or .arrow, or"
-            " name it with format="
+            " .jsonl, .json (each also packed, as .gz, .bz2, .zst or .zip), .parquet, .arrow,"
+            " .avro, .orc or .xlsx, or name it with format="
         )
     return ""
 
@@ -159,9 +158,14 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
         return with_constants(frame, constant), False, form.found(format="parquet"), 0
     if not data.strip():
         raise DataError(f"{file.name} is empty; it needs rows, and csv a line of column names")
-    if format_ == "arrow":
-        frame = _arrow(data, file, choose)
-        return with_constants(frame, constant), False, form.found(format="arrow"), 0
+    if form.sheet is not None and format_ != "excel":
+        raise DataError(f"{file.name} is {format_}, which has no sheets; leave out sheet=")
+    if format_ == "excel":
+        frame, found, blank = workbook(data, file.name, choose, form)
+        return with_constants(frame, constant), True, found, blank
+    if format_ in columnar.STARTS.values():
+        frame = columnar.columnar(data, file.name, choose, format_)
+        return with_constants(frame, constant), False, form.found(format=format_), 0
     if format_ in ("jsonl", "json"):
         data, encoding = as_utf8(data, file.name, form.encoding)
         array = data.lstrip()[:1] == b"["
@@ -175,8 +179,11 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
 def _by_content(data: bytes) -> str:
     if data.startswith(b"PAR1"):
         return "parquet"
-    if data.startswith(ARROW_FILE):
-        return "arrow"
+    for start, format_ in columnar.STARTS.items():
+        if data.startswith(start):
+            return format_
+    if data.startswith(unpack.WORKBOOKS):
+        return "excel"
     return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
 
 
@@ -217,18 +224,6 @@ def _parquet(file: Source, pick: Pick) -> pl.DataFrame:
     return frame.select(field.value.alias(role) for role, field in picked.items())
 
 
-def _arrow(data: bytes, file: Source, pick: Pick) -> pl.DataFrame:
-    """Read a file of Arrow, or a stream, as the data sets of Hugging Face are kept."""
-    read = pl.read_ipc if data.startswith(ARROW_FILE) else pl.read_ipc_stream
-    try:
-        frame = read(io.BytesIO(data))
-    except FAILURES as error:
-        raise DataError(
-            f"{file.name} is not a whole arrow file ({_first_line(error)}); write it again"
-        ) from None
-    return in_memory.load(frame, pick, file.name)
-
-
 def no_parquet(file: Source, error: BaseException) -> DataError:
     """Say what is wrong with a Parquet file."""
     if isinstance(error, DataError):
@@ -236,9 +231,5 @@ def no_parquet(file: Source, error: BaseException) -> DataError:
     if few := few_descriptors():
         return DataError(f"{file.name} cannot be read: {few}")
     return DataError(
-        f"{file.name} is not a whole parquet file ({_first_line(error)}); fetch or write it again"
+        f"{file.name} is not a whole parquet file ({first_line(error)}); fetch or write it again"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

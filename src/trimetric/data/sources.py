@@ -33,10 +33,18 @@ ENDINGS = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
+    ".avro": "avro",
+    ".orc": "orc",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xlsb": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
     ".inter": "tsv",  # of RecBole, as is the next
     ".item": "tsv",
 }
-_IN_FOLDERS = {end: kind for end, kind in ENDINGS.items() if kind != "json" and end != ".item"}
+_RARE = (".item", ".json", *(end for end, kind in ENDINGS.items() if kind == "excel"))
+_IN_FOLDERS = {end: kind for end, kind in ENDINGS.items() if end not in _RARE}
 _ENOUGH_FILES = 64
 _MORE_FILES = "allow more with ulimit -n"
 
@@ -215,7 +223,7 @@ def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath
         if kinds:
             break
     if not kinds:
-        raise DataError(f"{folder} is a folder without csv, tsv, jsonl, parquet or arrow files")
+        raise DataError(f"{folder} is a folder without files of a format that is read, such as csv")
     if len(kinds) > 1:
         counted = ", ".join(f"{len(paths)} {kind}" for kind, paths in sorted(kinds.items()))
         raise DataError(

@@ -23,9 +23,9 @@ def titles(
     Parameters
     ----------
     path : str or Path
-        A csv, tsv, jsonl or parquet file with columns item (or id) and title, or the name of a
-        data set whose titles are known. Ids match by their text. Items that the model does not know
-        are left out, and so are items without a title.
+        A file with columns item (or id) and title, or the name of a data set whose titles are
+        known. Ids match by their text. Items that the model does not know are left out, and so are
+        items without a title.
     ids : Vocabulary
         The model's items.
     id_column : str, optional

@@ -9,6 +9,7 @@ import lzma
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from trimetric.errors import DataError, MissingExtra
@@ -25,6 +26,9 @@ LIMIT = "TRIMETRIC_MAX_UNPACKED"
 LEAST_LIMIT = 2**30  # bytes; below it nothing is refused
 MOST_TIMES = 100  # logs shrink to a fifth or a tenth, rarely to a fiftieth
 _CHUNK, _SMALL_CHUNK = 2**20, 2**14
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+"""How workbooks begin: those that are zip archives, and those of Excel before 2007."""
+_IN_WORKBOOKS = {"[Content_Types].xml", "mimetype"}
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, ValueError)
 
 
@@ -51,8 +55,16 @@ def unpacked(stream: IO[bytes], how: str | None, size: int, name: str) -> bytes:
         return stream.read()
     limit = _limit(size)
     try:
+        if how == "zip":
+            pieces, workbook = _of_zip(stream, name)
+            pieces = _bounded(pieces, limit, size, name)
+            if workbook is None:
+                return _whole(pieces)
+            for _ in pieces:  # only to see that it is no bomb
+                pass
+            return workbook
         with _opened(stream, how, name) as inner:
-            return _bounded(inner, limit, size, name)
+            return _whole(_bounded(_pieces(inner), limit, size, name))
     except DAMAGE as error:
         if isinstance(error, DataError):
             raise
@@ -72,17 +84,29 @@ def _limit(size: int) -> int:
     return int(given)
 
 
-def _bounded(stream: IO[bytes], limit: int, size: int, name: str) -> bytes:
+def _whole(pieces: Iterable[bytes]) -> bytes:
     out = io.BytesIO()
-    while chunk := stream.read(_CHUNK):
-        if out.tell() + len(chunk) > limit:
+    for piece in pieces:
+        out.write(piece)
+    return out.getvalue()
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(_CHUNK), b"")
+
+
+def _bounded(pieces: Iterable[bytes], limit: int, size: int, name: str) -> Iterator[bytes]:
+    """Yield them all, unless they are together longer than the limit."""
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > limit:
             times = f" ({limit // size:,} times its size)" if size else ""
             raise DataError(
                 f"{name} unpacks to more than {limit:,} bytes{times}, which looks like a bomb; if"
                 f" it is meant so, set {LIMIT} to the number of bytes to allow"
             )
-        out.write(chunk)
-    return out.getvalue()
+        yield piece
 
 
 def _opened(stream: IO[bytes], how: str, name: str) -> Any:
@@ -92,21 +116,25 @@ def _opened(stream: IO[bytes], how: str, name: str) -> Any:
         return bz2.open(stream)
     if how == "xz":
         return lzma.open(stream)
-    return _zip(stream, name) if how == "zip" else _zstd(stream, name)
+    return _zstd(stream, name)
 
 
-def _zip(stream: IO[bytes], name: str) -> IO[bytes]:
-    archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
+def _of_zip(stream: IO[bytes], name: str) -> tuple[Iterator[bytes], bytes | None]:
+    """Return the bytes of the only file in an archive; of a workbook, those of all, and itself."""
+    packed = stream.read()
+    archive = zipfile.ZipFile(io.BytesIO(packed))
     members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__")]
-    if len(members) != 1:
+    is_workbook = bool(_IN_WORKBOOKS & {member.filename for member in members})
+    if len(members) != 1 and not is_workbook:
         listed = ", ".join(member.filename for member in members[:5])
         raise DataError(
             f"{name} holds {len(members)} files ({listed}{', ...' if len(members) > 5 else ''});"
             " unpack it and give the one to read"
         )
-    if members[0].flag_bits & 1:
+    if any(member.flag_bits & 1 for member in members):
         raise DataError(f"{name} needs a password; unpack it and give the file in it")
-    return archive.open(members[0])
+    pieces = (piece for member in members for piece in _pieces(archive.open(member)))
+    return pieces, packed if is_workbook else None
 
 
 class _Zstd:

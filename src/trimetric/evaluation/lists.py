@@ -63,7 +63,7 @@ class RankedLists:
         Parameters
         ----------
         source : path, polars, pandas or pyarrow frame, mapping of columns, or RankedLists
-            A file is csv, tsv, jsonl, parquet or arrow. One row for each place of a list, or a row
+            A file is one that `Interactions.read` takes. One row for each place of a list, or a row
             for each user whose `item` is a list, best first.
         user, item : str
             The columns of the ids.

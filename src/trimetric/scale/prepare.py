@@ -58,8 +58,8 @@ def prepare(
     Parameters
     ----------
     sources : path, pattern, folder, URI, or list of these
-        csv, tsv, jsonl, json or Parquet files, as `Interactions.read` takes them. Parquet, and text
-        that is neither packed nor quoted, is read in batches; other files one at a time.
+        Files as `Interactions.read` takes them. Parquet, and text that is neither packed nor
+        quoted, is read in batches; other files one at a time.
     out : path or URI
         A folder, new or empty. What goes to an object store is made in the cache of this machine
         (TRIMETRIC_CACHE) and copied when it is done, `prepared.json` last.
