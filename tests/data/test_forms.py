@@ -304,7 +304,7 @@ def test_a_split_column_of_another_kind(column):
 @pytest.mark.parametrize(
     "options",
     [
-        {"format": "excel"},
+        {"format": "pdf"},
         {"separator": ""},
         {"separator": "\n"},
         {"quote": "''"},
