@@ -59,7 +59,8 @@ class Columns:
     format: Annotated[
         str | None,
         Option(
-            help="csv, tsv, jsonl, json, parquet, arrow, avro, orc or excel, if no name tells it."
+            help="csv, tsv, lists (of each line a user and its items), jsonl, json, parquet, arrow,"
+            " avro, orc or excel, if the file's name does not tell."
         ),
     ] = None
     separator: Annotated[

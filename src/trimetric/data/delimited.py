@@ -265,7 +265,8 @@ def _picked(pick: Pick, names: list[str], source: str, form: Form) -> dict[str, 
         if form.header and _looks_like_data(names):
             raise DataError(
                 f"{error}. The first line looks like data; if it names no columns, give"
-                " header=False and name them by position, as in user='1', item='2'"
+                " header=False and name them by position, as in user='1', item='2'; if each line"
+                " is a user and then its items, give format='lists'"
             ) from None
         raise
     for column in columns.values():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from trimetric.errors import ParameterError
 from trimetric.keywords import is_one_of
 
-FORMATS = ("csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel")
-Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel"]
+Format = Literal["csv", "tsv", "lists", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel"]
+FORMATS = get_args(Format)
 OF_VALUES = ("decimal", "null", "time_format")  # these apply to tables in memory too
 _NAMED = {"\t": "tab", " ": "space"}
 
@@ -42,8 +42,9 @@ class Form:
 
     Attributes
     ----------
-    format : "csv", "tsv", "jsonl", "json", "parquet", "arrow", "avro", "orc", "excel" or None
-        csv and tsv are text with a separator, jsonl has one JSON object per line, json is an array
+    format : one of `FORMATS`, or None
+        csv and tsv are text with a separator; of lists each line is a user and then its items, with
+        white space or a separator between; jsonl has one JSON object per line, json is an array
         of objects, arrow is a file or stream of Arrow (Feather), excel a workbook of Excel or
         OpenDocument, whose cells are read as the fields of a csv file.
     separator : str or None

@@ -15,6 +15,7 @@ from trimetric.data.encodings import as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
+from trimetric.data.lines_of_items import lines_of_items
 from trimetric.data.nested import pick_fields
 from trimetric.data.sources import Source, few_descriptors
 from trimetric.data.workbook import workbook
@@ -166,6 +167,9 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
     if format_ in columnar.STARTS.values():
         frame = columnar.columnar(data, file.name, choose, format_)
         return with_constants(frame, constant), False, form.found(format=format_), 0
+    if format_ == "lists":
+        frame, found = lines_of_items(data, file.name, choose, form)
+        return with_constants(frame, constant), True, found, 0
     if format_ in ("jsonl", "json"):
         data, encoding = as_utf8(data, file.name, form.encoding)
         array = data.lstrip()[:1] == b"["
