@@ -1,20 +1,19 @@
 """What more diverse lists cost: NDCG@10 against intra-list distance, by strength and method.
 
-    python benchmarks/diversity.py [DATA] [--model centroid]
+    python benchmarks/diversity.py [DATA] [--model centroid] [--no-record]
 
 Split per user; lists of ten for the users of the test part. Intra-list distance is the mean d² of
 two items of a list in the model's space.
 """
 
 import argparse
-import json
 
 import numpy as np
 
 import record
 import trimetric as tm
 
-STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+STRENGTHS = (0, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
 def measures(model, held: dict, strength: float, method: str) -> tuple[float, float]:
@@ -33,10 +32,11 @@ def measures(model, held: dict, strength: float, method: str) -> tuple[float, fl
 
 
 def main() -> None:
-    """Measure, and print one JSON line each."""
-    parser = argparse.ArgumentParser()
+    """Measure, and keep the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="?", default="ml_100k")
     parser.add_argument("--model", default="centroid")
+    parser.add_argument("--no-record", action="store_true")
     args = parser.parse_args()
     rated = record.liked(args.data)
     split = tm.split_per_user(rated)
@@ -46,11 +46,16 @@ def main() -> None:
     held = {
         user: set(items) for user, items in frame.rows() if model.user_ids.encode([user])[0] >= 0
     }
-    for method in ("mmr", "dpp"):
-        for strength in STRENGTHS:
+    figures: dict = {}
+    for strength in STRENGTHS:
+        for method in ("mmr", "dpp"):
             ndcg, spread = measures(model, held, strength, method)
-            row = {"data": args.data, "model": args.model, "method": method, "strength": strength}
-            print(json.dumps(row | {"ndcg@10": round(ndcg, 4), "distance": round(spread, 3)}))
+            row = {"ndcg@10": round(ndcg, 4), "distance": round(spread, 3)}
+            figures.setdefault(f"{strength:g}", {})[method] = row
+            print(f"diversity {strength:g}, {method}: {row}", flush=True)
+    if not args.no_record:
+        shape = {"data": args.data, "model": args.model, "strengths": figures}
+        record.write("diversity", shape, [args.model])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -177,7 +178,7 @@ def write(name: str, figures: dict, models: Iterable[str] = ()) -> None:
     RESULTS.mkdir(exist_ok=True)
     record = {
         "date": now(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "machine": machine(),
         "origin": origin(models),
         **figures,

@@ -73,8 +73,7 @@ class CentroidConfig(TrainingConfig):
     lam: Annotated[float, Limits(0, 1000, "0-0.3 suits most data"), Tune(0, 0.3)] = 0.0
     """λ of equation (6), 0..1000: the weight of the item's hinge; the paper's about .01; 0 is off.
 
-    It brings 1-2 % where items have few users (citeulike), and nothing or a loss elsewhere. With a
-    pool of negatives it is left out: see `engine.item_term`.
+    With a pool of negatives it is left out: see `engine.item_term`.
     """
     item_margin: Annotated[float, Limits(0, 1000, "1 suits most data")] = 1.0
     """n of all items, 0..1000; the paper's 1."""

@@ -81,8 +81,9 @@ class SML(EpochTrained):
     """Symmetric metric learning: the user's and the item's hinge, equation (6).
 
     Of the paper, the default keeps the space, both hinges and the ball. It takes the negative from
-    a softmax over candidates instead of at random, which brings 14 % on average over six data sets,
-    and fixes the margins, which no learned margin was found to beat: see docs/recipe.md.
+    a softmax over candidates; one at random is 14 % behind on average over six data sets (see
+    docs/results.md). It fixes the margins, which no learned ones were found to beat with such
+    negatives: see docs/margins.md.
     `preset="paper"` is the paper's own form, and `variant="all"` learns the margins.
 
     Parameters

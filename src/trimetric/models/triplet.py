@@ -83,8 +83,8 @@ class TripletConfig(TrainingConfig):
     covariance: Annotated[float, Limits(0, 1e12, "0 suits most data")] = 0.0
     """λ_c of the covariance penalty (Hsieh et al. 2017), 0..1e12: see `engine.covariance`.
 
-    The paper divides by the points of a mini-batch, and so does the gradient: below about 1e3 it
-    moves nothing. It makes training several times slower.
+    The paper divides by the points of a mini-batch, and so does the gradient: only a large weight
+    moves anything. It adds dim² multiplications for each point of a mini-batch.
     """
 
     def __post_init__(self) -> None:

@@ -31,7 +31,8 @@ class Index:
     vectors : float32 (n, d)
         Finite.
     kind : "exact" or "approximate"
-        The latter needs the extra `ann`, and takes a few seconds a million points to build.
+        The latter needs the extra `ann`, and takes time to build: a million points of 64 columns
+        took 15 s on two threads (benchmarks/results/retrieval.json).
     probes : int
         For "approximate": into how many of about 4·√n cells a query looks, at least 1. More finds
         more and takes longer; with all of them it is exact.

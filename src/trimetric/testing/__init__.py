@@ -38,7 +38,7 @@ CHECKS: tuple[Check, ...] = tuple(
 
 
 def check_recommender(model: "Recommender | type[Recommender]") -> None:
-    """Run all checks of the contract on a model: a few seconds, beside what compiling takes.
+    """Run all checks of the contract on a model.
 
     The model itself is not trained: copies are made by `type(model)(**settings)`, and are trained
     on about 360 made-up interactions. While checks save and load, the model is registered by its
