@@ -182,9 +182,18 @@ def recommend(
             options["checksum"] += digest(known)
         with heartbeat("recommending", not quiet, bar=True):
             count = _to_file(trained, out, users, k, options)
-    n_users = len(trained.user_ids if users is None else users)
+    n_users = _everybody(trained, on_unknown) if users is None else len(users)
     more = {"users": n_users, "replaced": replaced}
     _print_written(model, out, count, f"{n_users:,} users", json, **more)
+
+
+def _everybody(model: "Recommender", on_unknown: str) -> int:
+    """Return how many users `recommend_to_file` answers where none are named."""
+    from trimetric.models import is_sharded
+
+    if on_unknown == "popular":
+        return len(model.user_ids)
+    return model.totals.trained if is_sharded(model) else model.known.trained
 
 
 def _to_file(
