@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import polars as pl
 from trimetric.data import in_memory, sources, unpack
 from trimetric.data.baskets import is_list
 from trimetric.data.delimited import FAILURES, delimited
-from trimetric.data.encodings import as_utf8
+from trimetric.data.encodings import BOMS, as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
@@ -22,6 +23,11 @@ from trimetric.errors import DataError
 
 LISTS_OF = "lists of "  # before the kind of their entries
 ARROW_FILE = b"ARROW1"
+_FIRST = re.compile(rb"[\s\0]*+(.)", re.DOTALL)  # UTF-16 has zeros between
+_OF_TYPES = (
+    *("could not import", "not supported", "not yet implemented", "does not support"),
+    "precision must be",
+)
 
 
 @dataclass(frozen=True)
@@ -173,11 +179,13 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
 
 
 def _by_content(data: bytes) -> str:
+    mark = next((len(bom) for bom, _ in BOMS if data.startswith(bom)), 0)
     if data.startswith(b"PAR1"):
         return "parquet"
     if data.startswith(ARROW_FILE):
         return "arrow"
-    return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
+    first = _FIRST.match(data, mark)
+    return "jsonl" if first and first[1] in (b"{", b"[") else "csv"
 
 
 def with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
@@ -223,6 +231,8 @@ def _arrow(data: bytes, file: Source, pick: Pick) -> pl.DataFrame:
     try:
         frame = read(io.BytesIO(data))
     except FAILURES as error:
+        if _lacks_type(error):
+            raise DataError(f"{file.name}: {in_memory.unread(error)}") from None
         raise DataError(
             f"{file.name} is not a whole arrow file ({_first_line(error)}); write it again"
         ) from None
@@ -235,9 +245,16 @@ def no_parquet(file: Source, error: BaseException) -> DataError:
         return error
     if few := few_descriptors():
         return DataError(f"{file.name} cannot be read: {few}")
+    if _lacks_type(error):
+        return DataError(f"{file.name}: {in_memory.unread(error)}")
     return DataError(
         f"{file.name} is not a whole parquet file ({_first_line(error)}); fetch or write it again"
     )
+
+
+def _lacks_type(error: BaseException) -> bool:
+    """Tell whether Polars failed by the type of a column, which it names in words alone."""
+    return any(words in str(error) for words in _OF_TYPES)
 
 
 def _first_line(error: BaseException) -> str:
