@@ -215,10 +215,10 @@ def column(values: Any, where: str) -> pl.Series:
         if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects
             wide = np.uint64 if values.dtype.kind == "u" else np.int64
             return _masked(values.to_numpy(dtype=wide, na_value=0), missing)
-        array = _array_of(values)
-        if array.dtype.kind in "iufbM":
-            return pl.Series(np.ascontiguousarray(array))
-        return _from_objects([None if m else v for v, m in zip(array, missing, strict=True)], where)
+        plain = _array_of(values)
+        if plain.dtype.kind in "iufbM":
+            return pl.Series(np.ascontiguousarray(plain))
+        return _from_objects([None if m else v for v, m in zip(plain, missing, strict=True)], where)
     if is_from(values, "pyarrow"):
         return pl.Series(values)
     if isinstance(values, np.ma.MaskedArray):
