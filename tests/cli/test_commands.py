@@ -141,6 +141,36 @@ def test_a_line_of_a_file_ends_where_the_line_does(tmp_path: Path) -> None:
     assert lines("--users-file", str(tmp_path / "ids.txt")) == odd
 
 
+def test_ids_with_blanks_around_are_found_in_files(tmp_path: Path) -> None:
+    pairs = [("ann", "tea"), ("bob", " jam "), ("bob", "tea"), (" eve", "egg"), ("cat", "egg")]
+    tm.Popularity().fit(pairs).save(tmp_path / "m")
+    (tmp_path / "deny.txt").write_text(" jam \r\n  tea\t\r\nham\r\n \r\n")
+    ran = inside("recommend", "m", "cat", "--deny-file", "deny.txt", "--json", cwd=tmp_path)
+    assert json.loads(ran.stdout)["recommendations"] == []
+    assert "1 of 3 ids in --deny-file deny.txt are unknown to the model: 'ham'" in ran.stderr
+    (tmp_path / "users.txt").write_text(" eve\n  bob\n")
+    found = document("recommend", "m", "--users-file", "users.txt", "-k", 1, cwd=tmp_path)
+    assert [row["user"] for row in found["recommendations"]] == [" eve", "bob"]
+    ran = inside("unavailable", "m", "--item", "jam", "--item", "tea", cwd=tmp_path)
+    assert "1 of 2 ids are unknown to the model: 'jam'; did you mean ' jam '?" in ran.stderr
+    (tmp_path / "gone.txt").write_text(" jam \n")
+    assert "forgot 0 users, 1 items" in done(
+        "forget", "m", "--items-file", "gone.txt", cwd=tmp_path
+    )
+
+
+def test_a_table_of_items_in_another_form_is_told_what_to_do(tmp_path: Path) -> None:
+    tm.Popularity().fit([("ann", "tea"), ("bob", "jam")]).save(tmp_path / "m")
+    (tmp_path / "items.csv").write_bytes("item,title\ntea,Tee grün\n".encode("cp1252"))
+    for command in ("recommend", "similar-items"):
+        told = refused(command, "m", "--items", "items.csv", cwd=tmp_path)
+        assert "items.csv: line 2 is not UTF-8 text; save the table of items as csv in" in told
+        assert "--encoding" not in told
+    (tmp_path / "items.xlsx").write_bytes(b"PK")
+    told = refused("recommend", "m", "--items", "items.xlsx", cwd=tmp_path)
+    assert "cannot tell the format from the extension '.xlsx'; save the table" in told
+
+
 def test_seen_items_come_back_when_asked_for(room: Path) -> None:
     asked = ("recommend", "model", "--user", "u0001", "-k", 800)
     fresh = document(*asked, cwd=room)["recommendations"]

@@ -163,6 +163,26 @@ def test_mistakes_are_told(room: Path, given: list[str], told: str) -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
+def test_how_lists_are_written_can_be_said(room: Path) -> None:
+    split = ["--split", "parts"]
+    own = document("evaluate", "--lists", "lists.csv", *split, cwd=room)["metrics"]
+    lists = pl.read_csv(room / "lists.csv").with_columns(q=pl.lit("Q0"), run=pl.lit("theirs"))
+    lists = lists.select("user", "q", "item", "rank", "score", "run")
+    lists.write_csv(room / "run.trec", separator=" ", include_header=False)
+    form = ["--format", "csv", "--separator", "space", "--no-header"]
+    columns = ["--user-column", "1", "--item-column", "3", "--rank-column", "4"]
+    found = document("evaluate", "--lists", "run.trec", *split, *form, *columns, cwd=room)
+    assert found["metrics"] == own
+    lists.rename({"user": "user_id", "item": "item_id"}).write_csv(room / "lenskit.csv")
+    found = document("evaluate", "--lists", "lenskit.csv", *split, cwd=room)
+    assert found["metrics"] == own
+    assert found["notes"][:2] == ["users from column 'user_id'", "items from column 'item_id'"]
+    lists.rename({"user": "who"}).write_csv(room / "odd.csv")
+    told = refused("evaluate", "--lists", "odd.csv", *split, cwd=room)
+    assert "odd.csv has no column 'user'; columns: 'who'" in told
+    assert "name the column with --user-column" in told
+
+
 # --- compare --------------------------------------------------------------------------------------
 
 

@@ -289,3 +289,12 @@ def test_the_header_tells_another_separator(tmp_path, separator, ending):
     rows = ["user", "item"], ["a,b", "x"], ["c", "y"]
     path.write_text("".join(separator.join(row) + "\n" for row in rows))
     assert Interactions.read(path).to_frame().rows() == [("a,b", "x"), ("c", "y")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("text", ['{"user": 1, "item": 2}\n', '\n [{"user": 1, "item": 2}]'])
+def test_json_is_known_by_its_content_also_behind_a_mark(tmp_path, encoding, text):
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    data = Interactions.read(write(tmp_path, "log", mark + text.encode(encoding)))
+    assert rows(data) == [(1, 2)]
+    assert data.report.read_as.startswith("json")

@@ -317,3 +317,35 @@ def test_the_parts_of_a_shipped_split():
     odd = Interactions.from_frame({"user": [1], "item": [2], "split": ["half"]})
     with pytest.raises(DataError, match="holds 'half'; it may hold train"):
         shipped_part(odd, "train")
+
+
+def test_parts_split_elsewhere(tmp_path):
+    whole = split_per_user(synthetic.planted(60, 40, per_user=8).interactions, seed=1)
+    renamed = {"user": "who", "item": "what"}
+    for name in ("train", "valid", "test"):
+        getattr(whole, name).to_frame().rename(renamed).write_csv(tmp_path / f"{name}.csv")
+    files = [tmp_path / f"{name}.csv" for name in ("train", "valid", "test")]
+    split = Split.of(*files, user="who", item="what")
+    assert [len(part) for part in split] == [len(part) for part in whole]
+    assert split.train.item_ids is split.test.item_ids or (
+        split.train.item_ids.values.equals(split.test.item_ids.values)
+    )
+    assert repr(split).startswith("Split(given: train ")
+    assert split.test.fingerprint == whole.test.fingerprint
+    assert Split.of(files[0], None, files[2], user="who", item="what").valid is None
+    frames = [part.to_frame() for part in whole]
+    assert Split.of(*frames).train.fingerprint == whole.train.fingerprint
+    numbers = Interactions.from_arrays([1], [2])
+    with pytest.raises(DataError, match="test: the user ids are int, those of train are str"):
+        Split.of(whole.train, None, numbers)
+
+
+@pytest.mark.parametrize("how", [None, {}, {"method": "mine"}])
+def test_a_split_made_by_hand_is_shown_and_saved(tmp_path, how):
+    whole = split_per_user(synthetic.planted(60, 40, per_user=8).interactions, seed=1)
+    hand = Split(*whole) if how is None else Split(*whole, how)
+    sizes = f"train {len(whole.train):,}, valid {len(whole.valid):,}, test {len(whole.test):,}"
+    assert repr(hand) == f"Split({(how or {}).get('method', 'given')}: {sizes})"
+    assert f"{len(whole.test):,}" in hand._repr_html_()
+    hand.save(tmp_path / "parts")
+    assert Split.load(tmp_path / "parts").test.fingerprint == whole.test.fingerprint

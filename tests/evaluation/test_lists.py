@@ -433,3 +433,63 @@ def test_what_is_no_model_and_no_lists_is_refused_by_name(call):
         call()
     assert isinstance(told.value, ParameterError | DataError | Unsupported)
     assert any(word in str(told.value) for word in ("give", "fit", "leave it out"))
+
+
+# --- files of other libraries ---------------------------------------------------------------------
+
+
+def run_lines(separator=" ", decimal="."):
+    lines = [
+        (user, "Q0", item, place, f"{1 - place / 100:.3f}".replace(".", decimal), "run")
+        for user, items in LISTED.items()
+        for place, item in enumerate(items)
+    ]
+    return "".join(separator.join(map(str, line)) + "\n" for line in lines)
+
+
+LISTED = {1: [13, 12], 2: [11, 13], 3: [14, 10]}
+
+
+def test_a_run_of_trec_has_the_figures_of_its_lists(tmp_path):
+    (tmp_path / "run.trec").write_text(run_lines())
+    form = {"format": "csv", "separator": " ", "header": False}
+    expected = evaluate(RankedLists.from_dict(LISTED), small(), at=2)
+    for order in ({"rank": "4"}, {"score": "5"}):
+        lists = RankedLists.of(tmp_path / "run.trec", user="1", item="3", **order, **form)
+        assert evaluate(lists, small(), at=2).metrics == expected.metrics
+    with pytest.raises(DataError, match="cannot tell the format"):
+        RankedLists.of(tmp_path / "run.trec")
+    with pytest.raises(ParameterError, match="separator is for files"):
+        RankedLists.of(frame(LISTED), separator=" ")
+
+
+def test_scores_with_a_decimal_comma(tmp_path):
+    path = tmp_path / "lists.csv"
+    path.write_text("user;q;item;n;score;run\n" + run_lines(";", ","))
+    expected = evaluate(RankedLists.from_dict(LISTED), small(), at=2).metrics
+    assert evaluate(RankedLists.of(path, decimal=","), small(), at=2).metrics == expected
+    with pytest.raises(DataError, match=r"holds '1,000', not a number.*give decimal=','"):
+        RankedLists.of(path)
+    path.write_text("user;item;score\n1;13;1.000,5\n")
+    with pytest.raises(DataError, match=r"holds '1\.000,5', not a number"):
+        RankedLists.of(path, decimal=",")
+
+
+@pytest.mark.parametrize("names", [("user_id", "item_id"), ("userId", "movieId"), ("uid", "iid")])
+def test_columns_of_ids_are_found_by_their_usual_names(names):
+    expected = evaluate(frame(LISTED), small(), at=2)
+    found = evaluate(
+        frame(LISTED).rename(dict(zip(("user", "item"), names, strict=True))), small(), at=2
+    )
+    assert found.metrics == expected.metrics
+    said = [f"users from column {names[0]!r}", f"items from column {names[1]!r}"]
+    assert found.notes == [*said, *expected.notes]
+
+
+def test_columns_of_ids_that_are_not_found_are_told():
+    two = frame(LISTED).rename({"user": "user_id"}).with_columns(uid=pl.col("user_id"))
+    with pytest.raises(DataError, match="may be 'user_id' or 'uid': say which with user="):
+        evaluate(two, small())
+    for said in ({}, {"user": None}, {"user": "user", "item": None}):
+        with pytest.raises(DataError, match=r"no column 'user'; columns: 'who'"):
+            evaluate(frame(LISTED).rename({"user": "who"}), small(), **said)

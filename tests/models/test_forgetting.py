@@ -293,3 +293,22 @@ def test_saves_in_between_are_read_again_up_to_five_times(
         assert marked == set(names[:others])
         changed = USER not in left.user_ids.values or ITEM in left.unavailable
         assert changed == (others < 5)
+
+
+def test_users_left_without_interactions_do_not_stop_lists_for_all(tmp_path: Path) -> None:
+    pairs = [("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("bob", "egg"), ("lone", "pie")]
+    model, folder = tm.Popularity().fit(pairs), tmp_path / "m"
+    model.save(folder)
+    forget_in(folder, None, "pie")
+    left = tm.load(folder)
+    assert "lone" in left.user_ids
+    assert recommend_to_file(left, tmp_path / "lists.csv") == len(left.recommend()) == 2
+    with_popular = recommend_to_file(left, tmp_path / "more.csv", on_unknown="popular")
+    assert with_popular == 2 + len(left.item_ids)
+    told = done("recommend", folder, "--all", "--out", tmp_path / "all.csv")
+    assert "wrote 2 recommendations for 2 users" in told
+    told = done("recommend", folder, "--all", "--on-unknown", "popular", "--out", "-")
+    assert told.count("lone") == len(left.item_ids)
+    told = refused("recommend", folder, "lone")
+    assert "1 unknown user: 'lone'" in told
+    assert "did you mean" not in told

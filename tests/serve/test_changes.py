@@ -37,3 +37,16 @@ def test_forgetting_and_marking_over_http(folder: Path) -> None:
     left = tm.load(folder)
     assert 1 not in left.user_ids.values
     assert left.unavailable.to_list() == [first]
+
+
+def test_every_line_of_the_log_is_json_where_no_terminal_reads(tmp_path: Path) -> None:
+    trained("sml").save(tmp_path / "m")
+    (tmp_path / "items.csv").write_text("sku,title\n1001,none of the model\n1002,neither\n")
+    with serving(tmp_path / "m", "--items", tmp_path / "items.csv") as server:
+        events = [line["event"] for line in server.lines]
+        assert server.stop() == 0
+    assert server.said == []
+    assert any("the ids of items are in its column 'sku'" in event for event in events)
+    [none] = [line for line in server.lines if "it has none of the model's" in line["event"]]
+    assert none["level"] == "warning"
+    assert "--id-column" in none["event"]

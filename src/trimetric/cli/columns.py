@@ -112,11 +112,16 @@ class Columns:
             "min_rating": self.min_rating,
             "nulls": self.nulls,
             "split": False if self.split_column == "none" else self.split_column,
-            **self._form(),
+            **self.form(),
         }
 
-    def _form(self) -> dict[str, Any]:
-        """Return what was said of the file's form; tables that are no files take only that."""
+    def of_lists(self) -> dict[str, Any]:
+        """Return the arguments of `RankedLists.of` that lists share with logs."""
+        ids = {"user": self.user_column, "item": self.item_column}
+        return {**{role: column for role, column in ids.items() if column}, **self.form()}
+
+    def form(self) -> dict[str, Any]:
+        """Return what was said of how files are written: arguments of `Interactions.read`."""
         given = {
             "format": self.format,
             "separator": _SIGNS.get(self.separator or "", self.separator),

@@ -123,8 +123,7 @@ def _lists(given: list[str], columns: Columns) -> dict[str, Any]:
         name, equals, path = text.partition("=")
         if not (name and equals and path) or name in found:
             raise ParameterError(f"--lists takes NAME=FILE, each name once, got {text!r}")
-        user, item = columns.user_column or "user", columns.item_column or "item"
-        found[name] = RankedLists.of(path, user=user, item=item, name=name)
+        found[name] = RankedLists.of(path, name=name, **columns.of_lists())
     return found
 
 

@@ -45,8 +45,7 @@ class ListOptions:
         rank, score = (
             False if name == "none" else name for name in (self.rank_column, self.score_column)
         )
-        ids = {"user": columns.user_column, "item": columns.item_column}
-        return {**ids, "rank": rank, "score": score}
+        return {**columns.of_lists(), "rank": rank, "score": score}
 
 
 @dataclass(frozen=True)
@@ -138,17 +137,16 @@ def evaluate(
     if at is not None:
         chosen: Any = named(protocol)
         how = replace(chosen, at=_cutoffs(at))
-    described = listed.columns(columns) if listed.lists else {}
     if listed.lists is None and (listed.rank_column or listed.score_column):
         raise ParameterError("--rank-column and --score-column are those of --lists")
-    source: Any = listed.lists or _loaded(str(model))
+    source: Any = _lists(listed, columns) if listed.lists else _loaded(str(model))
     data = _held_out(None if listed.lists else source, columns, (test, valid, train, split))
     with heartbeat("ranking"):
-        result = measure(source, data, how, exclude_seen=not include_seen, ray=ray, **described)
+        result = measure(source, data, how, exclude_seen=not include_seen, ray=ray)
     found: dict[str, float] = {}
     if beyond.beyond is not None:
         with heartbeat("measuring beyond accuracy"):
-            found = _beyond(source, data, beyond, not include_seen, described)
+            found = _beyond(source, data, beyond, not include_seen)
     elif beyond.items or beyond.by or beyond.reference:
         raise ParameterError("--items, --by and --reference go with --beyond K")
     if json:
@@ -200,15 +198,19 @@ def _training(source: str, columns: Columns) -> Any:
     return part
 
 
+def _lists(options: ListOptions, columns: Columns) -> Any:
+    from trimetric.evaluation.lists import RankedLists
+
+    return RankedLists.of(options.lists, **options.columns(columns))
+
+
 def _loaded(folder: str) -> "Recommender":
     from trimetric.models import open_model
 
     return open_model(folder)
 
 
-def _beyond(
-    source: Any, data: Any, options: BeyondOptions, exclude_seen: bool, described: dict[str, Any]
-) -> dict[str, float]:
+def _beyond(source: Any, data: Any, options: BeyondOptions, exclude_seen: bool) -> dict[str, float]:
     from trimetric.data import Split
     from trimetric.evaluation.summary import beyond_accuracy
 
@@ -231,7 +233,6 @@ def _beyond(
         columns=names,
         separator=options.value_separator,
         reference=reference,
-        **described,
     )
 
 

@@ -5,10 +5,9 @@ from typing import Annotated
 
 from typer import Option
 
-from trimetric.cli.ids import suggesting, typed_ids
+from trimetric.cli.ids import listed_ids, suggesting, tell_unknown, typed_ids
 from trimetric.cli.options import Json, Model
 from trimetric.cli.output import emit, emit_json, note
-from trimetric.cli.reading import lines
 from trimetric.errors import ParameterError
 
 
@@ -43,9 +42,9 @@ def forget(
 
     trained = load(model)
     users = typed_ids(user or [], trained.user_ids)
-    users += trained.user_ids.parse(lines("--users-file", users_file) if users_file else [])
+    users += listed_ids("--users-file", users_file, trained.user_ids) if users_file else []
     items = typed_ids(item or [], trained.item_ids)
-    items += trained.item_ids.parse(lines("--items-file", items_file) if items_file else [])
+    items += listed_ids("--items-file", items_file, trained.item_ids) if items_file else []
     if not users and not items:
         raise ParameterError("give --user ID or --item ID (repeatable), or a file of ids")
     with suggesting(trained):
@@ -96,11 +95,10 @@ def unavailable(
         raise ParameterError("give --item ID (repeatable) or --items-file FILE")
     known = load(model).item_ids
     ids = typed_ids(item or [], known)
-    ids += known.parse(lines("--items-file", items_file, empty=True) if items_file else [])
+    ids += listed_ids("--items-file", items_file, known, empty=True) if items_file else []
     marked, unknown = mark_unavailable(model, ids, change, out)
     if json:
         emit_json({"folder": out or model, "unavailable": marked, "unknown": unknown})
         return
-    if unknown:
-        note(f"{unknown:,} of {len(ids):,} ids are unknown to the model")
+    tell_unknown(ids, known, "ids", note)
     emit(f"{marked:,} items are unavailable in {out or model}")

@@ -36,6 +36,31 @@ def typed_ids(texts: list[str], ids: "Vocabulary") -> list[Any]:
     return ids.parse([one for text in texts for one in parts(text)])
 
 
+def listed_ids(option: str, file: str, ids: "Vocabulary", empty: bool = False) -> list[Any]:
+    """Read a file of ids, one a line: each as it stands if it is known so, else without blanks."""
+    texts = lines(option, file, empty)
+    known = ids.encode(ids.parse(texts)) >= 0
+    return ids.parse(
+        text if there else text.strip(" \t") for text, there in zip(texts, known, strict=True)
+    )
+
+
+def tell_unknown(
+    given: list[Any], ids: "Vocabulary", where: str, log: Callable[[str], None]
+) -> None:
+    """Log how many ids are unknown, the first of them, and which may be meant."""
+    from trimetric.data.near import meant
+
+    unknown = [one for one, row in zip(given, ids.encode(given), strict=True) if row < 0]
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:3])) + (", ..." if unknown[3:] else "")
+        question = meant(ids, unknown)
+        log(
+            f"{len(unknown):,} of {len(given):,} {where} are unknown to the model: {shown}"
+            + (f"; {question}" if question else "")
+        )
+
+
 def parted(text: str, known: Callable[[str], bool]) -> list[str]:
     """Part a text at its commas, but for those inside of something known."""
     if "," not in text or known(text):
@@ -58,7 +83,7 @@ def asked(
     """Return the ids given by options and by a file with one a line; None where none is."""
     ids = model.user_ids if kind == "user" else model.item_ids
     if file is not None:
-        return ids.parse(lines(f"--{kind}s-file", file))
+        return listed_ids(f"--{kind}s-file", file, ids)
     return None if texts is None else typed_ids(texts, ids)
 
 

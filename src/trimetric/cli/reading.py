@@ -47,7 +47,7 @@ def print_summary(data: "Interactions", log: Callable[[str], None]) -> None:
 
 
 def lines(option: str, name: str, empty: bool = False) -> list[str]:
-    """Read ids, one per line, from a text file, or from standard input for -.
+    """Read the lines of a text file that are not blank, or of standard input for -.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def lines(option: str, name: str, empty: bool = False) -> list[str]:
             raise DataError(f"it names {len(found)} files; give one")
         raw, _ = as_utf8(found[0].read(), found[0].name, None)
         text = unix_lines(raw).decode().replace("\r\n", "\n")
-        ids = [line.strip(" \t") for line in text.split("\n") if line.strip(" \t")]
+        ids = [line for line in text.split("\n") if line.strip(" \t")]
     except DataError as error:
         raise DataError(f"{option}: {error}") from None
     except UnicodeDecodeError:

@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from trimetric.cli.ids import anyone, asked, parted, suggesting, typed_ids
+from trimetric.cli.ids import (
+    anyone,
+    asked,
+    listed_ids,
+    parted,
+    suggesting,
+    tell_unknown,
+    typed_ids,
+)
 from trimetric.cli.options import Json, K, Model, Quiet, Ray, Seed
 from trimetric.cli.output import emit, emit_json, file_or_stream, logger, replaces, rows_table, show
-from trimetric.cli.reading import lines
 from trimetric.cli.titles import Titles, digest
 from trimetric.errors import ParameterError
 from trimetric.progress import heartbeat
@@ -53,14 +60,9 @@ class Filters:
             options["allow"] = candidates_of(self.candidates, model, log)
         for name, file in (("allow", self.allow_file), ("deny", self.deny_file)):
             if file is not None:
-                ids = model.item_ids.parse(lines(f"--{name}-file", file, empty=name == "deny"))
-                unknown = int((model.item_ids.encode(ids) < 0).sum())
-                if unknown:
-                    log(
-                        f"{unknown:,} of {len(ids):,} ids in --{name}-file {file} are unknown to"
-                        " the model"
-                    )
-                options[name] = ids
+                known, option = model.item_ids, f"--{name}-file"
+                options[name] = listed_ids(option, file, known, empty=name == "deny")
+                tell_unknown(options[name], known, f"ids in {option} {file}", log)
         return options
 
 
@@ -70,9 +72,7 @@ def candidates_of(path: str, model: "Recommender", log: Callable[[str], None]) -
 
     table = Interactions.read(path, rating=False, timestamp=False)
     table = table.in_kinds_of(model.user_ids, model.item_ids)
-    unknown = int((model.item_ids.encode(table.item_ids.values) < 0).sum())
-    if unknown:
-        log(f"{unknown:,} of {table.n_items:,} items in {path} are unknown to the model")
+    tell_unknown(table.item_ids.values.to_list(), model.item_ids, f"items in {path}", log)
     frame = table.to_frame().group_by("user", maintain_order=True).agg("item")
     return dict(frame.rows())
 
@@ -182,9 +182,18 @@ def recommend(
             options["checksum"] += digest(known)
         with heartbeat("recommending", not quiet, bar=True):
             count = _to_file(trained, out, users, k, options)
-    n_users = len(trained.user_ids if users is None else users)
+    n_users = _everybody(trained, on_unknown) if users is None else len(users)
     more = {"users": n_users, "replaced": replaced}
     _print_written(model, out, count, f"{n_users:,} users", json, **more)
+
+
+def _everybody(model: "Recommender", on_unknown: str) -> int:
+    """Return how many users `recommend_to_file` answers where none are named."""
+    from trimetric.models import is_sharded
+
+    if on_unknown == "popular":
+        return len(model.user_ids)
+    return model.totals.trained if is_sharded(model) else model.known.trained
 
 
 def _to_file(

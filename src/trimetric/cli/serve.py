@@ -1,12 +1,15 @@
 """`trimetric serve`: answer over HTTP, with the explorer page."""
 
+import logging
+import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from trimetric.cli.options import Quiet
-from trimetric.cli.output import note
+from trimetric.cli.output import in_options, note
 from trimetric.errors import MissingExtra
 from trimetric.storage import places
 
@@ -103,9 +106,14 @@ def serve(
         valid=None if valid is None else places.source(valid, "--valid"),
     )
     logs.to_standard_error(quiet)
+    warnings.showwarning = _warn
 
     def announce(url: str) -> None:
-        if not quiet:
+        if not quiet and sys.stderr.isatty():  # elsewhere each line is JSON
             note(f"trimetric serves {', '.join(models)} at {url} (Ctrl-C stops)")
 
     run(settings, announce)
+
+
+def _warn(message: Any, *_: Any, **__: Any) -> None:
+    logging.getLogger("trimetric.serve").warning(in_options(str(message)))

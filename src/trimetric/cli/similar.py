@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from trimetric.cli.ids import Kind, anyone, asked, suggesting
+from trimetric.cli.ids import Kind, anyone, asked, listed_ids, suggesting
 from trimetric.cli.options import Json, K, Model, Quiet, Seed
 from trimetric.cli.output import (
     emit,
@@ -19,7 +19,6 @@ from trimetric.cli.output import (
     rows_table,
     show,
 )
-from trimetric.cli.reading import lines
 from trimetric.cli.titles import Titles, digest, in_common
 from trimetric.errors import ParameterError
 from trimetric.storage import places
@@ -62,7 +61,7 @@ class Found:
         """Return the arguments `allow` and `deny`."""
         files = {"allow": self.allow_file, "deny": self.deny_file}
         return {
-            name: None if path is None else ids.parse(lines(f"--{name}-file", path, name == "deny"))
+            name: None if path is None else listed_ids(f"--{name}-file", path, ids, name == "deny")
             for name, path in files.items()
         }
 

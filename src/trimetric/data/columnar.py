@@ -41,6 +41,8 @@ def columnar(data: bytes, name: str, pick: Pick, format_: str) -> pl.DataFrame:
     try:
         frame = read(io.BytesIO(data))
     except FAILURES as error:
+        if in_memory.lacks_type(error):
+            raise DataError(f"{name}: {in_memory.unread(error)}") from None
         raise DataError(
             f"{name} cannot be read as {format_} ({first_line(error)}); write it again, or as"
             " parquet"

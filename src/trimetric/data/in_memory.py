@@ -12,11 +12,16 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import nested
+from trimetric.data.delimited import first_line
 from trimetric.data.foreign_arrays import as_numpy, is_from, is_missing
 from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
 Pick = Callable[[list[str]], dict[str, str]]
+_OF_TYPES = (
+    *("could not import", "not supported", "not yet implemented", "does not support"),
+    "precision must be",
+)
 
 
 def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
@@ -50,16 +55,66 @@ def load(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
             }
         )
     if hasattr(frame, "__arrow_c_stream__"):
-        _refuse_twice(getattr(frame, "column_names", []), source)
+        return _of_arrow(frame, pick, source)
+    if hasattr(frame, "__dataframe__"):
+        return load(pl.from_dataframe(frame), pick, source)
+    raise DataError(_refusal(frame, source))
+
+
+def _of_arrow(frame: Any, pick: Pick, source: str) -> pl.DataFrame:
+    """Return the columns that `pick` chooses of what speaks Arrow.
+
+    Polars takes all columns or none: where one of a PyArrow table has a type that it lacks, it is
+    left out, and only refused where it is chosen.
+    """
+    names = getattr(frame, "column_names", None) or getattr(frame, "columns", None) or []
+    _refuse_twice([name for name in names if isinstance(name, str)], source)
+    strange: dict[str, str] = {}
+    try:
+        converted = pl.DataFrame(frame)
+    except pl.exceptions.SchemaError:
+        raise DataError(_refusal(frame, source)) from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        strange = _strange(frame) if is_from(frame, "pyarrow") and names else {}
+        if not strange:
+            raise DataError(f"{source}: {unread(error)}") from None
+        converted = pl.DataFrame(frame.select([name for name in names if name not in strange]))
+
+    def among(columns: list[str]) -> dict[str, str]:
+        chosen = pick([*columns, *strange])
+        for column_ in chosen.values():
+            if column_ in strange:
+                raise DataError(
+                    f"{source}: column {column_!r} is of the type {strange[column_]}, which Polars"
+                    " does not read; give its values as text or numbers"
+                )
+        return chosen
+
+    return load(converted, among, source)
+
+
+def _strange(table: Any) -> dict[str, str]:
+    """Return the columns of a PyArrow table that Polars has no type for, and their types."""
+    found = {}
+    for name in table.column_names:
         try:
-            converted = pl.DataFrame(frame)
-        except pl.exceptions.SchemaError:
-            raise DataError(_refusal(frame, source)) from None
-    elif hasattr(frame, "__dataframe__"):
-        converted = pl.from_dataframe(frame)
-    else:
-        raise DataError(_refusal(frame, source))
-    return load(converted, pick, source)
+            pl.DataFrame(table.select([name]))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            found[name] = str(table.schema.field(name).type)
+    return found
+
+
+def lacks_type(error: BaseException) -> bool:
+    """Tell whether Polars failed by the type of a column, which it names in words alone."""
+    return any(words in str(error) for words in _OF_TYPES)
+
+
+def unread(error: BaseException) -> str:
+    """Say that a column is of a type that Polars lacks."""
+    return (
+        f"a column is of a type that Polars does not read ({first_line(error)}); leave it out, or"
+        " give its values as text or numbers"
+    )
 
 
 def of_rows(rows: Sequence[Mapping], pick: Pick, source: str) -> pl.DataFrame:
@@ -169,10 +224,10 @@ def column(values: Any, where: str) -> pl.Series:
         if getattr(values.dtype, "kind", "O") in "iu":  # the nullable ones become floats or objects
             wide = np.uint64 if values.dtype.kind == "u" else np.int64
             return _masked(values.to_numpy(dtype=wide, na_value=0), missing)
-        array = values.to_numpy()
-        if array.dtype.kind in "iufbM":
-            return pl.Series(np.ascontiguousarray(array))
-        return _from_objects([None if m else v for v, m in zip(array, missing, strict=True)], where)
+        plain = _array_of(values)
+        if plain.dtype.kind in "iufbM":
+            return pl.Series(np.ascontiguousarray(plain))
+        return _from_objects([None if m else v for v, m in zip(plain, missing, strict=True)], where)
     if is_from(values, "pyarrow"):
         return pl.Series(values)
     if isinstance(values, np.ma.MaskedArray):
@@ -181,6 +236,14 @@ def column(values: Any, where: str) -> pl.Series:
     if array is not None and array.dtype.kind in "iufbM":
         return pl.Series(np.ascontiguousarray(array))
     return _from_objects(array.tolist() if array is not None else list(values), where)
+
+
+def _array_of(values: Any) -> np.ndarray:
+    """Return a column of pandas as an array; of objects where it knows no type, as for views."""
+    try:
+        return values.to_numpy()
+    except NotImplementedError:
+        return values.to_numpy(dtype=object)
 
 
 def _masked(values: np.ndarray, missing: np.ndarray, where: str = "") -> pl.Series:

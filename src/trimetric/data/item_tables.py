@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
 ID_COLUMNS = ("item", "id", "item_id")
+_OPTION = re.compile(r"\b(format|separator|quote|escape|encoding)=")  # of logs alone
 
 
 def read(
@@ -69,7 +71,7 @@ def read(
 
     known = _of_data_set(path)
     if known is None:
-        table = readers.read(path, pick, Form())
+        table = _plain(path, pick)
         frame, text = table.frame, table.text
     else:
         chosen = pick(known.columns)
@@ -83,6 +85,20 @@ def read(
     if text:
         frame = frame.with_columns(_numbers(frame[name]) for name in frame.columns[1:])
     return frame.with_columns(ids.alias("item"))
+
+
+def _plain(path: Any, pick: Callable[[list[str]], dict[str, str]]) -> readers.Table:
+    """Read a table whose form is found; where it is not, no option could tell."""
+    try:
+        return readers.read(path, pick, Form())
+    except DataError as error:
+        told = str(error)
+        if _OPTION.search(told) is None:
+            raise
+        raise DataError(
+            f"{told.split('; ')[0]}; save the table of items as csv in UTF-8, with commas and a"
+            " line of column names, or as Parquet"
+        ) from None
 
 
 def match(items: Vocabulary, table: pl.Series, source: str) -> None:

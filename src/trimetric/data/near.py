@@ -37,7 +37,8 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
     Returns
     -------
     list
-        All equally close; first those that begin and end alike, then by row.
+        All equally close; first those that begin and end alike, then by row. Never the id itself,
+        which may be known and yet have no interactions.
     """
     text = str(unknown).casefold()
     if len(text) > LONGEST or not len(vocabulary):
@@ -54,7 +55,7 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
     found = rows[close[order[:n]]]
     if not len(found) and len(text) > 1:
         found = np.flatnonzero(ids.str.contains(text, literal=True).to_numpy())[:n]
-    return vocabulary.decode(found).to_list()
+    return [one for one in vocabulary.decode(found).to_list() if one != unknown]
 
 
 def meant(vocabulary: Vocabulary, unknown: Sequence[Any]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from trimetric.data import columnar, sources, unpack
+from trimetric.data import columnar, in_memory, sources, unpack
 from trimetric.data.baskets import is_list
 from trimetric.data.delimited import FAILURES, delimited, first_line
-from trimetric.data.encodings import as_utf8
+from trimetric.data.encodings import BOMS, as_utf8
 from trimetric.data.form import Form
 from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
@@ -22,6 +23,7 @@ from trimetric.data.workbook import workbook
 from trimetric.errors import DataError
 
 LISTS_OF = "lists of "  # before the kind of their entries
+_FIRST = re.compile(rb"[\s\0]*+(.)", re.DOTALL)  # UTF-16 has zeros between
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ def one(file: Source, pick: Pick, form: Form) -> tuple[pl.DataFrame, bool, Form,
 
 
 def _by_content(data: bytes) -> str:
+    mark = next((len(bom) for bom, _ in BOMS if data.startswith(bom)), 0)
     if data.startswith(b"PAR1"):
         return "parquet"
     for start, format_ in columnar.STARTS.items():
@@ -188,7 +191,8 @@ def _by_content(data: bytes) -> str:
             return format_
     if data.startswith(unpack.WORKBOOKS):
         return "excel"
-    return "jsonl" if data.lstrip()[:1] in (b"{", b"[") else "csv"
+    first = _FIRST.match(data, mark)
+    return "jsonl" if first and first[1] in (b"{", b"[") else "csv"
 
 
 def with_folders(pick: Pick, file: Source) -> tuple[Pick, dict[str, str]]:
@@ -234,6 +238,8 @@ def no_parquet(file: Source, error: BaseException) -> DataError:
         return error
     if few := few_descriptors():
         return DataError(f"{file.name} cannot be read: {few}")
+    if in_memory.lacks_type(error):
+        return DataError(f"{file.name}: {in_memory.unread(error)}")
     return DataError(
         f"{file.name} is not a whole parquet file ({first_line(error)}); fetch or write it again"
     )

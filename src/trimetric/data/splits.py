@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ import polars as pl
 from trimetric import counter, notebook
 from trimetric.data.build import WEIGHTS_MARK
 from trimetric.data.ids import Vocabulary
-from trimetric.data.interactions import Interactions
+from trimetric.data.interactions import Interactions, ReadOptions
 from trimetric.data.labels import LABELS, TEST, TRAIN, VALID, codes, unknown
 from trimetric.data.repeats import within
 from trimetric.errors import DataError, OutputError, ParameterError
@@ -39,6 +39,8 @@ _NOT_HOW = ("name", "out", "fingerprint")  # of split.json
 class Split:
     """The parts of a split; all share the vocabularies of the whole data.
 
+    Parts that were split elsewhere become one by `of`.
+
     Attributes
     ----------
     train, test : Interactions
@@ -46,7 +48,7 @@ class Split:
         None if its share is 0, or nothing could be held out.
     how : dict
         Method, settings, seed, the number of pairs of each part and their shares of the whole.
-        Plain values, fit for JSON.
+        Plain values, fit for JSON. Empty unless given.
     history : Interactions or None
         Of a split by users alone: what the users of the test part are folded in by.
     """
@@ -54,20 +56,71 @@ class Split:
     train: Interactions
     valid: Interactions | None
     test: Interactions
-    how: dict[str, Any]
+    how: dict[str, Any] = field(default_factory=dict)
     history: Interactions | None = None
+
+    @classmethod
+    def of(cls, train: Any, valid: Any, test: Any, **options: Unpack[ReadOptions]) -> Split:
+        """Take parts that were split elsewhere, as published ones are.
+
+        Parameters
+        ----------
+        train, test : path, frame, Interactions, or what else `Interactions.of` reads
+        valid : the same, or None
+        **options
+            How they are read, as for `Interactions.read`: the names of columns, for instance.
+
+        Raises
+        ------
+        DataError
+            A part cannot be read, or its ids are of another type than those of train.
+        """
+        given = {"train": train, "valid": valid, "test": test}
+        parts = {
+            part: Interactions.of(data, **options)
+            for part, data in given.items()
+            if data is not None or part != "valid"
+        }
+        for part, data in parts.items():
+            for side in ("user", "item"):
+                kinds = [getattr(p, f"{side}_ids").kind for p in (parts["train"], data)]
+                if kinds[0] != kinds[1]:
+                    raise DataError(
+                        f"{part}: the {side} ids are {kinds[1]}, those of train are {kinds[0]};"
+                        " give ids of the same type"
+                    )
+        pairs = {part: len(parts[part]) if part in parts else 0 for part in given}
+        return cls._of({"method": "given", "pairs": pairs}, parts)
+
+    @classmethod
+    def _of(cls, how: dict[str, Any], parts: dict[str, Interactions]) -> Split:
+        """Make a split of parts by name, which are brought to the ids of all of them."""
+        user_ids, item_ids = (
+            Vocabulary.from_values(pl.concat([getattr(p, side).values for p in parts.values()]))
+            for side in ("user_ids", "item_ids")
+        )
+        parts = {part: data.align(user_ids, item_ids)[0] for part, data in parts.items()}
+        valid, history = parts.get("valid"), parts.get("history")
+        return cls(parts["train"], valid, parts["test"], how, history)
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the number of pairs of each part: those of `how`, or if it has none, counted."""
+        if "pairs" in self.how:
+            return self.how["pairs"]
+        parts = {name: getattr(self, name) for name in PARTS}
+        return {name: 0 if part is None else len(part) for name, part in parts.items()}
 
     def __iter__(self) -> Iterator[Interactions | None]:
         """Give the parts: `train, valid, test = split`."""
         return iter((self.train, self.valid, self.test))
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{part} {n:,}" for part, n in self.how["pairs"].items())
-        return f"Split({self.how['method']}: {sizes})"
+        sizes = ", ".join(f"{part} {n:,}" for part, n in self._sizes().items())
+        return f"Split({self.how.get('method', 'given')}: {sizes})"
 
     def _repr_html_(self) -> str:
         """Show the parts and how they were made."""
-        pairs = self.how["pairs"]
+        pairs = self._sizes()
         rows = [(part, n, n / sum(pairs.values())) for part, n in pairs.items()]
         settings = ", ".join(f"{k}={v}" for k, v in self.how.items() if not isinstance(v, dict))
         table = notebook.table(("part", "pairs", "share"), rows)
@@ -99,7 +152,7 @@ class Split:
         """
         folder = places.output(folder)
         _refuse_other_files(folder)
-        document = {**(about or {}), "name": self.train.name, **self.how}
+        document = {**(about or {}), "name": self.train.name, **self.how, "pairs": self._sizes()}
         with output_errors(folder), replacing_folder(folder) as fresh:
             for name in FILES:
                 part = getattr(self, name)
@@ -138,12 +191,7 @@ class Split:
             for part in FILES
             if sizes.get(part)
         }
-        user_ids, item_ids = (
-            Vocabulary.from_values(pl.concat([getattr(p, side).values for p in parts.values()]))
-            for side in ("user_ids", "item_ids")
-        )
-        parts = {part: data.align(user_ids, item_ids)[0] for part, data in parts.items()}
-        return cls(parts["train"], parts.get("valid"), parts["test"], how, parts.get("history"))
+        return cls._of(how, parts)
 
 
 def split_random(

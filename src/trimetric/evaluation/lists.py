@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
 import polars as pl
 
-from trimetric.data import in_memory, readers
+from trimetric.data import in_memory, names, readers
 from trimetric.data.baskets import by_item, is_list
 from trimetric.data.clean import typed
+from trimetric.data.form import Form, FormOptions
 from trimetric.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class RankedLists:
         The file, or what the lists are called in results.
     text : bool
         Whether the ids were read from text, where whole numbers may be meant as text.
+    notes : tuple of str
+        What a reader of figures must know of how the lists were read.
     """
 
     users: pl.Series
@@ -46,6 +49,7 @@ class RankedLists:
     ordered_by: str
     name: str
     text: bool = False
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -57,6 +61,7 @@ class RankedLists:
         rank: Column = None,
         score: Column = None,
         name: str | None = None,
+        **form: Unpack[FormOptions],
     ) -> Self:
         """Read lists from a frame or a file.
 
@@ -66,7 +71,8 @@ class RankedLists:
             A file is one that `Interactions.read` takes. One row for each place of a list, or a row
             for each user whose `item` is a list, best first.
         user, item : str
-            The columns of the ids.
+            The columns of the ids. Where there is no column of the default's name, the one whose
+            name usually means it is taken, such as user_id, and said in `notes`.
         rank, score : str, False or None
             The column that orders each list: the least rank first, or the highest score first,
             ties by the order of rows. Only the order of ranks matters: they may begin at 0, and
@@ -74,6 +80,10 @@ class RankedLists:
             False ignores such a column; with both False the order of rows is that of the lists.
         name : str, optional
             What to call the lists in results; the name of the file unless given.
+        **form
+            Of files: format, separator, header, quote, escape, encoding, decimal and null, as for
+            `Interactions.read`. A run of TREC is read by `format="csv", separator=" ",
+            header=False, user="1", item="3", score="5"`.
 
         Raises
         ------
@@ -89,14 +99,20 @@ class RankedLists:
         if path is not None and os.path.exists(path / "model.json"):
             raise ParameterError(f"{path} is a saved model: give trimetric.load({str(path)!r})")
 
-        existing: list[str] = []
+        existing, usual = list[str](), dict[str, str]()
 
-        def pick(names: list[str]) -> dict[str, str]:
-            existing[:] = names
-            return _columns(wanted, names, where, isinstance(source, Mapping))
+        def pick(columns: list[str]) -> dict[str, str]:
+            existing[:] = columns
+            usual.clear()
+            usual.update(_usual(wanted, columns, where))
+            return _columns({**wanted, **usual}, columns, where, isinstance(source, Mapping))
 
+        written = Form(**form)
         if path is not None:
-            raw, text = readers.load(path, pick)
+            table = readers.read(path, pick, written)
+            raw, text = table.frame, table.text
+        elif form:
+            raise ParameterError(f"{next(iter(form))} is for files, and {where} is none")
         else:
             raw, text = in_memory.load(source, pick, where), False
         by = next((role for role in ("rank", "score") if role in raw.columns), None)
@@ -113,9 +129,11 @@ class RankedLists:
         for role in ("user", "item"):
             _refuse_missing(frame[role].is_null(), where, str(wanted[role]), "no value")
         if by is not None:
-            frame = _sorted(frame, _numbers(raw[by], where, wanted[by] or by), by == "score")
+            numbers = _numbers(raw[by], where, wanted[by] or by, written.decimal)
+            frame = _sorted(frame, numbers, by == "score")
         label = name or (path.name if path else "lists")
-        return cls(frame["user"], frame["item"], by or "order given", label, text)
+        notes = tuple(f"{role}s from column {c!r}" for role, c in usual.items())
+        return cls(frame["user"], frame["item"], by or "order given", label, text, notes)
 
     @classmethod
     def from_dict(cls, lists: Mapping[Any, Any], *, name: str | None = None) -> Self:
@@ -161,6 +179,22 @@ class RankedLists:
         )
 
 
+def _usual(wanted: Mapping[str, Any], existing: list[str], where: str) -> dict[str, str]:
+    """Return {role: column} of ids whose column was not named, by the names it usually has."""
+    found = {}
+    for role in ("user", "item"):
+        if wanted[role] in (None, role) and role not in existing:
+            near = names.candidates(role, existing)
+            if len(near) > 1:
+                shown = " or ".join(map(repr, near))
+                raise DataError(
+                    f"{where} has no column {role!r}; it may be {shown}: say which with {role}="
+                )
+            if near:
+                found[role] = near[0]
+    return found
+
+
 def _columns(
     wanted: Mapping[str, Any], existing: list[str], where: str, mapping: bool
 ) -> dict[str, str]:
@@ -168,7 +202,9 @@ def _columns(
     for role, column in wanted.items():
         if column is False and role in ("user", "item"):
             raise ParameterError(f"{role} must be the name of a column, got False")
-        if column is False or (column is None and (role not in existing or "rank" in columns)):
+        order = role in ("rank", "score")
+        absent = column is None and order and (role not in existing or "rank" in columns)
+        if column is False or absent:
             continue
         if role == "score" and "rank" in columns and wanted["rank"] is None:
             del columns["rank"]  # the one that was asked for decides
@@ -192,26 +228,31 @@ def _shown(columns: list[str]) -> str:
     return ", ".join(repr(column) for column in columns[:20]) + (", ..." if columns[20:] else "")
 
 
-def _numbers(series: pl.Series, where: str, column: str) -> pl.Series:
+def _numbers(series: pl.Series, where: str, column: str, decimal: str) -> pl.Series:
     if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Null)):
         raise DataError(
             f"{where}: column {column!r} holds {series.dtype}; a list is ordered by numbers"
         )
-    numbers = series.cast(pl.Float64, strict=False)
+    pointed = series
+    if decimal == "," and series.dtype == pl.String:
+        pointed = series.str.replace(".", "?", literal=True).str.replace(",", ".", literal=True)
+    numbers = pointed.cast(pl.Float64, strict=False)
     bad = numbers.is_null() | numbers.is_nan()
     if bad.any():
         row = int(bad.arg_max() or 0)
         value = "no value" if series[row] is None else f"{series[row]!r}, not a number,"
-        _refuse_missing(bad, where, column, value)
+        comma = decimal == "." and "," in str(series[row])
+        hint = "; if the comma is a decimal sign, give decimal=','" if comma else ""
+        _refuse_missing(bad, where, column, value, hint)
     return numbers
 
 
-def _refuse_missing(bad: pl.Series, where: str, column: str, what: str) -> None:
+def _refuse_missing(bad: pl.Series, where: str, column: str, what: str, hint: str = "") -> None:
     if bad.any():
         row = int(bad.arg_max() or 0)
         raise DataError(
             f"{where}: column {column!r} holds {what} in row {row + 1} ({bad.sum():,} such rows);"
-            " mend or remove them"
+            f" mend or remove them{hint}"
         )
 
 

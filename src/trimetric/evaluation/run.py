@@ -203,7 +203,7 @@ def _evaluate_lists(
             " users no model could know"
         )
     met = {"ordered_by": lists.ordered_by, "depth": longest, **counts._asdict()}
-    prepared.remarks.extend(remarks)
+    prepared.remarks.extend([*lists.notes, *remarks])
     result = _result(lists.name, subject.user_ids, parts, prepared, ranks)
     return replace(result, protocol=ranking, lists=met)
 

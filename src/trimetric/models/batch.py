@@ -60,7 +60,8 @@ def recommend_to_file(
         with `ray` where it has no extension, it is a folder of Parquet files, one for each block,
         which must be new or empty.
     users : iterable of ids, optional
-        All users of the model unless given.
+        All users that the model was trained on unless given; those without interactions have no
+        list, but for popular items with `on_unknown="popular"`.
     k : int
         Length of each list.
     exclude_seen, allow, deny, on_unknown, approximate, diversity, rerank
@@ -102,6 +103,8 @@ def recommend_to_file(
         name: None if given is None else _plain(model, name, given)
         for name, given in (("allow", allow), ("deny", deny))
     }
+    if users is None and on_unknown == "error":
+        on_unknown = "skip"  # what was forgotten may leave users without interactions
     options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
     options["approximate"] = approximate
     if diversity:

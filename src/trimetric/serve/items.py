@@ -1,6 +1,6 @@
 """The items table: titles, pictures and whatever else people should see of an item."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class ItemsTable:
 NO_ITEMS = ItemsTable(pl.DataFrame({"item": pl.Series([], dtype=pl.String)}))
 
 
-def read(path: Path, id_column: str | None = None) -> ItemsTable:
+def read(path: Path, id_column: str | None = None, say: Callable[[str], None] = tell) -> ItemsTable:
     """Read a table of items from a file: item (or id), title, picture (https), and others.
 
     Columns of bytes, durations or lists of lists are left out: an answer cannot show them.
@@ -101,6 +101,8 @@ def read(path: Path, id_column: str | None = None) -> ItemsTable:
     path : Path
     id_column : str, optional
         The column of the ids, if it is called otherwise.
+    say : callable
+        Told which column the ids were found in.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def read(path: Path, id_column: str | None = None) -> ItemsTable:
             raise DataError(f"{path}: answers have a {taken!r} already; rename that column")
         return {name: name for name in others}
 
-    frame = item_tables.read(path, id_column, choose, tell)
+    frame = item_tables.read(path, id_column, choose, say)
     ids = frame["item"]
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]

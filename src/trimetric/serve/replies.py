@@ -77,7 +77,8 @@ def unknown_ids(served: ServedModel, error: UnknownIds) -> NotFoundException:
     known = served.known
     vocabulary = known.user_ids if error.kind == "user" else known.item_ids
     near = served.search.near(error.kind, str(error.ids[0]), vocabulary)
-    extra = {"unknown": error.ids[:MAX_LISTED], "near": near}
+    others = [one for one in near if one != error.ids[0]]  # it may be known, without interactions
+    extra = {"unknown": error.ids[:MAX_LISTED], "near": others}
     return NotFoundException(str(error), extra=extra)
 
 

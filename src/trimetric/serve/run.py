@@ -68,9 +68,9 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda url: None
 
 def load_state(settings: Settings) -> AppState:
     """Load everything that is to be served."""
-    table = (
-        items.NO_ITEMS if settings.items is None else items.read(settings.items, settings.id_column)
-    )
+    table = items.NO_ITEMS
+    if settings.items is not None:
+        table = items.read(settings.items, settings.id_column, log.info)
     metrics = Metrics()
     maps.warm_up()
     registry = ModelRegistry.load(settings.models, table, metrics)

@@ -7,7 +7,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.engine.scores import CELLS_AT_ONCE, Table, ranks_by_score, top_scores
-from trimetric.errors import Unsupported
+from trimetric.errors import Diverged, ParameterError, Unsupported
 from trimetric.space.filters import restrict, unrestrict
 from trimetric.space.scorer import Lists, Scorer, with_itself
 
@@ -69,6 +69,8 @@ class FunctionScorer(Scorer):
         seen_by: "Callable[[Any, int | None, np.ndarray, np.ndarray], MetricSpace] | None" = None,
         similar_users: Callable[[Any, np.ndarray], np.ndarray] | None = None,
     ) -> None:
+        if pairs is None and table is None:
+            raise ParameterError("a FunctionScorer needs pairs= or table=, got neither")
         self.n_users, self.n_items, self.learned = n_users, n_items, learned
         self._pairs, self._table = pairs, table
         self._similar = {"item": similar, "user": similar_users}
@@ -100,7 +102,7 @@ class FunctionScorer(Scorer):
     def score(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Score pairs of rows: see `Scorer.score`."""
         if self._pairs is not None:
-            return self._pairs(self.learned, users, items)
+            return as_scores(self._pairs(self.learned, users, items), (len(users),), "pairs")
         return pairs_of_table(self.table, users, items, self.n_items)
 
     def ranks(self, held: Csr, exclude: Csr) -> np.ndarray:
@@ -122,7 +124,8 @@ class FunctionScorer(Scorer):
             return super().neighbours(kind, rows, k)
 
         def alike(of: np.ndarray) -> np.ndarray:
-            return rule(self.learned, of)
+            name = "similar" if kind == "item" else "similar_users"
+            return as_scores(rule(self.learned, of), (len(of), n), name)
 
         hidden = with_itself(rows, exclude)
         return nearest_by_table(alike, rows, n, k, hidden, only)
@@ -149,7 +152,8 @@ class FunctionScorer(Scorer):
         """Score all items for new users: see `Scorer.scores_new`."""
         if self._new_users is None:
             return super().scores_new(lists, weights)
-        return self._new_users(self.learned, lists, weights)
+        found = self._new_users(self.learned, lists, weights)
+        return as_scores(found, (lists.n_users, self.n_items), "new_users")
 
     def _seen_by_new(self, learned: Any, lists: Csr, weights: np.ndarray) -> np.ndarray:
         """Return −d² of all items for new users, each in the space as they see it."""
@@ -171,8 +175,34 @@ class FunctionScorer(Scorer):
     def table(self, users: np.ndarray) -> np.ndarray:
         """Score all items for each of `users` (int32 (b,)): a fresh float32 (b, n_items)."""
         if self._table is not None:
-            return self._table(self.learned, users)
+            found = self._table(self.learned, users)
+            return as_scores(found, (len(users), self.n_items), "table")
         return table_of_pairs(self.score, users, self.n_items)
+
+
+def as_scores(given: Any, shape: tuple[int, ...], rule: str) -> np.ndarray:
+    """Return what a rule of a model gave, as floats.
+
+    Kernels trust shapes and take NaN for any number, so that both are checked here.
+
+    Raises
+    ------
+    ParameterError
+        The shape is another.
+    Diverged
+        A score is NaN.
+    """
+    scores = np.asarray(given)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float32)
+    if scores.shape != shape:
+        raise ParameterError(
+            f"{rule} of the scorer gave an array of shape {scores.shape}; it must be {shape}"
+        )
+    if scores.size and np.isnan(scores.min()):
+        place = tuple(int(at) for at in np.argwhere(np.isnan(scores))[0])
+        raise Diverged(f"{rule} of the scorer gave NaN at {place}, which has no rank")
+    return scores
 
 
 def nearest_of_new(
@@ -190,14 +220,16 @@ def nearest_of_new(
     def scores(places: np.ndarray) -> np.ndarray:
         first, stop = lists.indptr[places], lists.indptr[places + 1]
         spans = [np.arange(a, b) for a, b in zip(first.tolist(), stop.tolist(), strict=True)]
-        return rule(learned, lists.take(places), weights[np.concatenate([*spans, []]).astype(int)])
+        mine = weights[np.concatenate([*spans, []]).astype(int)]
+        found = rule(learned, lists.take(places), mine)
+        return as_scores(found, (len(places), n_items), "new_users")
 
     users = np.arange(lists.n_users, dtype=np.int32)
     return nearest_by_table(scores, users, n_items, k, exclude, only)
 
 
 def table_of_pairs(score: Callable[..., np.ndarray], users: np.ndarray, n_items: int) -> np.ndarray:
-    """Score all items for each of some users pair by pair, float32 (b, n_items)."""
+    """Score all items for each of some users pair by pair, floats (b, n_items)."""
     items = np.tile(np.arange(n_items, dtype=np.int32), len(users))
     return score(np.repeat(users, n_items), items).reshape(len(users), n_items)
 
