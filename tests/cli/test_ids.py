@@ -208,6 +208,11 @@ def test_files_of_many_lists_with_titles(room: Path) -> None:
     titles = dict(tm.datasets.titles("bookshop").iter_rows())
     assert len(rows) == 3000
     assert all(titles[item] == title for item, title in rows.select("item", "title").iter_rows())
+    ran = inside("export", "m", "--to", "npy", "--out", "lists.csv", cwd=room)
+    assert ran.returncode == 2
+    assert "replaced" not in ran.stderr  # a folder is written, so that the file is not
+    asked = ("recommend", "m", "--user", "reader-0001", "--rerank", "dpp")
+    assert "--rerank goes with --diversity above 0" in refused(*asked, cwd=room)
 
 
 def test_tables_of_items_by_any_name_for_groups(room: Path) -> None:

@@ -60,7 +60,7 @@ def split(
     columns, keep = columns.kept_repeats()
     whole = core.of(read(data, columns), note)
     parts = options.split(whole, keep)
-    replaces(out, note)
+    replaces(out, note, holding="")
     document = parts.save(out, {"out": out, "fingerprint": whole.fingerprint})
     if json:
         emit_json(document)

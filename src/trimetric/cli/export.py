@@ -25,7 +25,7 @@ def export(
     from trimetric.models import open_model
 
     trained = open_model(model)
-    replaced = replaces(out, note)
+    replaced = replaces(out, note, holding="")
     about = trained.export(to, out, approximate=approximate)
     if json:
         emit_json({"folder": model, "out": out, "replaced": replaced, **about})

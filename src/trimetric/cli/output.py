@@ -78,18 +78,20 @@ def emit_json(document: Any) -> None:
     emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def replaces(out: str, log: Callable[[str], None], holding: str = "") -> bool:
+def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -> bool:
     """Tell whether something stands where output goes, and say that it will be replaced.
 
-    A folder counts if it holds the file called `holding`, or without that any file.
+    Where a file is written, a file counts; where a folder is, one that holds the file called
+    `holding`, or if that is empty any file. What is of the other kind is refused by the writer.
     """
     if out == "-" or places.is_uri(out):
         return False
     try:
         path = places.output(out)
-        there = path.exists()
-        if there and path.is_dir():
-            there = (path / holding).exists() if holding else any(path.iterdir())
+        if holding is None:
+            there = path.exists() and not path.is_dir()
+        else:
+            there = path.is_dir() and any(path.glob(holding or "*"))
     except (OSError, TrimetricError):
         return False  # it is said when it is written
     if there:

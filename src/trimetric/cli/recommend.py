@@ -48,12 +48,16 @@ class Filters:
     diversity: Annotated[
         float, Option(help="0..1: how unlike each other the items of a list are to be.")
     ] = 0.0
-    rerank: Annotated[str, Option(help="How, with --diversity: mmr or dpp.")] = "mmr"
+    rerank: Annotated[
+        str | None, Option(help="How, with --diversity: mmr or dpp; default mmr.")
+    ] = None
 
     def options(self, model: "Recommender", log: Callable[[str], None]) -> dict[str, Any]:
         """Return the arguments for `recommend`; logs how many ids of a file are unknown."""
         options: dict[str, Any] = {"approximate": self.approximate}
-        options |= {"diversity": self.diversity, "rerank": self.rerank}
+        if self.rerank is not None and self.diversity == 0:
+            raise ParameterError("--rerank goes with --diversity above 0")
+        options |= {"diversity": self.diversity, "rerank": self.rerank or "mmr"}
         if self.candidates is not None:
             if self.allow_file is not None:
                 raise ParameterError("give --candidates or --allow-file, not both")
