@@ -180,7 +180,7 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         f" (sign-flip test of {result.metric}, averaged over seeds, two-sided, p < .05 after Holm's"
         " correction for all models compared).",
         "**Cost** is that of one fit on one thread, validations included: processor seconds, which"
-        " other work beside it does not lengthen much, and the peak memory of the process.",
+        " other work beside it lengthens less than wall time, and the peak memory of the process.",
         *(
             f"**{entrant.model}**: lists made elsewhere; nothing was tuned or trained here."
             + "".join(f" {note[0].upper()}{note[1:]}." for note in entrant.notes)
