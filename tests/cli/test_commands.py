@@ -166,9 +166,9 @@ def test_a_table_of_items_in_another_form_is_told_what_to_do(tmp_path: Path) -> 
         told = refused(command, "m", "--items", "items.csv", cwd=tmp_path)
         assert "items.csv: line 2 is not UTF-8 text; save the table of items as csv in" in told
         assert "--encoding" not in told
-    (tmp_path / "items.xlsx").write_bytes(b"PK")
-    told = refused("recommend", "m", "--items", "items.xlsx", cwd=tmp_path)
-    assert "cannot tell the format from the extension '.xlsx'; save the table" in told
+    (tmp_path / "items.pdf").write_bytes(b"%PDF")
+    told = refused("recommend", "m", "--items", "items.pdf", cwd=tmp_path)
+    assert "cannot tell the format from the extension '.pdf'; save the table" in told
 
 
 def test_seen_items_come_back_when_asked_for(room: Path) -> None:

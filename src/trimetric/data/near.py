@@ -49,6 +49,7 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
     rows = np.flatnonzero(np.abs(lengths - len(text)) <= most)[:MOST_IDS]
     others = ids.gather(rows).to_list()
     apart = cdist([text], others, scorer=OSA.distance, score_cutoff=most)[0] if others else rows
+    apart = np.where(rows == vocabulary.encode([unknown])[0], most + 1, apart)
     close = np.flatnonzero(apart <= min(most, apart.min(initial=most)))[:_SORTED]
     alike = [_alike(text, one) for one in ids.gather(rows[close])]
     order = sorted(range(len(close)), key=lambda place: alike[place], reverse=True)

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import numpy as np
 import polars as pl
 
+from trimetric import keywords
 from trimetric.data import in_memory, names, readers
 from trimetric.data.baskets import by_item, is_list
+from trimetric.data.build import parted
 from trimetric.data.clean import typed
-from trimetric.data.form import Form, FormOptions
+from trimetric.data.form import NAMES, Form, FormOptions
 from trimetric.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
 
+OF_LISTS = tuple(name for name in NAMES if name != "time_format")
 Column = str | Literal[False] | None
+OF_LISTS = tuple(name for name in NAMES if name != "time_format")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,7 @@ class RankedLists:
     notes: tuple[str, ...] = ()
 
     @classmethod
+    @keywords.takes(Form, leave=("time_format",))
     def of(
         cls,
         source: Any,
@@ -81,8 +86,8 @@ class RankedLists:
         name : str, optional
             What to call the lists in results; the name of the file unless given.
         **form
-            Of files: format, separator, header, quote, escape, encoding, decimal and null, as for
-            `Interactions.read`. A run of TREC is read by `format="csv", separator=" ",
+            Of files: format, separator, header, quote, escape, encoding, decimal, null and sheet,
+            as for `Interactions.read`. A run of TREC is read by `format="csv", separator=" ",
             header=False, user="1", item="3", score="5"`.
 
         Raises
@@ -107,7 +112,7 @@ class RankedLists:
             usual.update(_usual(wanted, columns, where))
             return _columns({**wanted, **usual}, columns, where, isinstance(source, Mapping))
 
-        written = Form(**form)
+        _, written = parted(dict(form), OF_LISTS)
         if path is not None:
             table = readers.read(path, pick, written)
             raw, text = table.frame, table.text
