@@ -69,6 +69,7 @@ def test_columns_by_name_and_rows_in_order(room: Path) -> None:
     order = ("--rank-column", "none", "--score-column", "none")
     given = ("evaluate", "--lists", "ordered.csv", *ids, "--split", "parts")
     assert document(*given, *order, cwd=room)["metrics"] == own
+    assert document(*given, *order, "--time-format", "ms", cwd=room)["metrics"] == own  # of logs
     assert "--rank-column none and --score-column none" in refused(*given, cwd=room)
 
 

@@ -11,10 +11,9 @@ import polars as pl
 from trimetric.data import readers, unpack
 from trimetric.data.baskets import by_item
 from trimetric.data.clean import complete, typed
-from trimetric.data.delimited import FAILURES, delimited
+from trimetric.data.delimited import FAILURES, Pick, delimited
 from trimetric.data.form import Form
 from trimetric.data.nested import pick_fields
-from trimetric.data.readers import Pick
 from trimetric.data.rules import Rules
 from trimetric.data.seen import Seen
 from trimetric.data.sources import Source

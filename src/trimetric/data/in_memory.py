@@ -12,12 +12,11 @@ import numpy as np
 import polars as pl
 
 from trimetric.data import nested
-from trimetric.data.delimited import first_line
+from trimetric.data.delimited import Pick, first_line
 from trimetric.data.foreign_arrays import as_numpy, is_from, is_missing
 from trimetric.data.ids import INT64_MAX, INT64_MIN
 from trimetric.errors import DataError
 
-Pick = Callable[[list[str]], dict[str, str]]
 _OF_TYPES = (
     *("could not import", "not supported", "not yet implemented", "does not support"),
     "precision must be",

@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from trimetric.data.in_memory import Pick, of_rows
+from trimetric.data.delimited import Pick
+from trimetric.data.in_memory import of_rows
 from trimetric.errors import DataError
 
 

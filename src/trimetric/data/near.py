@@ -46,17 +46,19 @@ def near_ids(vocabulary: Vocabulary, unknown: Any, n: int = 3) -> list[int | str
     ids = vocabulary.values.cast(pl.String).str.to_lowercase()
     most = min(3, len(text) // 3)
     lengths = ids.str.len_chars().cast(pl.Int64).to_numpy()
+    itself = vocabulary.encode([unknown])[0]
     rows = np.flatnonzero(np.abs(lengths - len(text)) <= most)[:MOST_IDS]
+    rows = rows[rows != itself]
     others = ids.gather(rows).to_list()
     apart = cdist([text], others, scorer=OSA.distance, score_cutoff=most)[0] if others else rows
-    apart = np.where(rows == vocabulary.encode([unknown])[0], most + 1, apart)
     close = np.flatnonzero(apart <= min(most, apart.min(initial=most)))[:_SORTED]
     alike = [_alike(text, one) for one in ids.gather(rows[close])]
     order = sorted(range(len(close)), key=lambda place: alike[place], reverse=True)
     found = rows[close[order[:n]]]
     if not len(found) and len(text) > 1:
-        found = np.flatnonzero(ids.str.contains(text, literal=True).to_numpy())[:n]
-    return [one for one in vocabulary.decode(found).to_list() if one != unknown]
+        found = np.flatnonzero(ids.str.contains(text, literal=True).to_numpy())
+        found = found[found != itself][:n]
+    return vocabulary.decode(found).to_list()
 
 
 def meant(vocabulary: Vocabulary, unknown: Sequence[Any]) -> str:

@@ -11,10 +11,9 @@ import polars as pl
 
 from trimetric.data import columnar, in_memory, sources, unpack
 from trimetric.data.baskets import is_list
-from trimetric.data.delimited import FAILURES, delimited, first_line
+from trimetric.data.delimited import FAILURES, Pick, delimited, first_line
 from trimetric.data.encodings import BOMS, as_utf8
 from trimetric.data.form import Form
-from trimetric.data.in_memory import Pick
 from trimetric.data.json_rows import json_array, json_lines
 from trimetric.data.lines_of_items import lines_of_items
 from trimetric.data.nested import pick_fields

@@ -37,8 +37,8 @@ def workbook(data: bytes, name: str, pick: Pick, form: Form) -> tuple[pl.DataFra
         ) from None
     try:
         book = fastexcel.read_excel(data)
-        sheet = _named(book, form.sheet, name) if form.sheet else _only(book, name)
-        cells = book.load_sheet(sheet, header_row=None, dtypes="string").to_polars()
+        found = _named(book, form.sheet, name) if form.sheet else _only(book, name)
+        sheet, cells = found.name, found.to_polars()
     except (fastexcel.FastExcelError, *FAILURES) as error:
         if isinstance(error, DataError):
             raise
@@ -48,30 +48,31 @@ def workbook(data: bytes, name: str, pick: Pick, form: Form) -> tuple[pl.DataFra
         ) from None
     text = cells.write_csv(include_header=False).encode()
     as_csv = form.found(format="csv", separator=",", quote='"', escape=None, encoding=None)
-    frame, found, blank = delimited(text, f"{name}, sheet {sheet!r}", pick, as_csv)
-    return frame, form.found(format="excel", sheet=sheet, header=found.header), blank
+    frame, read_as, blank = delimited(text, f"{name}, sheet {sheet!r}", pick, as_csv)
+    return frame, form.found(format="excel", sheet=sheet, header=read_as.header), blank
 
 
-def _named(book: Any, sheet: str, name: str) -> str:
+def _cells(book: Any, sheet: str) -> Any:
+    return book.load_sheet(sheet, header_row=None, dtypes="string")
+
+
+def _named(book: Any, sheet: str, name: str) -> Any:
     if sheet not in book.sheet_names:
         raise DataError(f"{name} has no sheet {sheet!r}; it has {_listed(book.sheet_names)}")
-    return sheet
+    return _cells(book, sheet)
 
 
-def _only(book: Any, name: str) -> str:
-    filled = [sheet for sheet in book.sheet_names if _is_filled(book.load_sheet(sheet))]
+def _only(book: Any, name: str) -> Any:
+    sheets = [_cells(book, sheet) for sheet in book.sheet_names]
+    filled = [sheet for sheet in sheets if sheet.visible == "visible" and sheet.width > 0]
     if not filled:
         raise DataError(f"{name} is empty: no visible sheet holds a row")
     if len(filled) > 1:
         raise DataError(
-            f"{name} has {len(filled)} sheets with rows, {_listed(filled)}; name one with sheet=,"
-            " or save it in a file of its own"
+            f"{name} has {len(filled)} sheets with rows, {_listed([s.name for s in filled])}; name"
+            " one with sheet=, or save it in a file of its own"
         )
     return filled[0]
-
-
-def _is_filled(sheet: Any) -> bool:
-    return sheet.visible == "visible" and sheet.width > 0
 
 
 def _listed(sheets: list[str]) -> str:

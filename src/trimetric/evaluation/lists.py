@@ -22,9 +22,7 @@ from trimetric.errors import DataError, ParameterError
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
 
-OF_LISTS = tuple(name for name in NAMES if name != "time_format")
 Column = str | Literal[False] | None
-OF_LISTS = tuple(name for name in NAMES if name != "time_format")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ class RankedLists:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    @keywords.takes(Form, leave=("time_format",))
+    @keywords.takes(Form)
     def of(
         cls,
         source: Any,
@@ -86,9 +84,9 @@ class RankedLists:
         name : str, optional
             What to call the lists in results; the name of the file unless given.
         **form
-            Of files: format, separator, header, quote, escape, encoding, decimal, null and sheet,
-            as for `Interactions.read`. A run of TREC is read by `format="csv", separator=" ",
-            header=False, user="1", item="3", score="5"`.
+            Of files: the fields of `Form`, as for `Interactions.read`; lists have no times. A run
+            of TREC is read by `format="csv", separator=" ", header=False, user="1", item="3",
+            score="5"`.
 
         Raises
         ------
@@ -112,7 +110,7 @@ class RankedLists:
             usual.update(_usual(wanted, columns, where))
             return _columns({**wanted, **usual}, columns, where, isinstance(source, Mapping))
 
-        _, written = parted(dict(form), OF_LISTS)
+        _, written = parted(dict(form), NAMES)
         if path is not None:
             table = readers.read(path, pick, written)
             raw, text = table.frame, table.text
