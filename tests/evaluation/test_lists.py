@@ -205,8 +205,10 @@ def test_lists_of_a_mapping():
         ({1: "abc"}, "the list of 1 is none but 'abc'"),
         ({1: 5}, "the list of 1 is none but 5"),
         ({1: {12}}, r"the list of 1 is none but \{12\}"),
-        ({1: {12: 0.5}}, "the list of 1 is none but {12"),
-        ({1: [(12, 0.5)]}, "cannot be used: row 1 holds"),
+        ({1: {12: 0.5}, 2: [12]}, "some users have scores, others have none"),
+        ({1: {12: None}}, "'score' holds no value in row 1"),
+        ({1: {12: "high"}}, "'score' holds 'high', not a number"),
+        ({1: [(12, 0.5)]}, r"the list of 1 holds \(12, 0.5\), which is no id; give {item: score}"),
         ({1: [12, None]}, "'item' holds no value in row 2"),
         ({1: [], 2: []}, "lists has no rows"),
     ):
@@ -214,6 +216,14 @@ def test_lists_of_a_mapping():
             RankedLists.from_dict(wrong)
     with pytest.raises(ParameterError, match=r"expected {user: items}, got a list"):
         RankedLists.from_dict([[1, 2]])
+
+
+def test_scores_order_the_lists_of_a_mapping_and_ties_stay():
+    runs = {"b": {"x": 0.5, "y": 2, "z": 0.5}, "a": {}, "c": {"x": -1.0}}
+    lists = RankedLists.from_dict(runs)
+    assert lists.ordered_by == "score"
+    of_b = lists.items.filter(lists.users == "b").to_list()
+    assert (of_b, sorted(set(lists.users))) == (["y", "x", "z"], ["b", "c"])
 
 
 def test_lists_that_were_read_keep_their_form_and_take_another_name():

@@ -29,7 +29,8 @@ Column = str | Literal[False] | None
 class RankedLists:
     """A list of items for each user, best first, with original ids.
 
-    Made with `of` from a frame or a file, with `from_dict` from {user: items}.
+    Made with `of` from a frame or a file, with `from_dict` from {user: items} or {user: {item:
+    score}}.
 
     Attributes
     ----------
@@ -145,7 +146,8 @@ class RankedLists:
         Parameters
         ----------
         lists : mapping
-            {user: item ids, best first}.
+            {user: item ids, best first} or {user: {item id: score}}, the highest score first, ties
+            by the order of the mapping, as pytrec_eval and ranx take runs.
         name : str, optional
             What to call the lists in results.
 
@@ -154,19 +156,29 @@ class RankedLists:
         ParameterError
             `lists` is no mapping.
         DataError
-            A list is none, such as a set, which has no order, or ids are of mixed or unusable
-            types.
+            A list is none, such as a set, which has no order, only some users have scores, a score
+            is no number, or ids are of mixed or unusable types.
         """
         if not isinstance(lists, Mapping):
             raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
-        users, items = [], []
+        where = name or "lists"
+        users, items, scores = [], [], []
         for user, ids in lists.items():
-            if isinstance(ids, str | bytes | Mapping | Set) or not isinstance(ids, Iterable):
-                raise DataError(f"{name or 'lists'}: the list of {user!r} is none but {ids!r:.60}")
+            if isinstance(ids, str | bytes | Set) or not isinstance(ids, Iterable):
+                raise DataError(f"{where}: the list of {user!r} is none but {ids!r:.60}")
             one = list(ids)
+            if any(isinstance(item, tuple | list) for item in one):
+                raise DataError(
+                    f"{where}: the list of {user!r} holds {one[0]!r:.60}, which is no id; give"
+                    " {item: score}, such as dict(pairs), or the items alone, best first"
+                )
             users += [user] * len(one)
             items += one
-        return cls.of({"user": users, "item": items}, rank=False, score=False, name=name)
+            scores += ids.values() if isinstance(ids, Mapping) else ()
+        if scores and len(scores) < len(items):
+            raise DataError(f"{where}: some users have scores, others have none; give all or none")
+        columns = {"user": users, "item": items, **({"score": scores} if scores else {})}
+        return cls.of(columns, rank=False, score=None if scores else False, name=name)
 
     def rows(self, user_ids: Vocabulary, item_ids: Vocabulary) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of users and of items in these vocabularies, int32, -1 where unknown.
