@@ -14,28 +14,18 @@ both know, in units of the median distance between a user and an item of the old
 import argparse
 import sys
 
-import numpy as np
-
 import record
 
 METRIC = "ndcg@10"
 ANCHORS = (0.0, 0.05, 0.3)
 
 
-def moved(old, new):
+def moved(old, new, data):
     """Return how far users and items have moved from one model to another."""
-    rng, sides = np.random.default_rng(0), {}
-    users, items = (rng.choice(rows, 10_000) for rows in (old.user_embeddings, old.item_embeddings))
-    unit = np.median(np.linalg.norm(users - items, axis=1))
-    for side in ("user", "item"):
-        ids, before = getattr(old, f"{side}_ids"), getattr(old, f"{side}_embeddings")
-        rows, after = (
-            getattr(new, f"{side}_ids").encode(ids.values),
-            getattr(new, f"{side}_embeddings"),
-        )
-        way = np.linalg.norm(before[rows >= 0] - after[rows[rows >= 0]], axis=1)
-        sides[f"{side}s moved"] = round(float(np.median(way) / unit), 4)
-    return sides
+    from trimetric.models.starting import start_of
+
+    told = start_of(new, old, 0.0).told(new.scorer, data)["moved"]
+    return {f"{side} moved": way for side, way in told.items()}
 
 
 def measured(name, split, settings):
@@ -53,7 +43,7 @@ def measured(name, split, settings):
         model = tm.create(name, **settings).fit(split.train, split.valid, progress=False, **how)
         found[way] = {
             METRIC: round(tm.evaluate(model, split, metrics=[METRIC])[METRIC], 4),
-            **moved(old, model),
+            **moved(old, model, split.train),
         }
         print(f"{name}, {way}: {found[way]}", flush=True)
     return found
