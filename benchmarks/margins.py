@@ -18,10 +18,11 @@ A second part, "mechanism", trains SML as the paper prints it for a grid of γ a
 keeps where margins go: their means over epochs, the share below .1, and the share of active hinges.
 
     python benchmarks/margins.py [--sets ml_100k,...] [--trainers uniform,soft,closed] [--seeds 3]
-        [--trials 6] [--threads 2] [--small]
+        [--trials 6] [--threads 2] [--small] [--draw]
 
 --small keeps to 3 trials, 2 seeds and 15 epochs and is recorded under another name; it takes some
-minutes on ml_100k. Single fits are kept in benchmarks/runs, so that an interrupted run goes on.
+minutes on ml_100k. --draw draws the figures of the record anew. Single fits are kept in
+benchmarks/runs, so that an interrupted run goes on.
 """
 
 import argparse
@@ -291,10 +292,11 @@ def mechanism(data, split, options, tm):
     return rows
 
 
-def drawn(rows, data, folder):
-    """Draw margins and active hinges over epochs as printed, one panel a learning rate."""
+def drawn(data, figures):
+    """Draw a record's margins and active hinges over epochs as printed, a panel a learning rate."""
     from trimetric.experiments import report
 
+    rows, made = figures["mechanism"][data], dict(figures["origins"][data])
     panels = []
     for name, label in (("user", "mean m_u"), ("active", "share of active user hinges")):
         for rate in sorted({row["lr"] for row in rows}, reverse=True):
@@ -328,11 +330,13 @@ def drawn(rows, data, folder):
         "title": f"Margins over epochs on {data}",
         "subtitle": "SML as the paper prints it",
         "sections": [section],
-        "command": " ".join(["python", *sys.argv]),
-        "date": record.now(),
-        "machine": record.machine(),
+        "command": f"python benchmarks/margins.py --sets {data}",
+        "date": made.pop("date"),
+        "machine": figures["machine"],
+        "origin": made,
         "seeds": [0],
     }
+    folder = Path(__file__).parents[1] / "docs" / "results" / f"margins_{data}"
     report.write(document, folder)
     (folder / "report.html").unlink()  # 5 MB of plotly; the image and the tables stay
 
@@ -345,6 +349,7 @@ def main():
     parser.add_argument("--trials", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=0, help="0: those of each model")
+    parser.add_argument("--draw", action="store_true", help="only the figures, from the record")
     parser.add_argument("--small", action="store_true", help="3 trials, 2 seeds, 15 epochs")
     options = parser.parse_args()
     if options.small:
@@ -354,6 +359,10 @@ def main():
     from trimetric.experiments import origin
 
     names = options.sets.split(",")
+    if options.draw:
+        for name in names:
+            drawn(name, record.read("margins"))
+        return 0
     missing = [name for name in names if not tm.datasets.has(name)]
     if missing:
         print(f"{', '.join(missing)} not found: set TRIMETRIC_DATA to the folder that holds them")
@@ -383,9 +392,7 @@ def main():
                 },
             )
             if not options.small:
-                drawn(
-                    grid, name, Path(__file__).parents[1] / "docs" / "results" / f"margins_{name}"
-                )
+                drawn(name, record.read(kept))
     return 0
 
 
