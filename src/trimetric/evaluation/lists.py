@@ -162,7 +162,7 @@ class RankedLists:
         if not isinstance(lists, Mapping):
             raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
         where = name or "lists"
-        users, items, scores = [], [], []
+        users, items, scores = list[Any](), list[Any](), list[Any]()
         for user, ids in lists.items():
             if isinstance(ids, str | bytes | Set) or not isinstance(ids, Iterable):
                 raise DataError(f"{where}: the list of {user!r} is none but {ids!r:.60}")
