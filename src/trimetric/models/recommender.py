@@ -149,10 +149,15 @@ class Recommender(ABC):
         Raises
         ------
         ParameterError
-            A setting is unknown or out of range.
+            A setting is unknown or out of range, or is a preset or a variant, which new models are
+            made of.
         Unsupported
             The model is trained, and what it learned belongs to its settings.
         """
+        for group in sorted({"preset", "variant"} & settings.keys()):
+            raise ParameterError(
+                f"{group} is no setting that can be changed; make a new {type(self).__name__}"
+            )
         if self._fitted is not None or self._saved_in is not None:
             raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
         given = {"variant": self.variant, **self.get_params(), **settings}
