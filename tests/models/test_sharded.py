@@ -164,6 +164,14 @@ def test_answers_are_those_of_the_whole(pair: Any) -> None:
     assert why.to_dict() == expected.to_dict()
 
 
+def test_no_users_are_answered_by_a_frame_as_asked_for(pair: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    for model in pair:
+        found = model.recommend(pandas.Series([], dtype=object), 3)
+        assert isinstance(found, pandas.DataFrame)
+        assert list(found.columns) == model.recommend([], 3).columns
+
+
 def test_errors_are_those_of_the_whole(pair: Any) -> None:
     model, sharded = pair
     number = model.user_ids.kind == "int"
@@ -358,6 +366,7 @@ def test_what_does_not_fit_is_refused(plain: Any, tmp_path: Path) -> None:
             ({**tensors, "items": tensors["users"]}, ids, seen),
             (tensors, ids, seen.take(np.arange(1))),
             (tensors, ids, Csr(seen.indptr, seen.items + 1000)),
+            (tensors, ids, seen, np.ones(len(seen.items) - 1, dtype=np.float32)),
         ):
             with pytest.raises(ParameterError, match="do not fit each other"):
                 out.users(0, *wrong)

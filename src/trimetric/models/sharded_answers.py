@@ -84,9 +84,10 @@ class Answers(ABC):
             if unknown and on_unknown == "error":
                 remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
                 raise UnknownIds("user", [ids[place] for place in sorted(unknown)], remedy)
-            if not found:
-                return self.without_users.recommend([], k, **options)
-            lists = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
+            if found:
+                lists = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
+            else:
+                lists = self.without_users.recommend([], k, **options)
         return frames.given_back(lists, users)
 
     def similar_users(
