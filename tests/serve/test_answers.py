@@ -230,6 +230,8 @@ def test_explanations(client: Client, models: dict[str, Recommender]) -> None:
     assert "not in the top 3 for user 1" in found["sentence"]
     asked = {"items": [1, 2], "item": item, "k": 3}
     assert client.get("/v1/explain-for", asked)["k"] == 3
+    weighted = client.get("/v1/explain-for", asked | {"weights": {"2": 9, "1": 1}})
+    assert weighted["score"] == model.explain_for({1: 1, 2: 9}, item).score
     found = client.get("/v1/explain-for", {"items": [1, 2], "item": item})
     assert found["reasons"] == json.loads(
         msgspec.json.encode(model.explain_for([1, 2], item).to_dict()["reasons"])

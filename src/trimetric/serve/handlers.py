@@ -130,10 +130,7 @@ def recommend_for(
     unknown = list(dict.fromkeys(item for item in items if lookup.row(item) < 0))
     if unknown and data.on_unknown == "error":
         raise unknown_ids(served, UnknownIds("item", unknown, NOT_TRAINED_ON))
-    weights: Any = data.weights
-    if isinstance(weights, dict):
-        weights = {lookup.parse(item): weight for item, weight in weights.items()}
-    given, counts = weighted_ids(items, weights, "item")
+    given, counts = weighted_ids(items, _weights(served, data.weights), "item")
     kept = {
         item: weight
         for item, weight in zip(given, counts.tolist(), strict=True)
@@ -233,8 +230,8 @@ def explain_for(
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)
     item, _ = one_row(served, "item", data.item)
-    why = served.model.explain_for(items, item, weights=data.weights, k=data.k)
-    return _explained(served, why)
+    weights = _weights(served, data.weights)
+    return _explained(served, served.model.explain_for(items, item, weights=weights, k=data.k))
 
 
 def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.DataFrame":
@@ -266,6 +263,13 @@ def _parsed(served: ServedModel, given: Any) -> Any:
         user = served.users.parse
         return {user(key): [parse(raw) for raw in ids] for key, ids in given.items()}
     return [parse(raw) for raw in given]
+
+
+def _weights(served: ServedModel, given: Any) -> Any:
+    """Return weights with the item ids in the type of the model's, where they are by id."""
+    if not isinstance(given, dict):
+        return given
+    return {served.item_lookup.parse(item): weight for item, weight in given.items()}
 
 
 def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.RecommendForBody) -> Any:
