@@ -227,7 +227,6 @@ class Recommender(ABC):
         anchor : float
             0..1: by which share of the way those points are drawn back after each epoch; 1 holds
             them still, but for what is composed of others.
-
         partitions : int
             Train in so many parts of the users and of the items: see `trimetric.scale`. What is
             learned depends on their number and on the seed.
@@ -249,7 +248,7 @@ class Recommender(ABC):
             The data cannot be used: no interactions, too many items for the model, or no user with
             an item left to contrast.
         ParameterError
-            `resume` without `out`.
+            `resume` without `out`, or `monitor` returned no finite number.
         Unsupported
             Interactions have weights, and the model cannot use them; or `start`, and it cannot
             start from another model.
