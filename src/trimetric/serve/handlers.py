@@ -14,7 +14,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
 from litestar.response.base import ASGIResponse
 
-from trimetric.errors import UnknownIds
+from trimetric.errors import ParameterError, UnknownIds
 from trimetric.models.forgetting import forget_in, mark_unavailable
 from trimetric.serve import schemas
 from trimetric.serve.queues import queued
@@ -101,15 +101,14 @@ def recommend_many(
             data.k,
             exclude_seen=data.exclude_seen,
             on_unknown=data.on_unknown,
-            allow=allow,
-            deny=deny,
+            allow=_without(allow, strangers),
+            deny=_without(deny, strangers),
             diversity=data.diversity,
             rerank=data.rerank,
         )
     lists = dict(_by_user(served, frame))
     if strangers and data.on_unknown == "popular":
-        popular = _listed(served, popular_frame(served, data.k, allow, deny), "item")
-        lists |= dict.fromkeys(strangers, popular)
+        lists |= _popular_lists(served, strangers, data.k, allow, deny)
     results = [
         b'{"user":%b,"recommendations":%b}' % (encode(user), lists.get(user, b"[]"))
         for user in users
@@ -244,6 +243,24 @@ def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.Dat
     return pl.DataFrame({"item": items, "score": pl.Series([None] * len(items), dtype=pl.Float32)})
 
 
+def _popular_lists(
+    served: ServedModel, users: list[int | str], k: int, allow: Any, deny: Any
+) -> dict[int | str, bytes]:
+    """Return for each user the most popular items that they may get, as JSON."""
+    if not isinstance(allow, dict) and not isinstance(deny, dict):
+        return dict.fromkeys(users, _listed(served, popular_frame(served, k, allow, deny), "item"))
+    if isinstance(allow, dict) and (missing := [user for user in users if user not in allow]):
+        raise ParameterError(
+            f"allow names no items for user {missing[0]!r}; give an empty list where nothing may be"
+            " listed"
+        )
+    lists = {}
+    for user in users:
+        only, none = (one.get(user) if isinstance(one, dict) else one for one in (allow, deny))
+        lists[user] = _listed(served, popular_frame(served, k, only, none), "item")
+    return lists
+
+
 def changeable(request: Request, name: str | None) -> ServedModel:
     """Return a model that this request may change: only a server with a key lets it."""
     if state_of(request).settings.api_key is None:
@@ -263,6 +280,13 @@ def _parsed(served: ServedModel, given: Any) -> Any:
         user = served.users.parse
         return {user(key): [parse(raw) for raw in ids] for key, ids in given.items()}
     return [parse(raw) for raw in given]
+
+
+def _without(given: Any, users: list[int | str]) -> Any:
+    """Return a list of ids as it is, and lists by user without those of some users."""
+    if not isinstance(given, dict):
+        return given
+    return {user: ids for user, ids in given.items() if user not in users}
 
 
 def _weights(served: ServedModel, given: Any) -> Any:
