@@ -26,7 +26,7 @@ from trimetric.scale import log_files
 from trimetric.scale.numbering import Holdout
 from trimetric.scale.pair_files import pyarrow_ipc
 from trimetric.scale.preparation import OURS, Job, Run, locally
-from trimetric.scale.prepared import INDEX, VERSION, Prepared
+from trimetric.scale.prepared import INDEX, PLAN, VERSION, Prepared
 from trimetric.scale.spilling import Piece, SpillTask
 from trimetric.storage import places, published
 from trimetric.storage.atomic import output_errors, reserved
@@ -168,7 +168,7 @@ def _refuse_others(folder: Path) -> None:
         if not folder.is_dir():
             raise OutputError(f"{folder} is a file; choose a folder that is new or empty")
         names = sorted(path.name for path in folder.iterdir())
-        ours = INDEX in names or (folder / "work" / "plan.json").exists()
+        ours = INDEX in names or (folder / PLAN).exists()
         others = [name for name in names if not ours or name not in OURS]
         others = [name for name in others if not name.startswith(f".{INDEX}.")]
         if others == ["work"] and not any((folder / "work").glob("[!.]*")):
