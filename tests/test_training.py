@@ -441,6 +441,15 @@ def test_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         assert part in err
 
 
+def test_messages_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    for shown in (progress.Lines(), progress.Bar(), progress.CountingBar("users", 3)):
+        shown.log("log[old] [/x] :apple:")
+        assert capsys.readouterr().err == "log[old] [/x] :apple:\n"
+
+
 @pytest.mark.parametrize("form", [progress.Lines, progress.Bar])
 def test_what_is_said_before_training_begins(form: type, capsys: pytest.CaptureFixture) -> None:
     form().log("trying")
