@@ -8,6 +8,7 @@ from typer import Option
 from trimetric.cli.options import Model, Quiet
 from trimetric.cli.output import logger
 from trimetric.errors import MissingExtra
+from trimetric.storage import places
 
 
 def mcp(
@@ -53,11 +54,13 @@ def mcp(
         ) from None
     from trimetric.engine.threads import threads
 
-    log = logger(quiet)
+    log, api_key = logger(quiet), api_key or None
     logs.to_standard_error(quiet=True)
     if http:  # the same rule on who may reach it
         Settings(models=(Path(model),), host=host, port=port, api_key=api_key, open=open_)
-    table = tables.NO_ITEMS if items is None else tables.read(Path(items), id_column)
+    table = tables.NO_ITEMS
+    if items is not None:
+        table = tables.read(places.source(items, "--items"), id_column)
     with threads(1):
         current = agents.CurrentModel(Path(model), table)
         if not http:
