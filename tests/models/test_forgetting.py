@@ -319,8 +319,8 @@ def test_saves_in_between_are_read_again_up_to_five_times(
 
     monkeypatch.setattr("trimetric.models.load", interrupted)
     for change in (
-        lambda: forget_in(folder, USER),
-        lambda: mark_unavailable(folder, [ITEM], "add"),
+        lambda: forget_in(folder, iter([USER])),
+        lambda: mark_unavailable(folder, iter([ITEM]), "add"),
     ):
         model.save(folder)
         reads = 0
