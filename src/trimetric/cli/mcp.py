@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Model, Quiet
+from trimetric.cli.options import IdColumn, Model, Quiet
 from trimetric.cli.output import logger
 from trimetric.errors import MissingExtra
 from trimetric.storage import places
@@ -16,14 +16,7 @@ def mcp(
     items: Annotated[
         str | None, Option(help="Table of items: item, title, and other columns to tell.")
     ] = None,
-    id_column: Annotated[
-        str | None,
-        Option(
-            "--id-column",
-            "--item-id-column",
-            help="Column of --items with the ids, if it is not item, id or a usual name.",
-        ),
-    ] = None,
+    id_column: IdColumn = None,
     http: Annotated[
         bool, Option("--http", help="Answer over HTTP, not on standard streams.")
     ] = False,
