@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from trimetric.data.ids import Vocabulary
+from trimetric.data.repeats import BY_TIME
 from trimetric.data.rules import Rules
 from trimetric.engine.threads import thread_count
 from trimetric.errors import (
@@ -223,7 +224,7 @@ class Job:
     def _write(self, facts: LogFacts, results: list[dict[str, Any]]) -> None:
         """Run the other passes, and write the index."""
         rule = self.rules.merging(facts.weighted)
-        timed = "timestamp" in facts.columns and rule in ("latest", "first", "sum")
+        timed = "timestamp" in facts.columns and rule in BY_TIME
         runs = [(number, run) for number, r in enumerate(results) for run in range(r["runs"])]
         parts = [
             PartTask(
