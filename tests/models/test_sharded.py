@@ -155,6 +155,11 @@ def test_answers_are_those_of_the_whole(pair: Any) -> None:
     assert sharded.similar_users(users, 6).equals(model.similar_users(users, 6))
     near = {"allow": model.user_ids[:20], "deny": model.user_ids[:3]}
     assert sharded.similar_users(users, 6, **near).equals(model.similar_users(users, 6, **near))
+    some = model.item_ids[2:20].to_list()
+    once = sharded.recommend(iter(users), 5, allow=iter(some), deny=iter(items))
+    assert once.equals(model.recommend(users, 5, allow=some, deny=items))
+    once = sharded.similar_users(iter(users), 6, **{name: iter(ids) for name, ids in near.items()})
+    assert once.equals(model.similar_users(users, 6, **near))
     assert sharded.similar_items(items, 5).equals(model.similar_items(items, 5))
     assert sharded.recommend_for(items, 5).equals(model.recommend_for(items, 5))
     assert np.array_equal(sharded.fold_in(items), model.fold_in(items))
