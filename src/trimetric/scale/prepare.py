@@ -174,10 +174,7 @@ def _refuse_others(folder: Path) -> None:
         if others == ["work"] and not any((folder / "work").glob("[!.]*")):
             return  # stopped before it wrote a plan
     if others:
-        raise OutputError(
-            f"{folder} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
-            " choose a folder that is new or empty"
-        )
+        raise _taken(folder, others)
 
 
 def _refuse_others_in(store: Store) -> None:
@@ -186,12 +183,16 @@ def _refuse_others_in(store: Store) -> None:
     ours = INDEX in names or "work" in names
     others = [name for name in names if not ours or name not in OURS]
     if others or store.kind() == "file":
-        raise OutputError(
-            f"{store} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
-            " choose a folder that is new or empty"
-        )
+        raise _taken(store, others)
     if INDEX not in names:
         published.probe(store)
+
+
+def _taken(place: Path | Store, others: list[str]) -> OutputError:
+    return OutputError(
+        f"{place} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
+        " choose a folder that is new or empty"
+    )
 
 
 def _plan(
