@@ -17,8 +17,9 @@ from trimetric.models.recommender import Recommender
 from trimetric.serve.items import ItemsTable, read
 from trimetric.serve.quality import groups
 from trimetric.serve.run import load_state
+from trimetric.serve.schemas import Span
 from trimetric.serve.settings import Settings
-from trimetric.serve.where import columns
+from trimetric.serve.where import chosen, columns
 
 GENRES = ("Drama|War", "Comedy", " Action | Comedy", None)
 
@@ -312,3 +313,9 @@ def test_columns_keep_what_the_table_says(tmp_path: Path) -> None:
     pl.DataFrame({"item": [1, 2], "kind": ["a", "b"]}).write_csv(tmp_path / "items.csv")
     table = read(tmp_path / "items.csv")
     assert table.rows(pl.Series([2, 1, 5])).tolist() == [1, 0, -1]
+
+
+def test_a_table_without_rows_leaves_no_item() -> None:
+    table = ItemsTable(pl.DataFrame(schema={"item": pl.String, "price": pl.Float64}))
+    rows = table.rows(pl.Series(["a", "b"]))
+    assert chosen(table, rows, {"price": Span(max=3)}).tolist() == []
