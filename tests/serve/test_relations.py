@@ -12,6 +12,7 @@ import pytest
 from asking import Client
 
 import trimetric as tm
+from trimetric.data import split_users
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.recommender import Recommender
 from trimetric.serve.items import ItemsTable, read
@@ -276,6 +277,25 @@ def test_quality_of_files(folder: Path, split: tm.Split, models: dict[str, Recom
     finally:
         state.close()
     assert found["metrics"] == pytest.approx(tm.evaluate(models["ease"], split).reported)
+
+
+@pytest.mark.parametrize("model", [tm.SML(dim=8, epochs=2, temperature=0.2), tm.EASE()])
+def test_quality_on_users_held_out_whole(model: Recommender, tmp_path: Path) -> None:
+    data = tm.synthetic.planted(200, 80, dim=4, clusters=4, per_user=15, seed=1).interactions
+    parts = split_users(data, test=0.2, valid=0.1, seed=0)
+    parts.save(tmp_path / "parts")
+    model.fit(parts.train, out=tmp_path / "m")
+    state = load_state(Settings((tmp_path / "m",), test=tmp_path / "parts"))
+    try:
+        found = measured(Client(state), "m")
+    finally:
+        state.close()
+    result = tm.evaluate(model, parts)
+    assert found["metrics"] == pytest.approx(result.reported)
+    assert sum(one["users"] for one in found["by_activity"]) == result.counts.users
+    history = parts.history.to_frame()["user"].value_counts()["count"]
+    assert found["by_activity"][-1]["high"] <= history.max()
+    assert sum(one["held_out"] for one in found["by_popularity"]) == result.counts.held_out
 
 
 def test_quality_that_cannot_be_measured(folder: Path, tmp_path: Path) -> None:
