@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,8 @@ def test_set_output(space: tm.CentroidML, split: tm.Split, tmp_path) -> None:
         result.per_user("ndcg@10"),
     ):
         assert isinstance(frame, pd.DataFrame)
+    with ThreadPoolExecutor(1) as other:  # each thread chooses for itself
+        assert isinstance(other.submit(space.recommend, "u0007").result(), pl.DataFrame)
     assert len(tm.evaluate(space.recommend(k=30), split, at=10).metrics)  # lists in pandas
     tm.set_output("polars")
     assert isinstance(space.recommend(pd.Series(["u0007"])), pl.DataFrame)

@@ -114,6 +114,18 @@ def test_history_has_a_row_an_epoch() -> None:
     assert (run.stopped, run.best_epoch) == ("", 2)
 
 
+def test_a_monitor_may_return_any_finite_number(tmp_path: Path) -> None:
+    short = SMALL | {"validate_every": 1}
+    model = tm.SML(**short).fit(
+        SPLIT.train, out=tmp_path / "model", monitor=lambda model: np.float32(0.5)
+    )
+    assert [type(row["ndcg@10"]) for row in model.history] == [float] * 3
+    assert tm.load(tmp_path / "model").history == model.history
+    for value in (float("nan"), float("inf"), None, "much"):
+        with pytest.raises(ParameterError, match=r"gave .* it must be a finite number"):
+            tm.SML(**short).fit(SPLIT.train, monitor=lambda model, value=value: value)
+
+
 def test_the_weights_kept_are_those_measured_best() -> None:
     model = tm.SML(**SMALL | {"epochs": 30, "lr": 1.0, "validate_every": 1, "patience": 3})
     model.fit(SPLIT.train, valid=SPLIT.valid)
@@ -427,6 +439,15 @@ def test_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     assert out == ""
     for part in ("ndcg@10 0.2500", "stopped: no better", "%", "M triplets/s"):
         assert part in err
+
+
+def test_messages_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    for shown in (progress.Lines(), progress.Bar(), progress.CountingBar("users", 3)):
+        shown.log("log[old] [/x] :apple:")
+        assert capsys.readouterr().err == "log[old] [/x] :apple:\n"
 
 
 @pytest.mark.parametrize("form", [progress.Lines, progress.Bar])

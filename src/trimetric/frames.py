@@ -18,7 +18,8 @@ _chosen: ContextVar[Library] = ContextVar("library", default="default")
 def set_output(library: Library) -> None:
     """Choose the library of the frames that answers and results are, from now on.
 
-    It holds for this thread, or asynchronous task, and for what is started from it.
+    It holds for this thread, and for asynchronous tasks started from here on; another thread
+    chooses for itself.
 
     Parameters
     ----------

@@ -148,9 +148,7 @@ class Bar(Lines):
     """A Rich progress bar over all epochs, with a line above it for each validation."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True)
+        self._console = _console()
 
     def __enter__(self) -> Self:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -188,7 +186,14 @@ class Bar(Lines):
     def log(self, text: str) -> None:
         """Write a line, above the bar where there is one."""
         with suppress(OSError):
-            self._console.print(text, highlight=False)
+            self._console.print(text)
+
+
+def _console() -> Any:
+    """Return standard error as Rich writes to it, texts as they are."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def describe(row: dict[str, Any], plan: Any) -> str:
@@ -248,7 +253,6 @@ class CountingBar(Counter):
     """A Rich progress bar with count, speed and remaining time."""
 
     def __init__(self, noun: str, total: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -257,7 +261,7 @@ class CountingBar(Counter):
             TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {noun}"),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=_console(),
         )
         self._task = self._bar.add_task("", total=total, speed="")
         self._first: tuple[float, int] | None = None
@@ -279,7 +283,7 @@ class CountingBar(Counter):
     def log(self, text: str) -> None:
         """Write a line above the bar."""
         with suppress(OSError):
-            self._bar.console.print(text, highlight=False, markup=False)
+            self._bar.console.print(text)
 
 
 def counting(noun: str, total: int, progress: bool | None = None) -> Counter:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trimetric.engine.threads import ThreadTeam, thread_count
-from trimetric.errors import CheckpointMismatch, Diverged, Interrupted
+from trimetric.errors import CheckpointMismatch, Diverged, Interrupted, ParameterError
 from trimetric.progress import Silent
 from trimetric.storage import artifact
 
@@ -241,6 +241,8 @@ def train(
         The loss became NaN or infinite.
     Interrupted
         Ctrl-C; a checkpoint was saved first, if there is a place for one.
+    ParameterError
+        A validation gave no finite number.
     """
     keeper = keeper or ArrayKeeper(learner, checkpoints)
     run = (keeper.load() if resume else None) or Run()
@@ -271,7 +273,7 @@ def train(
                 after_epoch()
             run.epoch, run.batch = run.epoch + 1, 0
             if validate and (run.epoch % plan.every == 0 or run.epoch == plan.epochs):
-                row[plan.metric] = validate()
+                row[plan.metric] = _measured(validate(), plan.metric)
                 _judge(run, row[plan.metric], plan, keeper)
             run.history.append(row)
             progress.epoch(row, run)
@@ -320,6 +322,20 @@ def finishing() -> Iterator[None]:
         yield
     if stop.is_set():
         raise Interrupted("interrupted after the last epoch; the model was saved")
+
+
+def _measured(value: Any, metric: str) -> float:
+    """Return what a validation measured; a monitor may have returned anything."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ParameterError(
+            f"validation gave {value!r} as {metric}; it must be a finite number, the higher the"
+            " better: check what the monitor returns, or choose another metric"
+        )
+    return number
 
 
 def _judge(run: Run, value: float, plan: Plan, keeper: Keeper) -> None:

@@ -11,6 +11,7 @@ import pytest
 from command import COMMAND, document, done, environment, inside, refused, tensors, trimetric
 
 import trimetric as tm
+from trimetric.cli import compare
 
 COMMANDS = (
     "demo",
@@ -33,6 +34,26 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit = ("fit", "split/train.parquet", "--valid", "split/valid.parquet", "--out", "model")
     done(*fit, "--set", "epochs=10", cwd=folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("home/me/log.csv", "log.csv"),
+        ("--out=home/me/report", "--out=report"),
+        ("--lists=ours=home/me/ours.csv", "--lists=ours=ours.csv"),
+        ("data/year=2024/x.parquet", "x.parquet"),
+        ("/year=2024/x.parquet", "x.parquet"),
+        ("sml.lr=.05", "sml.lr=.05"),
+        ("--json", "--json"),
+        ("/", "/"),
+    ],
+)
+def test_reports_tell_the_command_without_folders(
+    word: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/trimetric", "compare", word])
+    assert compare.command() == f"trimetric compare {told}"
 
 
 def test_help_names_every_command() -> None:

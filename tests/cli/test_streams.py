@@ -27,6 +27,14 @@ def test_lists_on_standard_output_are_those_of_the_file(folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "m", "r.csv"]
 
 
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    name = "log[old] :apple:.csv"
+    (tmp_path / name).write_text("user,item\nann,:+1:\nbob,[red]tea\n")
+    shown = done("data", "inspect", name, cwd=tmp_path)
+    for text in (name, ":+1:", "[red]tea"):
+        assert text in shown
+
+
 def test_a_log_on_standard_input(folder: Path) -> None:
     ran = trimetric("fit", "-", "--model", "ease", "--out", "m2", cwd=folder, input=LOG)
     assert ran.returncode == 0, ran.stderr

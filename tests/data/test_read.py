@@ -121,6 +121,11 @@ def test_scipy_explicit_zeros_are_dropped_and_counted_and_repeats_summed():
     assert matrix.nnz == 3
 
 
+def test_scipy_values_cannot_be_ignored():
+    with pytest.raises(ParameterError, match="which are explicit zeros; leave rating out"):
+        Interactions.from_scipy(sp.csr_array(np.eye(3)), rating=False)
+
+
 def test_text_ids_become_ints_only_if_all_come_back_the_same(tmp_path):
     ids = "1\n-2\n9223372036854775807\n", "1\n007\n", "1\n+2\n", "1\n9223372036854775808\n"
     kinds = []

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from trimetric.data import (
     split_per_user,
     split_random,
     split_temporal,
+    split_users,
     synthetic,
 )
 from trimetric.data.splits import RANDOM, shipped_part
@@ -281,6 +283,39 @@ def test_a_saved_split_is_loaded_as_it_was(tmp_path, valid):
     assert [p.fingerprint for p in parts(loaded)] == [p.fingerprint for p in parts(split)]
     assert loaded.train.name == "arrays"
     assert len(parts(loaded)) == (3 if valid else 2)
+
+
+def test_what_was_accepted_when_it_was_read_is_loaded_again(tmp_path):
+    """Times that could be dates or milliseconds, and negative ratings, need no second word."""
+    n = 60
+    rng = np.random.default_rng(0)
+    least = np.finfo(np.float32).min
+    for number, times in enumerate((20_240_101 + np.arange(n) % 28, 10**12 + np.arange(n))):
+        frame = {
+            "user": np.arange(n) % 6,
+            "item": np.arange(n) // 6,
+            "rating": np.where(np.arange(n) == 7, least, rng.integers(-3, 4, n)),
+            "timestamp": times,
+        }
+        data = Interactions.from_frame(frame, time_format="s", min_rating=float(least))
+        split = split_random(data, test=0.3, valid=0.1)
+        split.save(tmp_path / str(number))
+        loaded = Split.load(tmp_path / str(number))
+        assert [p.fingerprint for p in parts(loaded)] == [p.fingerprint for p in parts(split)]
+
+
+def test_histories_of_a_split_made_by_hand_are_kept(tmp_path):
+    users = split_users(synthetic.planted(60, 40, per_user=8).interactions, seed=1)
+    Split(*users, history=users.history).save(tmp_path)
+    assert Split.load(tmp_path).history.fingerprint == users.history.fingerprint
+
+
+@pytest.mark.parametrize("pairs", [{}, {"train": 3}, [1], 7, None])
+def test_a_damaged_document_of_a_split_says_so(tmp_path, pairs):
+    split_per_user(made([(u, i) for u in range(9) for i in range(5)])).save(tmp_path)
+    (tmp_path / "split.json").write_text(json.dumps({"name": "x", "pairs": pairs}))
+    with pytest.raises(DataError, match=r"split\.json is not that of a split"):
+        Split.load(tmp_path)
 
 
 def test_a_saved_split_replaces_a_split_and_nothing_else(tmp_path):

@@ -189,7 +189,8 @@ def test_columns_of_items(columns: Any) -> None:
     assert found["calibration kind@2"] == pytest.approx(-np.log(0.01) / 3)
     renamed = items.rename({"item": "sku"})
     named = {"items": renamed, "item_column": "sku", "separator": "|"}
-    assert beyond_accuracy(model(), SPLIT, 2, columns=columns, **named) == found
+    once = columns if isinstance(columns, str) else iter(columns)
+    assert beyond_accuracy(model(), SPLIT, 2, columns=once, **named) == found
 
 
 def test_serendipity_is_what_a_reference_does_not_list() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import trimetric as tm
-from trimetric.errors import Interrupted, ParameterError, UnknownIds
+from trimetric.errors import Interrupted, OutputError, ParameterError, UnknownIds
 from trimetric.models import batch
 from trimetric.models.batch import recommend_to_file
 
@@ -68,6 +68,28 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert capsys.readouterr().err == "going on after 40 of 100 users\n"
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.parquet", "whole.parquet"]
+
+
+def test_blocks_stay_where_the_folder_was_filled_meanwhile(
+    model: tm.SML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    out, recommend = tmp_path / "lists", model.recommend
+
+    def filling(users, *args, **options):
+        out.mkdir(exist_ok=True)
+        (out / "mine.txt").touch()
+        return recommend(users, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "recommend", filling)
+        with pytest.raises(OutputError, match="lists"):
+            recommend_to_file(model, f"{out}/")
+    assert "100 of 100 users are done and kept" in capsys.readouterr().err
+    (out / "mine.txt").unlink()
+    made = interrupt_after(model, 0, monkeypatch)
+    recommend_to_file(model, f"{out}/")
+    assert not made
+    assert len(list(out.iterdir())) == 10
 
 
 @pytest.mark.parametrize("change", ["model", "users", "deny", "k"])

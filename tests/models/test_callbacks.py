@@ -76,7 +76,7 @@ def test_everything_is_told_in_order(name: str, split: tm.Split, tmp_path: Any) 
 
 def test_a_model_in_one_go(split: tm.Split) -> None:
     diary = Diary()
-    tm.EASE().fit(split.train, callbacks=[diary])
+    tm.EASE().fit(split.train, callbacks=iter([diary]))
     assert [name for name, _ in diary.pages] == ["start", "epoch", "end"]
 
 

@@ -12,7 +12,13 @@ import trimetric as tm
 from trimetric.data.csr import Csr
 from trimetric.errors import OutputError, ParameterError, Superseded
 from trimetric.models.batch import recommend_to_file
-from trimetric.models.forgetting import OWES, OWES_NOTHING, forget_in, mark_unavailable
+from trimetric.models.forgetting import (
+    OWES,
+    OWES_NOTHING,
+    files_with,
+    forget_in,
+    mark_unavailable,
+)
 from trimetric.models.recommender import Recommender
 from trimetric.storage import artifact
 
@@ -127,6 +133,42 @@ def test_files_that_still_hold_them_are_named(tmp_path: Path) -> None:
     assert {"a.parquet", "b.csv", "c.jsonl", "model.json"} <= held
     assert "other.csv" not in held
     assert any("export" in path for path in receipt.still_held)
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet", "faiss", "pgvector", "qdrant"])
+@pytest.mark.parametrize("ids", ["numbers", "text", "odd text"])
+def test_exports_hold_ids_and_no_row_or_coordinate_is_taken_for_one(
+    kind: str, ids: str, tmp_path: Path
+) -> None:
+    if kind == "faiss":
+        pytest.importorskip("faiss")
+    to_id = {"numbers": int, "text": "id{}".format, "odd text": 'a\\"\t{}\\n'.format}[ids]
+    pairs = tm.synthetic.planted(12, 10, dim=4, clusters=2, per_user=2, seed=1).interactions
+    users, items = map(to_id, pairs.users.tolist()), map(to_id, pairs.items.tolist())
+    model = tm.create("cml", dim=4, epochs=1, temperature=0.0)
+    model.fit((list(users), list(items)), progress=False).set_unavailable([to_id(5)])
+    model.export(kind, tmp_path / "before")
+    user, item = to_id(0), to_id(5)
+
+    def named(folder: str, users: list, items: list) -> set[str]:
+        return {Path(one).name for one in files_with([tmp_path / folder], users, items)}
+
+    files = {
+        "npy": ({"user_ids.npy"}, {"item_ids.npy"}),
+        "parquet": ({"users.parquet", "seen.parquet"}, {"items.parquet", "seen.parquet"}),
+        "pgvector": ({"load.sql", "README.md"}, {"load.sql"}),
+        "qdrant": ({"users.jsonl"}, {"items.jsonl"}),
+    }
+    of_users, of_items = files["npy" if kind == "faiss" else kind]
+    if ids != "numbers":
+        of_users, of_items = (
+            {name.replace(".npy", ".json") for name in one} for one in (of_users, of_items)
+        )
+    assert named("before", [user], []) == of_users
+    assert named("before", [], [item]) == of_items | {"manifest.json"}
+    model.forget(user, item)
+    model.export(kind, tmp_path / "after")
+    assert named("after", [user], [item]) == set()
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -277,8 +319,8 @@ def test_saves_in_between_are_read_again_up_to_five_times(
 
     monkeypatch.setattr("trimetric.models.load", interrupted)
     for change in (
-        lambda: forget_in(folder, USER),
-        lambda: mark_unavailable(folder, [ITEM], "add"),
+        lambda: forget_in(folder, iter([USER])),
+        lambda: mark_unavailable(folder, iter([ITEM]), "add"),
     ):
         model.save(folder)
         reads = 0

@@ -382,6 +382,17 @@ def test_an_output_that_cannot_be_written_costs_no_training(name: str, tmp_path:
 # --- popularity ---------------------------------------------------------------------------------
 
 
+def test_popularity_is_loaded_whatever_weights_were_marked_as_seen(tmp_path: Path) -> None:
+    plain = tm.Interactions.from_arrays([0, 0, 1], [0, 1, 1])
+    weighted = tm.Interactions.from_arrays([1], [0], weights=[2.5])
+    for train, seen in ((plain, weighted), (weighted, plain)):
+        model = tm.create("popularity").fit(train).mark_seen(seen)
+        model.save(tmp_path)
+        again = tm.load(tmp_path)
+        assert again.tensors()["counts"].dtype == model.tensors()["counts"].dtype
+        assert again.recommend(exclude_seen=False).equals(model.recommend(exclude_seen=False))
+
+
 def test_popularity_ranks_as_counting_does() -> None:
     split = tm.split_random(planted(), seed=0)
     train, test = split.train, split.test

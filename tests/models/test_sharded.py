@@ -155,6 +155,11 @@ def test_answers_are_those_of_the_whole(pair: Any) -> None:
     assert sharded.similar_users(users, 6).equals(model.similar_users(users, 6))
     near = {"allow": model.user_ids[:20], "deny": model.user_ids[:3]}
     assert sharded.similar_users(users, 6, **near).equals(model.similar_users(users, 6, **near))
+    some = model.item_ids[2:20].to_list()
+    once = sharded.recommend(iter(users), 5, allow=iter(some), deny=iter(items))
+    assert once.equals(model.recommend(users, 5, allow=some, deny=items))
+    once = sharded.similar_users(iter(users), 6, **{name: iter(ids) for name, ids in near.items()})
+    assert once.equals(model.similar_users(users, 6, **near))
     assert sharded.similar_items(items, 5).equals(model.similar_items(items, 5))
     assert sharded.recommend_for(items, 5).equals(model.recommend_for(items, 5))
     assert np.array_equal(sharded.fold_in(items), model.fold_in(items))
@@ -162,6 +167,14 @@ def test_answers_are_those_of_the_whole(pair: Any) -> None:
     assert np.array_equal(sharded.score(pairs), model.score(pairs))
     why, expected = (one.explain(users[1], items[1]) for one in (sharded, model))
     assert why.to_dict() == expected.to_dict()
+
+
+def test_no_users_are_answered_by_a_frame_as_asked_for(pair: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    for model in pair:
+        found = model.recommend(pandas.Series([], dtype=object), 3)
+        assert isinstance(found, pandas.DataFrame)
+        assert list(found.columns) == model.recommend([], 3).columns
 
 
 def test_errors_are_those_of_the_whole(pair: Any) -> None:
@@ -358,6 +371,7 @@ def test_what_does_not_fit_is_refused(plain: Any, tmp_path: Path) -> None:
             ({**tensors, "items": tensors["users"]}, ids, seen),
             (tensors, ids, seen.take(np.arange(1))),
             (tensors, ids, Csr(seen.indptr, seen.items + 1000)),
+            (tensors, ids, seen, np.ones(len(seen.items) - 1, dtype=np.float32)),
         ):
             with pytest.raises(ParameterError, match="do not fit each other"):
                 out.users(0, *wrong)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import done, refused
+from command import done, inside, refused
 
 import trimetric as tm
 from trimetric.errors import CheckpointMismatch, ParameterError, Unsupported
@@ -225,3 +225,11 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     told = done(*fit, "--start", "m", "--anchor", ".2", "--out", "m2", cwd=tmp_path)
     assert "users and 40 items began where they were; they have moved by" in told
     assert "no such folder" in refused(*fit, "--start", "m9", "--out", "m3", cwd=tmp_path)
+    for given in ((), ("--start", "m"), ("--start", "m", "--anchor", ".3")):
+        told = refused(*fit, *given, "--out", "m2", "--resume", cwd=tmp_path)
+        assert "finished model of another run" in told
+    assert "finished model of another run" in refused(
+        *fit, "--start", "m2", "--out", "m", "--resume", cwd=tmp_path
+    )
+    again = ("--start", "m", "--anchor", ".2", "--out", "m2", "--resume")
+    assert "nothing to resume" in inside(*fit, *again, cwd=tmp_path).stderr

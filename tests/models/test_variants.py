@@ -78,6 +78,13 @@ def test_settings_that_agree_and_others_are_taken(name: str) -> None:
     assert create(name, preset="paper").config.optimizer == "adam"
 
 
+@pytest.mark.parametrize("group", [{"preset": "paper"}, {"variant": "base"}])
+def test_presets_and_variants_are_of_new_models(group: dict[str, str]) -> None:
+    """All settings are there already, so that a preset would change none of them."""
+    with pytest.raises(ParameterError, match="no setting that can be changed; make a new SML"):
+        tm.SML().set_params(**group)
+
+
 def test_cross_validation_speaks_of_the_ablation() -> None:
     found = tm.cross_validate(create("base", **QUICK), DATA, folds=2)
     assert {result.model for result in found.results} == {"SML (base)"}

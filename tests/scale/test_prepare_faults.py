@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from trimetric.errors import (
     ParameterError,
 )
 from trimetric.scale import log_files
+from trimetric.scale.prepared import is_prepared
 
 SMALL = "from trimetric.scale import log_files; log_files.TASK_BYTES = 1;"
 COMMAND = [sys.executable, "-c", f"{SMALL} from trimetric.cli import main; main()"]
@@ -201,6 +203,29 @@ def test_a_folder_with_other_files(room: Path) -> None:
         tm.Prepared(room / "out")
     with pytest.raises(DataError, match="is no folder"):
         tm.Prepared(room / "nothing")
+
+
+def test_a_folder_of_logs_that_has_a_folder_called_work(room: Path) -> None:
+    (room / "work").mkdir()
+    (room / "work" / "notes.txt").write_text("mine")
+    assert not is_prepared(room)
+    with pytest.raises(DataError, match=r"holds no prepared\.json"):
+        tm.Prepared(room)
+
+
+def test_files_that_were_damaged_or_lost_after_preparing(room: Path) -> None:
+    whole = tm.prepare(room / "0.parquet", room / "out", partitions=2, valid=0.1)
+    assert whole.held_out("test", 0) is None
+    for name in ("users/part-00000", "valid/part-00001", "items"):
+        path = room / "out" / f"{name}.parquet"
+        good = path.read_bytes()
+        for left in (good[:100], None):
+            path.write_bytes(left) if left else path.unlink()
+            found = tm.Prepared(room / "out")
+            read = {"u": found.user_ids, "v": partial(found.held_out, "valid"), "i": found.item_ids}
+            with pytest.raises(DataError, match=rf"{path.name} cannot be read .* again"):
+                read[name[0]](int(name[-1]) if name != "items" else 0)
+        path.write_bytes(good)
 
 
 def test_one_giant_user_and_empty_parts(tmp_path: Path) -> None:

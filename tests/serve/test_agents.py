@@ -188,4 +188,11 @@ def test_over_http_with_a_key(folder: Path) -> None:
 def test_other_machines_need_a_key(folder: Path) -> None:
     told = refused("mcp", folder / "m", "--http", "--host", "0.0.0.0")
     assert "lets other machines in; set an API key" in told
+    empty = refused("mcp", folder / "m", "--http", "--host", "0.0.0.0", "--api-key", "")
+    assert empty == told
     assert "no such folder" in refused("mcp", folder / "m9")
+
+
+def test_items_are_in_a_file_of_this_machine(folder: Path) -> None:
+    told = refused("mcp", folder / "m", "--items", "s3://shop/items.csv")
+    assert "--items s3://shop/items.csv is a URI, not a path" in told

@@ -161,6 +161,23 @@ def test_unknown_users_by_choice(client: Client, models: dict[str, Recommender])
     assert [one["user"] for one in found] == [1, 2, 1]
 
 
+def test_unknown_users_with_lists_of_their_own(client: Client) -> None:
+    body = {"users": [1, "x", 999], "k": 3, "on_unknown": "popular", "exclude_seen": False}
+    each = {"1": [3, 4, 5], "x": [5, 6], "999": [7]}
+    found = client.get("/v1/recommend", body | {"allow": each})["results"]
+    listed = [{row["item"] for row in one["recommendations"]} for one in found]
+    assert listed == [{3, 4, 5}, {5, 6}, {7}]
+    found = client.get("/v1/recommend", body | {"allow": [5, 6], "deny": {"x": [5]}})["results"]
+    listed = [{row["item"] for row in one["recommendations"]} for one in found]
+    assert listed == [{5, 6}, {6}, {5, 6}]
+    found = client.get("/v1/recommend", body | {"allow": each, "on_unknown": "skip"})["results"]
+    assert [one["user"] for one in found] == [1]
+    for missing in each:
+        fewer = {user: ids for user, ids in each.items() if user != missing}
+        told = client.get("/v1/recommend", body | {"allow": fewer}, status=422)["error"]
+        assert "allow names no items for user" in told
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_allowed_and_denied_items(
     client: Client, models: dict[str, Recommender], kind: str
@@ -230,6 +247,8 @@ def test_explanations(client: Client, models: dict[str, Recommender]) -> None:
     assert "not in the top 3 for user 1" in found["sentence"]
     asked = {"items": [1, 2], "item": item, "k": 3}
     assert client.get("/v1/explain-for", asked)["k"] == 3
+    weighted = client.get("/v1/explain-for", asked | {"weights": {"2": 9, "1": 1}})
+    assert weighted["score"] == model.explain_for({1: 1, 2: 9}, item).score
     found = client.get("/v1/explain-for", {"items": [1, 2], "item": item})
     assert found["reasons"] == json.loads(
         msgspec.json.encode(model.explain_for([1, 2], item).to_dict()["reasons"])

@@ -14,6 +14,9 @@ import pytest
 from command import COMMAND, environment
 from serving import Server, trained
 
+from trimetric.errors import ParameterError
+from trimetric.serve import run
+
 pytestmark = pytest.mark.slow
 
 
@@ -73,6 +76,25 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def test_a_socket_that_cannot_have_its_address_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Kept(socket.socket):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(socket, "socket", Kept)
+        with pytest.raises(ParameterError, match=r"cannot listen on 127\.0\.0\.1"):
+            run.bind("127.0.0.1", taken.getsockname()[1])
+    assert [one.fileno() for one in made] == [-1]
+    with run.bind("127.0.0.1", 0) as listener:
+        assert listener.fileno() >= 0
 
 
 def answers(port: int, count: int) -> int:

@@ -12,13 +12,15 @@ import pytest
 from asking import Client
 
 import trimetric as tm
+from trimetric.data import split_users
 from trimetric.errors import DataError, ParameterError
 from trimetric.models.recommender import Recommender
 from trimetric.serve.items import ItemsTable, read
 from trimetric.serve.quality import groups
 from trimetric.serve.run import load_state
+from trimetric.serve.schemas import Span
 from trimetric.serve.settings import Settings
-from trimetric.serve.where import columns
+from trimetric.serve.where import chosen, columns
 
 GENRES = ("Drama|War", "Comedy", " Action | Comedy", None)
 
@@ -277,6 +279,25 @@ def test_quality_of_files(folder: Path, split: tm.Split, models: dict[str, Recom
     assert found["metrics"] == pytest.approx(tm.evaluate(models["ease"], split).reported)
 
 
+@pytest.mark.parametrize("model", [tm.SML(dim=8, epochs=2, temperature=0.2), tm.EASE()])
+def test_quality_on_users_held_out_whole(model: Recommender, tmp_path: Path) -> None:
+    data = tm.synthetic.planted(200, 80, dim=4, clusters=4, per_user=15, seed=1).interactions
+    parts = split_users(data, test=0.2, valid=0.1, seed=0)
+    parts.save(tmp_path / "parts")
+    model.fit(parts.train, out=tmp_path / "m")
+    state = load_state(Settings((tmp_path / "m",), test=tmp_path / "parts"))
+    try:
+        found = measured(Client(state), "m")
+    finally:
+        state.close()
+    result = tm.evaluate(model, parts)
+    assert found["metrics"] == pytest.approx(result.reported)
+    assert sum(one["users"] for one in found["by_activity"]) == result.counts.users
+    history = parts.history.to_frame()["user"].value_counts()["count"]
+    assert found["by_activity"][-1]["high"] <= history.max()
+    assert sum(one["held_out"] for one in found["by_popularity"]) == result.counts.held_out
+
+
 def test_quality_that_cannot_be_measured(folder: Path, tmp_path: Path) -> None:
     pl.DataFrame({"user": ["x"], "item": ["y"]}).write_csv(tmp_path / "others.csv")
     state = load_state(Settings((folder / "ease",), test=tmp_path / "others.csv"))
@@ -312,3 +333,9 @@ def test_columns_keep_what_the_table_says(tmp_path: Path) -> None:
     pl.DataFrame({"item": [1, 2], "kind": ["a", "b"]}).write_csv(tmp_path / "items.csv")
     table = read(tmp_path / "items.csv")
     assert table.rows(pl.Series([2, 1, 5])).tolist() == [1, 0, -1]
+
+
+def test_a_table_without_rows_leaves_no_item() -> None:
+    table = ItemsTable(pl.DataFrame(schema={"item": pl.String, "price": pl.Float64}))
+    rows = table.rows(pl.Series(["a", "b"]))
+    assert chosen(table, rows, {"price": Span(max=3)}).tolist() == []

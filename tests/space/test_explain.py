@@ -1,6 +1,7 @@
 """Explanations, against what NumPy finds and against really taking items away."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from threads_helper import on_threads
 
 import trimetric as tm
 from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.space.explanation import Counterfactual
 
 DATA = tm.synthetic.planted(150, 60, dim=4, clusters=4, per_user=9, seed=1).interactions
 FRAME = DATA.to_frame()
@@ -242,6 +244,15 @@ def test_as_data_as_a_sentence_and_as_html(model: tm.SML) -> None:
     assert "this new user" in model.explain_for(ITEMS[:2], ITEMS[5]).sentence()
     last = model.recommend([user], k=60)["item"][-1]
     assert "not in the top 10" in model.explain(user, last).sentence()
+
+
+def test_the_sentence_says_which_items_were_left_out(model: tm.SML) -> None:
+    """They are the nearest, or where a user's point is a sum those that add most."""
+    why = model.explain(USERS[0], ITEMS[5])
+    stays = Counterfactual(None, rank_with=1, rank_without=None, k=10, examined=3, liked=20)
+    near = replace(why, reasons=(), counterfactual=stays)
+    assert "single one of the 3 nearest of their items." in near.sentence()
+    assert "single one of the 3 of their items that add most." in replace(near, own=0.5).sentence()
 
 
 def test_markup_in_ids_is_no_markup() -> None:

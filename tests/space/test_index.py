@@ -151,6 +151,9 @@ def test_edges(kind):
         ({"k": 0}, "k must be"),
         ({"allow": [4]}, "rows must lie in 0..3"),
         ({"deny": [-1]}, "rows must lie in 0..3"),
+        ({"allow": [True, False, False, True]}, "rows must be whole numbers on one axis, got bool"),
+        ({"deny": [1.7]}, "rows must be whole numbers"),
+        ({"deny": 2}, "rows must be whole numbers on one axis"),
         ({"excluded": Csr(np.zeros(3, np.int64), np.zeros(0, np.int32))}, "2 lists for 1 queries"),
     ):
         with pytest.raises(ParameterError, match=said):

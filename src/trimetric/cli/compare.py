@@ -111,7 +111,15 @@ def compare(
 
 def command() -> str:
     """Return the command line, with paths cut to their last part, since reports are shared."""
-    return shlex.join(["trimetric", *(Path(arg).name or arg for arg in sys.argv[1:])])
+    return shlex.join(["trimetric", *map(_cut, sys.argv[1:])])
+
+
+def _cut(word: str) -> str:
+    """Return a word of a command without the folders of the path that it is, or has after =."""
+    name, equals, value = word.partition("=")
+    if equals and len(Path(name).parts) <= 1:
+        return f"{name}={_cut(value)}"
+    return Path(word).name or word
 
 
 def _lists(given: list[str], columns: Columns) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def fit(
     whole = core.of(whole, log)
     parts = _parts(whole, valid, valid_share, columns, at_once)
     log(parts.message)
-    finished = _finished(untrained, parts, partitions, out) if resume else None
+    begun = {} if start is None else {"anchor": anchor}
+    finished = _finished(untrained, parts, partitions, begun, out) if resume else None
     if resume and finished is None:
         _check_resumable(untrained, out)
     if finished:
@@ -242,9 +243,13 @@ def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
 
 
 def _finished(
-    model: "Recommender", parts: Parts, partitions: int, out: str
+    model: "Recommender", parts: Parts, partitions: int, begun: dict[str, Any], out: str
 ) -> "Recommender | None":
-    """Return the model in `out` if this run would give the same and no checkpoint is newer."""
+    """Return the model in `out` if this run would give the same and no checkpoint is newer.
+
+    `begun` is empty, or has the anchor where training starts from another model: the artifact does
+    not tell which one that was.
+    """
     from trimetric.models import load
 
     folder = published.working(out)
@@ -263,11 +268,16 @@ def _finished(
         and trained_on["train"]["fingerprint"] == train.fingerprint
         and (trained_on.get("valid") or {}).get("fingerprint") == valid
         and trained_on.get("partitions", 1) == partitions
+        and _begun(trained_on) == begun
         and not trained_on.get("updates")
     )
     if same:
         published.finish(out)
     return saved if same else None
+
+
+def _begun(provenance: dict[str, Any]) -> dict[str, Any]:
+    return {"anchor": provenance["start"]["anchor"]} if "start" in provenance else {}
 
 
 def _check_resumable(model: "Recommender", out: str) -> None:
@@ -294,7 +304,10 @@ def _check_resumable(model: "Recommender", out: str) -> None:
         differing = [f"its model is {saved.name}, not {model.name}"]
     raise CheckpointMismatch(
         f"{out} holds a finished model of another run: "
-        + ("; ".join(differing) or "it was trained or validated on other data")
+        + (
+            "; ".join(differing)
+            or "it was trained or validated on other data, or began at other points"
+        )
         + "; there is nothing to resume. Train without --resume, or into another folder"
     )
 

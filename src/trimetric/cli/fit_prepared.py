@@ -51,7 +51,7 @@ def fit_prepared(
     held: Any = False if valid == "none" else None
     if valid not in (None, "none"):
         held = read_held_out(str(valid), Columns(), "valid")
-    finished = _finished(untrained, data, out) if given["resume"] else None
+    finished = _finished(untrained, data, held, out) if given["resume"] else None
     if finished is not None:
         log(f"{out} holds this model, finished; nothing to resume")
     replaced = finished is None and replaces(out, log, holding="model.json")
@@ -94,8 +94,9 @@ def refuse_given(reading: tuple[Columns, Core], data: "Prepared") -> None:
                 )
 
 
-def _finished(model: "Recommender", data: "Prepared", out: str) -> "ShardedModel | None":
+def _finished(model: "Recommender", data: "Prepared", held: Any, out: str) -> "ShardedModel | None":
     """Return the model in `out` if this run would give the same, and none was begun since."""
+    from trimetric.models.in_files import held_out_sample
     from trimetric.models.sharded import ShardedModel
 
     folder = published.working(out)
@@ -105,8 +106,13 @@ def _finished(model: "Recommender", data: "Prepared", out: str) -> "ShardedModel
         saved = ShardedModel.open(folder if (folder / "model.json").exists() else out)
     except ArtifactError:
         return None
+    if held is None:
+        held = held_out_sample(data, model.config.validate_users)
+    trained_on = saved.provenance
     same = (saved.name, saved.get_params()) == (model.name, model.get_params())
-    if same and saved.provenance["train"]["fingerprint"] == data.fingerprint:
+    same = same and trained_on["train"]["fingerprint"] == data.fingerprint
+    valid = (trained_on.get("valid") or {}).get("fingerprint")
+    if same and valid == (held.fingerprint if held else None):
         published.finish(out)
         return saved
     raise CheckpointMismatch(

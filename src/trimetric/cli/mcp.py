@@ -5,9 +5,10 @@ from typing import Annotated
 
 from typer import Option
 
-from trimetric.cli.options import Model, Quiet
+from trimetric.cli.options import IdColumn, Model, Quiet
 from trimetric.cli.output import logger
 from trimetric.errors import MissingExtra
+from trimetric.storage import places
 
 
 def mcp(
@@ -15,14 +16,7 @@ def mcp(
     items: Annotated[
         str | None, Option(help="Table of items: item, title, and other columns to tell.")
     ] = None,
-    id_column: Annotated[
-        str | None,
-        Option(
-            "--id-column",
-            "--item-id-column",
-            help="Column of --items with the ids, if it is not item, id or a usual name.",
-        ),
-    ] = None,
+    id_column: IdColumn = None,
     http: Annotated[
         bool, Option("--http", help="Answer over HTTP, not on standard streams.")
     ] = False,
@@ -53,11 +47,13 @@ def mcp(
         ) from None
     from trimetric.engine.threads import threads
 
-    log = logger(quiet)
+    log, api_key = logger(quiet), api_key or None
     logs.to_standard_error(quiet=True)
     if http:  # the same rule on who may reach it
         Settings(models=(Path(model),), host=host, port=port, api_key=api_key, open=open_)
-    table = tables.NO_ITEMS if items is None else tables.read(Path(items), id_column)
+    table = tables.NO_ITEMS
+    if items is not None:
+        table = tables.read(places.source(items, "--items"), id_column)
     with threads(1):
         current = agents.CurrentModel(Path(model), table)
         if not http:

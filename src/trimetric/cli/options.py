@@ -11,6 +11,14 @@ Data = Annotated[
     str, Argument(help="File, or name of a data set: bookshop and planted are always there.")
 ]
 Model = Annotated[str, Argument(help="Folder of a saved model.")]
+IdColumn = Annotated[
+    str | None,
+    Option(
+        "--id-column",
+        "--item-id-column",
+        help="Column of --items with the ids, if it is not item, id or a usual name.",
+    ),
+]
 Threads = Annotated[
     int | None,
     Option("--threads", help="Number of threads, all by default; never changes results."),

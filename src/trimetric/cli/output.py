@@ -121,20 +121,22 @@ def show(table: Any) -> None:
     if not terminal:
         table.box = None
     text, width = io.StringIO(), None if terminal else 160
-    Console(file=text, force_terminal=terminal, highlight=False, width=width).print(table)
+    console = Console(
+        file=text, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False
+    )
+    console.print(table)
     emit("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").splitlines()))
 
 
 def rows_table(frame: Any, title: str = "") -> Any:
     """Return a frame as a Rich table: numbers right-aligned, floats with four decimals."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left")
     for name, dtype in frame.schema.items():
         table.add_column(name, justify="right" if dtype.is_numeric() else "left")
     for row in frame.iter_rows():
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*map(_cell, row))
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from trimetric.cli.options import Quiet
+from trimetric.cli.options import IdColumn, Quiet
 from trimetric.cli.output import in_options, note
 from trimetric.errors import MissingExtra
 from trimetric.storage import places
@@ -23,14 +23,7 @@ def serve(
             " data set that has one, such as bookshop."
         ),
     ] = None,
-    id_column: Annotated[
-        str | None,
-        Option(
-            "--id-column",
-            "--item-id-column",
-            help="Column of --items with the ids, if it is not item, id or a usual name.",
-        ),
-    ] = None,
+    id_column: IdColumn = None,
     test: Annotated[
         str | None,
         Option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
+from trimetric.cli.options import IdColumn
 from trimetric.cli.output import note
 
 if TYPE_CHECKING:
@@ -30,14 +31,7 @@ class Titles:
             " no titles.",
         ),
     ] = None
-    id_column: Annotated[
-        str | None,
-        Option(
-            "--id-column",
-            "--item-id-column",
-            help="Column of --items with the ids, if it is not item, id or a usual name.",
-        ),
-    ] = None
+    id_column: IdColumn = None
 
     def of(
         self, model: "Recommender", log: Callable[[str], None] = note, own: bool = True

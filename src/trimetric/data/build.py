@@ -124,6 +124,10 @@ def of_matrix(matrix: Any, user_ids: Any, item_ids: Any, options: dict[str, Any]
         }
     )
     rules, form = parted(options, _OPTIONS)
+    if rules.rating is False:
+        raise ParameterError(
+            "the values of a matrix tell which are explicit zeros; leave rating out"
+        )
     columns = rules.columns(raw.columns, "matrix")
     raw = raw.select(pl.col(column).alias(role) for role, column in columns.items())
     made = assemble(raw, replace(rules, drop_zeros=True), "matrix", False, columns, form)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions
 
 VALUES = ("weights", "ratings", "timestamps")
-_LEAST = -3.4e38  # of ratings, which were accepted when the parts were read
+LEAST_RATING = float(np.finfo(np.float32).min)  # of what was accepted when it was first read
 
 
 def to_scipy(data: Interactions, values: str | None = None) -> Any:
@@ -71,7 +71,7 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
     if rule == "count" and rules and set(rules) == {"count"}:
         rule = "sum"  # of what each log counted
     if "rating" in rows.columns and rows["rating"].min() < 0:  # type: ignore[operator]
-        options["min_rating"] = _LEAST
+        options["min_rating"] = LEAST_RATING
     if "timestamp" in rows.columns:
         options["time_format"] = "s"  # as they are kept, also where a reader would ask
     name = " + ".join(dict.fromkeys(log.name for log in logs))

@@ -9,6 +9,7 @@ import numpy as np
 
 Rule = Literal["latest", "first", "sum", "max", "count"]
 RULES = ("latest", "first", "sum", "max", "count")
+BY_TIME = ("latest", "first", "sum")  # whose result depends on the times of rows
 ALIASES: dict[str, Rule] = {"last": "latest"}
 WORDS = {
     "latest": "repeated pairs, the latest kept",

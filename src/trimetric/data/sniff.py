@@ -110,9 +110,7 @@ def _well_quoted(data: np.ndarray, sign: int, quote: int) -> bool:
 
 def first_odd_quote(data: bytes, sign: str, quote: str) -> int:
     """Return the line of the first quote that `well_quoted` objects to, counted from 1."""
-    start = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if quote.encode() in line and not well_quoted(line, sign, quote):
             return number
-        start += len(line) + 1
     return 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -19,6 +20,7 @@ import polars as pl
 
 from trimetric import counter, notebook
 from trimetric.data.build import WEIGHTS_MARK
+from trimetric.data.combine import LEAST_RATING
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions, ReadOptions
 from trimetric.data.labels import LABELS, TEST, TRAIN, VALID, codes, unknown
@@ -107,7 +109,8 @@ class Split:
         """Return the number of pairs of each part: those of `how`, or if it has none, counted."""
         if "pairs" in self.how:
             return self.how["pairs"]
-        parts = {name: getattr(self, name) for name in PARTS}
+        names = PARTS if self.history is None else FILES
+        parts = {name: getattr(self, name) for name in names}
         return {name: 0 if part is None else len(part) for name, part in parts.items()}
 
     def __iter__(self) -> Iterator[Interactions | None]:
@@ -179,6 +182,9 @@ class Split:
             document = json.loads((folder / "split.json").read_bytes())
             name, sizes = document["name"], document["pairs"]
             how = {key: value for key, value in document.items() if key not in _NOT_HOW}
+            files = [part for part in FILES if sizes.get(part)]
+            if not {"train", "test"} <= set(files):
+                raise ValueError
         except OSError as error:
             raise DataError(
                 f"{folder / 'split.json'} cannot be read: {error.strerror}; give a folder that"
@@ -186,12 +192,16 @@ class Split:
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{folder / 'split.json'} is not that of a split") from None
-        parts = {
-            part: Interactions.read(folder / f"{part}.parquet").changed(name=name)
-            for part in FILES
-            if sizes.get(part)
-        }
-        return cls._of(how, parts)
+        return cls._of(how, {part: _read_part(folder / f"{part}.parquet", name) for part in files})
+
+
+def _read_part(path: Path, name: str) -> Interactions:
+    """Read a part that `Split.save` wrote: times are seconds, and ratings were accepted before."""
+    options: ReadOptions = {"time_format": "s"}
+    with suppress(pl.exceptions.PolarsError, OSError):  # which is told of below
+        if "rating" in pl.read_parquet_schema(path):
+            options["min_rating"] = LEAST_RATING
+    return Interactions.read(path, **options).changed(name=name)
 
 
 def split_random(

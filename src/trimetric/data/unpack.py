@@ -1,4 +1,4 @@
-"""Unpack gzip, bzip2, zstd and zip, up to a limit."""
+"""Unpack gzip, bzip2, zstd, xz and zip, up to a limit."""
 
 from __future__ import annotations
 

@@ -148,8 +148,8 @@ def rank_together(
         User rows, few enough that u * n scores fit in memory.
     held : Csr
         Held-out items of these u users.
-    others : int32[u, n]
-        Candidates, rows filled up with the size of the catalogue.
+    candidates : int32[u, n]
+        Item rows, filled up with the size of the catalogue.
 
     Returns
     -------

@@ -242,7 +242,8 @@ class Result:
         from rich.console import Console
 
         page = StringIO()
-        Console(file=page, width=100, color_system=None).print(self.table())
+        console = Console(file=page, width=100, color_system=None, markup=False, emoji=False)
+        console.print(self.table())
         return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
     def _repr_html_(self) -> str:

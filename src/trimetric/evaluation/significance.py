@@ -138,7 +138,7 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p-values for being several (Holm 1979), float64 in the given order.
 
-    The i-th smallest of m, i = 1..m, becomes the largest of min(1, (m + 1 - j)·p_j over j <= i.
+    The i-th smallest of m, i = 1..m, becomes the largest of min(1, (m + 1 - j)·p_j) over j <= i.
     Rejecting those below α makes a false rejection with chance at most α, dependent or not.
 
     Raises

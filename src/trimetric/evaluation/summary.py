@@ -94,7 +94,7 @@ def beyond_accuracy(
         )
     if described and (is_model(source) or is_divided(source)):
         raise ParameterError(f"{min(described)} describes lists, and this is a model; leave it out")
-    columns = [columns] if isinstance(columns, str) else columns
+    columns = [columns] if isinstance(columns, str) else [*columns]
     parts = Parts.of(split, "test")
     subject, task, lists = _lists(source, parts, k, exclude_seen, described)
     histories = _histories(parts, subject).take(task.users)

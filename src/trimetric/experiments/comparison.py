@@ -9,6 +9,7 @@ from trimetric import notebook
 from trimetric.evaluation import protocol as named_protocol
 from trimetric.evaluation.metrics import FORMER, recorded
 from trimetric.evaluation.significance import Difference, spread
+from trimetric.experiments.jobs import per_user
 from trimetric.experiments.report.sections import (
     Section,
     cell,
@@ -60,8 +61,7 @@ class Entrant:
 
     def per_user(self, metric: str) -> np.ndarray:
         """Return a metric of each user, averaged over the runs: float64 (n_users,)."""
-        rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in self.runs]
-        return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
+        return per_user(self.runs, metric)
 
     @property
     def trial_seconds(self) -> float | None:

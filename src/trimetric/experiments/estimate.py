@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trimetric import counter
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import processors, thread_count
 from trimetric.engine.threads import threads as limited_threads
@@ -265,9 +266,8 @@ def sampled(data: Interactions, pairs: int) -> Interactions:
     keep = np.zeros(data.n_users, dtype=bool)
     keep[users] = True
     part = data.take(keep[data.users])
-    ids = type(data.user_ids).from_values(data.user_ids.decode(users))
-    rows = ids.encode(data.user_ids.decode(part.users).to_list())
-    return part.changed(user_ids=ids, users=rows.astype(np.int32))
+    rows = np.searchsorted(users, part.users).astype(np.int32)
+    return part.changed(user_ids=Vocabulary(data.user_ids.decode(users)), users=rows)
 
 
 def line_through(small: Costs, large: Costs, pairs: int) -> Costs:

@@ -7,7 +7,7 @@ interrupted study goes on where it was, and two studies that share a job share i
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -149,6 +149,12 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
         return {"error": str(error), "of_machine": True}
     except TrimetricError as error:
         return {"error": str(error)}
+
+
+def per_user(results: Sequence[Mapping[str, Any]], metric: str) -> np.ndarray:
+    """Return a metric of each user, averaged over the results of jobs: float64 (n_users,)."""
+    rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in results]
+    return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
 
 
 def _run(job: Job, split: "Split") -> dict[str, Any]:

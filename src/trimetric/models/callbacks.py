@@ -77,12 +77,12 @@ class Observers(Silent):
     """A reporter that passes on what happens, to another reporter and to callbacks."""
 
     def __init__(self, callbacks: Sequence[Callback], reporter: Silent, run: TrainingRun) -> None:
-        for callback in callbacks:
+        self._callbacks, self._reporter, self._run = [*callbacks], reporter, run
+        for callback in self._callbacks:
             if not isinstance(callback, Callback):
                 raise ParameterError(
                     f"callbacks must be instances of trimetric.Callback, got {callback!r}"
                 )
-        self._callbacks, self._reporter, self._run = [*callbacks], reporter, run
 
     @property
     def shown(self) -> bool:

@@ -5,11 +5,12 @@ What others learned from them partly stays: a point that a gradient moved keeps 
 the model is trained again without. Where a point is a mean, the mean is taken anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
     from trimetric.space.scorer import Scorer
 
+T = TypeVar("T")
 TRIES = 5
 OWES = (
     "points of other users and items were moved by what is gone and keep that; fit the model anew"
@@ -163,8 +165,6 @@ def forget_in(
     UnknownIds, ParameterError, Unsupported
         See `Recommender.forget`.
     """
-    from trimetric.models import load
-    from trimetric.models.sharded_index import partitions_in
     from trimetric.storage import artifact, places
 
     if places.in_store(folder) or places.in_store(out):
@@ -172,22 +172,12 @@ def forget_in(
             "forgetting needs folders of this machine, since stores and caches keep earlier copies:"
             " copy the model here, forget, save what is left to the store and remove what it keeps"
         )
+    users = None if users is None else ids_of(users, "user")
+    items = None if items is None else ids_of(items, "item")
     target = Path(folder if out is None else out)
-    same = target.resolve() == Path(folder).resolve()
-    for turn in range(TRIES):
-        before = artifact.checksum(folder)
-        model = load(folder)
-        receipt = model.forget(users, items)
-        try:
-            replaces = before if same else None
-            model.save(target, replaces=replaces, partitions=partitions_in(folder))
-        except Superseded:
-            if turn + 1 == TRIES:
-                raise
-            continue
-        break
+    before, receipt = _resaved(folder, target, lambda model: model.forget(users, items))
     removed, held = [], []
-    if same:
+    if _same(folder, target):
         removed = _without_checkpoint(target)
     else:
         held.append(str(folder))
@@ -220,18 +210,11 @@ def mark_unavailable(
     (int, int)
         How many items are marked now, and how many of those given the model does not know.
     """
-    from trimetric.models import load
-    from trimetric.models.sharded_index import partitions_in
-    from trimetric.storage import artifact
-
     if not is_one_of(change, ("replace", "add", "remove")):
         raise ParameterError(f"change must be replace, add or remove, got {change!r}")
-    target = Path(folder if out is None else out)
-    same = target.resolve() == Path(folder).resolve()
-    for turn in range(TRIES):
-        before = artifact.checksum(folder)
-        model = load(folder)
-        given = ids_of(items, "unavailable", single=False)
+    given = ids_of(items, "unavailable", single=False)
+
+    def mark(model: "Recommender") -> tuple[int, int]:
         check_type("item", model.item_ids, given, "unavailable")
         known = [i for i, row in zip(given, model.item_ids.encode(given), strict=True) if row >= 0]
         marked = model.unavailable.to_list()
@@ -239,17 +222,41 @@ def mark_unavailable(
             known = [*marked, *known]
         elif change == "remove":
             known = [item for item in marked if item not in set(known)]
-        unknown = int((model.item_ids.encode(given) < 0).sum())
         model.set_unavailable(known)
-        try:
-            replaces = before if same else None
-            model.save(target, replaces=replaces, partitions=partitions_in(folder))
-        except Superseded:
-            if turn + 1 == TRIES:
-                raise
-            continue
-        break
-    return len(model.unavailable), unknown
+        return len(model.unavailable), int((model.item_ids.encode(given) < 0).sum())
+
+    return _resaved(folder, Path(folder if out is None else out), mark)[1]
+
+
+def _resaved(
+    folder: str | Path, target: Path, change: Callable[["Recommender"], T]
+) -> tuple[str, T]:
+    """Load a model, change it and save it; again where another was saved there in between.
+
+    Returns
+    -------
+    (str, T)
+        The checksum of what was loaded, and what `change` returned.
+    """
+    from trimetric.models import load
+    from trimetric.models.sharded_index import partitions_in
+    from trimetric.storage import artifact
+
+    def once() -> tuple[str, T]:
+        before, model = artifact.checksum(folder), load(folder)
+        found = change(model)
+        replaces = before if _same(folder, target) else None
+        model.save(target, replaces=replaces, partitions=partitions_in(folder))
+        return before, found
+
+    for _ in range(TRIES - 1):
+        with suppress(Superseded):
+            return once()
+    return once()
+
+
+def _same(folder: str | Path, target: Path) -> bool:
+    return target.resolve() == Path(folder).resolve()
 
 
 # --- what is left -------------------------------------------------------------------------------

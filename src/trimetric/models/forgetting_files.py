@@ -1,11 +1,14 @@
 """Which files hold users or items: lists, exports and models, by what is in them."""
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from trimetric.data.ids import Vocabulary
@@ -18,7 +21,12 @@ SCANS: dict[str, Any] = {
     ".jsonl": lambda path: pl.scan_ndjson(path, infer_schema_length=None),
 }
 SIDES = {"user": ("user", "user_id", "similar"), "item": ("item", "item_id", "similar")}
-EXPORT_IDS = {"users": "user", "items": "item"}
+COPIES = {
+    "trimetric_items": ("item",),
+    "trimetric_users": ("user",),
+    "trimetric_seen": ("user", "item"),
+}
+"""Of load.sql of an export: the tables that are filled, and what their first columns are ids of."""
 
 
 def holders(paths: list[Path], users: list, items: list) -> list[str]:
@@ -39,27 +47,32 @@ def _holds(file: Path, texts: dict[str, set[str]]) -> bool:
         return _model_holds(file.parent, texts)
     if file.suffix in SCANS:
         return _table_holds(file, texts)
-    return _export_file(file) and _text_holds(file, texts)
+    if not _is_of_export(file):
+        return False
+    with suppress(OSError, ValueError):  # ValueError: what is damaged is no export of ours
+        return any(text in texts[side] for side, text in _ids_in_export(file))
+    return False
 
 
 def _table_holds(file: Path, texts: dict[str, set[str]]) -> bool:
     with suppress(pl.exceptions.PolarsError, OSError):
         scan = SCANS[file.suffix](file)
-        columns = scan.collect_schema().names()
+        schema = scan.collect_schema()
+        columns = {name: pl.col(name) for name in schema.names()}
+        if isinstance(payload := schema.get("payload"), pl.Struct):  # of Qdrant, whose id is a row
+            columns = {f.name: pl.col("payload").struct.field(f.name) for f in payload.fields}
+        side = "user" if file.stem.startswith("user") else "item"
         tests = [
-            pl.col(name).cast(pl.String).is_in(list(texts[side])).any()
-            for side, names in SIDES.items()
+            columns[name].cast(pl.String).is_in(list(texts[side])).any()
+            for side, names in (*SIDES.items(), (side, ("id",)))
             for name in names
             if name in columns and texts[side]
         ]
-        side = "user" if file.stem.startswith("user") else "item"
-        if "id" in columns and texts[side]:
-            tests.append(pl.col("id").cast(pl.String).is_in(list(texts[side])).any())
         return bool(tests) and bool(scan.select(pl.any_horizontal(tests)).collect().item())
     return False
 
 
-def _export_file(file: Path) -> bool:
+def _is_of_export(file: Path) -> bool:
     """Whether a file belongs to an export of a space."""
     try:
         about = json.loads((file.parent / "manifest.json").read_bytes())
@@ -68,26 +81,48 @@ def _export_file(file: Path) -> bool:
     return isinstance(about, dict) and about.get("format") == "trimetric export"
 
 
-def _text_holds(file: Path, texts: dict[str, set[str]]) -> bool:
-    """Whether an id stands by itself in a file of text, or an integer in a table of NumPy."""
-    import re
+def _ids_in_export(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield "user" or "item" and an id as text, for each id that a file of an export holds.
 
-    import numpy as np
+    Rows, positions and what was seen by row are no ids.
+    """
+    side = file.name.removesuffix(file.suffix).removesuffix("_ids")
+    if file.name == "manifest.json":
+        yield from (("item", str(one)) for one in json.loads(file.read_bytes())["unavailable"])
+    elif file.name in ("user_ids.json", "item_ids.json"):
+        yield from ((side, str(one)) for one in json.loads(file.read_bytes()))
+    elif file.name in ("user_ids.npy", "item_ids.npy"):
+        yield from ((side, str(one)) for one in np.load(file, allow_pickle=False).tolist())
+    elif file.name == "load.sql":
+        yield from _ids_in_sql(file)
+    elif file.name == "README.md":  # that for PostgreSQL shows how to ask for one of the users
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if line.strip().startswith("psql "):
+                words = (word.partition("=") for word in shlex.split(line))
+                yield from (("user", value) for name, _, value in words if name == "user")
 
-    if file.suffix == ".npy":
-        with suppress(ValueError, OSError):
-            table = np.load(file, mmap_mode="r", allow_pickle=False)
-            if table.ndim == 1 and table.dtype.kind in "iu":
-                whole = [int(t) for side in texts.values() for t in side if t.lstrip("-").isdigit()]
-                return bool(np.isin(table, whole).any())
-        return False
-    wanted = [re.escape(text) for side in texts.values() for text in side]
-    pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(wanted)})(?![\w-])")
-    try:
-        with open(file, encoding="utf-8") as lines:
-            return any(pattern.search(line) for line in lines)
-    except (OSError, UnicodeDecodeError):
-        return False
+
+def _ids_in_sql(file: Path) -> Iterator[tuple[str, str]]:
+    kinds: tuple[str, ...] = ()
+    with open(file, encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            if line.startswith("COPY "):
+                kinds = COPIES.get(line.split()[1], ())
+            elif line == "\\.\n":
+                kinds = ()
+            elif kinds:
+                fields = line.rstrip("\n").split("\t")
+                yield from (
+                    (kind, _unescaped(one)) for kind, one in zip(kinds, fields, strict=False)
+                )
+
+
+def _unescaped(text: str) -> str:
+    """Return what a field of COPY says: see `space.export.to_pgvector`."""
+    if "\\" not in text:
+        return text
+    meant = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
+    return re.sub(r"\\(.)", lambda found: meant.get(found[1], found[0]), text)
 
 
 def _model_holds(folder: Path, texts: dict[str, set[str]]) -> bool:

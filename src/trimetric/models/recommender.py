@@ -149,10 +149,15 @@ class Recommender(ABC):
         Raises
         ------
         ParameterError
-            A setting is unknown or out of range.
+            A setting is unknown or out of range, or is a preset or a variant, which new models are
+            made of.
         Unsupported
             The model is trained, and what it learned belongs to its settings.
         """
+        for group in sorted({"preset", "variant"} & settings.keys()):
+            raise ParameterError(
+                f"{group} is no setting that can be changed; make a new {type(self).__name__}"
+            )
         if self._fitted is not None or self._saved_in is not None:
             raise Unsupported(f"this {type(self).__name__} is trained; make a new one to change it")
         given = {"variant": self.variant, **self.get_params(), **settings}
@@ -222,7 +227,6 @@ class Recommender(ABC):
         anchor : float
             0..1: by which share of the way those points are drawn back after each epoch; 1 holds
             them still, but for what is composed of others.
-
         partitions : int
             Train in so many parts of the users and of the items: see `trimetric.scale`. What is
             learned depends on their number and on the seed.
@@ -244,7 +248,7 @@ class Recommender(ABC):
             The data cannot be used: no interactions, too many items for the model, or no user with
             an item left to contrast.
         ParameterError
-            `resume` without `out`.
+            `resume` without `out`, or `monitor` returned no finite number.
         Unsupported
             Interactions have weights, and the model cannot use them; or `start`, and it cannot
             start from another model.

@@ -1,7 +1,7 @@
 """Answers of a model in parts: each user is asked of the part that has them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Answers(ABC):
         ids = ids_of(users, "user")
         check_k(k)
         answers.check_unknown_users(on_unknown)
+        options |= {name: _read_once(name, options.get(name)) for name in ("allow", "deny")}
         unknown, found = set[int](), []
         with frames.in_polars():
             for model, at in self._by_part(ids):
@@ -84,9 +85,10 @@ class Answers(ABC):
             if unknown and on_unknown == "error":
                 remedy = f"{NOT_TRAINED_ON}; on_unknown can be popular or skip"
                 raise UnknownIds("user", [ids[place] for place in sorted(unknown)], remedy)
-            if not found:
-                return self.without_users.recommend([], k, **options)
-            lists = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
+            if found:
+                lists = pl.concat(found).sort("place", "rank", maintain_order=True).drop("place")
+            else:
+                lists = self.without_users.recommend([], k, **options)
         return frames.given_back(lists, users)
 
     def similar_users(
@@ -104,9 +106,10 @@ class Answers(ABC):
         k, given = check_k(k), Given(ids_of(users, "user"), None, on_unknown)
         space = answers.metric_space(self.name, self.without_users.scorer)
         ids = self._known_users(given)
+        filters = _read_once("allow", allow), _read_once("deny", deny)
         frame: list[pl.DataFrame] = []
         for low in range(0, max(1, len(ids)), SOME):
-            frame.append(self._neighbours(ids[low : low + SOME], k, (allow, deny), space.dim))
+            frame.append(self._neighbours(ids[low : low + SOME], k, filters, space.dim))
         return frames.given_back(pl.concat(frame), users)
 
     def similar_items(self, items: Any = None, k: int = 10, **options: Any) -> "pl.DataFrame":
@@ -214,6 +217,13 @@ class Answers(ABC):
         return order.with_columns(user=key.gather(order["place"])).select(
             "user", "similar", "rank", "score", "distance"
         )
+
+
+def _read_once(name: str, given: Any) -> Any:
+    """Return a filter that each part can read anew, which an iterator is not."""
+    if given is None or isinstance(given, Mapping):
+        return given
+    return ids_of(given, name, single=False)
 
 
 def _themselves(rows: np.ndarray) -> Any:

@@ -196,6 +196,7 @@ class ShardedWriter:
         lists = [seen] if validated is None else [seen, validated]
         lengths = {len(array) for array in tensors.values()} | {one.n_users for one in lists}
         fit = all(one.is_valid(len(self._popularity)) for one in lists)
+        fit &= weights is None or len(weights) == len(seen.items)
         if strangers or lengths != {n} or not fit:
             raise ParameterError(
                 f"part {part}: tensors {sorted(tensors)} of {sorted(lengths)} rows, {n} users, and"

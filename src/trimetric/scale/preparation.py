@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from trimetric.data.ids import Vocabulary
+from trimetric.data.repeats import BY_TIME
 from trimetric.data.rules import Rules
 from trimetric.engine.threads import thread_count
 from trimetric.errors import (
@@ -26,17 +27,17 @@ from trimetric.errors import (
     TrimetricError,
 )
 from trimetric.progress import EVERY
+from trimetric.scale.division import check_sizes
 from trimetric.scale.log_facts import LogFacts
-from trimetric.scale.numbering import Holdout, PartTask, number_part, remove_rows
+from trimetric.scale.numbering import Holdout, PartTask, counted, number_part, remove_rows
 from trimetric.scale.pair_files import PairsTask, digest, number_items, write_pairs
-from trimetric.scale.prepared import FORMAT, INDEX, VERSION, Prepared
+from trimetric.scale.prepared import FORMAT, INDEX, PLAN, VERSION, Prepared
 from trimetric.scale.spilling import SpillTask, read_json, spill, write_json
 from trimetric.storage.atomic import output_errors
 from trimetric.storage.published import publish
 from trimetric.storage.store import Store
 
 Run = Callable[[Callable[[Any], dict], list[Any]], Iterable[dict]]
-_PLAN = "plan.json"
 OURS = ("users", "pairs", "valid", "test", "work", "items.parquet", INDEX)
 
 
@@ -129,18 +130,17 @@ class Job:
         """Return what was prepared; where it goes to a store, it is published there first."""
         if self.store is None:
             return Prepared(self.folder)
-        begun = f"work/{_PLAN}"
         if (self.folder / INDEX).exists():
             self.log(f"copying {self.folder} to {self.store}")
             try:
-                self.store.put(begun, json.dumps(self.plan).encode())
+                self.store.put(PLAN, json.dumps(self.plan).encode())
                 publish(self.folder, self.store, INDEX)
             except OutputError as error:
                 raise OutputError(f"{error}; then go on with resume=True") from error
             except KeyboardInterrupt:
                 raise _interrupted(self.folder) from None
             shutil.rmtree(self.folder, ignore_errors=True)
-        self.store.remove(begun)
+        self.store.remove(PLAN)
         return Prepared(self.store.uri)
 
     def _is_finished(self, resume: bool) -> bool:
@@ -159,7 +159,7 @@ class Job:
             shutil.rmtree(self.work, ignore_errors=True)
             self.log(f"{place} holds this log, prepared; nothing to do")
             return True
-        before = read_json(self.work / _PLAN)
+        before = read_json(self.folder / PLAN)
         if before is not None:
             _refuse_other_run(place, before, self.plan)
             if not resume:
@@ -170,7 +170,7 @@ class Job:
             return False
         with output_errors(self.folder):
             self.work.mkdir(parents=True, exist_ok=True)
-            write_json(self.work / _PLAN, self.plan)
+            write_json(self.folder / PLAN, self.plan)
         return False
 
     @contextmanager
@@ -224,7 +224,7 @@ class Job:
     def _write(self, facts: LogFacts, results: list[dict[str, Any]]) -> None:
         """Run the other passes, and write the index."""
         rule = self.rules.merging(facts.weighted)
-        timed = "timestamp" in facts.columns and rule in ("latest", "first", "sum")
+        timed = "timestamp" in facts.columns and rule in BY_TIME
         runs = [(number, run) for number, r in enumerate(results) for run in range(r["runs"])]
         parts = [
             PartTask(
@@ -248,23 +248,18 @@ class Job:
             raise DataError(f"{self.source}: all interactions are held out; ask for smaller shares")
         items = number_items(parts, self.work, self.folder)
         n_users, n_items = sum(one["users"] for one in numbered), sum(items["counts"])
-        if self.n_parts > n_users or self.n_parts > n_items:
-            raise ParameterError(
-                f"partitions must be at most the number of users ({n_users:,}) and of items"
-                f" ({n_items:,}), got {self.n_parts:,}"
-            )
+        check_sizes(self.n_parts, n_users, n_items)
         pairs = [PairsTask(part, self.n_parts) for part in parts]
         self._each(write_pairs, [one for one in pairs if not one.done()], "written", "part")
         digests = [_result(one)["digest"] for one in pairs]
         ids = pl.read_parquet(self.folder / "items.parquet", columns=["id"])["id"]
         digests.append(digest(Vocabulary(ids).to_arrays()))
-        weighted = facts.weighted or rule in ("sum", "count")
         index = {
             "format": FORMAT,
             "version": VERSION,
             "partitions": self.n_parts,
             "ids": facts.kinds,
-            "weighted": weighted,
+            "weighted": counted(rule, facts.weighted),
             "user_counts": [one["users"] for one in numbered],
             "item_counts": items["counts"],
             "pair_counts": [one["pairs"] for one in numbered],

@@ -26,7 +26,7 @@ from trimetric.scale import log_files
 from trimetric.scale.numbering import Holdout
 from trimetric.scale.pair_files import pyarrow_ipc
 from trimetric.scale.preparation import OURS, Job, Run, locally
-from trimetric.scale.prepared import INDEX, VERSION, Prepared
+from trimetric.scale.prepared import INDEX, PLAN, VERSION, Prepared
 from trimetric.scale.spilling import Piece, SpillTask
 from trimetric.storage import places, published
 from trimetric.storage.atomic import output_errors, reserved
@@ -168,16 +168,13 @@ def _refuse_others(folder: Path) -> None:
         if not folder.is_dir():
             raise OutputError(f"{folder} is a file; choose a folder that is new or empty")
         names = sorted(path.name for path in folder.iterdir())
-        ours = INDEX in names or (folder / "work" / "plan.json").exists()
+        ours = INDEX in names or (folder / PLAN).exists()
         others = [name for name in names if not ours or name not in OURS]
         others = [name for name in others if not name.startswith(f".{INDEX}.")]
         if others == ["work"] and not any((folder / "work").glob("[!.]*")):
             return  # stopped before it wrote a plan
     if others:
-        raise OutputError(
-            f"{folder} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
-            " choose a folder that is new or empty"
-        )
+        raise _taken(folder, others)
 
 
 def _refuse_others_in(store: Store) -> None:
@@ -186,12 +183,16 @@ def _refuse_others_in(store: Store) -> None:
     ours = INDEX in names or "work" in names
     others = [name for name in names if not ours or name not in OURS]
     if others or store.kind() == "file":
-        raise OutputError(
-            f"{store} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
-            " choose a folder that is new or empty"
-        )
+        raise _taken(store, others)
     if INDEX not in names:
         published.probe(store)
+
+
+def _taken(place: Path | Store, others: list[str]) -> OutputError:
+    return OutputError(
+        f"{place} holds other files ({', '.join(others[:3])}{', ...' * (len(others) > 3)});"
+        " choose a folder that is new or empty"
+    )
 
 
 def _plan(

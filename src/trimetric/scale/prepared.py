@@ -23,6 +23,7 @@ from trimetric.storage.published import Folder
 
 FORMAT, VERSION = "trimetric prepared interactions", 1
 INDEX = "prepared.json"
+PLAN = "work/plan.json"  # what `prepare` writes first, of what is not finished
 _WEB = ("http", "https")
 _MOST_OPEN = 4  # files of pairs
 _HELD_OUT = {
@@ -154,7 +155,7 @@ class Prepared:
     def user_ids(self, part: int) -> Vocabulary:
         """Return the ids of a user part."""
         part = _within("part", part, self.n_parts)
-        return Vocabulary(pl.read_parquet(self.files.file(f"users/part-{part:05d}.parquet"))["id"])
+        return Vocabulary(self._table(f"users/part-{part:05d}.parquet")["id"])
 
     def item_ids(self, chunk: int) -> Vocabulary:
         """Return the ids of an item chunk."""
@@ -182,12 +183,20 @@ class Prepared:
         DataFrame
             Columns user, item and, with weights, weight, of original ids.
         """
-        path = self.files.file(f"{share}/part-{_within('part', part, self.n_parts):05d}.parquet")
-        return pl.read_parquet(path) if path.exists() else None
+        if not self.index["plan"]["holdout"][share]:
+            return None
+        return self._table(f"{share}/part-{_within('part', part, self.n_parts):05d}.parquet")
 
     @cached_property
     def _items(self) -> pl.Series:
-        return pl.read_parquet(self.files.file("items.parquet"), columns=["id"])["id"]
+        return self._table("items.parquet", ["id"])["id"]
+
+    def _table(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        path = self.files.file(name)
+        try:
+            return pl.read_parquet(path, columns=columns)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise _unreadable(path, error) from None
 
     @cached_property
     def _open(self) -> dict[int, Any]:
@@ -202,9 +211,7 @@ class Prepared:
             try:
                 opened = ipc.open_file(pyarrow.memory_map(str(path)))
             except (OSError, ValueError) as error:
-                raise DataError(
-                    f"{path} cannot be read ({error}); prepare the data again"
-                ) from None
+                raise _unreadable(path, error) from None
         self._open[part] = opened
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]
@@ -224,7 +231,11 @@ def is_prepared(place: str | PathLike, *, unfinished: bool = True) -> bool:
     if places.in_store(place) and re.search(r"[*?[]|\.\w{1,8}$", str(place)):
         return False  # a pattern, or a file
     folder = Folder(place, INDEX)
-    return folder.holds(INDEX) or (unfinished and folder.holds("work"))
+    return folder.holds(INDEX) or (unfinished and folder.holds(PLAN))
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read ({error}); prepare the data again")
 
 
 def _pairs(part: int) -> str:
@@ -246,7 +257,7 @@ def _index(folder: Folder) -> dict[str, Any]:
         raise DataError(f"{folder} is no folder; give one that `trimetric data prepare` wrote")
     found = read_json(folder.file(INDEX))
     if found is None:
-        unfinished = folder.holds("work")
+        unfinished = folder.holds(PLAN)
         said = (
             "is not finished: run the same `trimetric data prepare` with --resume"
             if unfinished

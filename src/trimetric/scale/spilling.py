@@ -14,6 +14,7 @@ import polars as pl
 from trimetric.data import readers, sources
 from trimetric.data.batches import Batch, Counts, batches, cleaned
 from trimetric.data.form import Form
+from trimetric.data.repeats import BY_TIME
 from trimetric.data.rules import Rules
 from trimetric.data.seen import Mixed, Seen
 from trimetric.data.sources import Source
@@ -248,8 +249,7 @@ def _needed(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     names = ["user", "item"]
     if "weight" in frame.columns:
         names.append("weight")
-        rule = rules.merging(True)
-        if "timestamp" in frame.columns and rule in ("latest", "first", "sum"):
+        if "timestamp" in frame.columns and rules.merging(True) in BY_TIME:
             names.append("timestamp")
     return frame.select(names)
 

@@ -14,7 +14,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody
 from litestar.response.base import ASGIResponse
 
-from trimetric.errors import UnknownIds
+from trimetric.errors import ParameterError, UnknownIds
 from trimetric.models.forgetting import forget_in, mark_unavailable
 from trimetric.serve import schemas
 from trimetric.serve.queues import queued
@@ -101,15 +101,14 @@ def recommend_many(
             data.k,
             exclude_seen=data.exclude_seen,
             on_unknown=data.on_unknown,
-            allow=allow,
-            deny=deny,
+            allow=_without(allow, strangers),
+            deny=_without(deny, strangers),
             diversity=data.diversity,
             rerank=data.rerank,
         )
     lists = dict(_by_user(served, frame))
     if strangers and data.on_unknown == "popular":
-        popular = _listed(served, popular_frame(served, data.k, allow, deny), "item")
-        lists |= dict.fromkeys(strangers, popular)
+        lists |= _popular_lists(served, strangers, data.k, allow, deny)
     results = [
         b'{"user":%b,"recommendations":%b}' % (encode(user), lists.get(user, b"[]"))
         for user in users
@@ -130,10 +129,7 @@ def recommend_for(
     unknown = list(dict.fromkeys(item for item in items if lookup.row(item) < 0))
     if unknown and data.on_unknown == "error":
         raise unknown_ids(served, UnknownIds("item", unknown, NOT_TRAINED_ON))
-    weights: Any = data.weights
-    if isinstance(weights, dict):
-        weights = {lookup.parse(item): weight for item, weight in weights.items()}
-    given, counts = weighted_ids(items, weights, "item")
+    given, counts = weighted_ids(items, _weights(served, data.weights), "item")
     kept = {
         item: weight
         for item, weight in zip(given, counts.tolist(), strict=True)
@@ -233,8 +229,8 @@ def explain_for(
     served = model_of(request, data.model)
     items, _ = many_rows(served, "item", data.items)
     item, _ = one_row(served, "item", data.item)
-    why = served.model.explain_for(items, item, weights=data.weights, k=data.k)
-    return _explained(served, why)
+    weights = _weights(served, data.weights)
+    return _explained(served, served.model.explain_for(items, item, weights=weights, k=data.k))
 
 
 def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.DataFrame":
@@ -245,6 +241,24 @@ def popular_frame(served: ServedModel, k: int, allow: Any, deny: Any) -> "pl.Dat
     only = ItemFilter.from_ids(known.item_ids, allow, deny, available=known.available).rows
     items = known.item_ids.decode(known.most_popular(k, only))
     return pl.DataFrame({"item": items, "score": pl.Series([None] * len(items), dtype=pl.Float32)})
+
+
+def _popular_lists(
+    served: ServedModel, users: list[int | str], k: int, allow: Any, deny: Any
+) -> dict[int | str, bytes]:
+    """Return for each user the most popular items that they may get, as JSON."""
+    if not isinstance(allow, dict) and not isinstance(deny, dict):
+        return dict.fromkeys(users, _listed(served, popular_frame(served, k, allow, deny), "item"))
+    if isinstance(allow, dict) and (missing := [user for user in users if user not in allow]):
+        raise ParameterError(
+            f"allow names no items for user {missing[0]!r}; give an empty list where nothing may be"
+            " listed"
+        )
+    lists = {}
+    for user in users:
+        only, none = (one.get(user) if isinstance(one, dict) else one for one in (allow, deny))
+        lists[user] = _listed(served, popular_frame(served, k, only, none), "item")
+    return lists
 
 
 def changeable(request: Request, name: str | None) -> ServedModel:
@@ -266,6 +280,20 @@ def _parsed(served: ServedModel, given: Any) -> Any:
         user = served.users.parse
         return {user(key): [parse(raw) for raw in ids] for key, ids in given.items()}
     return [parse(raw) for raw in given]
+
+
+def _without(given: Any, users: list[int | str]) -> Any:
+    """Return a list of ids as it is, and lists by user without those of some users."""
+    if not isinstance(given, dict):
+        return given
+    return {user: ids for user, ids in given.items() if user not in users}
+
+
+def _weights(served: ServedModel, given: Any) -> Any:
+    """Return weights with the item ids in the type of the model's, where they are by id."""
+    if not isinstance(given, dict):
+        return given
+    return {served.item_lookup.parse(item): weight for item, weight in given.items()}
 
 
 def _allowed(served: ServedModel, data: schemas.RecommendBody | schemas.RecommendForBody) -> Any:

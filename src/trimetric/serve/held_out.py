@@ -18,19 +18,22 @@ class HeldOut:
     test : Interactions
     valid : Interactions, optional
         What models were validated on: no candidates, as in `trimetric evaluate --valid`.
+    history : Interactions, optional
+        Of users held out whole: what they are known by.
     """
 
     test: Interactions
     valid: Interactions | None = None
+    history: Interactions | None = None
 
     def beside(self, served: ServedModel) -> Split | Interactions:
         """Return what to evaluate a model on."""
-        if self.valid is None:
+        if self.valid is None and self.history is None:
             return self.test
         seen = served.known.seen
         ids = served.known.user_ids, served.known.item_ids
         train = Interactions.from_rows(*ids, seen.users, seen.items)
-        return Split(train, self.valid, self.test, {"method": "files"})
+        return Split(train, self.valid, self.test, {"method": "files"}, self.history)
 
 
 def read(test: Path, valid: Path | None) -> HeldOut:
@@ -43,7 +46,7 @@ def read(test: Path, valid: Path | None) -> HeldOut:
     """
     if valid is None and test.is_dir() and (test / "split.json").exists():
         split = Split.load(test)
-        return HeldOut(split.test, split.valid)
+        return HeldOut(split.test, split.valid, split.history)
     return HeldOut(_part(test, "test"), None if valid is None else _part(valid, "valid"))
 
 

@@ -96,9 +96,11 @@ def measured(served: ServedModel, held: HeldOut) -> dict[str, Any]:
     """Evaluate a model, and break its ranks down by activity and popularity."""
     data = held.beside(served)
     result = evaluate(served.model, data)
-    subject = Subject.of_model(served.model)
-    task = prepare(Parts.of(data, "test"), subject, result.protocol, strict=True).task  # type: ignore[arg-type]
-    items, activity = task.held.items, served.activity[task.users]
+    parts, subject = Parts.of(data, "test"), Subject.of_model(served.model)
+    if parts.history is not None:
+        subject = subject.folded_in(served.model, parts.history)
+    task = prepare(parts, subject, result.protocol, strict=True).task  # type: ignore[arg-type]
+    items, activity = task.held.items, subject.seen.counts[task.users]
     return {
         "metrics": {name: None if isnan(v) else v for name, v in result.reported.items()},
         "ranking": result.protocol.describe(),

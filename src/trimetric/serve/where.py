@@ -61,7 +61,7 @@ def chosen(table: ItemsTable, rows: np.ndarray, where: Where) -> np.ndarray:
     ParameterError
         A column is not there, is no number, or no item has any of the values.
     """
-    mask = rows >= 0
+    left = np.flatnonzero(rows >= 0)
     for name, wanted in where.items():
         if name not in table.columns:
             there = ", ".join(column for column in table.columns if column not in HIDDEN)
@@ -76,8 +76,8 @@ def chosen(table: ItemsTable, rows: np.ndarray, where: Where) -> np.ndarray:
             one = _within(column, name, wanted)
         else:
             one = _having(column, name, wanted)
-        mask = mask & one[rows]  # -1 is masked already
-    return np.flatnonzero(mask)
+        left = left[one[rows[left]]]
+    return left
 
 
 def _within(column: pl.Series, name: str, span: Span) -> np.ndarray:

@@ -90,8 +90,8 @@ class Counterfactual:
     """Which single one of the user's items holds the item in the top k.
 
     Both ranks are of the user placed again from their items by fold-in, with and without that
-    item. The items to choose among stay the same: the one taken away does not
-    come back as a recommendation, so only the user's move counts.
+    item. The items to choose among stay the same: the one taken away does not come back as a
+    recommendation, so only the user's move counts.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ class Counterfactual:
     rank_without : int or None
     k : int
     examined, liked : int
-        How many of the user's items were taken away, one at a time, those nearest to the item
-        explained first; and how many the user has.
+        How many of the user's items were taken away, one at a time, in the order of
+        `Explanation.reasons`; and how many the user has.
     """
 
     item: Id | None
@@ -266,9 +266,7 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
         )
     elif other is not None and other.rank_with <= other.k:
         whole = other.examined == other.liked
-        of_them = (
-            "nearest of their items" if why.by == "distance" else "of their items that add most"
-        )
+        of_them = "nearest of their items" if why.own is None else "of their items that add most"
         among = "their items" if whole else f"the {other.examined:,} {of_them}"
         sentences.append(f"It would stay in the top {other.k:,} without any single one of {among}.")
     return [sentence[0].upper() + sentence[1:] for sentence in sentences]

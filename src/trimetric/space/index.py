@@ -1,6 +1,6 @@
 """Nearest points behind one call, exact or approximate."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -153,13 +153,19 @@ class Index:
         mask = np.full(len(self), allow is None)
         for allowed_rows, value in ((allow, True), (deny, False)):
             if allowed_rows is not None:
-                rows = np.asarray(allowed_rows).astype(np.int64)
-                if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
-                    raise ParameterError(
-                        f"rows must lie in 0..{len(self) - 1}, got {allowed_rows!r}"
-                    )
-                mask[rows] = value
+                mask[self._checked(allowed_rows)] = value
         return np.flatnonzero(mask).astype(np.int32)
+
+    def _checked(self, given: Any) -> np.ndarray:
+        rows = np.asarray(given)
+        if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+            raise ParameterError(
+                f"rows must be whole numbers on one axis, got {rows.dtype} with shape {rows.shape};"
+                " of a mask give np.flatnonzero(mask)"
+            )
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise ParameterError(f"rows must lie in 0..{len(self) - 1}, got {given!r}")
+        return rows.astype(np.int64)
 
 
 def merged(listed: np.ndarray, distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -220,9 +220,7 @@ def kind_and_meta(folder: str | Path, manifest: str = "model.json") -> tuple[str
 
 def checksum(folder: str | Path, manifest: str = "model.json") -> str:
     """Return the SHA-256 that an artifact gives of its manifest, its tensors' own included."""
-    path = published.fetched(folder) / manifest
-    _read_manifest(path)
-    return str(_read_json(path)["checksum"])
+    return _read_manifest(published.fetched(folder) / manifest).checksum
 
 
 def _checksum_there(folder: Path, manifest: str) -> str | None:

@@ -128,11 +128,11 @@ def _put(folder: Path, out: Path, batch: Batch) -> int:
     """Let the folder of blocks take the place of the output; return the number of rows."""
     import polars as pl
 
-    (folder / "manifest.json").unlink()
     files = [_block(folder, number) for number in range(len(batch.spans))]
     rows = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files)
     if out.exists():
         out.rmdir()
+    (folder / "manifest.json").unlink()  # from here on the blocks are of no run
     folder.rename(out)
     return rows
 

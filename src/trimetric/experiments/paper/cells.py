@@ -65,12 +65,6 @@ def published(
     }
 
 
-def per_user(results: list[Result], metric: str) -> np.ndarray:
-    """Return a metric of each user, averaged over runs: float64 (n_users,)."""
-    rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in results]
-    return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
-
-
 def value(results: list[Result], protocol: str, metric: str) -> float:
     """Return the mean of a metric over runs, NaN if there is none."""
     mean = cell(results, protocol, metric, "")["value"]

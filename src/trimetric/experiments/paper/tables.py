@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from trimetric.evaluation.significance import compare as differences
-from trimetric.experiments.jobs import LEAKED, Job
+from trimetric.experiments.jobs import LEAKED, Job, per_user
 from trimetric.experiments.paper import published
 from trimetric.experiments.paper.cells import (
     CAUTION,
     Result,
     cells,
     columns,
-    per_user,
     ranked,
     value,
 )

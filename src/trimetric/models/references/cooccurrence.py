@@ -146,7 +146,7 @@ def similarity(together, a, b, norms):
 
 @kernel
 def _nearest(share, lists, norms, scratch, answer):
-    """Fill rows me, me + step, .. of the answer; counts of all items wait in `room`, at zero."""
+    """Fill rows me, me + step, .. of the answer; `scratch` has counts of all items, at zero."""
     (me, step), (likers, liked), (counts, touched) = share, lists, scratch
     items, similarities = answer
     k = items.shape[1]

@@ -56,7 +56,10 @@ class Popularity(ClosedForm):
 
     def restore(self, stored: Stored) -> Scorer:
         """Return the scorer of saved counts."""
-        kind = np.int32 if stored.known.weights is None else np.float32
+        # What was marked as seen may have weights where the counts have none.
+        weighted = stored.known.weights is not None
+        whole = stored.tensors.get("counts", np.zeros(0)).dtype == np.int32
+        kind = np.float32 if weighted and not whole else np.int32
         stored.check({"counts": ((stored.n_items,), kind)})
         return popularity_scorer(stored.n_users, stored.tensors["counts"])
 
