@@ -140,7 +140,12 @@ def recommend(
 
     user = [*(ids or ()), *(user or ())] or None
     ways = (user is not None) + (users_file is not None) + (item is not None) + every
-    if ways > 1 or (ways == 0 and out is not None):
+    if ways > 1:
+        raise ParameterError(
+            "give only one of --user (or ids as arguments), --users-file, --all, and --item of a"
+            " new user"
+        )
+    if ways == 0 and out is not None:
         raise ParameterError(
             "give users by --user ID (repeatable), --users-file FILE or --all, or a new user by"
             " --item ID (repeatable)"
