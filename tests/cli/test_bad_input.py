@@ -141,6 +141,8 @@ def test_a_user_with_every_item_is_told_and_skipped(room: Path) -> None:
         (["recommend", "m", "--out", "r.csv"], "give users by --user"),
         (["recommend", "m", "--user", "1", "--all", "--out", "r.csv"], "give only one of --user"),
         (["recommend", "m", "1", "--item", "2"], "give only one of --user"),
+        (["recommend", "m", "--all", "--out", "-", "--json"], "--out - prints csv, and --json"),
+        (["similar-items", "m", "--all", "--out", "-", "--json"], "--out - prints csv, and --json"),
         (["recommend", "m", "--users-file", "none.txt"], "none.txt does not exist"),
         (["recommend", "none", "--user", "1"], "no such folder: none"),
         (["recommend", ".", "--user", "1"], "it has no model.json"),

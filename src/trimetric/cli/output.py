@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimetric.errors import OutputError, TrimetricError
+from trimetric.errors import OutputError, ParameterError, TrimetricError
 from trimetric.storage import places
 from trimetric.storage.atomic import finite
 
@@ -97,6 +97,12 @@ def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -
     if there:
         log(f"{out} is there already, and is replaced at the end")
     return there
+
+
+def check_stream(out: str | None, json: bool) -> None:
+    """Raise ParameterError where standard output would have both csv and a document."""
+    if out == "-" and json:
+        raise ParameterError("--out - prints csv, and --json a document: leave one of them out")
 
 
 @contextmanager
