@@ -42,6 +42,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def elapsed(seconds: float) -> str:
+    """Say how long something has taken, so that lines ten seconds apart differ: 2 min 10 s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return duration(seconds) if minutes < 1 else f"{minutes} min {rest} s"
+
+
 def ended_at_best(epochs: int, best: int, most: int) -> bool:
     """Tell whether training ended because its epochs did, and the last of them was the best."""
     return 0 < best == epochs == most
@@ -61,7 +67,7 @@ def heartbeat(doing: str, progress: bool | None = True, bar: bool = False) -> It
     def beat() -> None:
         while not over.wait(max(0.05, EVERY - min(quiet_for(), time.monotonic() - began))):
             if min(quiet_for(), time.monotonic() - began) >= EVERY:
-                tell(f"{doing}: {duration(time.monotonic() - began)} so far")
+                tell(f"{doing}: {elapsed(time.monotonic() - began)} so far")
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -254,9 +254,17 @@ def test_a_closed_form_is_seen_to_work(tmp_path: Path) -> None:
     assert "training ease: " in ran.stderr
 
 
+def test_a_share_for_valid_is_told_its_option() -> None:
+    said = refused("fit", "planted", "--valid", ".2", "--out", "m")
+    assert "--valid takes a file, or none; --valid-share .2 holds out a share" in said
+
+
 def test_words_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [progress.duration(s) for s in (0.4, 89, 90, 5399, 5400)] == [
         "0 s", "89 s", "2 min", "90 min", "1.5 h",
+    ]  # fmt: skip
+    assert [progress.elapsed(s) for s in (10, 59.9, 60, 100.9, 3725)] == [
+        "10 s", "60 s", "1 min 0 s", "1 min 40 s", "62 min 5 s",
     ]  # fmt: skip
     cases = [(3, 3, 3), (3, 2, 3), (2, 2, 3), (0, 0, 0)]
     assert [progress.ended_at_best(*case) for case in cases] == [True, False, False, False]

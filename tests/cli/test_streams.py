@@ -1,5 +1,7 @@
 """Standard input and output in place of files."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +37,20 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
         assert text in shown
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_ids_are_kept_where_standard_output_is_not_utf8(encoding: str, folder: Path) -> None:
+    r"""They were written as \xeb, which is no JSON, and in csv as other ids."""
+    name = "Zoë 李 🥖"
+    (folder / "names.csv").write_text(f"user,item\n{name},tea\n{name},jam\nbob,pie\n", "utf-8")
+    done("fit", "names.csv", "--model", "popularity", "--out", "names", cwd=folder)
+    asked = [*COMMAND, "recommend", "names", "--user", name]
+    there = {"cwd": folder, "env": environment(PYTHONIOENCODING=encoding), "timeout": 60}
+    document = subprocess.run([*asked, "--json"], capture_output=True, check=True, **there)
+    assert json.loads(document.stdout.decode(encoding))["recommendations"][0]["user"] == name
+    lists = subprocess.run([*asked, "--out", "-"], capture_output=True, check=True, **there)
+    assert pl.read_csv(lists.stdout)["user"][0] == name
+
+
 def test_a_log_on_standard_input(folder: Path) -> None:
     ran = trimetric("fit", "-", "--model", "ease", "--out", "m2", cwd=folder, input=LOG)
     assert ran.returncode == 0, ran.stderr
@@ -50,8 +66,6 @@ def test_users_on_standard_input(folder: Path) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
-    import subprocess
-
     command = " ".join(f"'{word}'" for word in (*COMMAND, "recommend", "m", "--all", "--out", "-"))
     ran = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{command} -q | head -1"],
@@ -63,8 +77,6 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
 
 def test_a_full_disk_behind_standard_output(folder: Path) -> None:
     with open("/dev/full", "w") as full:
-        import subprocess
-
         ran = subprocess.run(
             [*COMMAND, "recommend", "m", "--all", "--out", "-", "-q"],
             cwd=folder, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,

@@ -22,8 +22,10 @@ import pyarrow.parquet as pq
 import pytest
 from command import COMMAND, document, environment, refused
 
+import trimetric as tm
 from trimetric.data import Interactions
 from trimetric.errors import DataError, ParameterError
+from trimetric.scale.prepare import prepare
 
 CSV = b"user,item\na,1\nb,2\n"
 ROWS = [("a", 1), ("b", 2)]
@@ -186,6 +188,20 @@ def test_places_that_cannot_be(tmp_path):
             rows(given)
     assert "loop of symbolic links" in refused("data", "inspect", loop)
     assert "device" in refused("data", "inspect", "/dev/zero")
+
+
+def test_folders_that_are_no_log_are_refused(tmp_path: Path) -> None:
+    """A split's parts are not joined by mistake; a pattern says that all are meant."""
+    data = tm.synthetic.planted(60, 40, dim=4, clusters=4, per_user=6, seed=1).interactions
+    split = tm.split_per_user(data, test=0.2, valid=0.2, seed=0)
+    split.save(tmp_path / "parts")
+    with pytest.raises(DataError, match=r"holds a split.* give a part, such as .*train\.parquet"):
+        tm.Interactions.read(tmp_path / "parts")
+    assert len(tm.Interactions.read(str(tmp_path / "parts" / "*.parquet"))) == len(data)
+    split.train.to_frame().write_parquet(tmp_path / "log.parquet")
+    prepare(str(tmp_path / "log.parquet"), out=tmp_path / "prepared", partitions=2)
+    with pytest.raises(DataError, match="holds prepared parts, which fit, estimate"):
+        tm.Interactions.read(tmp_path / "prepared")
 
 
 @contextlib.contextmanager

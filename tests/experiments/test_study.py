@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,42 @@ def timeless(found: Comparison) -> list[dict]:
     """Return the rows without what no two runs share."""
     cost = ("seconds", "memory_mib", "cpu_seconds")
     return [{k: v for k, v in row.items() if k not in cost} for row in found.rows()]
+
+
+UNGUARDED = """
+import trimetric as tm
+from trimetric.experiments.compare import compare
+
+split = tm.split_random(tm.synthetic.planted(120, 60, per_user=8).interactions, valid=0.2)
+compare(split, ["popularity"], trials=1, out="out", workers=1)
+"""
+
+
+def test_a_script_that_workers_would_run_too_is_told_so(tmp_path: Path) -> None:
+    """It was said that memory had run out."""
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    ran = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert "ParameterError: worker processes import script.py anew" in last
+    assert 'under `if __name__ == "__main__":`' in last
+    assert "memory" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("split", "models", "said"),
+    [
+        (SPLIT.train.to_frame(), ["popularity"], "split must be a Split, got DataFrame"),
+        (SPLIT, [tm.Popularity()], "models are given by name, such as 'centroid', got Popularity"),
+    ],
+)
+def test_what_compare_cannot_take_is_told(
+    split: object, models: list, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match=said):
+        compare(split, models, out=tmp_path / "out")
 
 
 @pytest.mark.slow

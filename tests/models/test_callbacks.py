@@ -119,6 +119,13 @@ def test_an_error_of_training_is_told(split: tm.Split) -> None:
     assert not diary.of("end")
 
 
+def test_one_callback_is_told_to_be_given_in_a_list(split: tm.Split) -> None:
+    with pytest.raises(
+        ParameterError, match=r"callbacks must be a list, got .*; give \[callback\]"
+    ):
+        tm.BPR(dim=4, epochs=1).fit(split.train, callbacks=tm.Callback(), progress=False)
+
+
 def test_what_is_no_callback_is_refused() -> None:
     for wrong in (print, Diary, "mlflow"):
         with pytest.raises(ParameterError, match=r"instances of trimetric\.Callback, got"):

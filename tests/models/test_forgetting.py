@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from command import done, refused
+from command import done, inside, refused
 
 import trimetric as tm
 from trimetric.data.csr import Csr
-from trimetric.errors import OutputError, ParameterError, Superseded
+from trimetric.errors import DataError, OutputError, ParameterError, Superseded
 from trimetric.models.batch import recommend_to_file
 from trimetric.models.forgetting import (
     OWES,
@@ -171,6 +171,65 @@ def test_exports_hold_ids_and_no_row_or_coordinate_is_taken_for_one(
     assert named("after", [user], [item]) == set()
 
 
+@pytest.mark.parametrize("kind", ["npy", "parquet", "faiss", "pgvector", "qdrant"])
+@pytest.mark.parametrize("ids", [("Zoë O'Neil \\1", 'Jam "extra"\t#5'), (7, 3)])
+def test_exports_that_still_hold_them_are_named(kind: str, ids: tuple, tmp_path: Path) -> None:
+    """In every form of an export an id is found as that form writes it, and rows are no ids."""
+    user, item = ids
+    text = isinstance(user, str)
+    others = ([f"u{n}" for n in range(9)], "ab") if text else (list(range(20, 29)), (30, 31))
+    pairs = [(one, other) for one in others[0] for other in others[1]][:-1]
+    model = tm.CentroidML(dim=2, epochs=1, temperature=0.2, kappa=1, reconstruction=0)
+    model.fit(tm.Interactions([*pairs, (user, others[1][0]), (others[0][0], item)]), progress=False)
+    export = tmp_path / "export"
+
+    def held(users: list, items: list) -> set[str]:
+        model.export(kind, export)
+        return {Path(path).name for path in files_with([export], users, items)} - {"README.md"}
+
+    of_users, of_items = {
+        "npy": ({"user_ids"}, {"item_ids"}),
+        "faiss": ({"user_ids"}, {"item_ids"}),
+        "parquet": ({"users.parquet", "seen.parquet"}, {"items.parquet", "seen.parquet"}),
+        "pgvector": ({"load.sql"}, {"load.sql"}),
+        "qdrant": ({"users.jsonl"}, {"items.jsonl"}),
+    }[kind]
+    if kind in ("npy", "faiss"):
+        suffix = ".json" if text else ".npy"
+        of_users, of_items = {f"user_ids{suffix}"}, {f"item_ids{suffix}"}
+    assert held([user], []) == of_users
+    assert held([], [item]) == of_items
+    model.set_unavailable([item])
+    assert held([], [item]) == {*of_items, "manifest.json"}
+    model.forget(user, item)
+    assert held([user, 0, 1], [item, 0, 1]) == set()
+
+
+def test_an_example_of_an_export_that_names_a_user_is_found(tmp_path: Path) -> None:
+    model = tm.CentroidML(dim=2, epochs=1, temperature=0.2, kappa=1, reconstruction=0)
+    model.fit(tm.Interactions([("O'Neil", "a"), ("b", "c")]), progress=False)
+    model.export("pgvector", tmp_path)
+    held = {Path(path).name for path in files_with([tmp_path], ["O'Neil"], [])}
+    assert held == {"README.md", "load.sql"}
+    assert [Path(path).name for path in files_with([tmp_path], ["b"], [])] == ["load.sql"]
+
+
+def test_logs_are_searched_and_what_cannot_be_is_refused_before(tmp_path: Path) -> None:
+    model = trained("popularity")
+    model.save(tmp_path / "m")
+    log = data().to_frame().rename({"user": "Customer", "item": "Product"})
+    log.write_csv(tmp_path / "orders.csv")
+    log.write_csv(tmp_path / "orders.txt")
+    log.rename({"Customer": "who", "Product": "what"}).write_csv(tmp_path / "odd.csv")
+    before = artifact.checksum(tmp_path / "m")
+    for name in ("missing.csv", "orders.txt", "odd.csv"):
+        with pytest.raises(DataError, match=f"cannot search .*{name}"):
+            forget_in(tmp_path / "m", USER, search=[tmp_path / name])
+    assert artifact.checksum(tmp_path / "m") == before
+    receipt = forget_in(tmp_path / "m", USER, search=[tmp_path / "orders.csv"])
+    assert receipt.still_held == [str(tmp_path / "orders.csv")]
+
+
 def test_the_command(tmp_path: Path) -> None:
     trained("sml").save(tmp_path / "m")
     said = done("forget", tmp_path / "m", "--user", USER, "--item", ITEM)
@@ -183,6 +242,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert mark_unavailable(tmp_path / "m", ["i3"], "add") == (3, 0)
     assert tm.load(tmp_path / "m").unavailable.to_list() == ["i1", "i2", "i3"]
     assert mark_unavailable(tmp_path / "m", ["i1"], "remove") == (2, 0)
+    said = inside("export", tmp_path / "m", "--to", "npy", "--out", tmp_path / "e").stderr
+    assert "2 items that are marked as unavailable are in it" in said
     rows = done("recommend", tmp_path / "m", "--user", "u1", "-k", "50")
     assert " i2 " not in rows
 

@@ -44,6 +44,29 @@ def test_points_move_less_than_without(name: str, days: tuple) -> None:
     assert near["users"] < told["moved"]["users"]
 
 
+@pytest.mark.parametrize(("before", "after"), [(40.0, None), (40.0, 3.0), (None, 40.0)])
+def test_weights_are_measured_by_their_own_mean(
+    before: float | None, after: float | None, days: tuple
+) -> None:
+    """Weights that are all alike are as none, whatever those of the old model were."""
+
+    def weighted(data: tm.Interactions, weight: float | None) -> tm.Interactions:
+        if weight is None:
+            return data
+        return tm.Interactions.from_frame(data.to_frame().with_columns(w=weight), weight="w")
+
+    first, later = days
+    plain = make("centroid").fit(later, start=make("centroid").fit(first))
+    old = make("centroid").fit(weighted(first, before))
+    model = make("centroid").fit(weighted(later, after), start=old)
+    assert model.item_embeddings == pytest.approx(plain.item_embeddings, abs=1e-5)
+    assert max(row["active"] for row in model.history) < 1.01
+    items = model.item_ids.decode(model.known.items_of(3)).to_list()
+    weights = None if after is None else [after] * len(items)
+    found, expected = model.fold_in(items, weights=weights), plain.fold_in(items)
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", METRIC)
 def test_an_anchor_of_1_holds_points(name: str, days: tuple, tmp_path: Path) -> None:
     first, later = days

@@ -98,8 +98,9 @@ def test_every_tool_answers_as_the_library_does(folder: Path) -> None:
     near = model.similar_items([item], 2)["similar"].to_list()
     assert [entry["item"] for entry in told["similar_items"]["similar"]] == near
     assert len(told["similar_users"]["similar"]) == 2
-    assert told["explain"]["sentence"]
-    assert told["explain_for"]["sentence"]
+    for name in ("explain", "explain_for"):
+        assert next(iter(told[name])) == "sentence"
+        assert told[name]["sentence"].startswith("“The ")
 
 
 @pytest.mark.slow

@@ -312,7 +312,7 @@ def test_the_map(client: Client, models: dict[str, Recommender]) -> None:
 def test_metrics_tell_what_was_done(client: Client) -> None:
     client.get("/v1/item?item=nothing", status=404)
     [reply] = client.ask("/metrics")
-    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = reply.text.splitlines()
     assert any('route="/v1/item",status="404"' in line for line in lines)
     assert any(line.startswith('trimetric_model_info{kind="ease",name="ease"') for line in lines)
@@ -572,6 +572,21 @@ def test_columns_that_no_answer_can_show_are_left_out(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "items.parquet")
     shown = {"year": 1984, "size": ["1.0", "2.0"], "maker.name": "x"}
     assert read(tmp_path / "items.parquet").of("a") == shown
+
+
+def test_a_request_without_its_body_is_told_so(client: Client) -> None:
+    for path in ("/v1/recommend", "/v1/recommend-for", "/v1/explain-for"):
+        [reply] = client.ask((path, b""))
+        assert reply.status_code == 422
+        assert "it has no body; send a JSON object" in reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/schema", "/schema/swagger", "/schema/openapi.json", "/schema/x"]
+)
+def test_pages_of_the_framework_are_not_served(client: Client, path: str) -> None:
+    """They load scripts from other hosts, and their document lacks types of ours."""
+    assert client.get(path, status=404) == client.get("/nothing", status=404)
 
 
 def test_every_answer_has_a_schema(client: Client) -> None:

@@ -139,6 +139,18 @@ def test_a_sub_path_may_be_called_like_a_route(model: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["https://shop.example", "shop.example:8443", "*.shop.example", "läden.example", ""]
+)
+def test_hosts_that_no_request_can_name_are_refused(name: str) -> None:
+    """Each request of the proxy would be answered with 400."""
+    with pytest.raises(ParameterError, match="is no host name; give one such as"):
+        Settings((Path("m"),), allowed_hosts=(name,))
+    given = ("Shop.example.", "*", "192.168.0.7", "::1", "my_host")
+    taken = ("Shop.example", *given[1:])
+    assert Settings((Path("m"),), allowed_hosts=given).allowed_hosts == taken
+
+
+@pytest.mark.parametrize(
     "path", ["sub", "/a//b", "/a/../b", "/a b", "/ä", "/a?b", '/a"b', "//evil.example", "/./a"]
 )
 def test_what_is_no_sub_path_is_refused(path: str) -> None:

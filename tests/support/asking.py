@@ -17,12 +17,14 @@ class Client:
         self.state, self.app = state, create_app(state)
 
     def ask(self, *requests: Any, **more: Any) -> list[httpx.Response]:
-        """Send requests at the same time, each a path or (path, body)."""
+        """Send requests at the same time, each a path or (path, body as JSON or bytes)."""
 
         async def one(client: httpx.AsyncClient, request: Any) -> httpx.Response:
             if isinstance(request, str):
                 return await client.get(request, **more)
-            return await client.post(request[0], content=json.dumps(request[1]), **more)
+            path, body = request
+            content = body if isinstance(body, bytes) else json.dumps(body)
+            return await client.post(path, content=content, **more)
 
         async def all_of_them() -> list[httpx.Response]:
             transport = httpx.ASGITransport(self.app)

@@ -27,6 +27,11 @@ def export(
     trained = open_model(model)
     replaced = replaces(out, note, holding="")
     about = trained.export(to, out, approximate=approximate)
+    if about["unavailable"]:
+        note(
+            f"{len(about['unavailable']):,} items that are marked as unavailable are in it;"
+            " manifest.json names them, to be left out of answers"
+        )
     if json:
         emit_json({"folder": model, "out": out, "replaced": replaced, **about})
         return

@@ -1,7 +1,9 @@
 """`trimetric fit`: train a model on interactions and save it."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
@@ -211,6 +213,7 @@ def _parts(
     if valid == "none":
         return Parts(train, None, message)
     if valid is not None:
+        _refuse_share(valid)
         held = read_held_out(valid, columns, "valid")
         use = "early stopping on" if not at_once else "nothing is decided by"
         return Parts(train, held, f"{message}; {use} {held.name} ({len(held):,} interactions)")
@@ -220,6 +223,17 @@ def _parts(
             train, shipped, f"{message}; early stopping on its valid part ({len(shipped):,})"
         )
     return _hold_out(train, VALID_SHARE if share is None else share, message)
+
+
+def _refuse_share(valid: str) -> None:
+    """Raise ParameterError for a number, which is meant as a share, where no file is called so."""
+    share = 0.0
+    with suppress(ValueError):
+        share = float(valid)
+    if 0 < share < 1 and not Path(valid).exists():
+        raise ParameterError(
+            f"--valid takes a file, or none; --valid-share {valid} holds out a share"
+        )
 
 
 def _hold_out(data: "Interactions", share: float, message: str) -> Parts:

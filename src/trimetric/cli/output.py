@@ -1,5 +1,6 @@
 """Output: answers on standard output, everything else on standard error."""
 
+import codecs
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trimetric.errors import OutputError, TrimetricError
+from trimetric.errors import OutputError, ParameterError, TrimetricError
 from trimetric.storage import places
 from trimetric.storage.atomic import finite
 
@@ -74,8 +75,18 @@ def emit(text: str, end: str = "\n") -> None:
 
 
 def emit_json(document: Any) -> None:
-    """Write one JSON document; numbers that are not finite become null."""
-    emit(json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+    """Write one JSON document; numbers that are not finite become null.
+
+    Where standard output is not UTF-8, other signs than ASCII are escaped as JSON does.
+    """
+    escape = not _writes_utf8()
+    emit(json.dumps(finite(document), indent=2, ensure_ascii=escape, allow_nan=False))
+
+
+def _writes_utf8() -> bool:
+    """Whether standard output can take any text; a stream without an encoding does."""
+    encoding = getattr(sys.stdout, "encoding", None)
+    return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
 def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -> bool:
@@ -99,15 +110,26 @@ def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -
     return there
 
 
+def check_stream(out: str | None, json: bool) -> None:
+    """Raise ParameterError where standard output would have both csv and a document."""
+    if out == "-" and json:
+        raise ParameterError("--out - prints csv, and --json a document: leave one of them out")
+
+
 @contextmanager
 def file_or_stream(out: str) -> Iterator[str]:
-    """Give a path to write a csv file to, which is sent to standard output where `out` is -."""
+    """Give a path to write a csv file to, which is sent to standard output where `out` is -.
+
+    What is sent is UTF-8, as the file is, but to a terminal, which is sent what it can show.
+    """
     if out != "-":
         yield out
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.csv"
         yield str(path)
+        if hasattr(sys.stdout, "reconfigure") and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")
         with path.open(newline="", encoding="utf-8") as written:
             while text := written.read(1 << 20):
                 emit(text, end="")

@@ -16,7 +16,16 @@ from trimetric.cli.ids import (
     typed_ids,
 )
 from trimetric.cli.options import Json, K, Model, Quiet, Ray, Seed
-from trimetric.cli.output import emit, emit_json, file_or_stream, logger, replaces, rows_table, show
+from trimetric.cli.output import (
+    check_stream,
+    emit,
+    emit_json,
+    file_or_stream,
+    logger,
+    replaces,
+    rows_table,
+    show,
+)
 from trimetric.cli.titles import Titles, digest
 from trimetric.errors import ParameterError
 from trimetric.progress import heartbeat
@@ -140,7 +149,12 @@ def recommend(
 
     user = [*(ids or ()), *(user or ())] or None
     ways = (user is not None) + (users_file is not None) + (item is not None) + every
-    if ways > 1 or (ways == 0 and out is not None):
+    if ways > 1:
+        raise ParameterError(
+            "give only one of --user (or ids as arguments), --users-file, --all, and --item of a"
+            " new user"
+        )
+    if ways == 0 and out is not None:
         raise ParameterError(
             "give users by --user ID (repeatable), --users-file FILE or --all, or a new user by"
             " --item ID (repeatable)"
@@ -150,6 +164,7 @@ def recommend(
     if ray is not None and (item is not None or out is None):
         raise ParameterError("--ray is for lists of many users: give --all and --out FILE")
     check_k(k)
+    check_stream(out, json)
     log = logger(quiet)
     trained, checksum = _load(model)
     with suggesting(trained):

@@ -10,6 +10,7 @@ from typer import Argument, Option
 from trimetric.cli.ids import Kind, anyone, asked, listed_ids, suggesting
 from trimetric.cli.options import Json, K, Model, Quiet, Seed
 from trimetric.cli.output import (
+    check_stream,
     emit,
     emit_json,
     file_or_stream,
@@ -139,6 +140,7 @@ def _answer(
 
     found.check(kind, given)
     check_k(k)
+    check_stream(found.out, json)
     version, trained = checksum(folder), open_model(folder)
     ids = trained.item_ids if kind == "item" else trained.user_ids
     with suggesting(trained):

@@ -151,8 +151,8 @@ def _absent(name: str) -> str:
     looked = " and ".join(str(folder) for folder in folders())
     if name not in PUBLISHED:
         near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"no file or data set is called {name!r}; {hint}There are {', '.join(NAMES)}"
+        hint = f"did you mean {near[0]!r}? There are" if near else "there are"
+        return f"no file or data set is called {name!r}; {hint} {', '.join(NAMES)}"
     known = PUBLISHED[name]
     where = f" at {known.url}" if known.url else ""
     return (

@@ -209,8 +209,10 @@ def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath
     Raises
     ------
     DataError
-        There are none, or they are of several formats.
+        There are none, they are of several formats, or the folder is one that trimetric wrote for
+        another use.
     """
+    _refuse_ours({str(name) for name in names}, folder)
     kinds: dict[str, list[PurePosixPath]] = {}
     for kinds_of in (_IN_FOLDERS, ENDINGS):
         for path in sorted(names):
@@ -231,6 +233,20 @@ def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath
             f" or a pattern such as {folder}/*.{min(kinds)}"
         )
     return next(iter(kinds.values()))
+
+
+def _refuse_ours(names: set[str], folder: str) -> None:
+    """Raise DataError for the folder of a split, or of prepared parts."""
+    if {"split.json", "train.parquet"} <= names:
+        raise DataError(
+            f"{folder} holds a split, and reading all of it would join its test part to the others;"
+            f" give a part, such as {folder}/train.parquet, or {folder}/*.parquet if all are meant"
+        )
+    if "prepared.json" in names:
+        raise DataError(
+            f"{folder} holds prepared parts, which fit, estimate and data inspect take; give the"
+            " files that they were made of"
+        )
 
 
 def hive(path: PurePath) -> dict[str, str]:

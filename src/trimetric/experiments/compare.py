@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from trimetric.data.splits import Split
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import evaluate
 from trimetric.evaluation import metric as named_metric
@@ -23,15 +24,12 @@ from trimetric.keywords import check_count
 from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
 from trimetric.storage import places
 
-if TYPE_CHECKING:
-    from trimetric.data.splits import Split
-
 SPLIT = "split"
 RESULTS = "runs"  # the folder of results inside that of the report
 
 
 def compare(
-    split: "Split",
+    split: Split,
     models: str | Iterable[str] = "all",
     *,
     out: str | Path,
@@ -92,7 +90,8 @@ def compare(
     Raises
     ------
     ParameterError
-        A name or number is out of range.
+        A name or number is out of range, `split` is no Split, or the call is not under
+        `if __name__ == "__main__":`.
     DataError
         The split has no validation part, or no model could be trained.
     Interrupted
@@ -147,6 +146,11 @@ def listed(models: str | Iterable[str]) -> list[str]:
     if models == "all":
         return ["centroid", *SYSTEMS, *REFERENCES]
     names = models.split(",") if isinstance(models, str) else list(models)
+    for name in names:
+        if not isinstance(name, str):
+            raise ParameterError(
+                f"models are given by name, such as 'centroid', got {name!r}; settings= has theirs"
+            )
     names = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     unknown = [name for name in names if name not in REGISTRY] or ([] if names else ["none"])
     if unknown:
@@ -168,7 +172,7 @@ def entrant(job: Job, spend: Budget, metric: str, seeds: int) -> Plan:
     return Entrant(job.model, settings, log, runs)
 
 
-def foreign_entrant(name: str, source: Any, split: "Split", metric: str, protocol: str) -> Entrant:
+def foreign_entrant(name: str, source: Any, split: Split, metric: str, protocol: str) -> Entrant:
     """Evaluate lists made elsewhere as one run, of which nobody knows what it cost.
 
     Raises
@@ -197,7 +201,11 @@ def foreign_entrant(name: str, source: Any, split: "Split", metric: str, protoco
     return Entrant(name, {}, [], [run], notes=tuple(result.notes))
 
 
-def _check(split: "Split", seeds: int, metric: str, protocol: str) -> None:
+def _check(split: Split, seeds: int, metric: str, protocol: str) -> None:
+    if not isinstance(split, Split):
+        raise ParameterError(
+            f"split must be a Split, got {type(split).__name__}; split_per_user and others make one"
+        )
     if split.valid is None:
         raise DataError("the split has no validation part, which tuning needs; hold one out")
     check_count("seeds", seeds, "3 show a spread")

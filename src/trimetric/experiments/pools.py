@@ -3,20 +3,28 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimetric.engine.threads import thread_count, threads
-from trimetric.errors import Interrupted, WorkerLost
+from trimetric.errors import Interrupted, ParameterError, WorkerLost
 from trimetric.experiments.jobs import Job, execute
 from trimetric.scale.cluster import Cluster, connect
 
 if TYPE_CHECKING:
     from trimetric.data.splits import Split
+
+
+UNGUARDED = (
+    "worker processes import {script} anew, and so start what it starts: put what it does under"
+    ' `if __name__ == "__main__":`'
+)
 
 
 class Pool(Protocol):
@@ -54,6 +62,8 @@ def pool(
     ------
     WorkerLost
         The system ended a worker process; on Ray, again and again.
+    ParameterError
+        A script called this without `if __name__ == "__main__":`.
     ClusterError, MissingExtra
         See `cluster.connect`.
     """
@@ -80,7 +90,13 @@ class _Processes:
         self._executor = executor
 
     def submit(self, job: Job) -> Future:
-        return self._executor.submit(_work, job)
+        try:
+            return self._executor.submit(_work, job)
+        except RuntimeError as error:
+            script = getattr(sys.modules.get("__mp_main__"), "__file__", None)
+            if isinstance(error, BrokenProcessPool) or "bootstrapping" not in str(error):
+                raise
+            raise ParameterError(UNGUARDED.format(script=script or "the script")) from None
 
     def done(self, running: Collection[Future]) -> Collection[Future]:
         return wait(running, return_when=FIRST_COMPLETED).done
@@ -89,11 +105,23 @@ class _Processes:
         return started.result()
 
 
+def _unguarded_script() -> str | None:
+    """Return the script that this process runs if nothing keeps workers from running it too."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None) if main.__spec__ is None else None  # else by python -m
+    with suppress(OSError, UnicodeDecodeError):
+        if file and "__main__" not in Path(file).read_text(encoding="utf-8"):
+            return Path(file).name
+    return None
+
+
 def _processes(executor: ProcessPoolExecutor) -> Iterator[Pool]:
     others = set(multiprocessing.active_children())
     try:
         yield _Processes(executor)
     except BrokenProcessPool:
+        if script := _unguarded_script():
+            raise ParameterError(UNGUARDED.format(script=script)) from None
         raise WorkerLost(
             "a worker process was killed, most likely because memory ran out;"
             " run the same command again with fewer --threads"

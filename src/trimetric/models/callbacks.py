@@ -77,6 +77,8 @@ class Observers(Silent):
     """A reporter that passes on what happens, to another reporter and to callbacks."""
 
     def __init__(self, callbacks: Sequence[Callback], reporter: Silent, run: TrainingRun) -> None:
+        if isinstance(callbacks, Callback):
+            raise ParameterError(f"callbacks must be a list, got {callbacks!r}; give [callback]")
         self._callbacks, self._reporter, self._run = [*callbacks], reporter, run
         for callback in self._callbacks:
             if not isinstance(callback, Callback):

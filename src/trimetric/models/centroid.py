@@ -227,9 +227,13 @@ class CentroidML(EpochTrained):
 
         Weights are divided by their mean, which is noted as `weight_unit`.
         """
-        unit = {} if train.weights is None else {"weight_unit": mean_weight(train)}
         found = centroid_trials.find_settings(self, train, valid, trials, progress)
-        return {**found, **unit}
+        return {**found, **_weight_unit(train)}
+
+    def settings_taken_over(self, tuned: dict[str, Any], train: Interactions) -> dict[str, Any]:
+        """Return what was found for a model to start from; the weights' unit is that of `train`."""
+        found = {name: value for name, value in tuned.items() if name != "weight_unit"}
+        return {**found, **_weight_unit(train)}
 
     def learner(
         self, data: Interactions, pool: Csr | None, tuned: dict[str, Any]
@@ -373,6 +377,11 @@ def engine_settings(
         weight_unit=float(tuned.get("weight_unit", 1.0)),
         optimizer="rowwise-adagrad",
     )
+
+
+def _weight_unit(train: Interactions) -> dict[str, float]:
+    """Return the mean weight of the interactions, the unit of training; nothing without weights."""
+    return {} if train.weights is None else {"weight_unit": mean_weight(train)}
 
 
 def _second_settings(config: CentroidConfig, n_items: int) -> ReconstructionSettings:

@@ -78,6 +78,10 @@ class EpochTrained(Recommender):
         """
         return {}
 
+    def settings_taken_over(self, tuned: dict[str, Any], train: Interactions) -> dict[str, Any]:
+        """Return what `find_settings` found for a model to start from, as `train` needs it."""
+        return tuned
+
     # --- what follows from it -------------------------------------------------------------------
 
     def fit(
@@ -206,7 +210,7 @@ class EpochTrained(Recommender):
     ) -> Fitted:
         tuned = training.notes(checkpoints) if checkpoints and resume else {}
         if not tuned and begin is not None:
-            tuned = begin.tuned
+            tuned = self.settings_taken_over(begin.tuned, data)
         elif not tuned:
             shown = observers.shown
             tuned = self.find_settings(data, valid, monitor is None and pool is None, shown)

@@ -162,9 +162,13 @@ def forget_in(
     ------
     ArtifactError, OutputError
         The model cannot be read, or not written; it is then as it was.
+    DataError
+        A path to search does not exist, or is a file in which nothing can be found; nothing is
+        forgotten then.
     UnknownIds, ParameterError, Unsupported
         See `Recommender.forget`.
     """
+    from trimetric.models.forgetting_files import refuse_unsearchable
     from trimetric.storage import artifact, places
 
     if places.in_store(folder) or places.in_store(out):
@@ -172,6 +176,7 @@ def forget_in(
             "forgetting needs folders of this machine, since stores and caches keep earlier copies:"
             " copy the model here, forget, save what is left to the store and remove what it keeps"
         )
+    refuse_unsearchable([Path(path) for path in search])
     users = None if users is None else ids_of(users, "user")
     items = None if items is None else ids_of(items, "item")
     target = Path(folder if out is None else out)
@@ -379,8 +384,9 @@ def _without_checkpoint(folder: Path) -> list[str]:
 def files_with(search: Any, users: list, items: list) -> list[str]:
     """Return the files that hold one of some users or items, ascending.
 
-    Batch files (.parquet, .csv and .jsonl with a column item), the hidden folders of unfinished
-    ones, exports, and saved models with their checkpoints are read; others are not.
+    Tables (.parquet, .csv and .jsonl with columns of users or items by usual names: lists and
+    logs), the hidden folders of unfinished ones, exports, and saved models with their checkpoints
+    are read; others are not.
 
     Parameters
     ----------
@@ -390,8 +396,10 @@ def files_with(search: Any, users: list, items: list) -> list[str]:
     Raises
     ------
     DataError
-        A path does not exist.
+        A path does not exist, or is a file of none of these kinds.
     """
-    from trimetric.models.forgetting_files import holders
+    from trimetric.models.forgetting_files import holders, refuse_unsearchable
 
-    return holders([Path(path) for path in search], users, items)
+    paths = [Path(path) for path in search]
+    refuse_unsearchable(paths)
+    return holders(paths, users, items)

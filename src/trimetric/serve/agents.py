@@ -182,7 +182,9 @@ def _listed(served: ServedModel, frame: Any, column: str) -> list[dict[str, Any]
 
 
 def _explained(served: ServedModel, why: Any) -> dict[str, Any]:
-    return {"sentence": why.sentence(served.items.titles_of(why.items)), **why.to_dict()}
+    """Return an explanation, its sentence with the titles of items, which comes first."""
+    sentence = {"sentence": why.sentence(served.items.titles_of(why.items))}
+    return sentence | why.to_dict() | sentence
 
 
 def serve_streams(model: CurrentModel) -> None:

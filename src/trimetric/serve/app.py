@@ -22,7 +22,13 @@ from litestar.openapi.spec import Components, Reference, SecurityScheme, Server
 from trimetric import __version__
 from trimetric.errors import TrimetricError
 from trimetric.serve import catalogue, handlers, quality, relations, schemas
-from trimetric.serve.middleware import ClientGone, Gate, error_body
+from trimetric.serve.middleware import (
+    FRAMEWORK_PAGES,
+    NOTHING_HERE,
+    ClientGone,
+    Gate,
+    error_body,
+)
 from trimetric.serve.page import File
 from trimetric.serve.registry import watch
 from trimetric.serve.replies import DOOR_ERRORS, reply, state_of
@@ -30,6 +36,7 @@ from trimetric.serve.settings import Settings
 from trimetric.serve.state import AppState
 
 log = logging.getLogger("trimetric.serve")
+NO_BODY = {"message": "'data'", "key": "data", "source": "body"}  # what Litestar says then
 API: Sequence[HTTPRouteHandler] = (
     handlers.recommend,
     handlers.recommend_many,
@@ -86,6 +93,8 @@ def metrics(request: Request) -> Response[str]:
         for served in state.registry.served.values()
     ]
     text, media_type = state.metrics.text(models, request.headers.get("accept", ""))
+    if media_type.startswith("text/"):  # to which the framework adds the charset
+        media_type = media_type.removesuffix("; charset=utf-8")
     return Response(text.decode(), media_type=media_type)
 
 
@@ -138,7 +147,8 @@ def create_app(state: AppState) -> Gate:
         path: {parameter["name"] for parameter in item.get("get", {}).get("parameters", ())}
         for path, item in openapi_document(app)["paths"].items()
     }
-    return Gate(app, state, parameters, {route.path for route in app.routes})
+    routes = {route.path for route in app.routes if not route.path.startswith(FRAMEWORK_PAGES)}
+    return Gate(app, state, parameters, routes)
 
 
 def _openapi_config(settings: Settings) -> OpenAPIConfig:
@@ -150,6 +160,7 @@ def _openapi_config(settings: Settings) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="trimetric",
         version=__version__,
+        path=FRAMEWORK_PAGES,
         servers=[Server(url=settings.root_path or "/")],
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes if keyed else None),
@@ -171,7 +182,7 @@ async def _watching(app: Litestar) -> AsyncIterator[None]:
 
 def _http_error(request: Request, error: HTTPException) -> Response:
     if type(error) is NotFoundException and not error.extra:
-        error.detail = "there is nothing here; /openapi.json lists what there is"
+        error.detail = NOTHING_HERE
     elif isinstance(error, MethodNotAllowedException):
         error.detail = f"{request.method[:20]} is not offered here"
     elif error.status_code == 413:
@@ -188,6 +199,8 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 def _reasons(error: HTTPException) -> str:
     if not isinstance(error, ValidationException) or not isinstance(error.extra, list):
         return error.detail
+    if error.extra == [NO_BODY]:
+        return "it has no body; send a JSON object, as /openapi.json describes it"
     return "; ".join(f"{reason['key']}: {reason['message']}" for reason in error.extra)
 
 

@@ -13,7 +13,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from litestar.exceptions import ClientException, HTTPException, NotAuthorizedException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    NotAuthorizedException,
+    NotFoundException,
+)
 
 from trimetric.serve.cors import Cors
 from trimetric.serve.served_model import encode
@@ -24,6 +29,8 @@ LINGER_SECONDS, LINGER_BYTES = 2.0, 4 << 20  # that a refused client may still s
 CLIENT_GONE = 499  # as nginx counts requests whose client has gone
 WHY_CUT_OFF = {408: "slow body", 413: "body size"}
 PUBLIC = ("/health", "/ready")
+NOTHING_HERE = "there is nothing here; /openapi.json lists what there is"
+FRAMEWORK_PAGES = "/schema"  # the framework's own, of the API; they load from other hosts
 log = logging.getLogger("trimetric.serve")
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -90,6 +97,7 @@ class Gate:
             if exchange.is_preflight():
                 await exchange.answer_preflight()
             else:
+                exchange.check_path()
                 exchange.check_query()
                 await self.app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -166,6 +174,11 @@ class Exchange:
         start = {"type": "http.response.start", "status": 204, "headers": cors.preflight()}
         await self.send(start)
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def check_path(self) -> None:
+        """Raise 404 for pages that the framework adds to those of ours."""
+        if self.path == FRAMEWORK_PAGES or self.path.startswith(FRAMEWORK_PAGES + "/"):
+            raise NotFoundException(NOTHING_HERE)
 
     def check_query(self) -> None:
         """Raise HTTPException unless the query string is acceptable."""

@@ -71,6 +71,23 @@ def limits_of(texts: list[str]) -> Limits:
     return Limits(**values)
 
 
+def allowed_name(text: str) -> str:
+    """Return a host name as requests give it, without the dot that may end it; * as it is.
+
+    Raises
+    ------
+    ParameterError
+        It is an address of a page, has a port or a wildcard, or is no name: no request has such.
+    """
+    name = text.removesuffix(".")
+    if text != "*" and not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", name):
+        raise ParameterError(
+            f"{text!r} is no host name; give one such as shop.example, without scheme, port and"
+            " path (other alphabets as xn--...), or * for any"
+        )
+    return name
+
+
 def sub_path(text: str) -> str:
     """Return a path without its last slash, "" for the root.
 
@@ -146,6 +163,7 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
         object.__setattr__(self, "root_path", sub_path(self.root_path))
+        object.__setattr__(self, "allowed_hosts", tuple(map(allowed_name, self.allowed_hosts)))
         if "*" in self.cors_origins and self.api_key:
             raise ParameterError(
                 "a server with a key is not for pages of any origin (*); name those that have the"

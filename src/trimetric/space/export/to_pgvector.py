@@ -14,6 +14,7 @@ from trimetric.errors import DataError
 from trimetric.space.export.space import Space, groups_of_users
 
 ROWS_AT_ONCE = 50_000
+ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}  # of COPY; the first goes first
 MOST_INDEXED, MOST = 2_000, 16_000  # dimensions of pgvector's hnsw and of its vector type
 
 README = """# SQL of a space for PostgreSQL with pgvector
@@ -101,10 +102,17 @@ def _escaped(ids: Vocabulary) -> pl.Series:
     bad = ids.values.filter(ids.values.str.contains("\0", literal=True))
     if len(bad):
         raise DataError(f"PostgreSQL cannot hold the id {bad[0]!r}, which has a zero byte")
-    escaped = ids.values.str.replace_all("\\", "\\\\", literal=True)
-    for sign, code in (("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+    escaped = ids.values
+    for sign, code in ESCAPES.items():
         escaped = escaped.str.replace_all(sign, code, literal=True)
     return escaped
+
+
+def copied(text: str) -> str:
+    """Return an id, as text, in the form that COPY reads."""
+    for sign, code in ESCAPES.items():
+        text = text.replace(sign, code)
+    return text
 
 
 def _copy(out: TextIO, table: str, blocks: Iterator[pl.Series]) -> None:
