@@ -227,8 +227,10 @@ def test_saved_parts_read_together_keep_their_weights(tmp_path):
     data = Interactions.from_frame(LOG, event_weights=TABLE)
     split = split_random(data, test=0.3, valid=0)
     split.save(tmp_path)
-    for given_place in (tmp_path, f"{tmp_path}/*.parquet", sorted(tmp_path.glob("*.parquet"))):
+    for given_place in (f"{tmp_path}/*.parquet", sorted(tmp_path.glob("*.parquet"))):
         assert weights(Interactions.read(given_place)) == weights(data)
+    with pytest.raises(DataError, match="holds a split, and reading all of it would join its test"):
+        Interactions.read(tmp_path)
     assert Interactions.read(tmp_path / "train.parquet", weight=False).weights is None
 
 
