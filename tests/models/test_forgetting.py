@@ -226,7 +226,7 @@ def test_logs_are_searched_and_what_cannot_be_is_refused_before(tmp_path: Path) 
         with pytest.raises(DataError, match=f"cannot search .*{name}"):
             forget_in(tmp_path / "m", USER, search=[tmp_path / name])
     assert artifact.checksum(tmp_path / "m") == before
-    receipt = forget_in(tmp_path / "m", USER, search=[tmp_path / "orders.csv"])
+    receipt = forget_in(tmp_path / "m", USER, search=iter([tmp_path / "orders.csv"]))
     assert receipt.still_held == [str(tmp_path / "orders.csv")]
 
 

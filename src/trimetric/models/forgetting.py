@@ -168,7 +168,7 @@ def forget_in(
     UnknownIds, ParameterError, Unsupported
         See `Recommender.forget`.
     """
-    from trimetric.models.forgetting_files import refuse_unsearchable
+    from trimetric.models.forgetting_files import holders, refuse_unsearchable
     from trimetric.storage import artifact, places
 
     if places.in_store(folder) or places.in_store(out):
@@ -176,7 +176,8 @@ def forget_in(
             "forgetting needs folders of this machine, since stores and caches keep earlier copies:"
             " copy the model here, forget, save what is left to the store and remove what it keeps"
         )
-    refuse_unsearchable([Path(path) for path in search])
+    searched = [Path(path) for path in search]
+    refuse_unsearchable(searched)
     users = None if users is None else ids_of(users, "user")
     items = None if items is None else ids_of(items, "item")
     target = Path(folder if out is None else out)
@@ -186,7 +187,7 @@ def forget_in(
         removed = _without_checkpoint(target)
     else:
         held.append(str(folder))
-    held += files_with(search, receipt.users, receipt.items)
+    held += holders(searched, receipt.users, receipt.items)
     return replace(
         receipt,
         folder=str(target),
@@ -221,14 +222,15 @@ def mark_unavailable(
 
     def mark(model: "Recommender") -> tuple[int, int]:
         check_type("item", model.item_ids, given, "unavailable")
-        known = [i for i, row in zip(given, model.item_ids.encode(given), strict=True) if row >= 0]
+        rows = model.item_ids.encode(given)
+        known = [item for item, row in zip(given, rows, strict=True) if row >= 0]
         marked = model.unavailable.to_list()
         if change == "add":
             known = [*marked, *known]
         elif change == "remove":
             known = [item for item in marked if item not in set(known)]
         model.set_unavailable(known)
-        return len(model.unavailable), int((model.item_ids.encode(given) < 0).sum())
+        return len(model.unavailable), int((rows < 0).sum())
 
     return _resaved(folder, Path(folder if out is None else out), mark)[1]
 
