@@ -167,9 +167,10 @@ class RankedLists:
             if isinstance(ids, str | bytes | Set) or not isinstance(ids, Iterable):
                 raise DataError(f"{where}: the list of {user!r} is none but {ids!r:.60}")
             one = list(ids)
-            if any(isinstance(item, tuple | list) for item in one):
+            pair = next((item for item in one if isinstance(item, tuple | list)), None)
+            if pair is not None:
                 raise DataError(
-                    f"{where}: the list of {user!r} holds {one[0]!r:.60}, which is no id; give"
+                    f"{where}: the list of {user!r} holds {pair!r:.60}, which is no id; give"
                     " {item: score}, such as dict(pairs), or the items alone, best first"
                 )
             users += [user] * len(one)
