@@ -96,6 +96,9 @@ def test_scores_equal_the_twin(slots: int) -> None:
     scores = model.scorer.score(users, items)
     assert np.allclose(scores, expected, rtol=1e-4)
     assert model.scorer.table(users[:24:12]).tobytes() == scores[:24].tobytes()
+    for count in (0, 1, 15, 16, 17):
+        alone = model.scorer.score(users[5 : 5 + count], items[5 : 5 + count])
+        assert alone.tobytes() == scores[5 : 5 + count].tobytes()
 
 
 @kernel

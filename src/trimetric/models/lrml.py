@@ -9,7 +9,6 @@ import numpy as np
 from trimetric import counter
 from trimetric.data.csr import Csr
 from trimetric.data.interactions import Interactions
-from trimetric.engine import rows
 from trimetric.engine.compile import inline, kernel
 from trimetric.engine.elementary import exp
 from trimetric.engine.gradients import (
@@ -41,6 +40,7 @@ from trimetric.models.lrml_answers import (
     similar_items,
     similar_users,
 )
+from trimetric.models.lrml_scores import all_scores, pair_scores
 from trimetric.models.saved import Stored
 from trimetric.space.function import FunctionScorer
 from trimetric.space.scorer import Scorer
@@ -235,20 +235,13 @@ class LRML(EpochTrained):
             n_users,
             len(table) - n_users,
             learned,
-            score_pairs,
+            pair_scores,
+            all_scores,
             similar=similar_items,
             similar_users=similar_users,
             seen_by=seen_by,
             refusals=NO_POINTS,
         )
-
-
-def score_pairs(learned: Relations, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Return −D for pairs of rows (int32 (n,)), float32."""
-    out = np.empty(len(users), dtype=np.float32)
-    buffers = rows.table(2, learned.dim), np.zeros(learned.n_slots, dtype=np.float32)
-    _score(learned.rows, learned.slots, (users, items), learned.n_users, buffers, out)
-    return out
 
 
 class Params(NamedTuple):
@@ -374,13 +367,3 @@ def product_gradient(g, user, item, scratch, table, u, v):
     add_scaled(g, user, scratch, _RELATION, np.float32(1))
     multiply(scratch, _RELATION, scratch, _PRODUCT, table, u)
     add_scaled(g, item, scratch, _RELATION, np.float32(1))
-
-
-@kernel
-def _score(table, slots, pairs, n_users, buffers, out):
-    (users, items), (scratch, attention) = pairs, buffers
-    for i in range(len(out)):
-        u, v = users[i], items[i] + n_users
-        relate(scratch, 0, u, v, table, slots, attention)
-        add_scaled(scratch, 1, table, v, np.float32(-1))
-        out[i] = -squared_norm(scratch, 1)
