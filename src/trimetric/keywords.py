@@ -7,9 +7,10 @@ an error that says which one was meant, also where it is the name of another lib
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Annotated, Any, TypeGuard, TypeVar, get_args, get_origin, get_type_hints
 
 from trimetric.errors import ParameterError
@@ -142,6 +143,18 @@ def check_switch(name: str, value: object) -> None:
         raise ParameterError(f"{name} must be True or False, got {value!r}")
 
 
+def check_text(name: str, value: object) -> None:
+    """Raise ParameterError unless a value is text."""
+    if not isinstance(value, str):
+        raise ParameterError(f"{name} must be text, got {value!r:.80}")
+
+
+def check_progress(value: object) -> None:
+    """Raise ParameterError unless a value is what `progress` takes: True, False or None."""
+    if value is not None:
+        check_switch("progress", value)
+
+
 def check_seed(seed: Any) -> int:
     """Return a seed, or raise ParameterError."""
     if isinstance(seed, bool) or not isinstance(seed, Integral):
@@ -149,13 +162,23 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-def check_count(name: str, value: Any, usual: str = "") -> None:
-    """Raise ParameterError unless a value is a whole number of at least 1."""
+def check_count(name: str, value: Any, usual: str = "", least: int = 1) -> None:
+    """Raise ParameterError unless a value is a whole number of at least `least`."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < 1:
+    if not whole or value < least:
         hint = f"; {usual}" if usual else ""
-        what = "at least 1" if whole else "a whole number"
+        what = f"at least {least}" if whole else "a whole number"
         raise ParameterError(f"{name} must be {what}, got {value!r}{hint}")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite real number, of Python or NumPy, and no truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def takes(*kinds: type, leave: Collection[str] = ()) -> Callable[[F], F]:

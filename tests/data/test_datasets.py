@@ -3,12 +3,13 @@
 import gzip
 import json
 import os
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from trimetric.data import Interactions, datasets, split_column
-from trimetric.errors import DataError
+from trimetric.errors import DataError, ParameterError
 
 REAL = os.environ.get("TRIMETRIC_DATA")
 
@@ -173,3 +174,10 @@ def test_bad_raw_files(home, name, contents, message):
     put(home, name, **contents)
     with pytest.raises(DataError, match=message):
         datasets.load(name)
+
+
+@pytest.mark.parametrize("name", [None, 5, ["planted"], b"planted", Path("planted")])
+@pytest.mark.parametrize("ask", [datasets.load, datasets.items, datasets.titles, datasets.has])
+def test_names_are_text(ask, name):
+    with pytest.raises(ParameterError, match="name must be that of a data set"):
+        ask(name)

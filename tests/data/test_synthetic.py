@@ -108,3 +108,36 @@ def test_scale_fills_a_quarter_of_a_small_table():
     assert len(synthetic.scale(10, 10, 25)[0]) == 25
     with pytest.raises(ParameterError, match="n_interactions"):
         synthetic.scale(10, 10, 26)
+
+
+@pytest.mark.parametrize("name", ["n_users", "n_items", "dim", "clusters", "per_user", "spread"])
+@pytest.mark.parametrize("value", [None, "5", [5], float("nan"), True, 1 + 0j])
+def test_planted_refuses_what_is_no_number(name, value):
+    if name in ("per_user", "spread") and value == 1 + 0j:
+        value = 1j
+    with pytest.raises(ParameterError, match=f"{name} must be"):
+        synthetic.planted(**{"n_users": 40, "n_items": 30, "per_user": 6, name: value})
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "1", True, np.array([1])])
+def test_seeds_are_whole_numbers(seed):
+    for make in (synthetic.bookshop, synthetic.planted):
+        with pytest.raises(ParameterError, match="seed must be a whole number"):
+            make(seed=seed)
+    with pytest.raises(ParameterError, match="seed must be a whole number"):
+        synthetic.scale(10, 10, 5, seed=seed)
+    with pytest.raises(ParameterError, match="n_items must be a whole number"):
+        synthetic.scale(10, 10.0, 5)
+
+
+def test_numbers_of_numpy_are_as_those_of_python():
+    ours = synthetic.planted(300, 200, dim=4, clusters=4, per_user=6, spread=0.25, seed=1)
+    sizes = np.int16(300), np.uint8(200)
+    settings = {"dim": np.int8(4), "clusters": np.int64(4), "per_user": np.float32(6)}
+    theirs = synthetic.planted(*sizes, **settings, spread=np.float32(0.25), seed=np.uint64(1))
+    assert theirs.interactions.fingerprint == ours.interactions.fingerprint
+    assert (theirs.items == ours.items).all()
+    shop = synthetic.bookshop(np.int64(3)).interactions
+    assert shop.fingerprint == synthetic.bookshop(3).interactions.fingerprint
+    drawn = synthetic.scale(np.int8(100), np.int8(100), np.int16(500), seed=np.int64(2))
+    assert np.array_equal(drawn, synthetic.scale(100, 100, 500, seed=2))

@@ -14,6 +14,7 @@ import polars as pl
 from trimetric import counter
 from trimetric.data.bookshop_words import FIRST_NAMES, LAST_NAMES, SHELVES
 from trimetric.data.interactions import Interactions
+from trimetric.keywords import check_seed
 
 N_READERS = 1500
 BOOKSHOP = 203
@@ -71,7 +72,13 @@ def bookshop(seed: int = 0) -> Bookshop:
     Returns
     -------
     Bookshop
+
+    Raises
+    ------
+    ParameterError
+        The seed is no whole number.
     """
+    seed = check_seed(seed)
     shelf, within = _placed()
     popularity = 600 // (3 + within)
     tastes, favourites = _tastes(seed)

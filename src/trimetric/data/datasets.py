@@ -12,7 +12,7 @@ import polars as pl
 from trimetric.data import readers
 from trimetric.data.interactions import Interactions
 from trimetric.data.published import PUBLISHED, load_published, published_titles
-from trimetric.errors import DataError
+from trimetric.errors import DataError, ParameterError
 
 GENERATED = {
     "bookshop": "1,500 readers and 800 books, generated, with titles",
@@ -80,6 +80,8 @@ def load(name: str, **rules: Any) -> Interactions:
     ------
     DataError
         If it is not on this machine; says where it is published and where to put it.
+    ParameterError
+        The name is no text, or a rule is unknown or out of range.
     """
     path = _find(name)
     if path is None and name in GENERATED:
@@ -132,7 +134,12 @@ def _generated(name: str, rules: dict[str, Any]) -> Interactions:
     return Interactions.from_frame(data.to_frame(), name=name, **rules)
 
 
-def _plain(name: str) -> bool:
+def _plain(name: Any) -> bool:
+    if not isinstance(name, str):
+        raise ParameterError(
+            f"name must be that of a data set, such as 'ml_1m', got {name!r:.80}; Interactions"
+            " reads files and tables"
+        )
     short = 0 < len(name) < 200  # longer ones are no names of files
     return short and name.replace("_", "").replace("-", "").isalnum()
 

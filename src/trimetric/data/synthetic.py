@@ -16,6 +16,7 @@ from trimetric.data.bookshop import Bookshop, bookshop
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.errors import ParameterError
+from trimetric.keywords import check_count, check_seed, is_number
 
 __all__ = ["Bookshop", "Planted", "bookshop", "planted", "scale"]
 
@@ -90,6 +91,8 @@ def planted(
         If a setting is out of range.
     """
     _check_planted(n_users, n_items, dim, clusters, per_user, spread)
+    n_users, n_items, dim, clusters = int(n_users), int(n_items), int(dim), int(clusters)
+    per_user, spread, seed = float(per_user), float(spread), check_seed(seed)
     keys = [counter.key(seed, PLANTED, stream) for stream in range(8)]
     centres = _into_ball(counter.normal(keys[0], (clusters, dim)), 0.8)
     user_clusters = (counter.bits(keys[1], np.arange(n_users)) % np.uint64(clusters)).astype(int)
@@ -136,8 +139,13 @@ def scale(
     Raises
     ------
     ParameterError
-        If more than a quarter of all pairs is asked for.
+        If more than a quarter of all pairs is asked for, or an argument is no whole number.
     """
+    counts = {"n_users": n_users, "n_items": n_items, "n_interactions": n_interactions}
+    for name, value in counts.items():
+        check_count(name, value)
+    n_users, n_items, n_interactions = map(int, counts.values())
+    seed = check_seed(seed)
     if not 1 <= n_interactions <= n_users * n_items / 4:
         raise ParameterError(
             f"n_interactions must be in 1..n_users*n_items/4 = {n_users * n_items // 4:,},"
@@ -223,9 +231,9 @@ def _check_planted(
         ("dim", dim, 1),
         ("clusters", clusters, 1),
     ):
-        if value < least:
-            raise ParameterError(f"{name} must be at least {least}, got {value}")
-    if not 0 < per_user <= n_items / 4:
-        raise ParameterError(f"per_user must be in (0, n_items/4 = {n_items / 4}], got {per_user}")
-    if not 0 < spread <= 1:
-        raise ParameterError(f"spread must be in (0, 1], got {spread}")
+        check_count(name, value, least=least)
+    if not is_number(per_user) or not 0 < per_user <= n_items / 4:
+        most = f"n_items/4 = {n_items / 4}"
+        raise ParameterError(f"per_user must be in (0, {most}], got {per_user!r}")
+    if not is_number(spread) or not 0 < spread <= 1:
+        raise ParameterError(f"spread must be in (0, 1], got {spread!r}")
