@@ -1,6 +1,7 @@
 """Whatever is wrong with the data, one clear error says what, where and what to do."""
 
 import gzip
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
+import trimetric as tm
 from trimetric.data import Interactions
 from trimetric.errors import DataError, ParameterError
 
@@ -167,3 +169,45 @@ def test_options(options):
         next(iter(options)),
         error=ParameterError,
     )
+
+
+def test_names_of_data_are_text():
+    for name in (None, 5, b"x", object()):
+        for make in (
+            lambda name: Interactions.from_frame({"user": [1], "item": [2]}, name=name),
+            lambda name: Interactions.from_arrays([1], [2], name=name),
+            lambda name: tm.RankedLists.from_dict({1: [2]}, name=name or 0),
+        ):
+            with pytest.raises(ParameterError, match="name must be text"):
+                make(name)
+
+
+def test_decimals_of_a_database_are_numbers():
+    ids = [Decimal("12"), Decimal(7), None]
+    rows = {"user": ids[:2], "item": [Decimal("1E+1"), 3], "rating": [Decimal("1.5"), 2]}
+    data = Interactions.from_frame(rows)
+    assert data.to_frame().rows() == [(7, 3, 2.0), (12, 10, 1.5)]
+    with pytest.raises(DataError, match="'user' holds no value in row 3"):
+        Interactions.from_frame({"user": ids, "item": [1, 2, 3]})
+    with pytest.raises(DataError, match=r"'user' holds 1\.5 in row 1"):
+        Interactions.from_frame({"user": [Decimal("1.5")], "item": [1]})
+    with pytest.raises(DataError, match="holds nan, not a finite number, in row 1"):
+        Interactions.from_frame({"user": [1], "item": [1], "rating": [Decimal("NaN")]})
+    with pytest.raises(DataError, match="beyond 64 bits"):
+        Interactions.from_frame({"user": [Decimal(2**70)], "item": [1]})
+
+
+def test_spans_of_time_are_no_times():
+    spans = pd.to_timedelta([1, 2], unit="D")
+    with pytest.raises(DataError, match=r"'timestamp' cannot be used: row 1 .*timedelta64"):
+        Interactions.from_frame({"user": [1, 2], "item": [1, 2], "timestamp": spans})
+
+
+@pytest.mark.parametrize(("dtype", "power"), [("f4", 24), ("f8", 53)])
+def test_floats_that_may_have_been_other_ids_are_refused(dtype, power):
+    """2^24 + 1 as a 32-bit float is 2^24."""
+    ids = np.array([2**power + 1, 1], dtype)
+    with pytest.raises(DataError, match=rf"whole numbers below 2\^{power}"):
+        Interactions.from_arrays(ids, [1, 2])
+    below = np.array([2**power - 1, 1], dtype)
+    assert Interactions.from_arrays(below, [1, 2]).user_ids[1] == 2**power - 1

@@ -403,3 +403,22 @@ def test_matrices_and_frames_of_other_libraries():
     same = Interactions.from_frame(frame, weight="weight")
     assert same.fingerprint == data.fingerprint
     assert pl.DataFrame(frame.to_dict("list")).rows() == data.to_frame().rows()
+
+
+def test_what_cannot_be_filtered_by_is_refused():
+    data = Interactions.from_arrays([1, 1, 2], [1, 2, 3], ratings=[1, 2, 3])
+    for rating in ("2", [2], float("nan"), True, None.__class__, 1j):
+        with pytest.raises(ParameterError, match="min_rating must be a finite number"):
+            data.filter(min_rating=rating)
+    with pytest.raises(ParameterError, match="min_rating must be a finite number"):
+        Interactions.from_arrays([1], [2], [3], min_rating=10**400)
+    assert len(data.filter(min_rating=np.float32(2))) == 2
+    with pytest.raises(ParameterError, match="ids must be a list, got the single id 1"):
+        data.filter(users=np.array(1))
+
+
+def test_ids_to_filter_by_may_be_of_pyarrow():
+    pa = pytest.importorskip("pyarrow")
+    data = Interactions.from_arrays([1, 1, 2], [1, 2, 3])
+    for ids in (pa.array([1]), pa.chunked_array([[1]]), [pa.scalar(1)], np.array([1], "u1")):
+        assert data.filter(users=ids).items.tolist() == [0, 1]

@@ -327,8 +327,8 @@ def test_numbers_that_a_frame_has_lost():
     narrow = {"user": np.array([1, 2**24 + 2], np.float32), "item": [1, 2]}
     with pytest.raises(DataError, match=r"2\^24"):
         Interactions.from_frame(narrow)
-    narrow["user"] = np.array([1, 2**24], np.float32)
-    assert Interactions.from_frame(narrow).user_ids.values.to_list() == [1, 2**24]
+    narrow["user"] = np.array([1, 2**24 - 1], np.float32)
+    assert Interactions.from_frame(narrow).user_ids.values.to_list() == [1, 2**24 - 1]
 
 
 def test_masked_values_are_missing():
@@ -376,3 +376,16 @@ def test_inspect_shows_the_form_and_the_first_pairs(tmp_path):
     assert shown["notes"] == ["users from column 'userId'", "items from column 'movieId'"]
     assert shown["first"] == [{"user": "a", "item": 1, "timestamp": 10}]
     assert shown["rows"]["nulls"] == 2
+
+
+def test_a_saved_model_is_no_log(tmp_path):
+    tm.Popularity().fit(ROWS).save(tmp_path / "m")
+    for read in (Interactions, tm.split_random, tm.Popularity().fit):
+        with pytest.raises(DataError, match="is a saved model, and no log"):
+            read(tmp_path / "m")
+
+
+def test_a_link_to_nowhere_is_told(tmp_path):
+    (tmp_path / "log.csv").symlink_to("gone.csv")
+    with pytest.raises(DataError, match=r"log.csv is a link to gone.csv, which does not exist"):
+        Interactions.read(tmp_path / "log.csv")

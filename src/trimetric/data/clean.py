@@ -157,9 +157,9 @@ def _ids(
         narrow = series.dtype == pl.Float32
         floats = series.cast(pl.Float64).fill_nan(None)
         most = EXACT_FLOAT32 if narrow else EXACT_FLOAT
-        whole = (floats.abs() <= most) & (floats.floor() == floats)
+        whole = (floats.abs() < most) & (floats.floor() == floats)
         kind = "32-bit floats are exact to 2^24: " if narrow else ""
-        remedy = f"{kind}ids must be whole numbers within 2^{24 if narrow else 53} or text"
+        remedy = f"{kind}ids must be whole numbers below 2^{24 if narrow else 53} or text"
         refuse(series, ~whole.fill_null(True), where, remedy)
         return floats.cast(pl.Int64)
     raise DataError(f"{where} holds {series.dtype}; ids must be whole numbers or text")

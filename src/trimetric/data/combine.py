@@ -14,7 +14,7 @@ from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import Rule, within
 from trimetric.data.report import ReadReport
 from trimetric.errors import DataError, MissingExtra, ParameterError, UnknownIds
-from trimetric.keywords import is_one_of
+from trimetric.keywords import is_number, is_one_of
 
 if TYPE_CHECKING:
     from trimetric.data.interactions import Interactions
@@ -108,8 +108,7 @@ def select(
         ("item", items, data.items, data.item_ids),
     ):
         if ids is not None:
-            if isinstance(ids, Iterable) and not isinstance(ids, str | bytes):
-                ids = list(ids)
+            ids = _listed(ids)
             wanted = np.zeros(len(vocabulary), dtype=bool)
             known = vocabulary.encode(ids)
             unknown = [one for one, row in zip(ids, known, strict=True) if row < 0]
@@ -120,10 +119,21 @@ def select(
     if min_rating is not None:
         if data.ratings is None:
             raise DataError(f"{data.name} has no ratings, which min_rating needs")
-        keep &= data.ratings >= min_rating
+        if not is_number(min_rating):
+            raise ParameterError(f"min_rating must be a finite number, got {min_rating!r}")
+        keep &= data.ratings >= float(min_rating)
     if not keep.any():
         raise DataError(f"{data.name}: no interaction is left by this filter")
     return data.take(keep).compact()
+
+
+def _listed(ids: Any) -> Any:
+    """Return ids as a list where they are several, those of PyArrow as plain values."""
+    if isinstance(ids, np.ndarray) and ids.ndim == 0:
+        return ids.item()
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        return ids
+    return [one.as_py() if hasattr(one, "as_py") else one for one in ids]
 
 
 def _between(data: Interactions, since: Any, until: Any) -> Interactions:

@@ -158,7 +158,7 @@ def _to_int(value: Any) -> int | None:
     if isinstance(value, int | np.integer):
         return int(value) if INT64_MIN <= int(value) <= INT64_MAX else None
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return int(value) if abs(float(value)) <= EXACT_FLOAT else None
+        return int(value) if abs(float(value)) < EXACT_FLOAT else None
     return None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, Sequence, Set
 from datetime import UTC
+from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -264,6 +266,8 @@ def _from_objects(values: list, where: str) -> pl.Series:
         return pl.Series(values, dtype=pl.Null)
     first = present[0][1]
     names = {kind for _, kind in present}
+    if "decimal" in names and names <= {"int", "float", "decimal"}:
+        return _decimals(values, where)
     if names == {"int", "float"}:
         return _floats(values, where)
     for row, kind in present:
@@ -271,7 +275,7 @@ def _from_objects(values: list, where: str) -> pl.Series:
             fault = "mixes types" if kind != first else "cannot be used"
             raise DataError(
                 f"{where} {fault}: row {row + 1} holds {str(values[row])[:80]!r}"
-                f" ({type(values[row]).__name__}); use one of whole numbers or text for all rows"
+                f" ({type(values[row]).__name__}); use numbers alone, or text alone, for all rows"
             )
     if first == "int":
         _within_int64(values, where)
@@ -283,6 +287,14 @@ def _from_objects(values: list, where: str) -> pl.Series:
     if first == "list":
         return _lists(values, where)
     return pl.Series(values, strict=False)
+
+
+def _decimals(values: list, where: str) -> pl.Series:
+    """Decimals, such as those of a database, beside other numbers: whole ones are kept exactly."""
+    whole = all(v is None or (math.isfinite(v) and v == int(v)) for v in values)
+    if whole:
+        return _from_objects([None if v is None else int(v) for v in values], where)
+    return pl.Series([None if v is None else float(v) for v in values], dtype=pl.Float64)
 
 
 def _texts(values: list, where: str) -> pl.Series:
@@ -356,7 +368,7 @@ def _kind(value: Any) -> str | None:
         return None
     if isinstance(value, bool | np.bool_):
         return "bool"
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) and not isinstance(value, np.timedelta64):
         return "int"
     if isinstance(value, float | np.floating):
         return "float"
@@ -364,4 +376,6 @@ def _kind(value: Any) -> str | None:
         return "str"
     if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1):
         return "list"
+    if isinstance(value, Decimal):
+        return "decimal"
     return "time" if hasattr(value, "isoformat") else "other"

@@ -476,9 +476,10 @@ class Interactions:
         """Read a polars, pandas or pyarrow table, a mapping of columns, or a list of mappings.
 
         `rules` are as for `read`. The ids keep the type they have: text stays text. Floats are
-        accepted as ids only if all are whole and within 2^53, the form in which pandas holds ints
+        accepted as ids only if all are whole and below 2^53, the form in which pandas holds ints
         beside missing values.
         """
+        keywords.check_text("name", name)
         return cls.from_rows(**build.of_table(frame, name, dict(rules))).compact()
 
     @classmethod
@@ -499,6 +500,7 @@ class Interactions:
         `rules` are min_rating, nulls, duplicates and repeats, as for `read`; weight="rating" takes
         the ratings as weights.
         """
+        keywords.check_text("name", name)
         given = {"user": users, "item": items, "rating": ratings, "timestamp": timestamps}
         made = build.of_arrays({**given, "weight": weights}, name, dict(rules))
         return cls.from_rows(**made).compact()

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-import numpy as np
-
 from trimetric.data import names
 from trimetric.data.repeats import ALIASES, RULES, Rule
 from trimetric.data.weighting import check_event_weights
 from trimetric.errors import DataError, ParameterError
-from trimetric.keywords import is_one_of
+from trimetric.keywords import is_number, is_one_of
 
 ROLES = ("user", "item", "rating", "timestamp", "split", "weight", "event")
 Column = str | Literal[False] | None
@@ -94,8 +92,7 @@ class Rules:
                 raise ParameterError(
                     f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 )
-        number = isinstance(self.min_rating, int | float | np.number)
-        if self.min_rating is not None and not (number and np.isfinite(self.min_rating)):
+        if self.min_rating is not None and not is_number(self.min_rating):
             raise ParameterError(f"min_rating must be a finite number, got {self.min_rating!r}")
         if self.repeats is not None and not is_one_of(self.repeats, (*RULES, *ALIASES)):
             keep = is_one_of(self.repeats, ("keep",))

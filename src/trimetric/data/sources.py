@@ -236,11 +236,16 @@ def of_one_format(names: list[PurePosixPath], folder: str) -> list[PurePosixPath
 
 
 def _refuse_ours(names: set[str], folder: str) -> None:
-    """Raise DataError for the folder of a split, or of prepared parts."""
+    """Raise DataError for the folder of a split, of a model, or of prepared parts."""
     if {"split.json", "train.parquet"} <= names:
         raise DataError(
             f"{folder} holds a split, and reading all of it would join its test part to the others;"
             f" give a part, such as {folder}/train.parquet, or {folder}/*.parquet if all are meant"
+        )
+    if "model.json" in names:
+        raise DataError(
+            f"{folder} is a saved model, and no log: trimetric.load({folder!r}) opens it; give the"
+            " interactions that are meant"
         )
     if "prepared.json" in names:
         raise DataError(
@@ -308,6 +313,8 @@ def _open_files() -> int | None:
 def absent(path: Path) -> str:
     """Say that a file does not exist, and which it may be instead."""
     folder = path.parent
+    if path.is_symlink():
+        return f"{path} is a link to {os.readlink(path)}, which does not exist; mend the link"
     if not folder.is_dir():
         return f"{path} does not exist, nor does its folder"
     try:

@@ -153,7 +153,7 @@ class Split:
         OutputError
             The folder cannot be written, or holds other files; what was there is intact.
         """
-        folder = places.output(folder)
+        folder = places.output(folder, "folder")
         _refuse_other_files(folder)
         document = {**(about or {}), "name": self.train.name, **self.how, "pairs": self._sizes()}
         with output_errors(folder), replacing_folder(folder) as fresh:

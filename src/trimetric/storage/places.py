@@ -14,6 +14,7 @@ from trimetric.errors import DataError, OutputError, ParameterError, TrimetricEr
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _FOLDED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a URI that was made a Path
 _SECRET = re.compile(r"(?<=://)[^/@]*@")
+_EMPTY = "{} is the empty text ''; give a path"
 _CAUSES = {
     errno.ELOOP: "is a loop of symbolic links; give the file or folder itself",
     errno.ENAMETOOLONG: "is longer than the system allows; give a shorter path",
@@ -38,6 +39,21 @@ def in_store(place: Any) -> bool:
 def shown(place: Any) -> str:
     """Return a place for messages, without what stands before an @, which may be a password."""
     return _SECRET.sub("", str(place))
+
+
+def given(value: Any, what: str = "path") -> Path | None:
+    """Return what names a file, a folder or a URI as a path; None for anything else.
+
+    Raises
+    ------
+    ParameterError
+        It is the empty text, which would be the current folder.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        return None
+    if not os.fspath(value):
+        raise ParameterError(_EMPTY.format(what))
+    return Path(value).expanduser()
 
 
 def output(place: Any, what: str = "out") -> Path:
@@ -65,7 +81,7 @@ def _local(place: Any, what: str, refused: type[TrimetricError]) -> Path:
         raise ParameterError(f"{what} must be a path, got {type(place).__name__} {place!r:.60}")
     text = os.fspath(place)
     if not text:
-        raise ParameterError(f"{what} is empty; give a path")
+        raise ParameterError(_EMPTY.format(what))
     if is_uri(text):
         text = _of_uri(text, what, refused)
     try:
