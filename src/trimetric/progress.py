@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
+from trimetric.keywords import check_progress
+
 EVERY = 10.0  # seconds without a line, after which one is told where there is no terminal
 
 _told = time.monotonic()
@@ -214,6 +216,7 @@ def describe(row: dict[str, Any], plan: Any) -> str:
 
 def make_reporter(progress: bool | None) -> Silent:
     """Return a bar on a terminal, lines elsewhere; None is silent unless on a terminal."""
+    check_progress(progress)
     terminal = on_terminal()
     if progress is False or (progress is None and not terminal):
         return Silent()
@@ -294,6 +297,7 @@ class CountingBar(Counter):
 
 def counting(noun: str, total: int, progress: bool | None = None) -> Counter:
     """Return a counter: a bar where standard error is a terminal, else lines if `progress`."""
+    check_progress(progress)
     if progress is not False and on_terminal():
         return CountingBar(noun, total)
     return CountingLines(noun, total) if progress else Counter()

@@ -10,7 +10,7 @@ from csr_lists import csr
 
 import trimetric as tm
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.errors import DataError, ParameterError, TrimetricError, Unsupported
 from trimetric.models import training_data
 from trimetric.models.training_data import check_negatives, check_partitions
 
@@ -137,3 +137,59 @@ def test_the_digest_of_a_pool_is_that_of_its_little_endian_bytes():
     pool = csr([[0, 2], [], [1]])
     numbers = np.array([0, 2, 2, 3], "<i8").tobytes() + np.array([0, 2, 1], "<i4").tobytes()
     assert training_data.digest(pool) == hashlib.sha256(numbers).hexdigest()
+
+
+PAIRS = tm.synthetic.planted(40, 30, dim=4, clusters=4, per_user=6, seed=1).interactions
+WRONG = [
+    ("monitor", 3, "monitor must be a function"),
+    ("resume", "no", "resume must be True or False"),
+    ("resume", None, "resume must be True or False"),
+    ("checkpoint_seconds", "30", "checkpoint_seconds must be a number of at least 0"),
+    ("checkpoint_seconds", None, "checkpoint_seconds must be a number of at least 0"),
+    ("checkpoint_seconds", float("nan"), "checkpoint_seconds must be a number of at least 0"),
+    ("checkpoint_seconds", -1, "checkpoint_seconds must be a number of at least 0"),
+    ("progress", "no", "progress must be True or False"),
+    ("callbacks", None, "callbacks must be a list, got None"),
+    ("callbacks", 3, "callbacks must be a list, got 3"),
+    ("also_seen", 3, "cannot read a int as a table"),
+    ("also_seen", ([1, 2], [3, 4]), "the user ids of arrays are whole numbers and the model's"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "words"), WRONG)
+@pytest.mark.parametrize("kind", [tm.CML, tm.Popularity])
+def test_options_are_refused_before_training(kind, option, value, words, monkeypatch):
+    def trained(*_, **__):
+        raise AssertionError("it was trained before")
+
+    monkeypatch.setattr("trimetric.training.train", trained)
+    monkeypatch.setattr(tm.Popularity, "learn", trained)
+    with pytest.raises(TrimetricError, match=words):
+        kind().fit(PAIRS, **{option: value})
+
+
+def test_checkpoints_may_be_never_or_always(tmp_path):
+    for seconds in (float("inf"), np.float32(0.5), 0):
+        folder = tmp_path / str(seconds)
+        tm.CML(dim=4, epochs=1).fit(PAIRS, out=folder, checkpoint_seconds=seconds, resume=np.False_)
+        assert tm.load(folder).user_ids.kind == "str"
+
+
+def test_what_is_marked_as_seen_must_have_ids_of_the_type_of_the_model():
+    model = tm.Popularity().fit(PAIRS)
+    users, items = PAIRS.user_ids[:2], PAIRS.item_ids[:2]
+    for pairs, side in ((([1, 2], items), "user"), ((users, [1, 2]), "item")):
+        with pytest.raises(DataError, match=f"the {side} ids of arrays are whole numbers and"):
+            model.mark_seen(pairs)
+    assert len(model.seen.items) == len(PAIRS)
+
+
+def test_options_of_partial_fit_are_checked_by_all_models():
+    made = tm.CentroidML(dim=4, epochs=1, temperature=0.2, kappa=0, reconstruction=0).fit(PAIRS)
+    for model in (made, tm.CML(dim=4, epochs=1).fit(PAIRS)):
+        new = ["u01"], ["new"]
+        for replay in (-1, "1", float("nan"), None):
+            with pytest.raises(ParameterError, match="replay must be at least 0 and finite"):
+                model.partial_fit(new, replay=replay)
+        with pytest.raises(ParameterError, match="progress must be True or False"):
+            model.partial_fit(new, progress="no")

@@ -1,7 +1,7 @@
 """What may watch training: callbacks, of which one that fails does not lose the run."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,9 @@ class Observers(Silent):
     """A reporter that passes on what happens, to another reporter and to callbacks."""
 
     def __init__(self, callbacks: Sequence[Callback], reporter: Silent, run: TrainingRun) -> None:
-        if isinstance(callbacks, Callback):
-            raise ParameterError(f"callbacks must be a list, got {callbacks!r}; give [callback]")
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+            hint = "give [callback]" if isinstance(callbacks, Callback) else "[] for none"
+            raise ParameterError(f"callbacks must be a list, got {callbacks!r}; {hint}")
         self._callbacks, self._reporter, self._run = [*callbacks], reporter, run
         for callback in self._callbacks:
             if not isinstance(callback, Callback):

@@ -354,6 +354,7 @@ class CentroidML(EpochTrained):
 
         Epochs go over all interactions, so that `replay` changes nothing; with 0 only means move.
         """
+        partial_fit.Plan(replay=replay)  # refused here as by other models
         self._fitted = take_in(self, self._state, new, epochs, lr, progress)
         return self
 

@@ -16,9 +16,11 @@ from trimetric.models.starting import start_of
 from trimetric.models.training_data import (
     NOT_IN_PARTS,
     aligned,
+    check_options,
     check_weights,
     describe,
     known_of,
+    more_seen,
     parts_given,
 )
 from trimetric.progress import Silent
@@ -72,6 +74,7 @@ class ClosedForm(Recommender):
         ray: str | None = None,
     ) -> Self:
         """Train on interactions in one go: see `Recommender.fit`."""
+        check_options(monitor, resume, checkpoint_seconds, progress)
         if partitions != 1 or workdir is not None or ray is not None or isinstance(train, Prepared):
             raise Unsupported(f"{self.name} {NOT_IN_PARTS}")
         with publishing(out) as out, limited_threads(threads):
@@ -80,6 +83,7 @@ class ClosedForm(Recommender):
             if len(data) == 0:
                 raise DataError("the training data has no interactions; nothing can be learned")
             held_out = aligned(valid, data)
+            also_seen = more_seen(also_seen, data)
             start_of(self, start, anchor)  # which such models cannot take
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")

@@ -24,11 +24,13 @@ from trimetric.models.training_data import (
     NOT_IN_PARTS,
     aligned,
     check_negatives,
+    check_options,
     check_partitions,
     check_weights,
     describe,
     digest,
     known_of,
+    more_seen,
     parts_given,
     pool_of,
 )
@@ -105,6 +107,7 @@ class EpochTrained(Recommender):
         ray: str | None = None,
     ) -> Self:
         """Train on interactions by mini-batches: see `Recommender.fit`."""
+        check_options(monitor, resume, checkpoint_seconds, progress)
         if workdir is not None or ray is not None or isinstance(train, Prepared):
             in_files.check_out(out, workdir, ray)
             in_files.check_not_used(pool=pool, monitor=monitor, start=start)
@@ -131,6 +134,7 @@ class EpochTrained(Recommender):
             negatives = pool_of(pool, data)
             check_negatives(data, negatives)
             held_out = aligned(valid, data)
+            also_seen = more_seen(also_seen, data)
             begin = start_of(self, start, anchor)
             check_partitions(self.name, partitions, negatives, begin)
             if resume and out is None:

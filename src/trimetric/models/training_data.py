@@ -3,16 +3,36 @@
 import warnings
 from dataclasses import replace
 from hashlib import sha256
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from trimetric.data.csr import Csr, weights_in
+from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import Split
 from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.keywords import check_progress, check_switch
 from trimetric.progress import tell
+from trimetric.space.given import KINDS
 from trimetric.space.known import Known
+
+
+def check_options(monitor: Any, resume: Any, checkpoint_seconds: Any, progress: Any) -> None:
+    """Raise ParameterError for options of `fit` that would only fail once it has trained."""
+    if monitor is not None and not callable(monitor):
+        raise ParameterError(
+            f"monitor must be a function of the model, such as lambda model: ..., got {monitor!r}"
+        )
+    check_switch("resume", resume)
+    number = isinstance(checkpoint_seconds, Real) and not isinstance(checkpoint_seconds, bool)
+    if not (number and checkpoint_seconds >= 0):
+        raise ParameterError(
+            f"checkpoint_seconds must be a number of at least 0, got {checkpoint_seconds!r};"
+            " 30 is usual"
+        )
+    check_progress(progress)
 
 
 def parts_given(train: Any, valid: Any, progress: bool | None) -> tuple[Interactions, Any]:
@@ -58,6 +78,19 @@ def aligned(valid: Any, data: Interactions) -> Interactions | None:
     return known_part
 
 
+def more_seen(also_seen: Any, data: Interactions) -> Interactions | None:
+    """Return what is to count as seen beside the training data, in its rows.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or its ids are of other types.
+    """
+    if also_seen is None:
+        return None
+    return _in_rows_of(data.user_ids, data.item_ids, also_seen)
+
+
 def known_of(data: Interactions, valid: Interactions | None) -> Known:
     """Return what a model trained on `data` knows; `valid` is in the rows of `data`."""
     validated = None if valid is None else Csr.of(valid)
@@ -75,10 +108,24 @@ def _described(part: Interactions) -> dict[str, Any]:
 
 def merged_seen(known: Known, interactions: Any) -> Known:
     """Return what is known with more interactions seen; unknown users and items are ignored."""
-    more = Interactions.of(interactions).align(known.user_ids, known.item_ids)[0]
+    more = _in_rows_of(known.user_ids, known.item_ids, interactions)
     seen = known.seen.union(Csr.of(more))
     weights = weights_in(seen, (known.seen, known.weights), (Csr.of(more), more.weights))
     return replace(known, seen=seen, weights=weights)
+
+
+def _in_rows_of(user_ids: Vocabulary, item_ids: Vocabulary, given: Any) -> Interactions:
+    """Return interactions in these rows; raise DataError where no id could ever be known."""
+    more = Interactions.of(given).in_kinds_of(user_ids, item_ids)
+    sides = ("user", more.user_ids, user_ids), ("item", more.item_ids, item_ids)
+    for side, theirs, ours in sides:
+        if theirs.kind != ours.kind:
+            raise DataError(
+                f"the {side} ids of {more.name} are {KINDS[theirs.kind]} and the model's"
+                f" {KINDS[ours.kind]}, so that none of them counts as seen; give ids of the model's"
+                " type"
+            )
+    return more.align(user_ids, item_ids)[0]
 
 
 def check_weights(model: Any, weighted: bool) -> None:

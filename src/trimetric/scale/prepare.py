@@ -104,6 +104,8 @@ def prepare(
     if ray is not None and run is not None:
         raise ParameterError("give run or ray, not both")
     holdout = _checked(partitions, valid, test, seed)
+    keywords.check_switch("resume", resume)
+    keywords.check_progress(progress)
     pyarrow_ipc()
     if options.get("split") not in (None, False):
         raise ParameterError("split is not used by prepare; hold out with valid= and test=")
