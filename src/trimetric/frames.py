@@ -40,7 +40,7 @@ def set_output(library: Library) -> None:
     >>> model.recommend(["u0007"], k=5)  # a pandas.DataFrame
     """
     if not isinstance(library, str) or library not in LIBRARIES:
-        raise ParameterError(f"output must be one of {', '.join(LIBRARIES)}, got {library!r}")
+        raise ParameterError(f"library must be one of {', '.join(LIBRARIES)}, got {library!r}")
     if library == "pandas":
         _pandas()
     _chosen.set(library)

@@ -225,3 +225,31 @@ def test_batches_with_candidates_of_each_user(model: Recommender, tmp_path: Path
     recommend_to_file(model, tmp_path / "a.parquet", range(5, 25), 3, allow=allow, diversity=0.4)
     rows = pl.read_parquet(tmp_path / "a.parquet")
     assert rows.equals(model.recommend(range(5, 25), 3, allow=allow, diversity=0.4))
+
+
+def test_a_tuple_of_two_lists_is_not_guessed_to_be_pairs(model: Recommender) -> None:
+    """`fit` takes it as users and items."""
+    users, items = [5, 6], [100, 101]
+    pairs = [*zip(users, items, strict=True)]
+    for two in ((users, items), tuple(pairs), (np.array(users), np.array(items)), ([5], [100])):
+        with pytest.raises(ParameterError, match="may be two pairs, or users and items: give a"):
+            model.score(two)
+    expected = model.score(pairs)
+    for given in ([list(pair) for pair in pairs], iter(pairs), {"user": users, "item": items}):
+        assert (model.score(given) == expected).all()
+    rows = tuple({"user": user, "item": item} for user, item in pairs)
+    assert (model.score(rows) == expected).all()
+
+
+def test_errors_name_the_argument(model: Recommender) -> None:
+    with pytest.raises(ParameterError, match=r"^user: expected an id or a list of ids, got nan"):
+        model.recommend(float("nan"))
+    with pytest.raises(ParameterError, match=r"^item: expected an id or a list of ids, got None"):
+        model.recommend_for(None)
+    with pytest.raises(ParameterError, match=r"^items must be a list of ids, got 'x'; give"):
+        model.set_unavailable("x")
+    with pytest.raises(ParameterError, match=r"^library must be one of default, polars, pandas"):
+        tm.set_output("numpy")  # type: ignore[arg-type]
+    for kept in (0, 1.5, "2", None):
+        with pytest.raises(ParameterError, match=r"^kept must be"):
+            tm.ShardedModel.open("m", kept=kept)  # type: ignore[arg-type]

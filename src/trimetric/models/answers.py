@@ -330,8 +330,8 @@ def warn_left_out(kind: str, unknown: list, n: int) -> None:
 
 def unavailable_rows(known: Known, items: Any) -> np.ndarray:
     """Return the rows of items that are to be in no list, int32 ascending."""
-    ids = ids_of(items, "unavailable", single=False)
-    check_type("item", known.item_ids, ids, "unavailable")
+    ids = ids_of(items, "items", single=False)
+    check_type("item", known.item_ids, ids, "items")
     rows = known.item_ids.encode(ids)
     unknown = int((rows < 0).sum())
     if unknown:
@@ -371,6 +371,7 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
             pairs.item_ids.decode(pairs.items).to_list(),
         )
     pairs = as_numpy(pairs)
+    _refuse_columns(pairs)
     columns = _columns(pairs)
     if columns is not None:
         missing = [name for name in ("user", "item") if name not in columns]
@@ -396,6 +397,19 @@ def as_pairs(pairs: Any) -> tuple[list, list]:
         users.append(ids[0])
         items.append(ids[1])
     return ids_of(users, "user"), ids_of(items, "item")
+
+
+def _refuse_columns(pairs: Any) -> None:
+    """Raise ParameterError for a tuple of two lists, which `fit` reads as (users, items)."""
+    if not isinstance(pairs, tuple) or len(pairs) != 2:
+        return
+    if all(
+        hasattr(side, "__len__") and not isinstance(side, str | bytes | Mapping) for side in pairs
+    ):
+        raise ParameterError(
+            "a tuple of two lists may be two pairs, or users and items: give a list of pairs, such"
+            " as list(zip(users, items)), or a table such as {'user': users, 'item': items}"
+        )
 
 
 def _columns(pairs: Any) -> list | None:

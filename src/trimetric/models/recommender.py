@@ -248,7 +248,8 @@ class Recommender(ABC):
             The data cannot be used: no interactions, too many items for the model, or no user with
             an item left to contrast.
         ParameterError
-            `resume` without `out`, or `monitor` returned no finite number.
+            `resume` without `out`, an option is of another type or out of range, or `monitor`
+            returned no finite number.
         Unsupported
             Interactions have weights, and the model cannot use them; or `start`, and it cannot
             start from another model.
@@ -286,6 +287,11 @@ class Recommender(ABC):
         Parameters
         ----------
         interactions : the same as `fit` takes
+
+        Raises
+        ------
+        DataError
+            They cannot be read, or their ids are of another type than the model's.
         """
         self._fitted = self._with_seen(self._state, interactions)
         return self
@@ -642,6 +648,7 @@ class Recommender(ABC):
         Parameters
         ----------
         pairs : iterable of (user, item), a table with columns user and item, or Interactions
+            Not a tuple of two lists, which may be meant as users and items.
         on_unknown : "error" or "skip"
             Whether unknown ids are an error, or get NaN with a warning that counts them.
 

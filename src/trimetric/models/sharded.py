@@ -18,6 +18,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.errors import ArtifactError
+from trimetric.keywords import check_count
 from trimetric.models import untrained
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import (
@@ -77,16 +78,19 @@ class ShardedModel(Answers):
             What lies in an object store is copied to the cache (TRIMETRIC_CACHE) once, under a
             name that the content determines, and mapped from there.
         kept : int
-            How many parts stay in memory.
+            How many parts stay in memory, at least 1.
 
         Raises
         ------
+        ParameterError
+            `folder` is no path, or `kept` is out of range.
         ArtifactError
             The folder holds no such model, or a damaged one; the message names the shard.
         DataError
             The object store cannot be read.
         """
         check_folder("open", folder)
+        check_count("kept", kept, f"{KEPT} is usual")
         path = published.fetched(folder)
         while True:
             loaded = artifact.load(path, SHARDED)

@@ -44,7 +44,7 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
         if not single:
             raise ParameterError(f"{noun} must be a list of ids, got {value!r}; give [{value!r}]")
         if is_missing(value):
-            raise ParameterError(f"expected an id or a list of ids, got {given!r}")
+            raise ParameterError(f"{noun}: expected an id or a list of ids, got {given!r}")
         return [value]
     if isinstance(given, Mapping):
         raise ParameterError(f"{noun}: expected a list of ids, got a mapping of {_few(given)}")
@@ -57,7 +57,7 @@ def ids_of(given: Any, noun: str = "id", *, single: bool = True) -> list:
             f"{noun}: expected a list of ids, got an array of shape {tuple(given.shape)}"
         )
     if not isinstance(given, Iterable):
-        raise ParameterError(f"expected an id or a list of ids, got {given!r}")
+        raise ParameterError(f"{noun}: expected an id or a list of ids, got {given!r}")
     if isinstance(given, np.ndarray) and np.ma.is_masked(given):
         at = int(np.flatnonzero(np.ma.getmaskarray(given))[0])
         raise ParameterError(f"{noun} {at + 1} is masked; give only ids that are there")
