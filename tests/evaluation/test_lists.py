@@ -1,5 +1,7 @@
 """Lists made elsewhere: the figures of the model that wrote them, and what is met in lists."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -503,3 +505,40 @@ def test_columns_of_ids_that_are_not_found_are_told():
     for said in ({}, {"user": None}, {"user": "user", "item": None}):
         with pytest.raises(DataError, match=r"no column 'user'; columns: 'who'"):
             evaluate(frame(LISTED).rename({"user": "who"}), small(), **said)
+
+
+class Named(os.PathLike):
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def test_paths_of_any_kind_and_no_path(tmp_path):
+    frame(TEST).write_csv(tmp_path / "lists.csv")
+    read = RankedLists.of(tmp_path / "lists.csv")
+    again = RankedLists.of(Named(tmp_path / "lists.csv"))
+    assert again.users.equals(read.users)
+    assert again.name == "lists.csv"
+    with pytest.raises(ParameterError, match="lists is the empty text ''; give a path"):
+        RankedLists.of("")
+    with pytest.raises(ParameterError, match="items is the empty text ''; give a path"):
+        tm.beyond_accuracy(frame(TEST), small(), 2, items="", columns=["genre"])
+
+
+def test_defaults_of_files_may_be_said_of_frames():
+    lists = RankedLists.of(frame(TEST), format=None, decimal=".", null=())
+    assert len(lists.users) == sum(map(len, TEST.values()))
+    with pytest.raises(ParameterError, match="separator is for files, and lists is none"):
+        RankedLists.of(frame(TEST), format=None, separator=";")
+
+
+@pytest.mark.parametrize("at", [b"\x05", np.array(5), "5"])
+def test_cutoffs_are_numbers(at):
+    with pytest.raises(ParameterError, match="at must be cutoffs such as"):
+        evaluate(frame(TEST), small(), at=at)
+    with pytest.raises(ParameterError, match="at must be cutoffs such as"):
+        FullRanking(at=at)
+    with pytest.raises(ParameterError, match="metrics must be names"):
+        evaluate(frame(TEST), small(), metrics=np.array("ndcg"))

@@ -277,3 +277,17 @@ def test_a_split_is_needed() -> None:
     for data in (SPLIT.test, SPLIT.train, None):
         with pytest.raises(ParameterError, match=f"is popular; got {type(data).__name__}$"):
             beyond_accuracy(model(), data)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"exclude_seen": "no"}, "exclude_seen must be True or False"),
+        ({"exclude_seen": None}, "exclude_seen must be True or False"),
+        ({"columns": None}, "columns must be a list of names, got None"),
+        ({"columns": 3}, "columns must be a list of names, got 3"),
+    ],
+)
+def test_options_of_other_types(option: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        beyond_accuracy(RankedLists.from_dict(LISTS), SPLIT, 2, **option)

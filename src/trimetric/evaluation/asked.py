@@ -39,7 +39,7 @@ def asked_of(
     given: Any = (at,) if isinstance(at, int | np.integer) else at
     cutoffs = checked_cutoffs(() if given is None else given)
     wanted = (metrics,) if isinstance(metrics, str) else () if metrics is None else metrics
-    if not isinstance(wanted, Iterable):
+    if not isinstance(wanted, Iterable) or getattr(wanted, "ndim", 1) != 1:
         raise ParameterError(f"metrics must be names such as ndcg@10, got {metrics!r}")
     names = tuple(
         metric(name).name

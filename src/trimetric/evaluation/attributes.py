@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import polars as pl
 from trimetric.data import in_memory, readers
 from trimetric.data.baskets import is_list
 from trimetric.errors import DataError
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
@@ -50,7 +50,7 @@ def attributes(
     DataError
         The table cannot be read, a column is missing, or no item of it is known.
     """
-    path = Path(table).expanduser() if isinstance(table, str | Path) else None
+    path = places.given(table, "items")
     where = str(path) if path else "items"
 
     def pick(existing: list[str]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import numpy as np
@@ -18,6 +17,7 @@ from trimetric.data.build import parted
 from trimetric.data.clean import typed
 from trimetric.data.form import NAMES, Form, FormOptions
 from trimetric.errors import DataError, ParameterError
+from trimetric.storage import places
 
 if TYPE_CHECKING:
     from trimetric.data.ids import Vocabulary
@@ -95,10 +95,12 @@ class RankedLists:
             The file cannot be read, a column is missing, an id, rank or score is missing or no
             number, or there are no rows.
         """
+        if name is not None:
+            keywords.check_text("name", name)
         if isinstance(source, cls):
             return source if name is None else replace(source, name=name)
         wanted = {"user": user, "item": item, "rank": rank, "score": score}
-        path = Path(source).expanduser() if isinstance(source, str | Path) else None
+        path = places.given(source, "lists")
         where = str(path) if path else name or "lists"
         if path is not None and os.path.exists(path / "model.json"):
             raise ParameterError(f"{path} is a saved model: give trimetric.load({str(path)!r})")
@@ -115,8 +117,9 @@ class RankedLists:
         if path is not None:
             table = readers.read(path, pick, written)
             raw, text = table.frame, table.text
-        elif form:
-            raise ParameterError(f"{next(iter(form))} is for files, and {where} is none")
+        elif written != Form():
+            option = next(n for n, value in vars(written).items() if value != getattr(Form, n))
+            raise ParameterError(f"{option} is for files, and {where} is none")
         else:
             raw, text = in_memory.load(source, pick, where), False
         by = next((role for role in ("rank", "score") if role in raw.columns), None)
@@ -161,6 +164,8 @@ class RankedLists:
         """
         if not isinstance(lists, Mapping):
             raise ParameterError(f"expected {{user: items}}, got a {type(lists).__name__}")
+        if name is not None:
+            keywords.check_text("name", name)
         where = name or "lists"
         users, items, scores = list[Any](), list[Any](), list[Any]()
         for user, ids in lists.items():

@@ -260,7 +260,8 @@ def rank_among(
 
 def checked_cutoffs(at: Iterable[int]) -> tuple[int, ...]:
     """Return cutoffs as a tuple of int; raise ParameterError for one that no metric can have."""
-    several = isinstance(at, Iterable) and not isinstance(at, str)
+    several = isinstance(at, Iterable) and not isinstance(at, str | bytes)
+    several = several and getattr(at, "ndim", 1) == 1
     cutoffs = tuple(at) if several else ()
     if not several or not all(isinstance(k, int | np.integer) for k in cutoffs):
         raise ParameterError(f"at must be cutoffs such as (5, 10), got {at!r}")

@@ -1,10 +1,11 @@
 """Everything that lists say beyond accuracy, for a model or for lists made elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trimetric import keywords
 from trimetric.data.csr import Csr
 from trimetric.errors import DataError, ParameterError
 from trimetric.evaluation import beyond_accuracy as measures
@@ -72,7 +73,8 @@ def beyond_accuracy(
     Raises
     ------
     ParameterError
-        `k` is out of range, this is no Split, or `columns` come without `items`.
+        `k` is out of range, this is no Split, an option is of another type, or `columns` come
+        without `items`.
     DataError, Unsupported
         See `evaluate` and `attributes`.
     """
@@ -85,6 +87,10 @@ def beyond_accuracy(
         raise ParameterError(
             f"give a Split, whose training part tells what is popular; got {type(split).__name__}"
         )
+    keywords.check_switch("exclude_seen", exclude_seen)
+    if not isinstance(columns, Iterable):
+        raise ParameterError(f"columns must be a list of names, got {columns!r:.80}")
+    columns = [columns] if isinstance(columns, str) else [*columns]
     if columns and items is None:
         raise ParameterError("columns are those of a table of items; give it as items=")
     unknown = sorted(set(described) - {"user", "item", "rank", "score", "name"})
@@ -94,7 +100,6 @@ def beyond_accuracy(
         )
     if described and (is_model(source) or is_divided(source)):
         raise ParameterError(f"{min(described)} describes lists, and this is a model; leave it out")
-    columns = [columns] if isinstance(columns, str) else [*columns]
     parts = Parts.of(split, "test")
     subject, task, lists = _lists(source, parts, k, exclude_seen, described)
     histories = _histories(parts, subject).take(task.users)
