@@ -283,3 +283,17 @@ def test_the_command(model: tm.SML, tmp_path: Any) -> None:
     assert document(*new, cwd=tmp_path) == json.loads(json.dumps({"folder": "m", **again}))
     (tmp_path / "bare.csv").write_text("item,name\n1,2\n")
     assert "'title'" in refused(*asked, "--items", "bare.csv", cwd=tmp_path)
+
+
+def test_what_takes_from_a_score_is_not_said_to_add_to_it() -> None:
+    found = tm.CentroidML(dim=4, epochs=4, temperature=0.2, kappa=0, reconstruction=0.25, seed=1)
+    found.fit(DATA)
+    seen = 0
+    for user in USERS[:40]:
+        for item in ITEMS[::7]:
+            why = found.explain(user, item, reasons=3, examine=0)
+            told, added = why.sentence(), [one.adds for one in why.reasons]
+            assert "(-" not in told
+            assert ("nothing adds to its score" in told) == (max(added) <= 0)
+            seen += min(added) < 0
+    assert seen > 20

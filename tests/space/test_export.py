@@ -287,3 +287,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert "no distance" in refused("export", "p", "--to", "npy", "--out", "x", cwd=tmp_path)
     assert "must be one of npy" in refused("export", "m", "--to", "x", "--out", "x", cwd=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e", "m", "p"]
+
+
+def test_approximate_is_a_switch(model: tm.SML, tmp_path: Path) -> None:
+    for approximate in ("no", 0, None):
+        with pytest.raises(ParameterError, match="approximate must be True or False"):
+            model.export("faiss", tmp_path / "e", approximate=approximate)  # type: ignore[arg-type]
+
+
+def test_only_an_export_is_said_to_be_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.csv").write_text("1")
+    tm.CML(dim=4, epochs=1).fit([(1, 2), (2, 3), (3, 1)]).save(tmp_path / "m")
+    said = refused("export", "m", "--to", "npy", "--out", "mine", cwd=tmp_path)
+    assert "is not an export of trimetric" in said
+    assert "is replaced" not in said
+    said = refused("data", "split", "planted", "--out", "m", cwd=tmp_path)
+    assert "holds model.json" in said
+    assert "is replaced" not in said

@@ -166,3 +166,13 @@ def test_edges(kind):
         Index(np.eye(2), "good")
     with pytest.raises(ParameterError, match="probes"):
         Index(np.eye(2), kind, probes=0)
+
+
+def test_options_of_other_types():
+    points = np.eye(3, dtype=np.float32)
+    for seed in (None, 1.5, "1"):
+        with pytest.raises(ParameterError, match="seed must be a whole number"):
+            Index(points, seed=seed)
+    for excluded in ([[0]], np.zeros((3, 3), bool), 5):
+        with pytest.raises(ParameterError, match="excluded must be a Csr with a list for each"):
+            Index(points).nearest(points, 2, excluded=excluded)

@@ -246,8 +246,9 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
     if why.by == "sum":
         head += _sum_in_words(why, name)
     elif why.reasons and why.own is not None:
-        adding = [f"{name(reason.item)} ({reason.adds:+.3f})" for reason in why.reasons[:3]]
-        head += f"; of what they have, most is added to its score by {_listed(adding)}"
+        adding = _adding(why, name)
+        most = f"most is added to its score by {_listed(adding)}" if adding else ""
+        head += f"; of what they have, {most or 'nothing adds to its score'}"
     elif why.reasons:
         near = [f"{name(reason.item)} ({reason.d2_item:.3f})" for reason in why.reasons[:3]]
         head += f"; closest among what they have: {_listed(near)}"
@@ -274,14 +275,17 @@ def _sentences(why: Explanation, titles: Titles) -> list[str]:
 
 def _sum_in_words(why: Explanation, name: Callable[[Id], str]) -> str:
     """Say what adds to a score that is a sum."""
-    adding = [
-        f"{name(one.item)} ({one.adds:+.3f})" for one in why.reasons[:3] if (one.adds or 0) > 0
-    ]
+    adding = _adding(why, name)
     most = f"most of it is added by {_listed(adding)}" if adding else "nothing they have adds to it"
     said = f"; of what they have, {most}"
     if why.own and abs(why.own) >= LEAST_TOLD * abs(why.score):
         said += f", and {why.own:+.3f} is of the user's own factors, beside their items"
     return said
+
+
+def _adding(why: Explanation, name: Callable[[Id], str]) -> list[str]:
+    """Return the first items that add to a score, and what they add."""
+    return [f"{name(one.item)} ({one.adds:+.3f})" for one in why.reasons[:3] if (one.adds or 0) > 0]
 
 
 def _page(why: Explanation) -> str:

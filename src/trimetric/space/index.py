@@ -7,7 +7,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.engine.topk import nearest_of, prepared
 from trimetric.errors import ParameterError
-from trimetric.keywords import is_one_of
+from trimetric.keywords import check_seed, is_one_of
 from trimetric.space.exact import nearest
 from trimetric.space.ivf import PROBES, Cells
 from trimetric.space.lists import check_k
@@ -61,6 +61,7 @@ class Index:
             raise ParameterError(
                 f"probes must be a whole number from 1, got {probes!r}; 16 is usual"
             )
+        seed = check_seed(seed)
         vectors = _table("vectors", vectors, 2)
         self.kind, self.dim = kind, vectors.shape[1]
         self._space = prepared(vectors)
@@ -103,7 +104,8 @@ class Index:
         Raises
         ------
         ParameterError
-            The queries are no such table, `k` is out of range, or a row does not exist.
+            The queries are no such table, `k` is out of range, `excluded` is no Csr, or a row does
+            not exist.
         """
         k = check_k(k)
         queries = _table("queries", queries, np.ndim(queries) if np.ndim(queries) == 3 else 2)
@@ -111,6 +113,11 @@ class Index:
             raise ParameterError(f"queries have {queries.shape[-1]} columns, the index {self.dim}")
         if excluded is None:
             excluded = Csr(np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int32))
+        if not isinstance(excluded, Csr):
+            raise ParameterError(
+                f"excluded must be a Csr with a list for each query, got {type(excluded).__name__};"
+                " deny takes rows that no query may get"
+            )
         if excluded.n_users != len(queries):
             raise ParameterError(
                 f"excluded has {excluded.n_users} lists for {len(queries)} queries; give one each"

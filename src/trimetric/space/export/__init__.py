@@ -10,7 +10,7 @@ from typing import Any
 
 from trimetric._version import __version__
 from trimetric.errors import OutputError, ParameterError
-from trimetric.keywords import is_one_of
+from trimetric.keywords import check_switch, is_one_of
 from trimetric.space.export.space import Space
 from trimetric.space.known import Known
 from trimetric.space.metric import MetricSpace
@@ -58,7 +58,7 @@ def export(
     Raises
     ------
     ParameterError
-        `to` is none of these, or `approximate` is given for another than "faiss".
+        `to` is none of these, or `approximate` is no bool or given for another than "faiss".
     DataError
         An id cannot be held by what it is written for.
     OutputError
@@ -68,6 +68,7 @@ def export(
     """
     if not is_one_of(to, KINDS):
         raise ParameterError(f"to must be one of {', '.join(KINDS)}, got {to!r}")
+    check_switch("approximate", approximate)
     if approximate and to != "faiss":
         raise ParameterError(f"approximate is for to='faiss', got {to!r}, whose server indexes")
     write: Callable[..., str] = import_module(f"{__name__}.to_{to}").write
