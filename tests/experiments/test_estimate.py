@@ -1,5 +1,6 @@
 """Estimates: from real samples, growing with the data, with advice that is enough."""
 
+import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -168,3 +169,22 @@ def test_memory_of_this_machine() -> None:
     assert read.peak >= resident_memory() - 20 * MIB
     assert (peak_memory() or 0) > 80 * MIB
     assert held.size
+
+
+def test_numbers_of_numpy_are_as_those_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go through JSON to the process that measures."""
+    given = []
+
+    def measured(whole: object, pairs: int, *options: object) -> Costs:
+        given.append(json.dumps(options[2:4]))
+        return COSTS
+
+    monkeypatch.setattr(estimates, "_extrapolated", measured)
+    sizes = {"partitions": np.int64(2), "k": np.int64(5)}
+    one = tm.estimate(planted(60), memory=np.float64(10**10), **sizes)  # type: ignore[arg-type]
+    two = tm.estimate(planted(60), memory=10**10, partitions=2, k=5)
+    assert str(one) == str(two)
+    assert given == ["[2, 5]"] * 2
+    for memory in ("8GB", [8], float("nan"), True, 0):
+        with pytest.raises(ParameterError, match="memory must be a number of bytes"):
+            tm.estimate(planted(60), memory=memory)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import pytest
 from command import COMMAND, environment
 
 import trimetric as tm
-from trimetric.errors import DataError, ParameterError
+from trimetric.errors import DataError, MissingExtra, ParameterError
 from trimetric.experiments import jobs, report, study
 from trimetric.experiments.compare import Comparison, compare, listed
 from trimetric.experiments.jobs import Job, Ledger, execute
@@ -339,3 +339,14 @@ def test_refusals(tmp_path: Path) -> None:
         compare(tm.split_random(PAIRS, valid=0), "popularity", out=tmp_path)
     assert not list(tmp_path.iterdir())
     assert jobs.LEAKED == "as-released"
+
+
+def test_without_optuna_nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ran(*_: object) -> None:
+        raise AssertionError("a job ran before")
+
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setattr(jobs, "_run", ran)
+    with pytest.raises(MissingExtra, match="trimetric\\[tune\\]"):
+        compared(tmp_path)
+    assert list(tuned(Job("s", "popularity", {}), 5, "ndcg@10").send(None))  # has nothing to tune

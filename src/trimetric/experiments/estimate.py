@@ -21,7 +21,7 @@ from trimetric.evaluation import metrics
 from trimetric.experiments.machine import Reading, available_memory, watched
 from trimetric.experiments.measure import TINY, Costs, Sample, measure
 from trimetric.experiments.tune import budget
-from trimetric.keywords import check_count
+from trimetric.keywords import check_count, is_number
 from trimetric.models import create
 from trimetric.models.epoch_trained import EpochTrained
 from trimetric.models.temperature import TRIAL_SHARE, TRIED
@@ -181,9 +181,10 @@ def estimate(
             " sml, cml, bpr or another of them"
         )
     check_partitions(model, partitions, None, None)
-    if memory is not None and memory < 1:
-        raise ParameterError(f"memory must be at least 1 byte, got {memory}")
+    if memory is not None and not (is_number(memory) and memory >= 1):
+        raise ParameterError(f"memory must be a number of bytes, at least 1, got {memory!r}")
     check_count("k", k, "10 is usual")
+    partitions, k = int(partitions), int(k)
     metrics.metric(untrained.config.metric)
     with watched() as read:
         prepared = isinstance(data, Prepared)

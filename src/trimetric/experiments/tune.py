@@ -89,9 +89,16 @@ def tuned(
         The best settings, those of the job included, and a row for each trial: number, settings,
         value (None if it failed), own (trainings of its own beside it), error, seconds,
         cpu_seconds, epochs.
+
+    Raises
+    ------
+    MissingExtra
+        There is something to tune, and Optuna is not installed; said before the first trial.
     """
     whole = search_space(job.model) if space is None else space
     space = {name: span for name, span in whole.items() if name not in job.settings}
+    if space and trials > 1:
+        _optuna()
     defaults = create(job.model, **job.settings).get_params()
     log: list[dict[str, Any]] = []
     while not log or (space and spent(log) < trials):
@@ -123,6 +130,17 @@ def spent(log: list[dict[str, Any]]) -> int:
     return sum(1 + row["own"] for row in log)
 
 
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtra(
+            "tuning needs optuna, which is not installed: pip install 'trimetric[tune]';"
+            " or compare with trials=1, which uses the defaults"
+        ) from None
+    return optuna
+
+
 def propose(space: dict[str, Any], log: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Return the settings to try next.
 
@@ -139,13 +157,7 @@ def propose(space: dict[str, Any], log: list[dict[str, Any]], seed: int) -> dict
     MissingExtra
         Optuna is not installed.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise MissingExtra(
-            "tuning needs optuna, which is not installed: pip install 'trimetric[tune]';"
-            " or compare with trials=1, which uses the defaults"
-        ) from None
+    optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kinds = {name: _distribution(span, optuna) for name, span in space.items()}
     sampler = optuna.samplers.TPESampler(
