@@ -263,3 +263,25 @@ def test_our_own_mistakes_are_told_apart(monkeypatch: pytest.MonkeyPatch, traine
     assert ran.stderr == (
         "trimetric: unexpected ZeroDivisionError: oops; run with --debug for the traceback\n"
     )
+
+
+def test_update_finds_out_that_it_cannot_write_before_it_trains(trained: Path) -> None:
+    (trained / "file").write_text("x")
+    (trained / "new.csv").write_text("user,item\nu0001,i001\nu0002,i002\n")
+    said = refused("update", "m", "--with", "new.csv", "--out", "file", cwd=trained)
+    assert "a file stands where a folder is needed" in said
+    assert "epoch" not in said
+
+
+def test_explain_names_no_option_of_other_commands(trained: Path) -> None:
+    said = refused("explain", "m", "--user", "nobody", cwd=trained)
+    assert "1 unknown user: 'nobody'" in said
+    assert "--on-unknown" not in said
+    assert "--on-unknown can be popular" in refused("recommend", "m", "--user", "no", cwd=trained)
+
+
+def test_summaries_of_commands_are_whole_sentences() -> None:
+    for args in ((), ("data",)):
+        listed = done(*args, "--help").partition("Commands:")[2].strip().splitlines()
+        assert len(listed) > 3
+        assert all(line.endswith(".") and not line.endswith("...") for line in listed)

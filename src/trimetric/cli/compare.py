@@ -73,14 +73,16 @@ def compare(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compare models on DATA: equal tuning for all, several seeds, significance over users.
+    """Compare models on DATA with equal tuning for all. Significance is tested over users.
 
     Every model is tuned on the validation part with the same number of trials, then evaluated once
     on the test part. Writes a report (report.html, .md and .json). Started again with the same
     --out, an interrupted run goes on where it was.
     """
     from trimetric.experiments.compare import compare as run
+    from trimetric.experiments.report import check_installed
 
+    check_installed()
     log = logger(quiet)
     whole = read(data, columns, quiet)
     print_summary(whole, log)

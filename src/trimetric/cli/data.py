@@ -21,7 +21,7 @@ FIRST = 5
 
 
 def inspect(data: Data, columns: Columns, core: Core, json: Json = False) -> None:
-    """Tell how DATA is read, count what it holds, and show its first pairs.
+    """Tell how DATA is read and what it holds. The first pairs are shown.
 
     Rows with a missing value are left out and counted. Of a folder of `data prepare`, what it holds
     is shown.
@@ -53,14 +53,14 @@ def split(
     out: Annotated[str, Option("--out", help="Folder for train, valid and test.parquet.")],
     json: Json = False,
 ) -> None:
-    """Split DATA into train.parquet, valid.parquet and test.parquet, with split.json beside them.
+    """Split DATA into train, valid and test.parquet. A file split.json beside them tells how.
 
     The shares do not apply to leave-one-out and column. All files appear at once.
     """
     columns, keep = columns.kept_repeats()
     whole = core.of(read(data, columns), note)
     parts = options.split(whole, keep)
-    replaces(out, note, holding="")
+    replaces(out, note, holding="split.json")
     document = parts.save(out, {"out": out, "fingerprint": whole.fingerprint})
     if json:
         emit_json(document)
@@ -78,7 +78,10 @@ def split(
 def prepare(
     data: Annotated[
         list[str],
-        Argument(help="Files, folders, patterns such as 'log/*.parquet', or URIs; one or several."),
+        Argument(
+            metavar="DATA",
+            help="Files, folders, patterns such as 'log/*.parquet', or URIs; one or several.",
+        ),
     ],
     columns: Columns,
     out: Annotated[str, Option("--out", help="Folder for the parts, new or empty.")],
@@ -99,7 +102,7 @@ def prepare(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Divide DATA, which may be larger than memory, into parts for training in parts.
+    """Divide DATA into parts for training in parts. DATA may be larger than memory.
 
     Files are read in batches, and then one part of the users at a time, with the rules of the other
     commands. A run that was stopped, or found the disk full, goes on with --resume.

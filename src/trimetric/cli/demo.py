@@ -32,7 +32,7 @@ def demo(
     out: Annotated[str, Option("--out", help="Folder to save the model to.")] = "demo-model",
     json: Json = False,
 ) -> None:
-    """Train, evaluate and recommend in one go; the last line tells how to open the page.
+    """Train, evaluate and recommend in one go. The last line tells how to open the page.
 
     The data is MovieLens if it is on this machine, else a bookshop, which is generated.
     """

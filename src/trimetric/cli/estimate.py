@@ -41,7 +41,7 @@ def estimate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Estimate what fit, compare and recommend --all would take on DATA, and how to make it fit.
+    """Estimate memory, disk and time of runs on DATA. Runs are fit, compare and recommend --all.
 
     Trains on samples for some seconds. The time is that of all epochs: early stopping, which nobody
     can foresee, makes it shorter.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
 
 ModelOrNone = Annotated[
-    str | None, Argument(help="Folder of a saved model; leave it out with --lists.")
+    str | None,
+    Argument(metavar="MODEL", help="Folder of a saved model; leave it out with --lists."),
 ]
 
 

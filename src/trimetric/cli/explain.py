@@ -9,7 +9,8 @@ from trimetric.cli.ids import anyone, suggesting, typed_ids
 from trimetric.cli.options import Json, Model, Quiet, Seed
 from trimetric.cli.output import emit, emit_json, logger, plain, rows_table, show
 from trimetric.cli.titles import Titles
-from trimetric.errors import ParameterError
+from trimetric.errors import ParameterError, UnknownIds
+from trimetric.space.given import NOT_TRAINED_ON
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,7 +65,7 @@ def explain(
         else:
             chosen = [user] if user is not None else None
             [who] = trained.user_ids.parse(chosen) if chosen else anyone("user", trained, seed, log)
-            best = _target(trained, item, lambda: trained.recommend([who], 1), log)
+            best = _target(trained, item, lambda: _first_of(trained, who), log)
             why = trained.explain(who, best, **options)
     if json:
         document = why.to_dict() | {"sentence": why.sentence(names)}
@@ -89,6 +90,16 @@ def _target(
         raise ParameterError("no item is left to recommend to this user; ask for one by --item ID")
     log(f"no item was asked for: {rows['item'][0]} is the best recommendation")
     return rows["item"][0]
+
+
+def _first_of(model: "Recommender", user: Any) -> "pl.DataFrame":
+    """Return the best recommendation; errors name no option that `explain` lacks."""
+    try:
+        return model.recommend([user], 1)
+    except UnknownIds as error:
+        if "on_unknown" not in str(error):
+            raise
+        raise UnknownIds("user", [user], NOT_TRAINED_ON) from None
 
 
 def _print(why: "Explanation", names: dict) -> None:

@@ -17,7 +17,7 @@ def export(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write the space of a model for a vector store, which then needs no trimetric.
+    """Write the space of a model for a vector store. The store then needs no trimetric.
 
     The recommendation order is plain L2 order, the nearest first; README.md in the folder has an
     example. The items that each user was trained on are written too, so that they can be excluded.
@@ -25,7 +25,7 @@ def export(
     from trimetric.models import open_model
 
     trained = open_model(model)
-    replaced = replaces(out, note, holding="")
+    replaced = replaces(out, note, holding="manifest.json")
     about = trained.export(to, out, approximate=approximate)
     if about["unavailable"]:
         note(

@@ -32,7 +32,7 @@ def forget(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Remove users and items from a saved model and its checkpoint, and give a receipt.
+    """Remove users and items from a saved model. Its checkpoint follows; a receipt is given.
 
     Points of others that were trained together with them stay as they are, except means, which are
     taken anew; train anew without them to end that too.
@@ -84,7 +84,7 @@ def unavailable(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Mark items that no list may have, such as those out of stock; a server follows.
+    """Mark items that no list may have. Those out of stock are such; a server follows.
 
     An empty file marks none.
     """

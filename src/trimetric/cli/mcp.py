@@ -31,7 +31,7 @@ def mcp(
     open_: Annotated[bool, Option("--open", help="Serve other machines without a key.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Offer a model to agents as tools, over the Model Context Protocol.
+    """Offer a model to agents as tools. They speak the Model Context Protocol.
 
     Tools are search, recommend, recommend_for, similar_items, similar_users, explain and
     explain_for, those that the model can answer. A newer artifact in the folder replaces the older

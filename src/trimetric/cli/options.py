@@ -8,9 +8,12 @@ from typing import Annotated, Any, get_type_hints
 from typer import Argument, Option
 
 Data = Annotated[
-    str, Argument(help="File, or name of a data set: bookshop and planted are always there.")
+    str,
+    Argument(
+        metavar="DATA", help="File, or name of a data set: bookshop and planted are always there."
+    ),
 ]
-Model = Annotated[str, Argument(help="Folder of a saved model.")]
+Model = Annotated[str, Argument(metavar="MODEL", help="Folder of a saved model.")]
 IdColumn = Annotated[
     str | None,
     Option(

@@ -93,7 +93,7 @@ def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -
     """Tell whether something stands where output goes, and say that it will be replaced.
 
     Where a file is written, a file counts; where a folder is, one that holds the file called
-    `holding`, or if that is empty any file. What is of the other kind is refused by the writer.
+    `holding`. What is of the other kind is refused by the writer.
     """
     if out == "-" or places.is_uri(out):
         return False
@@ -102,7 +102,7 @@ def replaces(out: str, log: Callable[[str], None], holding: str | None = None) -
         if holding is None:
             there = path.exists() and not path.is_dir()
         else:
-            there = path.is_dir() and any(path.glob(holding or "*"))
+            there = path.is_dir() and (path / holding).exists()
     except (OSError, TrimetricError):
         return False  # it is said when it is written
     if there:

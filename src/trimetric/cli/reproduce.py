@@ -23,7 +23,10 @@ ALIASES = {
 
 def reproduce(
     target: Annotated[
-        str, Argument(help="table1 to table4, fig4 to fig6, several (table3,fig6), or all.")
+        str,
+        Argument(
+            metavar="TARGET", help="table1 to table4, fig4 to fig6, several (table3,fig6), or all."
+        ),
     ],
     columns: Columns,
     dataset: Annotated[
@@ -40,7 +43,7 @@ def reproduce(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Reproduce tables and figures of the SML paper, with the leak of its code and without.
+    """Reproduce tables and figures of the SML paper. They come with the leak and without.
 
     Shows side by side what is published, what the released code gives, and results without the
     leak. Writes a report (report.html, .md and .json). Started again with the same --out, an
@@ -49,7 +52,9 @@ def reproduce(
     from trimetric.evaluation.released import WARNING
     from trimetric.experiments.paper import TARGETS
     from trimetric.experiments.paper import reproduce as run
+    from trimetric.experiments.report import check_installed
 
+    check_installed()
     targets = TARGETS if target == "all" else tuple(re.split(r"[,+ ]+", target))
     unknown = [name for name in targets if name not in TARGETS]
     if unknown:

@@ -15,7 +15,7 @@ from trimetric.storage import places
 
 
 def serve(
-    models: Annotated[list[str], Argument(metavar="MODEL...", help="Folders of saved models.")],
+    models: Annotated[list[str], Argument(metavar="MODEL", help="Folders of saved models.")],
     items: Annotated[
         str | None,
         Option(

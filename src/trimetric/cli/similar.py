@@ -114,7 +114,7 @@ def similar_users(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the users most similar to a user, with titles of some items that both have.
+    """List the users most similar to a user. Items that both have are named too.
 
     Where no user is asked for, the answer is for one at random. A comma separates ids, unless an id
     with that comma is known.

@@ -37,7 +37,7 @@ def update(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Add new users, items and interactions to a trained centroid, sml or cml.
+    """Add new interactions to a trained centroid, sml or cml. Their users and items may be new.
 
     Far cheaper than training anew; known users and items move a little. Interactions that the
     model already has are left out.
@@ -62,6 +62,7 @@ def _update(
     from trimetric.data.splits import shipped_part
     from trimetric.models import load
     from trimetric.models.sharded_index import partitions_in
+    from trimetric.storage import artifact, published
 
     began = time.monotonic()
     trained, partitions = load(model), partitions_in(model)
@@ -72,6 +73,7 @@ def _update(
         raise DataError(
             f"{whole.name}: its split has no train part, so there is nothing to train on"
         )
+    artifact.probe(published.working(out))  # before any work is done for nothing
     before = _sizes(trained)
     replaced = replaces(out, logger(quiet), holding="model.json")
     given = {} if epochs is None else {"epochs": epochs}
