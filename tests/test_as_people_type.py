@@ -146,7 +146,7 @@ def test_set_output(space: tm.CentroidML, split: tm.Split, tmp_path) -> None:
     assert len(tm.evaluate(space.recommend(k=30), split, at=10).metrics)  # lists in pandas
     tm.set_output("polars")
     assert isinstance(space.recommend(pd.Series(["u0007"])), pl.DataFrame)
-    with pytest.raises(ParameterError, match="output must be one of default, polars, pandas"):
+    with pytest.raises(ParameterError, match="library must be one of default, polars, pandas"):
         tm.set_output("numpy")
 
 

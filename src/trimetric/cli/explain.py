@@ -10,7 +10,6 @@ from trimetric.cli.options import Json, Model, Quiet, Seed
 from trimetric.cli.output import emit, emit_json, logger, plain, rows_table, show
 from trimetric.cli.titles import Titles
 from trimetric.errors import ParameterError, UnknownIds
-from trimetric.space.given import NOT_TRAINED_ON
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,6 +93,8 @@ def _target(
 
 def _first_of(model: "Recommender", user: Any) -> "pl.DataFrame":
     """Return the best recommendation; errors name no option that `explain` lacks."""
+    from trimetric.space.given import NOT_TRAINED_ON
+
     try:
         return model.recommend([user], 1)
     except UnknownIds as error:
