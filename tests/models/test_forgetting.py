@@ -356,7 +356,7 @@ def test_marked_items_are_counted(tmp_path: Path) -> None:
     assert mark_unavailable(tmp_path / "m", [first, "nope", "i5"]) == (2, 1)
     assert mark_unavailable(tmp_path / "m", [first], "remove") == (1, 0)
     assert mark_unavailable(tmp_path / "m", ["nope", "never"], "add") == (1, 2)
-    with pytest.raises(ParameterError, match="unavailable must be a list of ids, got 'i1'"):
+    with pytest.raises(ParameterError, match="items must be a list of ids, got 'i1'"):
         mark_unavailable(tmp_path / "m", "i1")
     with pytest.raises(ParameterError, match="change must be replace, add or remove"):
         mark_unavailable(tmp_path / "m", ["i1"], "toggle")

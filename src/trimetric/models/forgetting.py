@@ -218,10 +218,10 @@ def mark_unavailable(
     """
     if not is_one_of(change, ("replace", "add", "remove")):
         raise ParameterError(f"change must be replace, add or remove, got {change!r}")
-    given = ids_of(items, "unavailable", single=False)
+    given = ids_of(items, "items", single=False)
 
     def mark(model: "Recommender") -> tuple[int, int]:
-        check_type("item", model.item_ids, given, "unavailable")
+        check_type("item", model.item_ids, given, "items")
         rows = model.item_ids.encode(given)
         known = [item for item, row in zip(given, rows, strict=True) if row >= 0]
         marked = model.unavailable.to_list()

@@ -305,7 +305,7 @@ def check_unavailable_items(case: Case) -> None:
             assert not set(marked.recommend_for(items[3], 50)["item"]) & set(items[2:12])
     assert len(case.model.unavailable) == 0
     assert len(model.set_unavailable([]).unavailable) == 0
-    with raises(ParameterError, "unavailable holds 7"):
+    with raises(ParameterError, "items holds 7"):
         model.set_unavailable([7])
 
 
