@@ -350,3 +350,32 @@ def test_without_optuna_nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(MissingExtra, match="trimetric\\[tune\\]"):
         compared(tmp_path)
     assert list(tuned(Job("s", "popularity", {}), 5, "ndcg@10").send(None))  # has nothing to tune
+
+
+def test_numbers_of_numpy_reach_the_report(tmp_path: Path) -> None:
+    settings = {"bpr": {"dim": np.int64(4), "epochs": np.int16(1), "lr": np.float32(0.25)}}
+    given = {"seeds": np.int64(1), "trials": np.int64(1), "workers": 1, "settings": settings}
+    compare(SPLIT, ("popularity", "bpr"), out=tmp_path / "c", **given)  # type: ignore[arg-type]
+    written = json.loads((tmp_path / "c" / "report.json").read_text())
+    assert written["budget"]["trials"] == 1
+    plain = {"bpr": {"dim": 4, "epochs": 1, "lr": 0.25}}
+    again = {"seeds": 1, "trials": 1, "workers": 1, "settings": plain}
+    before = sorted((tmp_path / "c" / "runs").iterdir())
+    compare(SPLIT, ("popularity", "bpr"), out=tmp_path / "c", **again)
+    assert sorted((tmp_path / "c" / "runs").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"models": 3}, "models must be names, or all, got 3"),
+        ({"lists": 3}, "lists must be a mapping of names to lists, got 3"),
+        ({"settings": 3}, "settings must be of models, such as"),
+        ({"settings": {"sml": 3}}, "settings must be of models, such as"),
+        ({"settings": {"slm": {"dim": 4}}}, "settings are of 'slm', which is no model"),
+        ({"protocol": 3}, "protocol must be text, got 3"),
+    ],
+)
+def test_options_of_other_types(option: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=words):
+        compare(SPLIT, **{"models": ["popularity"], "out": tmp_path, **option})

@@ -20,7 +20,7 @@ from trimetric.experiments.jobs import Job, seeded
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import Budget, budget, tuned
-from trimetric.keywords import check_count
+from trimetric.keywords import check_count, check_text
 from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
 from trimetric.storage import places
 
@@ -99,15 +99,17 @@ def compare(
     ClusterError
         No Ray cluster answers at the address, or it has other versions.
     """
+    if lists is not None and not isinstance(lists, Mapping):
+        raise ParameterError(f"lists must be a mapping of names to lists, got {lists!r:.80}")
     names = [] if lists and models == "none" else listed(models)
     spend, metric = budget(size, trials), named_metric(metric).name
     _check(split, seeds, metric, protocol)
     report.check_installed()
+    fixed = _fixed(settings)
     foreign = [foreign_entrant(*one, split, metric, protocol) for one in (lists or {}).items()]
-    fixed = settings or {}
     plans = {
         name: entrant(
-            Job(SPLIT, name, dict(fixed.get(name, {})), protocols=(protocol,), per_user=(metric,)),
+            Job(SPLIT, name, fixed.get(name, {}), protocols=(protocol,), per_user=(metric,)),
             spend,
             metric,
             seeds,
@@ -145,6 +147,8 @@ def listed(models: str | Iterable[str]) -> list[str]:
     """
     if models == "all":
         return ["centroid", *SYSTEMS, *REFERENCES]
+    if not isinstance(models, Iterable):
+        raise ParameterError(f"models must be names, or all, got {models!r:.80}")
     names = models.split(",") if isinstance(models, str) else list(models)
     for name in names:
         if not isinstance(name, str):
@@ -209,11 +213,31 @@ def _check(split: Split, seeds: int, metric: str, protocol: str) -> None:
     if split.valid is None:
         raise DataError("the split has no validation part, which tuning needs; hold one out")
     check_count("seeds", seeds, "3 show a spread")
+    check_text("protocol", protocol)
     known = [metric.name for metric in named_protocol(protocol).metrics]
     if metric not in known:
         raise ParameterError(
             f"metric {metric!r} is not one that {protocol} reports: {', '.join(known)}"
         )
+
+
+def _fixed(settings: Any) -> dict[str, dict[str, Any]]:
+    """Return settings by model, scalars of NumPy as plain numbers, which reports can hold."""
+    given = {} if settings is None else settings
+    by_model = isinstance(given, Mapping) and all(isinstance(s, Mapping) for s in given.values())
+    if not by_model:
+        raise ParameterError(
+            f"settings must be of models, such as {{'sml': {{'dim': 64}}}}, got {settings!r:.80}"
+        )
+    unknown = [name for name in given if name not in REGISTRY]
+    if unknown:
+        raise ParameterError(
+            f"settings are of {unknown[0]!r}, which is no model; models are {', '.join(REGISTRY)}"
+        )
+    return {
+        name: {n: v.item() if isinstance(v, np.generic) else v for n, v in of.items()}
+        for name, of in given.items()
+    }
 
 
 def _mean(entrant: Entrant, protocol: str, metric: str) -> float:

@@ -61,7 +61,7 @@ def budget(name: str, trials: int | None = None) -> Budget:
     if trials is None:
         return BUDGETS[name]
     check_count("trials", trials, "1 uses the defaults")
-    return Budget(f"{trials} trials", trials, BUDGETS[name].epochs)
+    return Budget(f"{trials} trials", int(trials), BUDGETS[name].epochs)
 
 
 def tuned(
