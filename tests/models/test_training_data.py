@@ -1,6 +1,7 @@
 """What models take for training data, what they note of it, and what they refuse."""
 
 import hashlib
+import sys
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from csr_lists import csr
 
 import trimetric as tm
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import DataError, ParameterError, TrimetricError, Unsupported
+from trimetric.errors import DataError, MissingExtra, ParameterError, TrimetricError, Unsupported
 from trimetric.models import training_data
 from trimetric.models.training_data import check_negatives, check_partitions
 
@@ -193,3 +194,13 @@ def test_options_of_partial_fit_are_checked_by_all_models():
                 model.partial_fit(new, replay=replay)
         with pytest.raises(ParameterError, match="progress must be True or False"):
             model.partial_fit(new, progress="no")
+
+
+def test_without_ray_no_trials_are_made(tmp_path, monkeypatch):
+    def tried(*_, **__):
+        raise AssertionError("settings were tried before")
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(tm.CentroidML, "find_settings", tried)
+    with pytest.raises(MissingExtra, match=r"trimetric\[ray\]"):
+        tm.CentroidML().fit(PAIRS, out=tmp_path / "m", partitions=2, ray="local")

@@ -215,10 +215,14 @@ def seen_beside(parts: Parts, catalogue: Catalogue, part: int, also_seen: Any) -
 
 
 def check_out(out: Any, workdir: Any, ray: Any) -> None:
-    """Raise where training in files has no place for the model."""
+    """Raise where training in files has no place for the model, or Ray is not installed."""
     if out is None:
         what = "ray" if ray is not None else "workdir" if workdir is not None else "prepared data"
         raise ParameterError(f"training with {what} saves the model in parts; give out, a folder")
+    if ray is not None:
+        from trimetric.scale.cluster import check_installed
+
+        check_installed()
     if workdir is None:
         return
     if places.in_store(workdir):

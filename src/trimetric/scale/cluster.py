@@ -220,6 +220,11 @@ def connect(address: str | None = None) -> Iterator[Cluster]:
         ray.shutdown()
 
 
+def check_installed() -> None:
+    """Raise MissingExtra if Ray is not installed; call it before long work."""
+    _ray()
+
+
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning of the future
