@@ -143,6 +143,13 @@ def check_switch(name: str, value: object) -> None:
         raise ParameterError(f"{name} must be True or False, got {value!r}")
 
 
+def plain(value: Any) -> Any:
+    """Return a scalar of NumPy as a plain value, which JSON holds; anything else as it is."""
+    import numpy as np
+
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_text(name: str, value: object) -> None:
     """Raise ParameterError unless a value is text."""
     if not isinstance(value, str):

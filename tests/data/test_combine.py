@@ -1,5 +1,7 @@
 """Logs put together, chosen from, split in time with repeats, and handed to other libraries."""
 
+import contextlib
+import importlib
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
@@ -422,3 +424,15 @@ def test_ids_to_filter_by_may_be_of_pyarrow():
     data = Interactions.from_arrays([1, 1, 2], [1, 2, 3])
     for ids in (pa.array([1]), pa.chunked_array([[1]]), [pa.scalar(1)], np.array([1], "u1")):
         assert data.filter(users=ids).items.tolist() == [0, 1]
+
+
+def test_times_to_filter_by():
+    log = Interactions.from_arrays([1, 2], [1, 2], timestamps=[0, 86_400])
+    for since in (np.datetime64("1970-01-02"), np.datetime64("1970-01-02T00", "ns"), 86_400):
+        assert log.filter(since=since).user_ids[0] == 2
+    missing = [float("nan"), np.datetime64("NaT"), np.timedelta64(5, "s"), True]
+    with contextlib.suppress(ImportError):
+        missing.append(importlib.import_module("pandas").NaT)
+    for since in missing:
+        with pytest.raises(ParameterError, match="since must be Unix seconds, a datetime or an"):
+            log.filter(since=since)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import trimetric as tm
 from trimetric import counter
 from trimetric.data import (
     Interactions,
@@ -384,3 +385,21 @@ def test_a_split_made_by_hand_is_shown_and_saved(tmp_path, how):
     assert f"{len(whole.test):,}" in hand._repr_html_()
     hand.save(tmp_path / "parts")
     assert Split.load(tmp_path / "parts").test.fingerprint == whole.test.fingerprint
+
+
+def test_numbers_of_numpy_are_as_those_of_python_and_can_be_saved(tmp_path):
+    data = synthetic.planted(40, 30, per_user=6, seed=1).interactions
+    shares = {"test": np.float64(0.2), "valid": np.float32(0.25)}
+    made = {
+        "random": lambda **more: tm.split_random(data, **more),
+        "user": lambda **more: tm.split_per_user(data, **more),
+        "users": lambda **more: tm.split_users(data, history=np.float32(0.5), **more),
+    }
+    for name, make in made.items():
+        ours, theirs = make(test=0.2, valid=0.25, seed=3), make(**shares, seed=np.int64(3))
+        assert theirs.save(tmp_path / name) == ours.save(tmp_path / name)
+        assert theirs.test.fingerprint == ours.test.fingerprint
+    last = tm.split_leave_one_out(data, valid=np.True_, seed=np.int8(1))
+    assert last.save(tmp_path / "last")["seed"] == 1
+    for one in tm.kfold(data, np.int64(2), valid=np.float32(0.25), seed=np.int64(1)):
+        assert one.save(tmp_path / "fold")["valid"] == 0.25

@@ -6,6 +6,7 @@ import pytest
 from dense import DenseRanker
 from rich.console import Console
 
+import trimetric as tm
 from trimetric import counter
 from trimetric.data import Interactions, Vocabulary, split_per_user
 from trimetric.data.csr import Csr
@@ -260,3 +261,18 @@ def test_a_perfect_model_has_1_everywhere(split):
         for perfect in ("map", "mrr", "auc", "ndcg@5", "ndcg@10"):
             assert result.metrics[perfect] == pytest.approx(1)
         assert result["micro_recall@40"] == metric("micro_recall@40").mean(result.ranks) == 1
+
+
+def test_numbers_of_numpy_are_as_those_of_python():
+    split = tm.split_per_user(tm.synthetic.planted(40, 30, per_user=6, seed=1).interactions)
+    model, i = tm.Popularity().fit(split.train), np.int64
+    switches = {"at_least_k": np.False_, "min_held_out": i(1), "cold": np.False_}
+    for theirs, ours in (
+        (tm.FullRanking(at=(i(5),), **switches), tm.FullRanking(at=(5,))),
+        (tm.SampledCandidates(i(9), i(2), (np.int8(5),)), tm.SampledCandidates(9, 2, (5,))),
+        (tm.AsReleased(i(9), at=(i(5),)), tm.AsReleased(9, at=(5,))),
+    ):
+        found = tm.evaluate(model, split, theirs).to_dict()
+        assert json.loads(json.dumps(found)) == json.loads(
+            json.dumps(tm.evaluate(model, split, ours).to_dict())
+        )

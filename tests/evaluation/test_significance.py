@@ -1,3 +1,4 @@
+import re
 import time
 from dataclasses import replace
 
@@ -288,3 +289,28 @@ def test_values_that_cannot_be_compared(values, weights, problem):
     given = {"a": np.ones(3), "b": np.array(values, dtype=float)}
     with pytest.raises(DataError, match=problem):
         compare(given, "a", weights=None if weights is None else np.array(weights, dtype=float))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"values": "a"}, "values must be a mapping of models to values"),
+        ({"values": None}, "values must be a mapping of models to values"),
+        ({"reference": ["a"]}, "reference must be one of a, b"),
+        ({"samples": "10"}, "samples must be a whole number in 1..1000000, got '10'"),
+        ({"samples": 2.5}, "samples must be a whole number in 1..1000000, got 2.5"),
+        ({"samples": True}, "samples must be a whole number in 1..1000000, got True"),
+        ({"level": "0.9"}, "level must be above 0 and below 1, got '0.9'"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+    ],
+)
+def test_options_of_other_types(given, words):
+    values = {"a": np.array([0.1, 0.2, 0.4]), "b": np.array([0.3, 0.2, 0.9])}
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        compare(**{"values": values, "reference": "a", **given})
+
+
+def test_numbers_of_numpy_are_as_those_of_python():
+    values = {"a": np.array([0.1, 0.2, 0.4]), "b": np.array([0.3, 0.2, 0.9])}
+    theirs = {"samples": np.int64(50), "level": np.float64(0.9), "seed": np.int64(7)}
+    assert compare(values, "a", **theirs) == compare(values, "a", samples=50, level=0.9, seed=7)

@@ -204,3 +204,16 @@ def test_without_ray_no_trials_are_made(tmp_path, monkeypatch):
     monkeypatch.setattr(tm.CentroidML, "find_settings", tried)
     with pytest.raises(MissingExtra, match=r"trimetric\[ray\]"):
         tm.CentroidML().fit(PAIRS, out=tmp_path / "m", partitions=2, ray="local")
+
+
+def test_numbers_of_numpy_can_be_saved(tmp_path):
+    i = np.int64
+    model = tm.CML(dim=4, epochs=1)
+    options = {"partitions": i(2), "threads": i(1), "checkpoint_seconds": np.float32(9)}
+    model.fit(PAIRS, **options, out=tmp_path / "m")
+    assert tm.load(tmp_path / "m").provenance["partitions"] == 2
+    made = tm.CentroidML(dim=4, epochs=1, temperature=0.2, kappa=0, reconstruction=0).fit(PAIRS)
+    for one in (model, made):
+        one.partial_fit((["new"], ["i01"]), epochs=i(1), lr=np.float32(0.1), replay=i(1))
+        one.save(tmp_path / "day")
+        assert tm.load(tmp_path / "day").provenance["updates"][0]["epochs"] == 1

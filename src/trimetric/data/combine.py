@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from trimetric import frames
+from trimetric.data.foreign_arrays import is_missing
 from trimetric.data.ids import Vocabulary
 from trimetric.data.repeats import Rule, within
 from trimetric.data.report import ReadReport
@@ -160,15 +161,18 @@ def _between(data: Interactions, since: Any, until: Any) -> Interactions:
 
 
 def _seconds(name: str, time: Any) -> float:
-    if isinstance(time, int | float | np.number) and not isinstance(time, bool):
+    number = isinstance(time, int | float | np.number) and not isinstance(time, np.timedelta64)
+    if number and not isinstance(time, bool) and time == time:
         return float(time)
+    if isinstance(time, np.datetime64) and not np.isnat(time):
+        time = time.astype("M8[us]").item()
     try:
         parsed = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:
         parsed = None
     if isinstance(parsed, date) and not isinstance(parsed, datetime):
         parsed = datetime(parsed.year, parsed.month, parsed.day)
-    if not isinstance(parsed, datetime):
+    if not isinstance(parsed, datetime) or is_missing(parsed):
         raise ParameterError(
             f"{name} must be Unix seconds, a datetime or an ISO date, got {time!r:.60}"
         )

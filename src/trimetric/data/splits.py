@@ -26,7 +26,7 @@ from trimetric.data.interactions import Interactions, ReadOptions
 from trimetric.data.labels import LABELS, TEST, TRAIN, VALID, codes, unknown
 from trimetric.data.repeats import within
 from trimetric.errors import DataError, OutputError, ParameterError
-from trimetric.keywords import check_seed, check_switch, is_one_of
+from trimetric.keywords import check_seed, check_switch, is_one_of, plain
 from trimetric.storage import places
 from trimetric.storage.atomic import output_errors, replacing, replacing_folder
 
@@ -229,10 +229,11 @@ def split_random(
     DataError
         If no pair can be held out.
     """
-    _check_shares(test, valid)
+    test, valid = _shares(test, valid)
     data = Interactions.of(data)
     n = len(data)
-    order = counter.permutation(counter.key(check_seed(seed), RANDOM), n)
+    seed = check_seed(seed)
+    order = counter.permutation(counter.key(seed, RANDOM), n)
     rank = np.empty(n, dtype=np.int64)
     rank[order] = np.arange(n)
     n_test, n_valid = _floor(test, n), _floor(valid, n)
@@ -294,9 +295,10 @@ def split_per_user(
     DataError
         If no user has enough pairs to hold one out.
     """
-    _check_shares(test, valid)
+    test, valid = _shares(test, valid)
     data = Interactions.of(data)
-    drawn = counter.bits(counter.key(check_seed(seed), PER_USER), np.arange(len(data)))
+    seed = check_seed(seed)
+    drawn = counter.bits(counter.key(seed, PER_USER), np.arange(len(data)))
     place, count = _places(data, np.lexsort((drawn, data.users)))
     first = np.maximum(_floor(1 - test - valid, count), 1)
     second = np.maximum(_floor(1 - test, count), first)
@@ -320,7 +322,8 @@ def split_leave_one_out(data: Interactions, *, valid: bool = True, seed: int = 0
     """
     check_switch("valid", valid)
     data = Interactions.of(data)
-    drawn = counter.bits(counter.key(check_seed(seed), LEAVE_ONE_OUT), np.arange(len(data)))
+    valid, seed = bool(valid), check_seed(seed)
+    drawn = counter.bits(counter.key(seed, LEAVE_ONE_OUT), np.arange(len(data)))
     timed = data.timestamps is not None
     by = (drawn, data.timestamps, data.users) if timed else (drawn, data.users)
     place, count = _places(data, np.lexsort(by))  # type: ignore[arg-type]
@@ -360,7 +363,7 @@ def split_temporal(
     DataError
         If there are no timestamps, too few pairs to hold one out, or nothing before the cut.
     """
-    _check_shares(test, valid)
+    test, valid = _shares(test, valid)
     if not is_one_of(repeats, ("leave-out", "keep")):
         raise ParameterError(f"repeats must be leave-out or keep, got {repeats!r}")
     data = Interactions.of(data)
@@ -544,10 +547,12 @@ def _floor(share: float, count: Any) -> Any:
     return int(floored) if np.ndim(floored) == 0 else floored
 
 
-def _check_shares(test: float, valid: float) -> None:
+def _shares(test: float, valid: float) -> tuple[float, float]:
+    """Return shares as plain numbers; raise ParameterError where they are none."""
     numbers = all(isinstance(share, int | float | np.number) for share in (test, valid))
     if not numbers or not (0 < test < 1 and 0 <= valid < 1 and test + valid < 1):
         raise ParameterError(
             "the shares must be test in (0, 1), valid in [0, 1), together below 1;"
             f" got test={test!r}, valid={valid!r}"
         )
+    return plain(test), plain(valid)

@@ -10,7 +10,7 @@ from trimetric import counter
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import TEST, TRAIN, VALID, Split, parts_of
 from trimetric.errors import DataError, ParameterError
-from trimetric.keywords import check_seed
+from trimetric.keywords import check_seed, plain
 
 USERS, HISTORIES, STOPPING, FOLDS = 104, 105, 106, 107
 HISTORY, LEFT_OUT = 3, 4
@@ -58,6 +58,7 @@ def split_users(
                 f"{name} must be a share {'of 0 or more' if least else 'above 0'} and below 1,"
                 f" got {share!r}"
             )
+    test, history, valid = plain(test), plain(history), plain(valid)
     seed, data = check_seed(seed), Interactions.of(data)
     counts = np.diff(data.indptr)
     eligible = np.flatnonzero(counts >= 2)
@@ -121,7 +122,7 @@ def kfold(data: Any, folds: int = 5, *, valid: float = 0.0, seed: int = 0) -> It
         )
     if not _is_share(valid, zero=True):
         raise ParameterError(f"valid must be a share of 0 or more and below 1, got {valid!r}")
-    return _folds(data, int(folds), valid, seed)
+    return _folds(data, int(folds), plain(valid), seed)
 
 
 def _is_share(value: Any, zero: bool) -> bool:

@@ -16,7 +16,7 @@ from trimetric.evaluation.candidates import CandidateDraw, rank_together
 from trimetric.evaluation.full_ranks import full_ranks
 from trimetric.evaluation.metrics import Metric, Ranks, metric
 from trimetric.evaluation.ranker import Ranker
-from trimetric.keywords import check_count, check_seed, check_switch, is_one_of
+from trimetric.keywords import check_count, check_seed, check_switch, is_one_of, plain
 
 BLOCK_PAIRS = 2**17  # candidates scored at a time, to bound memory; changes no result
 
@@ -116,6 +116,8 @@ class FullRanking:
         check_count("min_held_out", self.min_held_out)
         check_switch("at_least_k", self.at_least_k)
         check_switch("cold", self.cold)
+        for name in ("min_held_out", "at_least_k", "cold"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
     @classmethod
     def dpcml(cls, at: tuple[int, ...] = (3, 5, 10, 20)) -> Self:
@@ -196,7 +198,8 @@ class SampledCandidates:
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
         check_count("n", self.n, "the SML paper has 499")
-        check_seed(self.seed)
+        object.__setattr__(self, "n", int(self.n))
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     @property
     def name(self) -> str:

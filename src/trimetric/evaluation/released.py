@@ -69,6 +69,7 @@ class AsReleased:
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", checked_cutoffs(self.at))
         check_count("n", self.n, "the released code has 500")
+        object.__setattr__(self, "n", int(self.n))
 
     @property
     def name(self) -> str:

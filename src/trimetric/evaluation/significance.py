@@ -9,12 +9,14 @@ processor or the number of threads.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
 from trimetric import counter
 from trimetric.errors import DataError, ParameterError
+from trimetric.keywords import check_seed, is_number, is_one_of
 
 STREAM = 0x51C  # keeps these draws apart from others made with the same seed
 RESAMPLES, SIGNS = 0, 1
@@ -100,12 +102,18 @@ def compare(
         Lengths differ, a value is infinite, a weight is negative or not finite, or no user (or
         none with weight) counts for a model and the reference.
     """
-    if reference not in values:
-        raise ParameterError(f"reference must be one of {', '.join(values)}, got {reference!r}")
-    if not 1 <= samples <= 1_000_000:
-        raise ParameterError(f"samples must be in 1..1000000, got {samples}; 10000 suits most")
-    if not 0 < level < 1:
-        raise ParameterError(f"level must be above 0 and below 1, got {level}; 0.95 is usual")
+    if not isinstance(values, Mapping):
+        raise ParameterError(f"values must be a mapping of models to values, got {values!r:.80}")
+    if not is_one_of(reference, values):
+        shown = ", ".join(map(str, values))
+        raise ParameterError(f"reference must be one of {shown}, got {reference!r:.80}")
+    whole = isinstance(samples, Integral) and not isinstance(samples, bool)
+    if not whole or not 1 <= samples <= 1_000_000:
+        what = "in 1..1000000" if whole else "a whole number in 1..1000000"
+        raise ParameterError(f"samples must be {what}, got {samples!r}; 10000 suits most")
+    if not is_number(level) or not 0 < level < 1:
+        raise ParameterError(f"level must be above 0 and below 1, got {level!r}; 0.95 is usual")
+    samples, level, seed = int(samples), float(level), check_seed(seed)
     names = [name for name in values if name != reference]
     if not names:
         return []

@@ -137,6 +137,7 @@ class EpochTrained(Recommender):
             also_seen = more_seen(also_seen, data)
             begin = start_of(self, start, anchor)
             check_partitions(self.name, partitions, negatives, begin)
+            partitions = int(partitions)
             if resume and out is None:
                 raise ParameterError("resume needs out, the folder that holds the checkpoint")
             checkpoints = None
@@ -178,6 +179,7 @@ class EpochTrained(Recommender):
         **places_and_times: Any,
     ) -> None:
         check_partitions(self.name, partitions, None, None)
+        partitions = int(partitions)
         if isinstance(train, Prepared):
             parts = in_files.parts_of(train, partitions)
             held_out = None if valid is None or valid is False else Interactions.of(valid)

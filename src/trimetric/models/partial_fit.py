@@ -163,7 +163,7 @@ def updated(
         "pairs": int(day.fresh.sum()),
         "users": data.n_users - len(fitted.known.user_ids),
         "items": data.n_items - len(fitted.known.item_ids),
-        "epochs": epochs,
+        "epochs": int(epochs),  # which may be a number of NumPy, and JSON holds none
     }
     return Fitted(
         Known(
