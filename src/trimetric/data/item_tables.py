@@ -58,7 +58,7 @@ def read(
     found: dict[str, str] = {}
 
     def pick(columns: list[str]) -> dict[str, str]:
-        found["item"] = _id_column(columns, id_column, str(path))
+        found["item"] = find_id_column(columns, id_column, str(path))
         others = [name for name in columns if name != found["item"]]
         chosen = {name: name for name in others}
         if choose is not None:
@@ -153,7 +153,14 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     return known
 
 
-def _id_column(columns: list[str], wanted: str | None, source: str) -> str:
+def find_id_column(columns: list[str], wanted: str | None, source: str) -> str:
+    """Return the column that holds the ids: the wanted one, or by its name.
+
+    Raises
+    ------
+    DataError
+        There is none, or more than one may be meant.
+    """
     shown = ", ".join(map(repr, columns[:20]))
     if wanted is not None:
         if wanted not in columns:
