@@ -56,19 +56,15 @@ def attributes(
     def choose(existing: list[str], _: str) -> dict[str, str]:
         for name in columns:
             if name not in existing:
-                raise DataError(
-                    f"{where} has no column {name!r}; there are {', '.join(map(repr, existing[:20]))}"
-                )
+                shown = ", ".join(map(repr, existing[:20]))
+                raise DataError(f"{where} has no column {name!r}; there are {shown}")
         return {f"column {name}": name for name in columns}
 
     def pick(existing: list[str]) -> dict[str, str]:
         found = item_tables.find_id_column(existing, item, where)
         return {"item": found, **choose(existing, found)}
 
-    if is_path:
-        frame = item_tables.read(table, item, choose)
-    else:
-        frame = in_memory.load(table, pick, where)
+    frame = item_tables.read(table, item, choose) if is_path else in_memory.load(table, pick, where)
     rows = ids.encode(ids.parse(frame["item"].cast(pl.String).fill_null("").to_list()))
     if not (rows >= 0).any():
         raise DataError(f"{where}: none of its {len(rows):,} items is known; are these the ids?")
