@@ -86,3 +86,34 @@ def test_on_the_command_line(tmp_path):
     refusal = inside(*args, cwd=tmp_path)
     assert refusal.returncode == 2
     assert "--id-column" in refusal.stderr
+
+
+@pytest.mark.parametrize("name", ["name", "Product Name", "track_title", "TITLE"])
+def test_titles_under_another_usual_name(tmp_path, name):
+    path = tmp_path / "items.csv"
+    path.write_text(f"item,{name},brand name\n100,tea,Acme\n101,,\n")
+    said = []
+    assert titles(path, IDS, tell=said.append) == {100: "tea"}
+    assert said == [f"{path}: the titles of items are in its column {name!r}"]
+    shown = items.read(path, say=said.append)
+    assert shown.of(100) == {name: "tea", "brand name": "Acme", "title": "tea"}
+    assert said[1:] == said[:1]
+
+
+def test_ids_are_no_titles(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text("name,brand\n100,Acme\n")
+    with pytest.raises(
+        DataError, match="no column title; beside the ids, 'name', there are 'brand'"
+    ):
+        titles(path, IDS, id_column="name")
+    assert items.read(path, "name").of(100) == {"brand": "Acme"}
+
+
+@pytest.mark.parametrize("columns", ["brand,colour", "track name,artist_name"])
+def test_titles_are_not_guessed(tmp_path, columns):
+    path = tmp_path / "items.csv"
+    path.write_text(f"item,{columns}\n100,tea,Acme\n")
+    with pytest.raises(DataError, match="has no column title; beside the ids, 'item', there are "):
+        titles(path, IDS)
+    assert "title" not in items.read(path).of(100)

@@ -19,6 +19,11 @@ from trimetric.data.ids import Vocabulary
 from trimetric.errors import DataError
 
 ID_COLUMNS = ("item", "id", "item_id")
+_TITLES = (
+    *("title", "itemtitle", "producttitle", "movietitle", "booktitle", "songtitle", "tracktitle"),
+    *("name", "itemname", "productname", "moviename", "bookname", "songname", "trackname"),
+    *("articletitle", "articlename", "artistname", "gamename", "businessname"),
+)
 _OPTION = re.compile(r"\b(format|separator|quote|escape|encoding)=")  # of logs alone
 
 
@@ -180,6 +185,12 @@ def find_id_column(columns: list[str], wanted: str | None, source: str) -> str:
         f"{source} has no column {' or '.join(ID_COLUMNS)}; there are {shown}; say with id_column="
         " which holds the ids"
     )
+
+
+def find_title_column(columns: list[str]) -> str | None:
+    """Return the column called title, or else the only one whose name usually means it."""
+    usual = [name for name in columns if names.plain(name) in _TITLES]
+    return "title" if "title" in columns else usual[0] if len(usual) == 1 else None
 
 
 def _numbers(texts: pl.Series) -> pl.Series:
