@@ -62,3 +62,14 @@ def test_a_curve_leaves_out_what_is_no_number() -> None:
     assert notebook.curve("loss", [1.0]) == notebook.curve("loss", [np.nan, 1.0]) == ""
     [line] = parsed(notebook.curve("loss", [np.nan, 3.0, 1.0, np.inf, 2.0])).iter("polyline")
     assert len(line.attrib["points"].split()) == 3
+
+
+def test_cross_validation_and_an_estimate(split: tm.Split) -> None:
+    found = tm.cross_validate(tm.Popularity(), split.train, folds=2)
+    shown = text(found._repr_html_())
+    assert shown.startswith("Popularity, 2 folds, full")
+    assert f"{found['ndcg@10'][0]:.4g}" in shown
+    costs = tm.estimate(split.train, "bpr")
+    shown = text(costs._repr_html_())
+    assert f"fit{costs.fit}" in shown
+    assert costs._advice() in shown
