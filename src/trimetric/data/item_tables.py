@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from trimetric.data.clean import typed
 from trimetric.data.forks import check_threads
 from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import DataError
+from trimetric.errors import DataError, warn
 
 ID_COLUMNS = ("item", "id", "item_id")
 _TITLES = (
@@ -24,7 +23,7 @@ _TITLES = (
     *("name", "itemname", "productname", "moviename", "bookname", "songname", "trackname"),
     *("articletitle", "articlename", "artistname", "gamename", "businessname"),
 )
-_OPTION = re.compile(r"\b(format|separator|quote|escape|encoding)=")  # of logs alone
+_OPTION = re.compile(r"\b(format|separator|quote|escape|encoding|header|sheet)=")  # of logs alone
 
 
 def read(
@@ -98,11 +97,13 @@ def _plain(path: Any, pick: Callable[[list[str]], dict[str, str]]) -> readers.Ta
         return readers.read(path, pick, Form())
     except DataError as error:
         told = str(error)
-        if _OPTION.search(told) is None:
+        option = _OPTION.search(told)
+        if option is None:
             raise
+        end = max(told.rfind(mark, 0, option.start()) for mark in ("; ", ". "))
         raise DataError(
-            f"{told.split('; ')[0]}; save the table of items as csv in UTF-8, with commas and a"
-            " line of column names, or as Parquet"
+            f"{told[:end]}; save the table of items as csv in UTF-8, with commas and a line of"
+            " column names, or as Parquet"
         ) from None
 
 
@@ -122,11 +123,10 @@ def match(items: Vocabulary, table: pl.Series, source: str) -> None:
         return
     known = items.values.cast(pl.String).is_in(table.cast(pl.String).implode()).sum()
     if not known:
-        warnings.warn(
+        warn(
             f"{source}: it has none of the model's {len(items):,} items; the model has such as"
             f" {items.values[0]!r}, the table {table[0]!r}. Is another column that of"
-            " the ids (id_column=)?",
-            stacklevel=2,
+            " the ids (id_column=)?"
         )
 
 
