@@ -523,7 +523,7 @@ def test_paths_of_any_kind_and_no_path(tmp_path):
     assert again.name == "lists.csv"
     with pytest.raises(ParameterError, match="lists is the empty text ''; give a path"):
         RankedLists.of("")
-    with pytest.raises(ParameterError, match="items is the empty text ''; give a path"):
+    with pytest.raises(ParameterError, match="path is the empty text ''; give a path"):
         tm.beyond_accuracy(frame(TEST), small(), 2, items="", columns=["genre"])
 
 

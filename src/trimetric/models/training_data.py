@@ -1,6 +1,5 @@
 """The data that models are trained on: in whose rows, what is noted of it, what counts as seen."""
 
-import warnings
 from dataclasses import replace
 from hashlib import sha256
 from numbers import Real
@@ -12,7 +11,7 @@ from trimetric.data.csr import Csr, weights_in
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import Split
-from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.errors import DataError, ParameterError, Unsupported, warn
 from trimetric.keywords import check_progress, check_switch
 from trimetric.progress import tell
 from trimetric.space.given import KINDS
@@ -197,10 +196,9 @@ def check_negatives(data: Interactions, pool: Csr | None) -> None:
         )
     if full.any():
         first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
-        warnings.warn(
+        warn(
             f"{int(full.sum())} of the users have every item and are skipped in training;"
-            f" the first is {first!r}",
-            stacklevel=3,
+            f" the first is {first!r}"
         )
 
 
