@@ -131,3 +131,23 @@ def test_refusals(model: tm.SML, tmp_path: Path) -> None:
         recommend_to_file(model, tmp_path / "r.csv", ["nobody"])
     assert list(tmp_path.iterdir()) == []
     assert recommend_to_file(model, tmp_path / "r.csv", ["nobody"], on_unknown="skip") == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"diversity": None}, "diversity must be a number in 0..1, got None"),
+        ({"diversity": "0.5"}, "diversity must be a number in 0..1, got '0.5'"),
+        ({"diversity": True}, "diversity must be a number in 0..1, got True"),
+        ({"rerank": "nearest"}, "rerank must be mmr or dpp, got 'nearest'"),
+        ({"exclude_seen": "no"}, "exclude_seen must be True or False"),
+        ({"on_unknown": None}, "on_unknown must be error, popular or skip"),
+        ({"then": 3}, "then must be a function of a frame, got 3"),
+        ({"progress": "no"}, "progress must be True or False"),
+    ],
+)
+def test_options_of_other_types(option, words, tmp_path):
+    model = tm.Popularity().fit([(1, 2), (2, 3), (3, 4)])
+    with pytest.raises(ParameterError, match=words):
+        recommend_to_file(model, tmp_path / "lists.csv", **option)
+    assert not list(tmp_path.iterdir())

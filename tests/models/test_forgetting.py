@@ -415,3 +415,27 @@ def test_users_left_without_interactions_do_not_stop_lists_for_all(tmp_path: Pat
     told = refused("recommend", folder, "lone")
     assert "1 unknown user: 'lone'" in told
     assert "did you mean" not in told
+
+
+def test_places_are_named_and_no_text_is_taken_for_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The empty text is the current folder, and the letters of a path are no paths."""
+    monkeypatch.chdir(tmp_path)
+    model = trained("popularity")
+    model.save("m")
+    user = model.user_ids.values[0]
+    model.recommend([user], 1).write_csv("lists.csv")
+    for out in ("", 5, b"n"):
+        words = "out is the empty text" if out == "" else "out must be a path"
+        with pytest.raises(ParameterError, match=words):
+            forget_in("m", user, out=out)  # type: ignore[arg-type]
+        with pytest.raises(ParameterError, match=words):
+            mark_unavailable("m", [], out=out)  # type: ignore[arg-type]
+    for search in ("", None, [5]):
+        with pytest.raises(ParameterError, match=r"search (is the empty text|must be a path)"):
+            forget_in("m", user, search=search)  # type: ignore[arg-type]
+    assert user in tm.load("m").user_ids
+    assert not Path("model.json").exists()
+    found = forget_in("m", user, out="n", search="lists.csv")  # type: ignore[arg-type]
+    assert "lists.csv" in found.still_held

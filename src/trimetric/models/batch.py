@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimetric._version import __version__
+from trimetric.errors import ParameterError
 from trimetric.frames import in_polars
+from trimetric.models.answers import Options, check_unknown_users
 from trimetric.models.sharded_ids import everybody
 from trimetric.progress import counting
 from trimetric.space.diversity import Rerank
@@ -86,7 +88,7 @@ def recommend_to_file(
     Raises
     ------
     ParameterError
-        `k` is out of range, or the file has another extension.
+        An option is out of range or of another type, or the file has another extension.
     UnknownIds
         A user is unknown and `on_unknown` is "error".
     OutputError
@@ -107,6 +109,10 @@ def recommend_to_file(
         on_unknown = "skip"  # what was forgotten may leave users without interactions
     options: dict[str, Any] = {"exclude_seen": exclude_seen, "on_unknown": on_unknown}
     options["approximate"] = approximate
+    check_unknown_users(on_unknown)
+    Options(exclude_seen, None, None, approximate, diversity, rerank)  # which checks them
+    if then is not None and not callable(then):
+        raise ParameterError(f"then must be a function of a frame, got {then!r:.80}")
     if diversity:
         options |= {"diversity": float(diversity), "rerank": rerank}
 

@@ -5,7 +5,8 @@ What others learned from them partly stays: a point that a gradient moved keeps 
 the model is trained again without. Where a point is a mean, the mean is taken anew.
 """
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -157,7 +158,7 @@ def forget_in(
         At least one.
     out : path, optional
         Where to save what is left, in place of `folder`, which then still holds them.
-    search : list of path
+    search : path or iterable of path
         Files and folders to look through for lists and exports that still hold one of them.
 
     Raises
@@ -179,11 +180,12 @@ def forget_in(
             "forgetting needs folders of this machine, since stores and caches keep earlier copies:"
             " copy the model here, forget, save what is left to the store and remove what it keeps"
         )
-    searched = [Path(path) for path in search]
+    several = isinstance(search, Iterable) and not isinstance(search, str | os.PathLike)
+    searched = [_place("search", path) for path in (search if several else [search])]
     refuse_unsearchable(searched)
     users = None if users is None else ids_of(users, "user")
     items = None if items is None else ids_of(items, "item")
-    target = Path(folder if out is None else out)
+    target = Path(folder) if out is None else _place("out", out)
     before, receipt = _resaved(
         folder,
         target,
@@ -203,6 +205,16 @@ def forget_in(
         removed=removed,
         still_held=held,
     )
+
+
+def _place(name: str, given: Any) -> Path:
+    """Return a path that was given; raise ParameterError where it is none, or names nothing."""
+    from trimetric.storage import places
+
+    path = places.given(given, name)
+    if path is None:
+        raise ParameterError(f"{name} must be a path, got {given!r:.80}")
+    return path
 
 
 def mark_unavailable(
@@ -229,7 +241,7 @@ def mark_unavailable(
     from trimetric.models import sharded_forgetting as in_parts
 
     given = ids_of(items, "items", single=False)
-    target = Path(folder if out is None else out)
+    target = Path(folder) if out is None else _place("out", out)
 
     def marked(ids: Vocabulary, before: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
         check_type("item", ids, given, "items")
