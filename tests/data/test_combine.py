@@ -436,3 +436,20 @@ def test_times_to_filter_by():
     for since in missing:
         with pytest.raises(ParameterError, match="since must be Unix seconds, a datetime or an"):
             log.filter(since=since)
+
+
+@pytest.mark.parametrize("keep", [[-1], [0, -1], [3], [0.5], ["a"], [[0]]])
+def test_only_positions_that_are_there_are_taken(keep):
+    """Those from the end would put pairs out of order."""
+    log = Interactions.from_arrays([1, 1, 2], [1, 2, 3])
+    with pytest.raises(ParameterError, match="positions"):
+        log.take(keep)
+    assert len(log.take([])) == 0
+    assert log.take(np.array([2, 0, 2], "u1")).to_frame().rows() == [(1, 1), (2, 3)]
+
+
+def test_only_interactions_are_put_together():
+    log = Interactions.from_arrays([1, 1, 2], [1, 2, 3])
+    for other in ([log], log.to_frame(), "log.csv", None):
+        with pytest.raises(ParameterError, match=r"must be Interactions, got a .*; read it with"):
+            log.concat(other)

@@ -80,3 +80,11 @@ def test_parse_reads_what_is_typed():
 def test_damaged_arrays_are_refused(arrays):
     with pytest.raises(DataError):
         Vocabulary.from_arrays(arrays)
+
+
+def test_rows_of_a_vocabulary_are_whole_numbers():
+    ids = Vocabulary.from_values(pl.Series([5, 7]))
+    assert ids[np.uint8(1)] == 7
+    for row in (0.5, "1", None):
+        with pytest.raises(TypeError, match="integer"):
+            ids[row]

@@ -51,6 +51,12 @@ def concat(logs: Sequence[Interactions], repeats: Rule | None = None) -> Interac
     """Put logs together; see `Interactions.concat`."""
     from trimetric.data.interactions import Interactions
 
+    for log in logs:
+        if not isinstance(log, Interactions):
+            raise ParameterError(
+                f"logs to put together must be Interactions, got a {type(log).__name__}; read it"
+                " with Interactions(...), as in log.concat(Interactions(other))"
+            )
     for side in ("user", "item"):
         kinds = {getattr(log, f"{side}_ids").kind for log in logs}
         if len(kinds) > 1:

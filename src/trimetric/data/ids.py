@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Vocabulary:
         if isinstance(rows, slice):
             return self.values[rows]
         if np.ndim(rows) == 0:
-            return self.values[int(rows)]
+            return self.values[operator.index(rows)]
         return self.values.gather(np.arange(len(self))[np.asarray(rows)])
 
     def __repr__(self) -> str:

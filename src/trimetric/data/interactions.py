@@ -211,11 +211,21 @@ class Interactions:
         Parameters
         ----------
         keep : bool[n] or int[...]
-            A mask, or the positions to keep, in any order.
+            A mask, or the positions to keep, 0..n-1, in any order.
+
+        Raises
+        ------
+        ParameterError
+            It is neither, or a position is out of range.
         """
         keep = np.asarray(keep)
         if keep.dtype != bool:
+            if keep.size and (keep.dtype.kind not in "iu" or np.ndim(keep) != 1):
+                raise ParameterError(f"keep must be a mask, or positions, got {keep!r:.80}")
             keep = np.unique(keep.astype(np.int64))
+            if len(keep) and not 0 <= keep[0] <= keep[-1] < len(self):
+                out = keep[0] if keep[0] < 0 else keep[-1]
+                raise ParameterError(f"positions must lie in 0..{len(self) - 1:,}, got {out:,}")
         elif keep.shape != self.users.shape:
             raise ParameterError(f"a mask must have {len(self):,} values, got {keep.shape}")
         return self._at(keep)
@@ -367,6 +377,8 @@ class Interactions:
         ------
         DataError
             The logs differ in what they have, or in the kind of their ids.
+        ParameterError
+            One of them is no Interactions, or `repeats` is none of these.
         """
         return combine.concat([self, *others], repeats)
 
@@ -392,6 +404,8 @@ class Interactions:
         ------
         UnknownIds
             An id is not in the data.
+        ParameterError
+            `users` or `items` is a single id, a time is none, or `min_rating` is no number.
         DataError
             The data lacks times or ratings, or nothing is left.
         """
