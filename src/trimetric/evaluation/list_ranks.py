@@ -7,7 +7,6 @@ import numpy as np
 
 from trimetric.data.csr import among, keys
 from trimetric.errors import DataError, ParameterError
-from trimetric.evaluation.candidates import CandidateDraw
 from trimetric.evaluation.metrics import Metric, Ranks
 from trimetric.evaluation.protocols import (
     EvaluationProtocol,
@@ -251,7 +250,7 @@ def _sampled(
     protocol: SampledCandidates, task: Task, n_items: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the keys of all candidates, ascending, and their number for each of `task.users`."""
-    drawn = CandidateDraw(task.known, n_items, protocol.n, protocol.seed).draw(task.users)
+    drawn = protocol.draw(task, n_items).draw(task.users)
     real = drawn < n_items
     owners = np.broadcast_to(task.users[:, None], drawn.shape)
     held = keys(task.held.users, task.held.items)

@@ -33,10 +33,10 @@ class Task(NamedTuple):
     excluded : Csr
         Training items and, if the protocol asks, validation items.
     known : Csr
-        All interactions at hand: training, validation and held-out.
+        All interactions at hand: training, validation and held-out, those left out too.
     unlearned : int32[c]
-        Rows of items without training interactions, which are no candidates of a full ranking:
-        none of them is held out.
+        Rows of items without training interactions, which are no candidates of a full ranking
+        nor drawn: none of them is held out.
     numbers : int64[n_users], optional
         What names users in draws of candidates; their rows unless given.
     """
@@ -169,10 +169,11 @@ class FullRanking:
 class SampledCandidates:
     """Held-out items are ranked together, among n items that the user never touched.
 
-    The n are distinct and uniform over the items without any interaction with the user in
-    training, validation or test, and depend on (seed, user row) alone. A user with fewer such
-    items gets all of them. Figures are far higher than those of a full ranking and must not be
-    compared with them.
+    The n are distinct and uniform over the items with training interactions that have none with
+    the user in training, validation or test, as far as `evaluate` is given these; for a part
+    "valid" those of the test do not count. For the same data, they depend on (seed, user row)
+    alone. A user with fewer such items gets all of them. Figures are far higher than those of a
+    full ranking and must not be compared with them.
 
     Parameters
     ----------
@@ -227,8 +228,19 @@ class SampledCandidates:
 
     def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        draw = CandidateDraw(task.known, scorer.n_items, self.n, self.seed, task.numbers)
+        draw = self.draw(task, scorer.n_items)
         return rank_among(scorer, task, draw.n, draw.draw)
+
+    def draw(self, task: Task, n_items: int) -> CandidateDraw:
+        """Return the draw of candidates of a task.
+
+        Parameters
+        ----------
+        task : Task
+        n_items : int
+            Size of the catalogue.
+        """
+        return CandidateDraw(task.known, n_items, self.n, self.seed, task.numbers, task.unlearned)
 
 
 def rank_among(
