@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimetric import notebook
+from trimetric.evaluation import metric as named_metric
 from trimetric.evaluation import protocol as named_protocol
 from trimetric.evaluation.metrics import FORMER, recorded
 from trimetric.evaluation.significance import Difference, spread
@@ -235,9 +236,10 @@ def _difference_table(result: Comparison) -> Section:
         cells = {one["key"]: cell(values.get(one["key"]), source) for one in columns}
         rows.append(row(entrant.model, cells))
     best = result.entrants[0].model
+    counted = ", weighted by held-out items" if named_metric(result.metric).micro else ""
     caption = (
-        f"{result.metric} of each user, averaged over seeds, less that of {best}: mean, paired"
-        " bootstrap interval, and sign-flip test."
+        f"{result.metric} of each user, averaged over seeds, less that of {best}: mean{counted},"
+        " paired bootstrap interval, and sign-flip test."
     )
     return table(f"Against {best}", columns, rows, caption=caption, label="model")
 
