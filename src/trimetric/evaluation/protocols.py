@@ -140,8 +140,11 @@ class FullRanking:
     @property
     def metrics(self) -> list[Metric]:
         """The metrics of `listed_metrics`."""
-        fewest = {k: k if self.at_least_k else self.min_held_out for k in self.at}
-        return listed_metrics(fewest, self.min_held_out)
+        return listed_metrics({k: self.fewest(k) for k in self.at}, self.fewest(None))
+
+    def fewest(self, cutoff: int | None) -> int:
+        """Return the fewest held-out items of a user who counts at a cutoff, None for no cutoff."""
+        return self.min_held_out if cutoff is None or not self.at_least_k else cutoff
 
     def describe(self) -> str:
         """Say in one line what is ranked among what."""
