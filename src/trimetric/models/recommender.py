@@ -492,7 +492,8 @@ class Recommender(ABC):
             `space.index.Index`.
         diversity : float
             0..1: how much unlike each other the items of a list are to be, at the cost of being
-            near to the user. Lists are chosen among the best 10·k items: see `space.diversity`.
+            near to the user. Lists are chosen among the best 10·k items, at least 100: see
+            `space.diversity`.
         rerank : "mmr" or "dpp"
             How: by maximal marginal relevance, or by a determinantal point process.
 
