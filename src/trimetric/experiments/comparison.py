@@ -179,9 +179,9 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         " Deterministic models were trained once.",
         "**Marks**: † a model is behind the best by more than chance among users would give"
         f" (sign-flip test of {result.metric}, averaged over seeds, two-sided, p < .05 after Holm's"
-        " correction for all models compared). The correction does not know that the best was chosen"
-        " by the same figures: among many models that are equally good, one is marked more often than"
-        " in 5 % of comparisons, so that marks with a p near .05 say little.",
+        " correction for all models compared). The correction does not know that the best was"
+        " chosen by the same figures: among many models that are equally good, one is marked more"
+        " often than in 5 % of comparisons, so that marks with a p near .05 say little.",
         "**Cost** is that of one fit on one thread, validations included: processor seconds, which"
         " other work beside it lengthens less than wall time, and the peak memory of the process.",
         *(
