@@ -55,6 +55,24 @@ def test_a_split_its_files_and_lists_have_the_same_figures(seed, late_items, kin
         assert (whole.ranks.n_candidates == found.ranks.n_candidates).all()
 
 
+def test_lists_with_items_of_held_out_parts_alone_have_the_same_figures_by_a_split_and_its_files():
+    """Such an item keeps its place, where a list has it twice, or the user in valid, too."""
+    parts = ([(1, 10), (1, 11), (2, 12)], [(1, 50), (2, 10)], [(1, 12), (2, 11), (2, 60)])
+    frames = [
+        pl.DataFrame(part, {"user": pl.Int64, "item": pl.Int64}, orient="row") for part in parts
+    ]
+    whole = tm.Split.of(*frames)
+    apart = tm.Split(*map(tm.Interactions.from_frame, frames), {})
+    assert apart.train.n_items < whole.train.n_items
+    lists = tm.RankedLists.from_dict({1: [50, 12], 2: [60, 60, 10, 11]})
+    found = [evaluate(lists, split, FullRanking(at=(1, 2, 3))) for split in (whole, apart)]
+    for one in found:
+        assert (one["hit_rate@1"], one["mrr@2"], one["mrr@3"]) == (0, 0.25, (1 / 2 + 1 / 3) / 2)
+        assert (one.lists["unknown_items"], one.lists["seen"], one.lists["repeats"]) == (3, 1, 0)
+    assert found[0].metrics == found[1].metrics
+    assert found[0].counts == found[1].counts
+
+
 def test_sampled_candidates_of_a_split_and_of_its_files_are_the_same(tmp_path):
     split = tm.split_temporal(log(2, late_items=20), test=0.15, valid=0.1)
     split.save(tmp_path)

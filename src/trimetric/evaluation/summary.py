@@ -152,7 +152,7 @@ def _lists(
     entries, place, _ = tidy(lists.rows(subject.user_ids, subject.item_ids), task, n_items)
     listed = np.full((len(task.users), k), -1, dtype=np.int32)
     items = entries & 0xFFFFFFFF
-    keep = (place <= k) & (items < n_items) & ~np.isin(items, task.unlearned)
+    keep = (place <= k) & (items < n_items)
     at = np.searchsorted(task.users, entries[keep] >> 32)
     listed[at, place[keep] - 1] = items[keep]
     if not keep.any():
