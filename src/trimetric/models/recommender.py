@@ -283,6 +283,10 @@ class Recommender(ABC):
         They are left out of recommendations, and models that score by a user's history (ease,
         itemknn) count them as part of it. Users and items that the model does not know are ignored.
 
+        Evaluation takes them for training interactions: users and items that have no others are
+        known then, and more of a test part counts than before. Mark models that are compared
+        alike, or none.
+
         Parameters
         ----------
         interactions : the same as `fit` takes
