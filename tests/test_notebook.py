@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import trimetric as tm
 from trimetric import notebook
+from trimetric.experiments.estimate import Cost, Estimate
 
 EVIL = "<script>alert(1)</script>&\"'"
 
@@ -62,3 +63,15 @@ def test_a_curve_leaves_out_what_is_no_number() -> None:
     assert notebook.curve("loss", [1.0]) == notebook.curve("loss", [np.nan, 1.0]) == ""
     [line] = parsed(notebook.curve("loss", [np.nan, 3.0, 1.0, np.inf, 2.0])).iter("polyline")
     assert len(line.attrib["points"].split()) == 3
+
+
+def test_cross_validation_and_an_estimate(split: tm.Split) -> None:
+    found = tm.cross_validate(tm.Popularity(), split.train, folds=2)
+    shown = text(found._repr_html_())
+    assert shown.startswith("Popularity, 2 folds, full")
+    assert f"{found['ndcg@10'][0]:.4g}" in shown
+    cost = Cost(memory=10**9, disk=10**6, seconds=90.0)
+    costs = Estimate("sml", 5, 7, 11, 1, 2, 10**10, cost, cost, cost, cost, advice=1)
+    shown = text(costs._repr_html_())
+    assert f"fit{costs.fit}, if training is never stopped early" in shown
+    assert shown.endswith("10 GB are available: train in one piece")

@@ -1,4 +1,7 @@
-"""One family of errors; each names the value, the limit and the remedy."""
+"""One family of errors; each names the value, the limit and the remedy. And warnings."""
+
+import inspect
+import warnings
 
 
 class TrimetricError(Exception):
@@ -86,3 +89,11 @@ class Interrupted(TrimetricError):
 
 class WorkerLost(TrimetricError):
     """The system ended a worker process, or a machine of a cluster was lost, with its work."""
+
+
+def warn(text: str) -> None:
+    """Warn of the line that asked: the first outside this package."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("trimetric."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)

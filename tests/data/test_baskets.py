@@ -87,6 +87,10 @@ def test_what_stands_beside_a_list_is_repeated_or_as_long() -> None:
         ),
         ({"rating": [None, [5.0]]}, "'rating' lists 0 values in row 1"),
         (
+            {"item": [["x"], None], "rating": [[1.0], [5.0]]},
+            "'rating' lists 1 values in row 2, where column 'item' lists 0",
+        ),
+        (
             {"item": [["x", None], ["y"]]},
             "a row for each listed item: column 'item' holds no value",
         ),
@@ -108,3 +112,15 @@ def test_lists_and_single_values_do_not_mix() -> None:
         tm.Interactions(([1, 2], [[1, 2], 3]))
     with pytest.raises(DataError, match="mixes types"):
         tm.Interactions(([1, 2], [[1, "2"], [3]]))
+
+
+def test_errors_name_the_columns_of_the_table() -> None:
+    frame = pl.DataFrame({"who": [1], "what": [["x", "y"]], "stars": [[1.0]]})
+    with pytest.raises(DataError, match="'stars' lists 1 values in row 1, where column 'what'"):
+        tm.Interactions.from_frame(frame, user="who", item="what", rating="stars")
+
+
+def test_tables_without_empty_lists_have_none() -> None:
+    from trimetric.data.baskets import by_item
+
+    assert by_item(pl.DataFrame({"user": [1], "item": ["x"]}), "x").empty == 0

@@ -132,6 +132,22 @@ def test_which_sheet(tmp_path: Path) -> None:
         tm.Interactions.read(io.StringIO("user,item\n1,2\n"), sheet="old")
 
 
+@pytest.mark.parametrize(
+    ("count", "shown"), [(10, "'s9'$"), (11, "'s9', ...$"), (12, "'s9', ...$")]
+)
+def test_ten_sheets_are_named(count: int, shown: str) -> None:
+    rows = [["user", "item"], ["u", "i"]]
+    file = io.BytesIO(book(*((f"s{n}", rows) for n in range(count))))
+    with pytest.raises(DataError, match=shown.replace("...", "[.]{3}")):
+        tm.Interactions.read(file, sheet="none")
+
+
+def test_a_sheet_of_one_column_holds_rows() -> None:
+    file = io.BytesIO(book(("one", [["user"], ["u"]]), ("log", [["user", "item"], ["u", "i"]])))
+    with pytest.raises(DataError, match="2 sheets with rows, 'one', 'log'"):
+        tm.Interactions.read(file)
+
+
 def test_names_of_columns_and_what_is_missing() -> None:
     twice = book(("a", [["user", "item", "item"], ["ann", "tea", "jam"]]))
     with pytest.raises(DataError, match="sheet 'a' has 2 columns called 'item'"):

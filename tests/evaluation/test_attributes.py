@@ -71,8 +71,8 @@ def test_files_are_named_where_they_cannot_be_used(as_text: bool, tmp_path: Path
     given: Any = str(path) if as_text else path
     assert attributes(given, IDS, ["of"])["of"].tolist() == [[1], [0], [-1]]
     for options, told in (
-        ({"columns": ["of", "genre"]}, "has no column 'genre'; columns: 'item', 'of'"),
-        ({"columns": ["of"], "item": "sku"}, "has no column 'sku'; columns: 'item', 'of'"),
+        ({"columns": ["of", "genre"]}, "has no column 'genre'; there are 'item', 'of'"),
+        ({"columns": ["of"], "item": "sku"}, "has no column 'sku'; there are 'item', 'of'"),
     ):
         with pytest.raises(DataError, match=told) as error:
             attributes(given, IDS, **options)
@@ -92,3 +92,19 @@ def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "items.csv").write_text("item,of\nb,x\n")
     assert attributes("~/items.csv", IDS, ["of"])["of"].tolist() == [[-1], [0], [-1]]
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_the_column_of_the_ids_is_found_by_its_name(in_file: bool, tmp_path: Path) -> None:
+    table: Any = pl.DataFrame({"of": ["x", "y"], "movieId": ["b", "a"]})
+    if in_file:
+        table.write_csv(tmp_path / "items.csv")
+        table = tmp_path / "items.csv"
+    assert attributes(table, IDS, ["of"])["of"].tolist() == [[1], [0], [-1]]
+    with pytest.raises(DataError, match="no column item or id or item_id; there are 'of'"):
+        attributes(pl.DataFrame({"of": ["x"]}), IDS, ["of"])
+
+
+def test_items_of_a_data_set_are_a_table() -> None:
+    books = tm.datasets.load("bookshop").item_ids
+    assert attributes("bookshop", books, ["genre"])["genre"].min() >= 0

@@ -25,6 +25,8 @@ from trimetric.engine.compile import kernel
 from trimetric.engine.rows import padded_table
 from trimetric.errors import ParameterError
 from trimetric.models.lrml import attend
+from trimetric.models.lrml_answers import Relations
+from trimetric.models.lrml_scores import all_scores, pair_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 
@@ -99,6 +101,30 @@ def test_scores_equal_the_twin(slots: int) -> None:
     for count in (0, 1, 15, 16, 17):
         alone = model.scorer.score(users[5 : 5 + count], items[5 : 5 + count])
         assert alone.tobytes() == scores[5 : 5 + count].tobytes()
+
+
+@pytest.mark.twin
+@pytest.mark.parametrize("slots", [1, 2, 9])
+@pytest.mark.parametrize("size", [0.3, 60.0])
+def test_scores_of_several_sixteens_of_items(slots: int, size: float) -> None:
+    """Of logits too large for exp as well: the largest is taken off first."""
+    rng, n_users, dim = np.random.default_rng(slots), 3, 5
+    table, memory = rng.normal(0, 1, (n_users + 37, dim)), rng.normal(0, 1, (2 * slots, dim))
+    memory[:slots] *= size
+    learned = Relations(padded_table(table), padded_table(memory), n_users, slots, dim, 1.0)
+    users, items = (side.ravel().astype(np.int32) for side in np.indices((n_users, 37)))
+    table, memory = table.astype(np.float32), memory.astype(np.float32).astype(float)
+    expected = []
+    for u, v in zip(users, items, strict=True):
+        a, b = table[u].astype(float), table[n_users + v].astype(float)
+        logits = memory[:slots] @ (a * b)
+        attention = np.exp(logits - logits.max())
+        moved = a + attention / attention.sum() @ memory[slots:]
+        expected.append(-((moved - b) ** 2).sum())
+    scores = pair_scores(learned, users, items)
+    assert scores == pytest.approx(np.array(expected), rel=1e-4, abs=1e-5)
+    everything = all_scores(learned, np.arange(n_users, dtype=np.int32)[::-1].copy())
+    assert everything[::-1].tobytes() == scores.tobytes()
 
 
 @kernel

@@ -254,5 +254,8 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert "finished model of another run" in refused(
         *fit, "--start", "m2", "--out", "m", "--resume", cwd=tmp_path
     )
+    done(*fit, "--set", "temperature=.2", "--set", "seed=1", "--out", "other", cwd=tmp_path)
+    again = ("--start", "other", "--anchor", ".2", "--out", "m2", "--resume")
+    assert "finished model of another run" in refused(*fit, *again, cwd=tmp_path)
     again = ("--start", "m", "--anchor", ".2", "--out", "m2", "--resume")
     assert "nothing to resume" in inside(*fit, *again, cwd=tmp_path).stderr

@@ -30,6 +30,8 @@ from trimetric.errors import (
     Superseded,
     TrimetricError,
 )
+from trimetric.models.forgetting import mark_unavailable
+from trimetric.models.sharded_index import partitions_in
 from trimetric.scale import log_files
 from trimetric.storage import artifact
 from trimetric.storage.published import Folder, fetched, in_cache, working
@@ -518,3 +520,18 @@ def test_where_a_uri_says_the_store_is(monkeypatch: pytest.MonkeyPatch, room: Pa
     found = tm.Interactions.read(f"{ROOT}/log/flat/?.parquet{where}", **KEEP)
     assert found.fingerprint == tm.Interactions.read(room / "flat/*.parquet", **KEEP).fingerprint
     assert Folder(f"{ROOT}/log{where}", "flat/0.csv").holds("flat/0.csv")
+
+
+@pytest.mark.parametrize("partitions", [None, 3])
+def test_items_are_marked_in_a_store(partitions: int | None, tmp_path: Path) -> None:
+    place, marked = f"s3://{stores.BUCKET}/marks{partitions}", f"s3://{stores.BUCKET}/marked"
+    pairs = [(f"u{n}", f"i{n % 7}") for n in range(40)] + [
+        (f"u{n}", f"i{n % 5}") for n in range(40)
+    ]
+    tm.SML(epochs=1, dim=4, temperature=0.3).fit(pairs).save(place, partitions=partitions)
+    assert mark_unavailable(place, ["i1", "nope"]) == (1, 1)
+    assert mark_unavailable(place, ["i3"], "add", marked) == (2, 0)
+    for where, items in ((place, ["i1"]), (marked, ["i1", "i3"])):
+        assert tm.load(where).unavailable.to_list() == items
+        assert partitions_in(where) == partitions
+        assert len(tm.load(where).user_ids) == 40

@@ -22,6 +22,7 @@ from trimetric.storage import places, published
 if TYPE_CHECKING:
     from trimetric.data import Interactions
     from trimetric.models.recommender import Recommender
+    from trimetric.models.starting import Start
 
 VALID_SHARE = 0.1
 
@@ -115,6 +116,7 @@ def fit(
     from trimetric.models import create
     from trimetric.models.closed_form import ClosedForm
     from trimetric.models.epoch_trained import EpochTrained
+    from trimetric.models.starting import start_of
 
     began, log = time.monotonic(), logger(quiet)
     callbacks = []
@@ -152,8 +154,8 @@ def fit(
     whole = core.of(whole, log)
     parts = _parts(whole, valid, valid_share, columns, at_once)
     log(parts.message)
-    begun = {} if start is None else {"anchor": anchor}
-    finished = _finished(untrained, parts, partitions, begun, out) if resume else None
+    begin = start_of(untrained, start, anchor)
+    finished = _finished(untrained, parts, partitions, begin, out) if resume else None
     if resume and finished is None:
         _check_resumable(untrained, out)
     if finished:
@@ -257,13 +259,9 @@ def _hold_out(data: "Interactions", share: float, message: str) -> Parts:
 
 
 def _finished(
-    model: "Recommender", parts: Parts, partitions: int, begun: dict[str, Any], out: str
+    model: "Recommender", parts: Parts, partitions: int, begin: "Start | None", out: str
 ) -> "Recommender | None":
-    """Return the model in `out` if this run would give the same and no checkpoint is newer.
-
-    `begun` is empty, or has the anchor where training starts from another model: the artifact does
-    not tell which one that was.
-    """
+    """Return the model in `out` if this run would give the same and no checkpoint is newer."""
     from trimetric.models import load
 
     folder = published.working(out)
@@ -282,7 +280,7 @@ def _finished(
         and trained_on["train"]["fingerprint"] == train.fingerprint
         and (trained_on.get("valid") or {}).get("fingerprint") == valid
         and trained_on.get("partitions", 1) == partitions
-        and _begun(trained_on) == begun
+        and _begun(trained_on) == ({} if begin is None else begin.identity())
         and not trained_on.get("updates")
     )
     if same:
@@ -291,7 +289,9 @@ def _finished(
 
 
 def _begun(provenance: dict[str, Any]) -> dict[str, Any]:
-    return {"anchor": provenance["start"]["anchor"]} if "start" in provenance else {}
+    """Return the identity of where training began; empty where it began anew."""
+    start = provenance.get("start")
+    return {"start": start.get("fingerprint"), "anchor": start["anchor"]} if start else {}
 
 
 def _check_resumable(model: "Recommender", out: str) -> None:

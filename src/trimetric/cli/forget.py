@@ -37,10 +37,10 @@ def forget(
     Points of others that were trained together with them stay as they are, except means, which are
     taken anew; train anew without them to end that too.
     """
-    from trimetric.models import load
+    from trimetric.models import open_model
     from trimetric.models.forgetting import forget_in
 
-    trained = load(model)
+    trained = open_model(model)
     users = typed_ids(user or [], trained.user_ids)
     users += listed_ids("--users-file", users_file, trained.user_ids) if users_file else []
     items = typed_ids(item or [], trained.item_ids)
@@ -88,12 +88,12 @@ def unavailable(
 
     An empty file marks none.
     """
-    from trimetric.models import load
+    from trimetric.models import open_model
     from trimetric.models.forgetting import mark_unavailable
 
     if item is None and items_file is None:
         raise ParameterError("give --item ID (repeatable) or --items-file FILE")
-    known = load(model).item_ids
+    known = open_model(model).item_ids
     ids = typed_ids(item or [], known)
     ids += listed_ids("--items-file", items_file, known, empty=True) if items_file else []
     marked, unknown = mark_unavailable(model, ids, change, out)

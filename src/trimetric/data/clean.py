@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +13,7 @@ from trimetric.data.refusing import refuse
 from trimetric.data.rules import Rules
 from trimetric.data.seen import Mixed, Seen
 from trimetric.data.times import seconds
-from trimetric.errors import DataError
+from trimetric.errors import DataError, warn
 
 NULL_WORDS = ("NULL", "null", "\\N", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "None", "nil", "")
 EXACT_FLOAT32 = 2**24
@@ -208,10 +207,9 @@ def _null_words(ids: pl.Series) -> dict[str, int]:
 def warn_of_null_words(where: str, words: Mapping[str, int]) -> None:
     """Warn of ids that usually stand for a missing value."""
     for word, rows in words.items():
-        warnings.warn(
+        warn(
             f"{where} holds {word!r} in {rows:,} rows, taken as an id; if it stands for a missing"
-            f" value, give null={word!r}",
-            stacklevel=2,
+            f" value, give null={word!r}"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +15,15 @@ from trimetric.data.clean import typed
 from trimetric.data.forks import check_threads
 from trimetric.data.form import Form
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import DataError
+from trimetric.errors import DataError, warn
 
 ID_COLUMNS = ("item", "id", "item_id")
-_OPTION = re.compile(r"\b(format|separator|quote|escape|encoding)=")  # of logs alone
+_TITLES = (
+    *("title", "itemtitle", "producttitle", "movietitle", "booktitle", "songtitle", "tracktitle"),
+    *("name", "itemname", "productname", "moviename", "bookname", "songname", "trackname"),
+    *("articletitle", "articlename", "artistname", "gamename", "businessname"),
+)
+_OPTION = re.compile(r"\b(format|separator|quote|escape|encoding|header|sheet)=")  # of logs alone
 
 
 def read(
@@ -58,7 +62,7 @@ def read(
     found: dict[str, str] = {}
 
     def pick(columns: list[str]) -> dict[str, str]:
-        found["item"] = _id_column(columns, id_column, str(path))
+        found["item"] = find_id_column(columns, id_column, str(path))
         others = [name for name in columns if name != found["item"]]
         chosen = {name: name for name in others}
         if choose is not None:
@@ -93,11 +97,13 @@ def _plain(path: Any, pick: Callable[[list[str]], dict[str, str]]) -> readers.Ta
         return readers.read(path, pick, Form())
     except DataError as error:
         told = str(error)
-        if _OPTION.search(told) is None:
+        option = _OPTION.search(told)
+        if option is None:
             raise
+        end = max(told.rfind(mark, 0, option.start()) for mark in ("; ", ". "))
         raise DataError(
-            f"{told.split('; ')[0]}; save the table of items as csv in UTF-8, with commas and a"
-            " line of column names, or as Parquet"
+            f"{told[:end]}; save the table of items as csv in UTF-8, with commas and a line of"
+            " column names, or as Parquet"
         ) from None
 
 
@@ -117,11 +123,10 @@ def match(items: Vocabulary, table: pl.Series, source: str) -> None:
         return
     known = items.values.cast(pl.String).is_in(table.cast(pl.String).implode()).sum()
     if not known:
-        warnings.warn(
+        warn(
             f"{source}: it has none of the model's {len(items):,} items; the model has such as"
             f" {items.values[0]!r}, the table {table[0]!r}. Is another column that of"
-            " the ids (id_column=)?",
-            stacklevel=2,
+            " the ids (id_column=)?"
         )
 
 
@@ -153,7 +158,14 @@ def _of_data_set(path: Any) -> pl.DataFrame | None:
     return known
 
 
-def _id_column(columns: list[str], wanted: str | None, source: str) -> str:
+def find_id_column(columns: list[str], wanted: str | None, source: str) -> str:
+    """Return the column that holds the ids: the wanted one, or by its name.
+
+    Raises
+    ------
+    DataError
+        There is none, or more than one may be meant.
+    """
     shown = ", ".join(map(repr, columns[:20]))
     if wanted is not None:
         if wanted not in columns:
@@ -173,6 +185,12 @@ def _id_column(columns: list[str], wanted: str | None, source: str) -> str:
         f"{source} has no column {' or '.join(ID_COLUMNS)}; there are {shown}; say with id_column="
         " which holds the ids"
     )
+
+
+def find_title_column(columns: list[str]) -> str | None:
+    """Return the column called title, or else the only one whose name usually means it."""
+    usual = [name for name in columns if names.plain(name) in _TITLES]
+    return "title" if "title" in columns else usual[0] if len(usual) == 1 else None
 
 
 def _numbers(texts: pl.Series) -> pl.Series:

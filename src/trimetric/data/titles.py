@@ -24,8 +24,8 @@ def titles(
     ----------
     path : str or Path
         A file with columns item (or id) and title, or the name of a data set whose titles are
-        known. Ids match by their text. Items that the model does not know are left out, and so are
-        items without a title.
+        known. Columns of other names are found where those usually mean that. Ids match by their
+        text. Items that the model does not know are left out, and so are items without a title.
     ids : Vocabulary
         The model's items.
     id_column : str, optional
@@ -44,15 +44,23 @@ def titles(
         The table has none of the items.
     """
 
-    def choose(columns: list[str], _: str) -> dict[str, str]:
-        if "title" not in columns:
+    named_otherwise: list[str] = []
+
+    def choose(columns: list[str], ids: str) -> dict[str, str]:
+        others = [name for name in columns if name != ids]
+        found = item_tables.find_title_column(others)
+        if found is None:
+            shown = ", ".join(map(repr, others[:20]))
             raise DataError(
-                f"{path} must have columns item and title; 'title' is not among"
-                f" {', '.join(columns)}"
+                f"{path} has no column title; beside the ids, {ids!r}, there are {shown}; call that"
+                " of the titles so"
             )
-        return {"title": "title"}
+        named_otherwise[:] = [found] if found != "title" else []
+        return {"title": found}
 
     frame = item_tables.read(path, id_column, choose, tell)
+    if tell is not None and named_otherwise:
+        tell(f"{path}: the titles of items are in its column {named_otherwise[0]!r}")
     item_tables.match(ids, frame["item"], str(path))
     named = frame.filter(pl.col("title").is_not_null())
     items = ids.parse(named["item"].cast(pl.String).to_list())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from trimetric.data import in_memory, readers
+from trimetric.data import in_memory, item_tables
 from trimetric.data.baskets import is_list
 from trimetric.errors import DataError
 
@@ -22,7 +22,7 @@ def attributes(
     ids: Vocabulary,
     columns: Sequence[str],
     *,
-    item: str = "item",
+    item: str | None = None,
     separator: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the values of items as codes.
@@ -30,13 +30,13 @@ def attributes(
     Parameters
     ----------
     table : path or frame
-        One row for each item; of a repeated id the last row counts. Ids match by their text.
-        Items that the vocabulary does not have are left out.
+        One row for each item, read as by `item_tables.read`; of a repeated id the last row counts.
+        Ids match by their text. Items that the vocabulary does not have are left out.
     ids : Vocabulary
     columns : sequence of str
         Columns of single values (text, numbers, booleans), or of lists.
-    item : str
-        The column of the ids.
+    item : str, optional
+        The column of the ids; by default item, id or item_id, or one whose name usually means it.
     separator : str, optional
         Parts the values of a text: "|" for "Comedy|Drama". Without it a text is one value.
 
@@ -50,18 +50,21 @@ def attributes(
     DataError
         The table cannot be read, a column is missing, or no item of it is known.
     """
-    path = Path(table).expanduser() if isinstance(table, str | Path) else None
-    where = str(path) if path else "items"
+    is_path = isinstance(table, str | os.PathLike)
+    where = str(table) if is_path else "items"
+
+    def choose(existing: list[str], _: str) -> dict[str, str]:
+        for name in columns:
+            if name not in existing:
+                shown = ", ".join(map(repr, existing[:20]))
+                raise DataError(f"{where} has no column {name!r}; there are {shown}")
+        return {f"column {name}": name for name in columns}
 
     def pick(existing: list[str]) -> dict[str, str]:
-        for name in (item, *columns):
-            if name not in existing:
-                raise DataError(
-                    f"{where} has no column {name!r}; columns: {', '.join(map(repr, existing))}"
-                )
-        return {"item": item, **{f"column {name}": name for name in columns}}
+        found = item_tables.find_id_column(existing, item, where)
+        return {"item": found, **choose(existing, found)}
 
-    frame = readers.load(path, pick)[0] if path else in_memory.load(table, pick, where)
+    frame = item_tables.read(table, item, choose) if is_path else in_memory.load(table, pick, where)
     rows = ids.encode(ids.parse(frame["item"].cast(pl.String).fill_null("").to_list()))
     if not (rows >= 0).any():
         raise DataError(f"{where}: none of its {len(rows):,} items is known; are these the ids?")

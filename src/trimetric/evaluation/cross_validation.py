@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trimetric import notebook
 from trimetric.errors import ParameterError
 from trimetric.evaluation.metrics import metric
 from trimetric.evaluation.protocols import EvaluationProtocol
@@ -45,6 +46,12 @@ class CrossValidation:
         names = self.results[0].reported
         shown = ", ".join("{}={:.4f} ± {:.4f}".format(name, *self[name]) for name in names)
         return f"CrossValidation({len(self.results)} folds: {shown})"
+
+    def _repr_html_(self) -> str:
+        """Show the frame of all metrics."""
+        frame, first = self.to_frame(), self.results[0]
+        title = f"{first.model}, {len(self.results)} folds, {first.protocol.name}"
+        return notebook.card(title, {}, notebook.table(frame.columns, frame.iter_rows()))
 
 
 def cross_validate(

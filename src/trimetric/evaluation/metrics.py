@@ -7,14 +7,13 @@ one up by name and knows how it is averaged: over users (macro), or over held-ou
 """
 
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from trimetric.errors import ParameterError
+from trimetric.errors import ParameterError, warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,10 +261,9 @@ def metric(name: str, min_held: int = 1) -> Metric:
     if base in AT_K and re.fullmatch("[1-9][0-9]{0,5}", cutoff):
         k = int(cutoff)
         if text.partition("@")[0] in FORMER:
-            warnings.warn(
+            warn(
                 f"{text} is taken as {base}@{k}, the micro-averaged recall that the SML paper calls"
-                f" HR; the share of users with a hit is hit_rate@{k}",
-                stacklevel=2,
+                f" HR; the share of users with a hit is hit_rate@{k}"
             )
         function = AT_K[base]
         named = Metric(f"{base}@{k}", lambda ranks: function(ranks, k), min_held=min_held)

@@ -31,7 +31,7 @@ def beyond_accuracy(
     exclude_seen: bool = True,
     items: Any = None,
     columns: Sequence[str] = (),
-    item_column: str = "item",
+    item_column: str | None = None,
     separator: str | None = None,
     space: Any = None,
     reference: Any = None,
@@ -55,7 +55,8 @@ def beyond_accuracy(
         See `evaluate`.
     items : path or frame, optional
         A table of items, and in `columns` those of its columns by which diversity and calibration
-        are measured; `item_column` has the ids. `separator` parts several values in one text.
+        are measured. `item_column` has the ids; by default the one whose name usually means it.
+        `separator` parts several values in one text.
     space : model, optional
         The metric space in which intra-list distance is measured; by default the model's own.
     reference : model, RankedLists, frame or path, optional

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trimetric import counter
+from trimetric import counter, notebook
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
 from trimetric.engine.threads import processors, thread_count
@@ -112,6 +112,12 @@ class Estimate:
             f"recommend --all: {self.recommend}",
             self._advice(),
         ])  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Show the runs and what each takes, then the advice."""
+        data, *runs, advice = str(self).splitlines()
+        rows = (line.partition(": ")[::2] for line in runs)
+        return notebook.card(data, {}, notebook.table((), rows), notebook.note(advice))
 
     def _advice(self) -> str:
         there = f"{_bytes(self.available)} are available"

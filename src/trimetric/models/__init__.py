@@ -4,7 +4,6 @@ A package of its own registers a model by an entry point of the group `trimetric
 is the model's and whose object is its class: see docs/howto/new-model.md.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimetric.errors import ArtifactError, ParameterError
+from trimetric.errors import ArtifactError, ParameterError, warn
 from trimetric.keywords import is_one_of
 
 if TYPE_CHECKING:
@@ -129,10 +128,9 @@ def model_class(name: str) -> tuple[type["Recommender"], dict[str, Any]]:
     if not is_one_of(name, REGISTRY):
         raise ParameterError(f"model must be one of {', '.join(REGISTRY)}, got {name!r}")
     if name in OURS and name in installed():
-        warnings.warn(
+        warn(
             f"{_packages(installed()[name])} registers a model named {name!r}, which is the name of"
-            " a model of trimetric; trimetric's is used",
-            stacklevel=3,
+            " a model of trimetric; trimetric's is used"
         )
     return REGISTRY[name]
 

@@ -1,7 +1,5 @@
 """Answers with original ids, out of a scorer: the functions behind `Recommender`'s methods."""
 
-import inspect
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import compress
@@ -13,7 +11,7 @@ from trimetric.data.csr import Csr
 from trimetric.data.foreign_arrays import as_numpy
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import ParameterError, UnknownIds, Unsupported
+from trimetric.errors import ParameterError, UnknownIds, Unsupported, warn
 from trimetric.keywords import check_switch, is_one_of
 from trimetric.space import candidate_lists
 from trimetric.space.diversity import METHODS, Rerank, diversified, pool_size
@@ -197,7 +195,7 @@ def score(known: Known, scorer: Scorer, pairs: Any, on_unknown: OnUnknownItem) -
     there = (rows[0] >= 0) & (rows[1] >= 0)
     if there.all():
         return scorer.score(rows[0], rows[1])
-    _warn(f"{int((~there).sum()):,} of {len(there):,} pairs have an unknown id and no score (NaN)")
+    warn(f"{int((~there).sum()):,} of {len(there):,} pairs have an unknown id and no score (NaN)")
     out = np.full(len(there), np.nan, dtype=np.float32)
     out[there] = scorer.score(rows[0][there], rows[1][there])
     return out
@@ -325,7 +323,7 @@ def known_ids(kind: str, vocabulary: Vocabulary, ids: list, on_unknown: OnUnknow
 def warn_left_out(kind: str, unknown: list, n: int) -> None:
     """Warn that some of n ids are unknown and left out."""
     shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-    _warn(f"{len(unknown):,} of {n:,} {kind}s are unknown and left out: {shown}")
+    warn(f"{len(unknown):,} of {n:,} {kind}s are unknown and left out: {shown}")
 
 
 def unavailable_rows(known: Known, items: Any) -> np.ndarray:
@@ -335,7 +333,7 @@ def unavailable_rows(known: Known, items: Any) -> np.ndarray:
     rows = known.item_ids.encode(ids)
     unknown = int((rows < 0).sum())
     if unknown:
-        _warn(f"{unknown:,} of {len(ids):,} unavailable items are unknown to the model")
+        warn(f"{unknown:,} of {len(ids):,} unavailable items are unknown to the model")
     return np.unique(rows[rows >= 0]).astype(np.int32)
 
 
@@ -431,11 +429,3 @@ def _in_type_of(vocabulary: Vocabulary, users: list) -> "pl.Series":
     except (TypeError, OverflowError, UnicodeEncodeError):
         remedy = f"no answer can hold them as {vocabulary.kind} ids"
         raise UnknownIds("user", users, remedy) from None
-
-
-def _warn(text: str) -> None:
-    """Warn of the line that asked: the first outside this package."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("trimetric."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, stacklevel=level)

@@ -1,12 +1,11 @@
 """What may watch training: callbacks, of which one that fails does not lose the run."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from trimetric.errors import ParameterError
+from trimetric.errors import ParameterError, warn
 from trimetric.progress import Silent
 
 if TYPE_CHECKING:
@@ -141,8 +140,7 @@ class Observers(Silent):
                 getattr(callback, hook)(*values)
             except Exception as error:
                 self._callbacks.remove(callback)
-                warnings.warn(
+                warn(
                     f"the callback {type(callback).__name__} failed in {hook} with"
-                    f" {type(error).__name__}: {error}; training goes on without it",
-                    stacklevel=2,
+                    f" {type(error).__name__}: {error}; training goes on without it"
                 )

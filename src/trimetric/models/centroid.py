@@ -341,6 +341,14 @@ class CentroidML(EpochTrained):
         """Return the space that is left, means without what went: see `centroid_update`."""
         return centroid_update.without(self, state, left, kept)
 
+    def part_without(self, state: Fitted, left: Fitted, kept: Kept, total: Any) -> Scorer:
+        """Return the space that is left of one of several parts: see `centroid_update`."""
+        return centroid_update.without(self, state, left, kept, total)
+
+    def share_left(self, state: Fitted, left: Fitted, kept: Kept) -> centroid_update.Share:
+        """Return what items have of the users who are left: see `centroid_update`."""
+        return centroid_update.share_left(self, state, left, kept)
+
     def partial_fit(
         self,
         new: Any,

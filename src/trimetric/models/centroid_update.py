@@ -7,13 +7,14 @@ space.
 """
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from trimetric.data.interactions import Interactions
 from trimetric.engine.centroid_foldin import place_items, place_users
 from trimetric.engine.centroid_session import composed
+from trimetric.engine.centroids import Composition, compose_items
 from trimetric.engine.rows import table
 from trimetric.engine.session_pair import SessionPair
 from trimetric.models.fitted import Fitted
@@ -93,49 +94,86 @@ def take_in(
     return updated(model, fitted, learner, day, new_data, epochs)
 
 
-def without(model: Any, state: Fitted, left: Fitted, kept: Kept) -> MetricSpace:
-    """Return the space without users and items, whose share of others' means goes with them.
+class Share(NamedTuple):
+    """What items have of the users of a model, or of one part of it, who are left."""
 
-    A user who had an item that goes is the mean of the others; an item that such users, or users
-    who go, have is composed anew of those who stay. Everything else keeps its bits.
-    """
-    space, known = cast(MetricSpace, state.scorer), left.known
-    old = cast(Centroids, space.fold_in)
-    dim, data = old.settings.dim, interactions_of(known)
-    config = {**model.get_params(), "reconstruction": 0.0}
-    learner = type(model)(**config).learner(data, None, state.provenance.get("tuned", {}))
-    fresh = learner.state
-    fresh.items[:] = old.trained.items[kept.items]
-    fresh.weights[:] = old.trained.weights[kept.items]
-    if old.settings.own > 0:
-        fresh.own[:] = old.trained.own[kept.users]
-    users, items, sums = composed(fresh, learner.positives, learner.params)
-    touched_users = state.known.seen.counts[kept.users] > known.seen.counts
-    touched_items = np.zeros(len(kept.items), dtype=bool)
-    touched_items[known.seen.items[touched_users[known.seen.users]]] = True
+    sums: np.ndarray  # float32 (n_items, width): Q_v
+    changed: np.ndarray  # bool (n_items,): whose users went, or moved
+
+    def with_others(self, other: "Share") -> "Share":
+        """Return what items have of the users of both."""
+        return Share(self.sums + other.sums, self.changed | other.changed)
+
+
+def share_left(model: Any, state: Fitted, left: Fitted, kept: Kept) -> Share:
+    """Return what items have of the users who are left."""
+    return _users_left(_learner_left(model, state, left, kept), state, left, kept)[2]
+
+
+def _users_left(
+    learner: Any, state: Fitted, left: Fitted, kept: Kept
+) -> tuple[np.ndarray, np.ndarray, Share]:
+    """Return the table of x_u, who of them had an item that goes, and what items have of them."""
+    space, seen = cast(MetricSpace, state.scorer), left.known.seen
+    dim = int(learner.params.dim)
+    users, _, sums = composed(learner.state, learner.positives, learner.params)
+    moved = state.known.seen.counts[kept.users] > seen.counts
+    users[~moved, :dim] = space.users[kept.users[~moved], :dim]
+    changed = np.zeros(len(kept.items), dtype=bool)
+    changed[seen.items[moved[seen.users]]] = True
     gone = np.setdiff1d(np.arange(space.n_users), kept.users)
     had = np.zeros(space.n_items, dtype=bool)
     had[state.known.seen.take(gone).items] = True
-    touched_items |= had[kept.items]
-    users[~touched_users, :dim] = space.users[kept.users[~touched_users], :dim]
-    items[~touched_items, :dim] = space.items[kept.items[~touched_items], :dim]
-    trained = fresh._replace(item_sums=sums)
+    return users, moved, Share(sums, changed | had[kept.items])
+
+
+def without(
+    model: Any, state: Fitted, left: Fitted, kept: Kept, total: Share | None = None
+) -> MetricSpace:
+    """Return the space without users and items, whose share of others' means goes with them.
+
+    A user who had an item that goes is the mean of the others; an item that such users, or users
+    who go, have is composed anew of those who stay. Everything else keeps its bits. `total` is
+    what items have of the users of all parts, where the model is one of them.
+    """
+    space, known = cast(MetricSpace, state.scorer), left.known
+    old = cast(Centroids, space.fold_in)
+    learner, dim = _learner_left(model, state, left, kept), old.settings.dim
+    users, moved, share = _users_left(learner, state, left, kept)
+    sums, changed = share if total is None else total
+    trained, params = learner.state._replace(item_sums=sums.copy()), learner.params
+    items = table(len(kept.items), dim + 1)
+    compose_items(trained, Composition(params.dim, params.kappa, params.shrink), items)
+    items[~changed, :dim] = space.items[kept.items[~changed], :dim]
     if old.settings.kappa > 0:
-        sums[~touched_items] = old.trained.item_sums[kept.items[~touched_items]]
-    second, points = None, None
+        trained.item_sums[~changed] = old.trained.item_sums[kept.items[~changed]]
+    second, points, data = None, None, known.seen
     if old.second is not None:
         length = np.float32(old.second.scale**0.5)
         second = SecondPart(
             old.second.items[kept.items], old.second.weights[kept.items], old.second.scale
         )
-        counts = second.weights[data.items] * (1 if data.weights is None else data.weights)
+        counts = second.weights[data.items] * (1 if known.weights is None else known.weights)
         weighted = second.items[data.items] * counts[:, None]
         theirs = unit_sums(weighted, data.indptr, float(length)).astype(np.float32)
-        theirs[~touched_users] = space.users[kept.users[~touched_users], dim + 1 :]
+        theirs[~moved] = space.users[kept.users[~moved], dim + 1 :]
         points = theirs, length * second.items
     sizes = known.sizes / old.settings.weight_unit
     placement = Centroids(trained, old.settings, sizes, second)
     return centroid_space(side_by_side(users, items, dim, points), len(kept.users), placement)
+
+
+def _learner_left(model: Any, state: Fitted, left: Fitted, kept: Kept) -> Any:
+    """Return a learner of what is left, with the points and weights that it had."""
+    old = cast(Centroids, cast(MetricSpace, state.scorer).fold_in)
+    config = {**model.get_params(), "reconstruction": 0.0}
+    tuned = state.provenance.get("tuned", {})
+    learner = type(model)(**config).learner(interactions_of(left.known), None, tuned)
+    learner.state.items[:] = old.trained.items[kept.items]
+    learner.state.weights[:] = old.trained.weights[kept.items]
+    if old.settings.own > 0:
+        learner.state.own[:] = old.trained.own[kept.users]
+    return learner
 
 
 def _carry_over(space: MetricSpace, known: Known, state: Any, day: Day) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
 from trimetric.data.interactions import Interactions
-from trimetric.errors import ArtifactError, ParameterError, Superseded, Unsupported
+from trimetric.errors import ArtifactError, OutputError, ParameterError, Superseded, Unsupported
 from trimetric.keywords import is_one_of
 from trimetric.models.answers import known_ids
 from trimetric.models.fitted import Fitted
@@ -27,6 +27,7 @@ from trimetric.space.known import Known
 
 if TYPE_CHECKING:
     from trimetric.models.recommender import Recommender
+    from trimetric.models.sharded import ShardedModel
     from trimetric.space.scorer import Scorer
 
 T = TypeVar("T")
@@ -111,15 +112,16 @@ def forget(model: "Recommender", users: Any, items: Any) -> tuple[Fitted, Receip
     known = state.known
     gone_users = _gone("user", known.user_ids, users)
     gone_items = _gone("item", known.item_ids, items)
-    if not gone_users and not gone_items:
-        raise ParameterError("nothing to forget; give users or items")
-    kept = Kept(_left(known.user_ids, gone_users), _left(known.item_ids, gone_items))
-    for kind, rows in (("user", kept.users), ("item", kept.items)):
-        if len(rows) == 0:
-            raise ParameterError(f"no {kind} would be left; remove the model instead")
+    check_left(
+        {"user": gone_users, "item": gone_items},
+        {"user": len(known.user_ids), "item": len(known.item_ids)},
+    )
+    kept = Kept(rows_left(known.user_ids, gone_users), rows_left(known.item_ids, gone_items))
     fewer = known_without(known, kept)
     rest = interactions_of(fewer)
-    provenance, before = _provenance(state.provenance, rest, (len(gone_users), len(gone_items)))
+    provenance, before = provenance_left(
+        state.provenance, (rest.fingerprint, len(rest)), (len(gone_users), len(gone_items))
+    )
     left = replace(state, known=fewer, provenance=provenance)
     left = replace(left, scorer=model.without(state, left, kept))
     after = model.snapshot()
@@ -168,6 +170,7 @@ def forget_in(
     UnknownIds, ParameterError, Unsupported
         See `Recommender.forget`.
     """
+    from trimetric.models import sharded_forgetting as in_parts
     from trimetric.models.forgetting_files import holders, refuse_unsearchable
     from trimetric.storage import artifact, places
 
@@ -181,7 +184,12 @@ def forget_in(
     users = None if users is None else ids_of(users, "user")
     items = None if items is None else ids_of(items, "item")
     target = Path(folder if out is None else out)
-    before, receipt = _resaved(folder, target, lambda model: model.forget(users, items))
+    before, receipt = _resaved(
+        folder,
+        target,
+        lambda model: model.forget(users, items),
+        lambda model, replaces: in_parts.forget(model, users, items, target, replaces),
+    )
     removed, held = [], []
     if _same(folder, target):
         removed = _without_checkpoint(target)
@@ -218,42 +226,73 @@ def mark_unavailable(
     """
     if not is_one_of(change, ("replace", "add", "remove")):
         raise ParameterError(f"change must be replace, add or remove, got {change!r}")
+    from trimetric.models import sharded_forgetting as in_parts
+
     given = ids_of(items, "unavailable", single=False)
+    target = Path(folder if out is None else out)
+
+    def marked(ids: Vocabulary, before: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+        check_type("item", ids, given, "unavailable")
+        rows = ids.encode(given)
+        known = rows[rows >= 0]
+        if change == "add":
+            known = np.union1d(before, known)
+        elif change == "remove":
+            known = np.setdiff1d(before, known)
+        known = np.unique(known).astype(np.int32)
+        return known, (len(known), int((rows < 0).sum()))
 
     def mark(model: "Recommender") -> tuple[int, int]:
-        check_type("item", model.item_ids, given, "unavailable")
-        rows = model.item_ids.encode(given)
-        known = [item for item, row in zip(given, rows, strict=True) if row >= 0]
-        marked = model.unavailable.to_list()
-        if change == "add":
-            known = [*marked, *known]
-        elif change == "remove":
-            known = [item for item in marked if item not in set(known)]
-        model.set_unavailable(known)
-        return len(model.unavailable), int((rows < 0).sum())
+        rows, found = marked(model.item_ids, model.known.unavailable)
+        model.set_unavailable(model.item_ids.decode(rows))
+        return found
 
-    return _resaved(folder, Path(folder if out is None else out), mark)[1]
+    def mark_in_parts(model: "ShardedModel", replaces: str | None) -> tuple[int, int]:
+        rows, found = marked(model.item_ids, model.items.unavailable)
+        in_parts.mark(model, rows, target, replaces)
+        return found
+
+    return _resaved(folder, target, mark, mark_in_parts)[1]
 
 
 def _resaved(
-    folder: str | Path, target: Path, change: Callable[["Recommender"], T]
+    folder: str | Path,
+    target: Path,
+    change: Callable[["Recommender"], T],
+    change_in_parts: Callable[["ShardedModel", str | None], T],
 ) -> tuple[str, T]:
     """Load a model, change it and save it; again where another was saved there in between.
+
+    One in parts is changed and saved by `change_in_parts`, given what it must replace, without
+    being in memory as a whole, if that is possible.
 
     Returns
     -------
     (str, T)
-        The checksum of what was loaded, and what `change` returned.
+        The checksum of what was loaded, and what the change returned.
     """
     from trimetric.models import load
+    from trimetric.models.sharded import ShardedModel
+    from trimetric.models.sharded_forgetting import is_divisible
     from trimetric.models.sharded_index import partitions_in
     from trimetric.storage import artifact
 
+    same = _same(folder, target)
+
     def once() -> tuple[str, T]:
+        partitions = partitions_in(folder)
+        if partitions is not None:
+            divided = ShardedModel.open(folder)
+            if is_divisible(divided):
+                replaces = divided.checksum if same else None
+                try:
+                    return divided.checksum, change_in_parts(divided, replaces)
+                except (ArtifactError, OutputError):
+                    divided.check_current()
+                    raise
         before, model = artifact.checksum(folder), load(folder)
         found = change(model)
-        replaces = before if _same(folder, target) else None
-        model.save(target, replaces=replaces, partitions=partitions_in(folder))
+        model.save(target, replaces=before if same else None, partitions=partitions)
         return before, found
 
     for _ in range(TRIES - 1):
@@ -339,18 +378,39 @@ def _gone(kind: str, vocabulary: Vocabulary, given: Any) -> list:
     return vocabulary.decode(vocabulary.encode(ids)).to_list()
 
 
-def _left(vocabulary: Vocabulary, gone: list) -> np.ndarray:
+def check_left(gone: Mapping[str, list], there: Mapping[str, int]) -> None:
+    """Raise ParameterError unless some users or items go and some of both stay, by kind."""
+    if not any(gone.values()):
+        raise ParameterError("nothing to forget; give users or items")
+    for kind, ids in gone.items():
+        if len(ids) == there[kind]:
+            raise ParameterError(f"no {kind} would be left; remove the model instead")
+
+
+def rows_left(vocabulary: Vocabulary, gone: list) -> np.ndarray:
+    """Return the rows of those that stay, int64 ascending."""
     mask = np.ones(len(vocabulary), dtype=bool)
     mask[vocabulary.encode(gone)] = False
     return np.flatnonzero(mask)
 
 
-def _provenance(
-    provenance: Mapping[str, Any], rest: Interactions, counts: tuple[int, int]
+def provenance_left(
+    provenance: Mapping[str, Any], rest: tuple[str, int], counts: tuple[int, int]
 ) -> tuple[dict[str, Any], str | None]:
-    """Return the provenance of what is left: no fingerprint tells of data that held the rest."""
+    """Return the provenance of what is left, and the fingerprint of the interactions before.
+
+    No fingerprint tells of data that held the rest any more.
+
+    Parameters
+    ----------
+    provenance : mapping
+    rest : (str, int)
+        Fingerprint and number of the interactions that are left.
+    counts : (int, int)
+        Of users and items that go.
+    """
     train = provenance.get("train") or {}
-    now: dict[str, Any] = {"train": {**train, "fingerprint": rest.fingerprint, "pairs": len(rest)}}
+    now: dict[str, Any] = {"train": {**train, "fingerprint": rest[0], "pairs": rest[1]}}
     if provenance.get("valid"):
         now["valid"] = {**provenance["valid"], "fingerprint": None}
     if "updates" in provenance:

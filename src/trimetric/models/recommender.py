@@ -369,6 +369,26 @@ class Recommender(ABC):
 
         return sliced(self, left, kept)
 
+    def share_left(self, state: Fitted, left: Fitted, kept: "Kept") -> Any:
+        """Return what the users who are left bring to points of items: see `without`.
+
+        None where points of items do not depend on them; else it has a method `with_others`, which
+        adds what another part's users bring.
+        """
+        return None
+
+    def part_without(self, state: Fitted, left: Fitted, kept: "Kept", total: Any) -> Scorer:
+        """Return the scorer that is left of one of several parts: see `without`.
+
+        Parameters
+        ----------
+        state, left : Fitted
+        kept : Kept
+        total : object
+            What `share_left` returned of all parts together.
+        """
+        return self.without(state, left, kept)
+
     def rescored(self, scorer: Scorer, known: Known) -> Scorer:
         """Return the scorer for other histories; the same unless scores depend on them."""
         return scorer

@@ -17,7 +17,7 @@ import numpy as np
 
 from trimetric.data.csr import Csr
 from trimetric.data.ids import Vocabulary
-from trimetric.errors import ArtifactError
+from trimetric.errors import ArtifactError, Superseded
 from trimetric.models import untrained
 from trimetric.models.fitted import Fitted
 from trimetric.models.saved import (
@@ -105,6 +105,11 @@ class ShardedModel(Answers):
             return artifact.checksum(self.folder) != self.checksum
         except ArtifactError:
             return True
+
+    def check_current(self) -> None:
+        """Raise Superseded where another model was saved to the folder since it was opened."""
+        if self.is_replaced():
+            raise Superseded(f"another save came to {self.folder} in the meantime; run this again")
 
     # --- what the index says ------------------------------------------------------------------
 

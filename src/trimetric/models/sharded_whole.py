@@ -81,8 +81,8 @@ def check_memory(model: "ShardedModel", size: int) -> None:
         raise ResourceError(
             f"{model.folder}: the whole model of {model.n_parts} parts takes about {size:,} bytes"
             f" of memory and {free:,} are available; evaluate, recommend, similar-items,"
-            " similar-users and explain take it part by part, and export and serve leave users in"
-            " files, as ShardedModel.open does in Python"
+            " similar-users, explain, forget and unavailable take it part by part, and export and"
+            " serve leave users in files, as ShardedModel.open does in Python"
         )
 
 

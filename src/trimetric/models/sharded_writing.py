@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from trimetric.models.saved import (
 from trimetric.scale.hashing import USERS, part_of
 from trimetric.storage import artifact, places
 from trimetric.storage.atomic import locked, output_errors, output_folder
+
+if TYPE_CHECKING:
+    from trimetric.models.sharded import ShardedModel
 
 ITEM_SHARD, USER_SHARD = "item-shard", "user-shard"
 MOST_PARTS = 100_000
@@ -64,7 +67,7 @@ def user_tensors(name: str) -> frozenset[str]:
 class ShardedWriter:
     """Writes a model in parts; used in a `with` statement, which removes what was not finished.
 
-    `items` comes first, then `users` once for each part in any order, then `finish`.
+    `items` comes first, then `users` or `keep` once for each part in any order, then `finish`.
 
     Parameters
     ----------
@@ -227,13 +230,39 @@ class ShardedWriter:
             "weights": weights is not None,
         }
 
-    def finish(self, replaces: str | None = None) -> None:
+    def keep(self, part: int, model: "ShardedModel") -> None:
+        """Take a part over from a saved model as it is, of as many parts and the same items.
+
+        Parameters
+        ----------
+        part : int
+            0..P - 1.
+        model : ShardedModel
+            Saved in this folder, or in another, from which files are copied.
+
+        Raises
+        ------
+        ArtifactError, OutputError
+            A file cannot be read, or not copied.
+        """
+        entry = model.index["users"][part]
+        if model.folder.resolve() != self.folder.resolve():
+            with output_errors(self.folder):
+                for name in artifact.files_of(model.folder, entry["manifest"]):
+                    shutil.copyfile(model.folder / name, self._staging / name)
+        self._kinds |= {model.user_kind} if entry["users"] else set()
+        self._form = model.index["user_tensors"]
+        self._written[part] = dict(entry)
+
+    def finish(self, replaces: str | None = None, popularity: np.ndarray | None = None) -> None:
         """Let the model take the place of what is in the folder, in a single step.
 
         Parameters
         ----------
         replaces : str, optional
             The checksum of what must stand there: see `Recommender.save`.
+        popularity : int64 (n_items,), optional
+            How many users of all parts have each item, where parts were kept; by default counted.
 
         Raises
         ------
@@ -249,7 +278,8 @@ class ShardedWriter:
         if len(self._kinds) > 1 or len({one["weights"] for one in users if one["users"]}) > 1:
             raise ParameterError("all parts must have ids of one type, and weights or none")
         about = {"model": self._about["model"], "parts": self.partitions}
-        tensors = {**self._items, "popularity": self._popularity}
+        counted = self._popularity if popularity is None else popularity
+        tensors = {**self._items, "popularity": counted}
         artifact.save(self._staging, ITEM_SHARD, about, tensors, "items.json", sweep=False)
         index = {
             **self._about,

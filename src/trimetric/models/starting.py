@@ -100,11 +100,15 @@ class Start:
         """What its training found: taken over, since other settings are of another space."""
         return dict(self.fitted.provenance.get("tuned", {}))
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the points of its users."""
+        space = cast(MetricSpace, self.fitted.scorer)
+        return sha256(space.users.tobytes()).hexdigest()[:16]
+
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint of a run that starts here must share with it."""
-        space = cast(MetricSpace, self.fitted.scorer)
-        digest = sha256(space.users.tobytes()).hexdigest()[:16]
-        return {"start": digest, "anchor": self.anchor}
+        return {"start": self.fingerprint, "anchor": self.anchor}
 
     def begin(self, model: Any, learner: Any, data: Interactions) -> Callable[[], None] | None:
         """Put a learner where the old model is; return what is to be called after each epoch.
@@ -133,10 +137,14 @@ class Start:
         return draw_back
 
     def told(self, scorer: Scorer, data: Interactions) -> dict[str, Any]:
-        """Return how far users and items have moved, as JSON values: see `moved`."""
+        """Return where training began and how far users and items have moved, as JSON values.
+
+        See `moved`.
+        """
         rows = shared_rows(self.fitted, data)
         return {
             "model": self.name,
+            "fingerprint": self.fingerprint,
             "anchor": self.anchor,
             "users": len(rows.new_users),
             "items": len(rows.new_items),

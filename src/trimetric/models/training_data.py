@@ -1,6 +1,5 @@
 """The data that models are trained on: in whose rows, what is noted of it, what counts as seen."""
 
-import warnings
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from trimetric.data.csr import Csr, weights_in
 from trimetric.data.interactions import Interactions
 from trimetric.data.splits import Split
-from trimetric.errors import DataError, ParameterError, Unsupported
+from trimetric.errors import DataError, ParameterError, Unsupported, warn
 from trimetric.progress import tell
 from trimetric.space.known import Known
 
@@ -150,10 +149,9 @@ def check_negatives(data: Interactions, pool: Csr | None) -> None:
         )
     if full.any():
         first = data.user_ids.decode(np.flatnonzero(full)[:1])[0]
-        warnings.warn(
+        warn(
             f"{int(full.sum())} of the users have every item and are skipped in training;"
-            f" the first is {first!r}",
-            stacklevel=3,
+            f" the first is {first!r}"
         )
 
 

@@ -119,6 +119,10 @@ def read(path: Path, id_column: str | None = None, say: Callable[[str], None] = 
         return {name: name for name in others}
 
     frame = item_tables.read(path, id_column, choose, say)
+    titles = item_tables.find_title_column(frame.columns)
+    if titles is not None and titles != "title":
+        say(f"{path}: the titles of items are in its column {titles!r}")
+        frame = frame.with_columns(frame[titles].alias("title"))
     ids = frame["item"]
     if ids.n_unique() != len(ids):
         twice = ids.filter(ids.is_duplicated())[0]

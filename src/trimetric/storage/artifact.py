@@ -223,6 +223,11 @@ def checksum(folder: str | Path, manifest: str = "model.json") -> str:
     return _read_manifest(published.fetched(folder) / manifest).checksum
 
 
+def files_of(folder: Path, manifest: str) -> tuple[str, str]:
+    """Return the names of an artifact's files: its tensors, then its manifest."""
+    return _read_manifest(folder / manifest).file, manifest
+
+
 def _checksum_there(folder: Path, manifest: str) -> str | None:
     try:
         return checksum(folder, manifest)
