@@ -7,6 +7,7 @@ import pytest
 import trimetric as tm
 from trimetric.errors import DataError, ParameterError, Unsupported
 from trimetric.evaluation import CrossValidation, evaluate
+from trimetric.evaluation.subject import Subject
 
 DATA = tm.synthetic.planted(200, 80, dim=4, clusters=4, per_user=14, seed=1).interactions
 SPLIT = tm.split_users(DATA, test=0.2, seed=2)
@@ -47,6 +48,33 @@ def test_ranks_are_those_of_recommend_for(name):
         places = listed.filter(pl.col("item").is_in(of["test"].to_list()))["rank"].to_list()
         own = found.ranks.ranks[found.ranks.indptr[row] : found.ranks.indptr[row + 1]]
         assert sorted(own.tolist()) == sorted(places)
+
+
+@pytest.mark.parametrize("protocol", ["sampled-9", "full"])
+def test_lists_and_other_models_are_ranked_among_the_same_candidates(protocol, tmp_path):
+    model = tm.EASE().fit(SPLIT.train)
+    history = SPLIT.history.to_frame()
+    lists = {
+        user: model.recommend_for(theirs["item"].to_list(), 80)["item"].to_list()
+        for (user,), theirs in history.group_by("user")
+    }
+    found = evaluate(model, SPLIT, protocol)
+    SPLIT.save(tmp_path)
+    for split in (SPLIT, tm.Split.load(tmp_path)):
+        by_lists = evaluate(tm.RankedLists.from_dict(lists), split, protocol)
+        for name in by_lists.metrics:
+            assert by_lists[name] == found[name], name
+        assert evaluate(model, split, protocol).metrics == found.metrics
+    # Who has a history of items that a model does not know is left out, and moves nobody else.
+    first = history["user"].sort()[0]
+    rare = history.filter(pl.col("user") == first)["item"].to_list()
+    part = tm.EASE().fit(SPLIT.train.filter(items=set(SPLIT.train.to_frame()["item"]) - {*rare}))
+    draws = []
+    for one in (model, part):
+        subject = Subject.of_model(one).folded_in(one, SPLIT.history)
+        draws.append(dict(zip(subject.user_ids.values, subject.numbers, strict=True)))
+    assert first not in draws[1]
+    assert draws[1].items() < draws[0].items()
 
 
 def test_ease_scores_by_the_sum_of_its_weights():

@@ -55,6 +55,68 @@ def test_a_split_its_files_and_lists_have_the_same_figures(seed, late_items, kin
         assert (whole.ranks.n_candidates == found.ranks.n_candidates).all()
 
 
+def test_lists_with_items_of_held_out_parts_alone_have_the_same_figures_by_a_split_and_its_files():
+    """Such an item keeps its place, where a list has it twice, or the user in valid, too."""
+    parts = ([(1, 10), (1, 11), (2, 12)], [(1, 50), (2, 10)], [(1, 12), (2, 11), (2, 60)])
+    frames = [
+        pl.DataFrame(part, {"user": pl.Int64, "item": pl.Int64}, orient="row") for part in parts
+    ]
+    whole = tm.Split.of(*frames)
+    apart = tm.Split(*map(tm.Interactions.from_frame, frames), {})
+    assert apart.train.n_items < whole.train.n_items
+    lists = tm.RankedLists.from_dict({1: [50, 12], 2: [60, 60, 10, 11]})
+    found = [evaluate(lists, split, FullRanking(at=(1, 2, 3))) for split in (whole, apart)]
+    for one in found:
+        assert (one["hit_rate@1"], one["mrr@2"], one["mrr@3"]) == (0, 0.25, (1 / 2 + 1 / 3) / 2)
+        assert (one.lists["unknown_items"], one.lists["seen"], one.lists["repeats"]) == (3, 1, 0)
+    assert found[0].metrics == found[1].metrics
+    assert found[0].counts == found[1].counts
+
+
+def test_sampled_candidates_of_a_split_and_of_its_files_are_the_same(tmp_path):
+    split = tm.split_temporal(log(2, late_items=20), test=0.15, valid=0.1)
+    split.save(tmp_path)
+    train, valid, test = (
+        tm.Interactions.read(tmp_path / f"{part}.parquet") for part in ("train", "valid", "test")
+    )
+    # Draws go by the rows of users, which are to be the same here and there.
+    train, _ = train.align(split.train.user_ids, train.item_ids)
+    whole = evaluate(tm.EASE().fit(split.train), split, "sampled-9")
+    apart = evaluate(tm.EASE().fit(train), tm.Split(train, valid, test, {}), "sampled-9")
+    assert whole.counts.unknown_items == apart.counts.unknown_items > 0
+    assert whole.metrics == apart.metrics
+
+
+@pytest.mark.parametrize("name", ["sampled-30", "as-released"])
+def test_what_a_user_has_in_a_held_out_part_is_no_candidate_though_it_cannot_count(name):
+    """The item of the test part that training does not have, and which is left out of the test."""
+    held, left_out = [(0, 0), (1, 2)], [(0, 8), (0, 9), (1, 7)]
+    pairs = [(user, item) for user in range(4) for item in range(user, 6) if user != item]
+    pairs = [pair for pair in [*pairs, (2, 0), (3, 2)] if pair not in held]
+    schema = {"user": pl.Int64, "item": pl.Int64}
+    split = tm.Split.of(
+        pl.DataFrame(pairs, schema, orient="row"),
+        None,
+        pl.DataFrame(held + left_out, schema, orient="row"),
+    )
+    asked = []
+
+    class Watched:
+        n_users, n_items = split.train.n_users, split.train.n_items
+
+        def score(self, users, items):
+            asked.extend(zip(users.tolist(), split.train.item_ids[items], strict=True))
+            return -items.astype(np.float32)
+
+        def ranks(self, held, exclude):
+            raise NotImplementedError
+
+    found = evaluate(Watched(), split, name)
+    assert found.counts.dropped_unknown == len(left_out)
+    assert set(held) < set(asked)
+    assert not set(left_out) & set(asked)
+
+
 def test_items_without_training_interactions_are_no_candidates(monkeypatch):
     """Whatever a model thinks of them, and however few users are ranked at a time."""
     split = tm.split_temporal(log(2, late_items=20), test=0.15, valid=0.1)

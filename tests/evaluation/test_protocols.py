@@ -85,6 +85,27 @@ def test_dpcml_counts_users_with_enough_held_out_items(split):
     assert result.to_dict()["users_counted"]["ndcg@5"] == (held >= 5).sum()
 
 
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        (FullRanking(at=(5,), at_least_k=True, min_held_out=3), {5: 5, 4: 4, 2: 2, None: 3}),
+        (FullRanking(at=(5,), min_held_out=4), {5: 4, 4: 4, 2: 4, None: 4}),
+    ],
+)
+def test_metrics_beside_those_listed_are_of_the_users_that_the_label_names(split, settings, least):
+    result = evaluate(dense(split.train), split, settings)
+    held = result.ranks.held
+    names = [f"{name}@{k}" for name in ("ndcg_full", "mrr") for k in least if k] + ["auc"]
+    asked = evaluate(dense(split.train), split, settings, metrics=names)
+    for name in names:
+        k = int(name.partition("@")[2] or 0) or None
+        counted = held >= least[k]
+        assert 0 < counted.sum() < len(held)
+        np.testing.assert_array_equal(~np.isnan(result.values(name)), counted)
+        assert asked[name] == result[name] == pytest.approx(result.values(name)[counted].mean())
+        assert asked.to_dict()["users_counted"][name] == counted.sum()
+
+
 def test_sampled_candidates_against_a_plain_loop(split):
     model, settings = dense(split.train), SampledCandidates(n=9, seed=5, at=(3,))
     result = evaluate(model, split, settings)

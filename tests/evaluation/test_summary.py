@@ -37,9 +37,9 @@ LISTS = {1: [12, 13], 2: [11, 13], 3: [13, 14]}
 """What the scores give of what users have neither in training nor in validation."""
 
 EXPECTED = {
-    "coverage@2": 4 / 6,
-    # 13 is in three lists, 11, 12 and 14 in one, and 10 and 15 in none.
-    "gini@2": sum(c * (2 * i - 7) for i, c in enumerate([0, 0, 1, 1, 1, 3], 1)) / (6 * 6),
+    "coverage@2": 4 / 5,
+    # 13 is in three lists, 11, 12 and 14 in one, and 10 in none; 15 could be in none.
+    "gini@2": sum(c * (2 * i - 6) for i, c in enumerate([0, 1, 1, 1, 3], 1)) / (5 * 6),
     # Of the 4 users with training interactions 2 have 10 and 11, and 1 the other items.
     "novelty@2": (2 + 1.5 + 2) / 3,
     "popularity@2": (1 + 1.5 + 1) / 3,
@@ -89,24 +89,24 @@ def test_every_measure_is_that_of_the_lists(source: Any) -> None:
 def test_lists_begin_with_the_best() -> None:
     for source in (model(), frame(LISTS)):
         found = beyond_accuracy(source, SPLIT, 1)
-        assert found["coverage@1"] == 3 / 6
+        assert found["coverage@1"] == 3 / 5
         assert found["popularity@1"] == pytest.approx(4 / 3)
         assert [*found] == [name.replace("@2", "@1") for name in EXPECTED]
 
 
 def test_lists_of_ten_unless_told_otherwise() -> None:
     found = beyond_accuracy(model(), SPLIT)
-    assert found["coverage@10"] == 4 / 6  # 15 is no candidate, and all three have 10
+    assert found["coverage@10"] == 4 / 5  # 15 is no candidate, and all three have 10
     assert found["popularity@10"] == pytest.approx((1 + 4 / 3 + 1) / 3)
 
 
 def test_short_lists_stay_short() -> None:
     found = beyond_accuracy(frame({1: [12], 3: [13, 14]}), SPLIT, 2)
-    assert found["coverage@2"] == 3 / 6
+    assert found["coverage@2"] == 3 / 5
     assert found["novelty@2"] == 2  # 2 has no list, and does not count
     assert found["popularity_lift@2"] == (1 + 1) / (2 + 2) - 1
     unknown = beyond_accuracy(frame({1: [99, 12, 13], 2: [98, 97, 11]}), SPLIT, 2)
-    assert unknown["coverage@2"] == 1 / 6  # what is unknown keeps its place
+    assert unknown["coverage@2"] == 1 / 5  # what is unknown keeps its place
     with pytest.raises(DataError, match="theirs: no list of a user with held-out items holds a"):
         beyond_accuracy(frame({1: [99, 98, 12], 4: [10]}), SPLIT, 2, name="theirs")
     with pytest.raises(DataError, match="lists: no list of a user with held-out items holds a"):
@@ -116,7 +116,7 @@ def test_short_lists_stay_short() -> None:
 def test_lists_may_hold_what_was_seen_if_asked_for() -> None:
     own = {1: [10, 11], 2: [11, 13], 3: [13, 14]}
     found = beyond_accuracy(model(), SPLIT, 2, exclude_seen=False)
-    assert found["coverage@2"] == 4 / 6
+    assert found["coverage@2"] == 4 / 5
     assert found["popularity@2"] == pytest.approx((2 + 1.5 + 1) / 3)
     assert beyond_accuracy(frame(own), SPLIT, 2, exclude_seen=False) == found
     assert beyond_accuracy(frame(own), SPLIT, 2)["popularity@2"] == pytest.approx((1.5 + 1) / 2)
@@ -139,8 +139,22 @@ def test_users_held_out_whole_have_their_histories() -> None:
 
     both = tm.Split(SPLIT.train, None, held, {}, history)
     found = beyond_accuracy(Folding(SPLIT.train, SCORES), both, 1)
-    assert found["coverage@1"] == 1 / 6  # 12, as 15 is no candidate
+    assert found["coverage@1"] == 1 / 5  # 12, as 15 is no candidate
     assert found["popularity_lift@1"] == pytest.approx(1 / ((1 + 1 + 2) / 3) - 1)
+
+
+def test_a_split_in_memory_and_its_files_have_the_same_catalogue(tmp_path: Any) -> None:
+    """Items that only held-out parts have are in no list, and those of lists do not count."""
+    SPLIT.save(tmp_path)
+    files = [
+        tm.Interactions.read(tmp_path / f"{name}.parquet") for name in ("train", "valid", "test")
+    ]
+    assert files[0].n_items < SPLIT.train.n_items
+    apart = tm.Split(*files, {})
+    for model_or_lists in (tm.EASE().fit(SPLIT.train), frame({1: [12, 15], 2: [11, 15], 3: [13]})):
+        found = beyond_accuracy(model_or_lists, SPLIT, 2)
+        assert found == beyond_accuracy(model_or_lists, apart, 2)
+    assert found["coverage@2"] == 3 / 5
 
 
 def test_a_model_that_knows_other_items_and_users() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from command import COMMAND, environment
 
@@ -146,6 +147,24 @@ def test_a_job_is_the_models_own_evaluation() -> None:
     assert sum(got["margins"]["item_activity"]) == len(SPLIT.train)
     assert got["memory"] > 50
     assert got["epochs"] == 4
+
+
+@pytest.mark.parametrize("metric", ["micro_recall@10", "recall@10"])
+def test_what_is_tested_is_the_difference_of_what_is_shown(metric: str, tmp_path: Path) -> None:
+    """Of a metric averaged over interactions too, in which users count by their held-out items."""
+    few_held_out = SPLIT.test.to_frame().filter(pl.len().over("user") == 1)
+    lists = {"few": few_held_out.select("user", "item").with_columns(rank=1)}
+    padding = [{"user": few_held_out["user"][0], "item": -n, "rank": n} for n in range(2, 11)]
+    lists["few"] = pl.concat([lists["few"], pl.DataFrame(padding)], how="vertical_relaxed")
+    found = compare(
+        SPLIT, ["popularity", "itemknn"], out=tmp_path, trials=1, lists=lists, metric=metric
+    )
+    values = {row["model"]: row[metric] for row in found.rows()}
+    best = found.entrants[0].model
+    assert len(found.differences) == 2
+    for model, difference in found.differences.items():
+        assert difference.difference == pytest.approx(values[model] - values[best]), model
+        assert difference.difference <= 0
 
 
 def test_a_leaked_job_is_better_among_its_pool() -> None:

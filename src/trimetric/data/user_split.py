@@ -21,14 +21,15 @@ def split_users(
 ) -> Split:
     """Hold users out whole: strong generalisation (Liang et al., WWW 2018).
 
-    Of the users with two pairs or more, floor(test * n) are drawn, at least one. A random
-    `history` share of each one's pairs, rounded up, but neither none nor all of them, is what the
-    user is folded in by (`Split.history`); the rest is the test part. Nothing of these users is in
-    train. As there, items that no other user has are left out of their pairs, and counted in `how`
-    as "left_out", as are drawn users of whom fewer than two pairs remain.
+    Of n users, floor(test * n) are drawn, at least one, among those with two pairs or more. A
+    random `history` share of each one's pairs, rounded up, but neither none nor all of them, is
+    what the user is folded in by (`Split.history`); the rest is the test part. Nothing of these
+    users is in train. As there, items that no other user has are left out of their pairs, and
+    counted in `how` as "left_out", as are drawn users of whom fewer than two pairs remain.
 
-    The validation part, by which models stop, is a random share of the pairs of the other users,
-    each of whom keeps one in train.
+    The validation part, by which models stop, is a random share of each other user's pairs, rounded
+    down: at .1 users with fewer than ten pairs have none there. `how["shares"]` tells what was
+    achieved.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def split_users(
     history : float
         Share of each one's pairs to fold in by, in (0, 1).
     valid : float
-        Share of the other users' pairs, in [0, 1); 0 for no validation part.
+        Share of each other user's pairs, in [0, 1); 0 for no validation part.
     seed : int
 
     Raises

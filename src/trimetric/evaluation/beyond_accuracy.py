@@ -185,8 +185,8 @@ def serendipity(lists: np.ndarray, held: Csr, reference: np.ndarray) -> float:
     """Serendipity: |L ∩ held \\ R| / |L|, R being a reference's list for the same user.
 
     What was right in a list and would not have been in that of the reference, such as the most
-    popular items. In 0..1, and never above precision. Ge, Delgado-Battenfeld and Jannach,
-    RecSys 2010, with a hit as what is useful.
+    popular items. In 0..1, and never above the share of a list that was right. Ge,
+    Delgado-Battenfeld and Jannach, RecSys 2010, with a hit as what is useful.
 
     Parameters
     ----------

@@ -62,6 +62,8 @@ class CandidateDraw:
         Names the draw.
     numbers : int64[n_users], optional
         The users' numbers; their rows unless given.
+    unlearned : int32[c], optional
+        Items that are drawn for nobody, as those without training interactions.
     """
 
     def __init__(
@@ -71,14 +73,19 @@ class CandidateDraw:
         n: int,
         seed: int,
         numbers: np.ndarray | None = None,
+        unlearned: np.ndarray | None = None,
     ) -> None:
-        self.n_items, self.n = n_items, min(n, n_items)
+        learned = np.ones(n_items, dtype=bool)
+        if unlearned is not None:
+            learned[unlearned] = False
+        self._learned = np.flatnonzero(learned)
+        self.n_items, self.n = n_items, min(n, len(self._learned))
         self._key = counter.key(seed, STREAM)
-        self._untouched = Untouched(touched, n_items)
+        self._untouched = Untouched(_among(touched, learned), len(self._learned))
         self._numbers = numbers
 
     def draw(self, users: np.ndarray) -> np.ndarray:
-        """Return int32[len(users), min(n, n_items)].
+        """Return int32[len(users), at most n].
 
         Each row ascends, and is filled up with `n_items` if it is short.
         """
@@ -91,7 +98,8 @@ class CandidateDraw:
         if not dense.all():
             places[~dense] = self._first_distinct(users[~dense], pool[~dense])
         places.sort(axis=1)
-        return self._untouched.items(users, places)
+        rows = np.append(self._learned, self.n_items).astype(np.int32)
+        return rows[self._untouched.items(users, places)]
 
     def _bits(self, users: np.ndarray, n: int) -> np.ndarray:
         return counter.bits(self._key, self._places(users, n))
@@ -125,6 +133,13 @@ class CandidateDraw:
             places[todo[done]] = drawn[first].reshape(-1, self.n)
             todo, length = todo[~done], length * 2
         return places
+
+
+def _among(lists: Csr, learned: np.ndarray) -> Csr:
+    """Return lists as numbers of the learned items (bool[n_items]), from 0, without the others."""
+    number = np.cumsum(learned, dtype=np.int32) - 1
+    kept = lists.keep(learned[lists.items])
+    return Csr(kept.indptr, number[kept.items])
 
 
 def _first_of_each(rows: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 
 from trimetric.data.csr import among, keys
 from trimetric.errors import DataError, ParameterError
-from trimetric.evaluation.candidates import CandidateDraw
 from trimetric.evaluation.metrics import Metric, Ranks
 from trimetric.evaluation.protocols import (
     EvaluationProtocol,
@@ -82,7 +81,7 @@ class ListCounts(NamedTuple):
     seen : int
         Entries that are no candidates, since the user had them in train or valid: likewise.
     unknown_items : int
-        Entries of items that the data does not have: they keep their places, and are no hits.
+        Entries of items that training does not have: they keep their places, and are no hits.
     short : int
         Users whose list, after that, is shorter than the largest cutoff (and than what there is).
     lists_not_used : int
@@ -104,7 +103,7 @@ class ListCounts(NamedTuple):
             "repeats": "{:,} repeats of an item within a list are left out; what follows moves up",
             "seen": "{:,} listed items that the user had before are left out;"
             " what follows moves up",
-            "unknown_items": "{:,} listed items are not in the data; they keep their places",
+            "unknown_items": "{:,} listed items are unknown; they keep their places",
             "short": f"{{:,}} users have lists shorter than {largest}; the places missing are no"
             " hits",
         }
@@ -202,8 +201,8 @@ def tidy(
     Returns
     -------
     keys : int64[n]
-        `user << 32 | item`, each list of a user of `task` in its order; unknown items have numbers
-        of their own from `n_items`.
+        `user << 32 | item`, each list of a user of `task` in its order; unknown items, and those
+        without training interactions, have numbers of their own from `n_items`.
     place : int64[n]
         Place in the list, from 1.
     met : dict
@@ -216,6 +215,7 @@ def tidy(
     users, items = users[mine], items[mine]
     order = np.argsort(users, kind="stable")
     users, items = users[order], items[order]
+    items = np.where(np.isin(items, task.unlearned), -1, items)
     met = {"users_without_list": len(task.users) - len(np.unique(users))}
     met["unknown_items"] = int((items < 0).sum())
     # Each unknown item has its own number past the catalogue, so that it is no repeat.
@@ -251,7 +251,7 @@ def _sampled(
     protocol: SampledCandidates, task: Task, n_items: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the keys of all candidates, ascending, and their number for each of `task.users`."""
-    drawn = CandidateDraw(task.known, n_items, protocol.n, protocol.seed).draw(task.users)
+    drawn = protocol.draw(task, n_items).draw(task.users)
     real = drawn < n_items
     owners = np.broadcast_to(task.users[:, None], drawn.shape)
     held = keys(task.held.users, task.held.items)

@@ -91,7 +91,7 @@ def prepare(
         cold = unlearned[held.items]
         out, unknown_items = out | cold, unknown_items + len(np.unique(held.items[cold]))
     dropped = int(out.sum())
-    held = held.keep(~out)
+    known, held = subject.seen.union(held), held.keep(~out)
     valid = _validation(parts, subject)
     part, remarks = parts.part, []
     if parts.valid is None and valid is not None and _all_in(held, seen, valid):
@@ -102,7 +102,7 @@ def prepare(
         )
     protocol, more = _true_label(protocol, subject, part, valid)
     remarks += more
-    known, excluded = seen.union(held), seen
+    excluded = seen
     repeats = isinstance(protocol, FullRanking) and protocol.exclude == "none"
     fresh = np.ones(len(held.items), dtype=bool) if repeats else ~seen.contains(held)
     chose = np.zeros(len(held.items), dtype=bool)

@@ -33,10 +33,10 @@ class Task(NamedTuple):
     excluded : Csr
         Training items and, if the protocol asks, validation items.
     known : Csr
-        All interactions at hand: training, validation and held-out.
+        All interactions at hand: training, validation and held-out, those left out too.
     unlearned : int32[c]
-        Rows of items without training interactions, which are no candidates of a full ranking:
-        none of them is held out.
+        Rows of items without training interactions, which are no candidates of a full ranking
+        nor drawn: none of them is held out.
     numbers : int64[n_users], optional
         What names users in draws of candidates; their rows unless given.
     """
@@ -142,8 +142,11 @@ class FullRanking:
     @property
     def metrics(self) -> list[Metric]:
         """The metrics of `listed_metrics`."""
-        fewest = {k: k if self.at_least_k else self.min_held_out for k in self.at}
-        return listed_metrics(fewest, self.min_held_out)
+        return listed_metrics({k: self.fewest(k) for k in self.at}, self.fewest(None))
+
+    def fewest(self, cutoff: int | None) -> int:
+        """Return the fewest held-out items of a user who counts at a cutoff, None for no cutoff."""
+        return self.min_held_out if cutoff is None or not self.at_least_k else cutoff
 
     def describe(self) -> str:
         """Say in one line what is ranked among what."""
@@ -171,10 +174,11 @@ class FullRanking:
 class SampledCandidates:
     """Held-out items are ranked together, among n items that the user never touched.
 
-    The n are distinct and uniform over the items without any interaction with the user in
-    training, validation or test, and depend on (seed, user row) alone. A user with fewer such
-    items gets all of them. Figures are far higher than those of a full ranking and must not be
-    compared with them.
+    The n are distinct and uniform over the items with training interactions that have none with
+    the user in training, validation or test, as far as `evaluate` is given these; for a part
+    "valid" those of the test do not count. For the same data, they depend on (seed, user row)
+    alone. A user with fewer such items gets all of them. Figures are far higher than those of a
+    full ranking and must not be compared with them.
 
     Parameters
     ----------
@@ -230,8 +234,19 @@ class SampledCandidates:
 
     def rank(self, scorer: Ranker, task: Task) -> Ranks:
         """Rank the held-out items of each of `task.users`."""
-        draw = CandidateDraw(task.known, scorer.n_items, self.n, self.seed, task.numbers)
+        draw = self.draw(task, scorer.n_items)
         return rank_among(scorer, task, draw.n, draw.draw)
+
+    def draw(self, task: Task, n_items: int) -> CandidateDraw:
+        """Return the draw of candidates of a task.
+
+        Parameters
+        ----------
+        task : Task
+        n_items : int
+            Size of the catalogue.
+        """
+        return CandidateDraw(task.known, n_items, self.n, self.seed, task.numbers, task.unlearned)
 
 
 def rank_among(

@@ -1,6 +1,6 @@
 """The outcome of an evaluation, with what is needed to trust and repeat it."""
 
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cached_property
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ import numpy as np
 from trimetric import frames, notebook
 from trimetric.evaluation.list_ranks import ListRanking
 from trimetric.evaluation.metrics import FORMER, Metric, Ranks, metric
-from trimetric.evaluation.protocols import EvaluationProtocol
+from trimetric.evaluation.protocols import EvaluationProtocol, FullRanking
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,7 +131,10 @@ class Result:
         return [self._metric(name) for name in self.asked] or self.protocol.metrics
 
     def __getitem__(self, name: str) -> float:
-        """Return any metric by name, also one that the protocol does not list."""
+        """Return any metric by name, also one that the protocol does not list.
+
+        Its users are those who count in listed ones: see `at_least_k` and `min_held_out`.
+        """
         return self._metric(name).mean(self.ranks)
 
     def values(self, name: str) -> np.ndarray:
@@ -171,10 +174,15 @@ class Result:
         return frames.given_back(pl.DataFrame(columns))
 
     def _metric(self, name: str) -> Metric:
-        definition = metric(name)
-        if isinstance(self.protocol, ListRanking):
-            self.protocol.check(definition)
+        definition, protocol = metric(name), self.protocol
+        if isinstance(protocol, ListRanking):
+            protocol.check(definition)
+            protocol = protocol.base
         listed = (m for m in self.protocol.metrics if m.name == definition.name)
+        if isinstance(protocol, FullRanking):
+            cutoff = definition.name.partition("@")[2]
+            fewest = protocol.fewest(int(cutoff) if cutoff else None)
+            definition = replace(definition, min_held=fewest)
         return next(listed, definition)
 
     @property

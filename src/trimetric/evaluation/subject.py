@@ -84,6 +84,9 @@ class Subject(NamedTuple):
     def folded_in(self, model: Any, history: "Interactions") -> "Subject":
         """Return the same model for users who are known by their histories alone.
 
+        Their numbers are their rows in the history's vocabulary, so that lists of them, and models
+        that know other items, are ranked among the same candidates.
+
         Raises
         ------
         Unsupported
@@ -114,6 +117,7 @@ class Subject(NamedTuple):
             scorer=scorer,
             unseen_valid=0,
             marked_valid=False,
+            numbers=history.user_ids.encode(known.user_ids.values).astype(np.int64),
             validated=None,
         )
 

@@ -40,8 +40,9 @@ def beyond_accuracy(
 ) -> dict[str, float]:
     """Measure the lists of k items of the users of the test part.
 
-    Candidates are those of a full ranking: all items but those of train and valid. Users are
-    those whom `evaluate` counts.
+    Candidates are those of a full ranking: all items with training interactions, but those of the
+    user in train and valid. Users are those whom `evaluate` counts. What lists made elsewhere hold
+    beside such items keeps its place, and is nothing to be measured.
 
     Parameters
     ----------
@@ -104,12 +105,12 @@ def beyond_accuracy(
     parts = Parts.of(split, "test")
     subject, task, lists = _lists(source, parts, k, exclude_seen, described)
     histories = _histories(parts, subject).take(task.users)
-    n_items = len(subject.item_ids)
+    numbered, n_items = _numbered(lists, task.unlearned, len(subject.item_ids))
     n_users = int(np.count_nonzero(np.diff(split.train.indptr)))
     popularity = _popularity(split, subject.item_ids)
     found = {
-        "coverage": measures.item_coverage(lists, n_items),
-        "gini": measures.gini(lists, n_items),
+        "coverage": measures.item_coverage(numbered, n_items),
+        "gini": measures.gini(numbered, n_items),
         "novelty": measures.novelty(lists, popularity, n_users),
         "popularity": measures.average_popularity(lists, popularity),
         "popularity_lift": measures.popularity_lift(lists, histories, popularity),
@@ -156,12 +157,22 @@ def _lists(
     n_items = len(subject.item_ids)
     entries, place, _ = tidy(lists.rows(subject.user_ids, subject.item_ids), task, n_items)
     listed = np.full((len(task.users), k), -1, dtype=np.int32)
-    keep = (place <= k) & ((entries & 0xFFFFFFFF) < n_items)
+    items = entries & 0xFFFFFFFF
+    keep = (place <= k) & (items < n_items)
     at = np.searchsorted(task.users, entries[keep] >> 32)
-    listed[at, place[keep] - 1] = entries[keep] & 0xFFFFFFFF
+    listed[at, place[keep] - 1] = items[keep]
     if not keep.any():
         raise DataError(f"{lists.name}: no list of a user with held-out items holds a known item")
     return subject, task, listed
+
+
+def _numbered(lists: np.ndarray, unlearned: np.ndarray, n_items: int) -> tuple[np.ndarray, int]:
+    """Return lists as numbers of the items that may be listed, and how many these are."""
+    learned = np.ones(n_items + 1, dtype=bool)
+    learned[unlearned] = False
+    number = np.cumsum(learned) - 1
+    number[-1] = -1  # of no item, which is row -1
+    return number[lists], n_items - len(unlearned)
 
 
 def _histories(parts: Parts, subject: Subject) -> Csr:

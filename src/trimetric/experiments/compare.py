@@ -16,7 +16,7 @@ from trimetric.evaluation.significance import Difference
 from trimetric.evaluation.significance import compare as differences
 from trimetric.experiments import report, study
 from trimetric.experiments.comparison import Comparison, Entrant, sections
-from trimetric.experiments.jobs import Job, seeded
+from trimetric.experiments.jobs import Job, seeded, user_weights
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import Budget, budget, tuned
@@ -196,12 +196,14 @@ def foreign_entrant(name: str, source: Any, split: Split, metric: str, protocol:
         )
     values = [None if np.isnan(v) else v for v in result.values(metric).tolist()]
     metrics = {key: None if np.isnan(v) else v for key, v in result.metrics.items()}
-    run = {
+    run: dict[str, Any] = {
         "metrics": {protocol: metrics},
         "per_user": {metric: values},
         "cpu_seconds": None,
         "memory": None,
     }
+    if named_metric(metric).micro:
+        run["held_out"] = result.ranks.held.tolist()
     return Entrant(name, {}, [], [run], notes=tuple(result.notes))
 
 
@@ -249,5 +251,7 @@ def _tested(entrants: list[Entrant], metric: str) -> dict[str, Difference]:
     values = {entrant.model: entrant.per_user(metric) for entrant in entrants if entrant.runs}
     return {
         difference.name: difference
-        for difference in differences(values, reference=entrants[0].model)
+        for difference in differences(
+            values, reference=entrants[0].model, weights=user_weights(entrants[0].runs)
+        )
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trimetric import notebook
+from trimetric.evaluation import metric as named_metric
 from trimetric.evaluation import protocol as named_protocol
 from trimetric.evaluation.metrics import FORMER, recorded
 from trimetric.evaluation.significance import Difference, spread
@@ -178,7 +179,9 @@ def _method(result: Comparison, split: "Split", spend: Budget, seeds: int) -> Se
         " Deterministic models were trained once.",
         "**Marks**: † a model is behind the best by more than chance among users would give"
         f" (sign-flip test of {result.metric}, averaged over seeds, two-sided, p < .05 after Holm's"
-        " correction for all models compared).",
+        " correction for all models compared). The correction does not know that the best was"
+        " chosen by the same figures: among many models that are equally good, one is marked more"
+        " often than in 5 % of comparisons, so that marks with a p near .05 say little.",
         "**Cost** is that of one fit on one thread, validations included: processor seconds, which"
         " other work beside it lengthens less than wall time, and the peak memory of the process.",
         *(
@@ -235,9 +238,10 @@ def _difference_table(result: Comparison) -> Section:
         cells = {one["key"]: cell(values.get(one["key"]), source) for one in columns}
         rows.append(row(entrant.model, cells))
     best = result.entrants[0].model
+    counted = ", weighted by held-out items" if named_metric(result.metric).micro else ""
     caption = (
-        f"{result.metric} of each user, averaged over seeds, less that of {best}: mean, paired"
-        " bootstrap interval, and sign-flip test."
+        f"{result.metric} of each user, averaged over seeds, less that of {best}: mean{counted},"
+        " paired bootstrap interval, and sign-flip test."
     )
     return table(f"Against {best}", columns, rows, caption=caption, label="model")
 

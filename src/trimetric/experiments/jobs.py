@@ -19,6 +19,7 @@ from trimetric._version import __version__
 from trimetric.engine.threads import threads
 from trimetric.errors import Interrupted, MissingExtra, TrimetricError
 from trimetric.evaluation import BestPerMetric, evaluate, leaked_pool, protocol, validator
+from trimetric.evaluation import metric as named_metric
 from trimetric.experiments import origin
 from trimetric.experiments.machine import peak_memory, reset_peak_memory
 from trimetric.experiments.margins import MarginTrace, margins_of
@@ -137,7 +138,8 @@ def execute(job: Job, split: "Split") -> dict[str, Any]:
         "metrics" by protocol and name, "seconds" and "cpu_seconds" of fitting, "epochs",
         "best_epoch", "tuned" (the settings that the model selected by the data, if any), "memory"
         (peak of the process while fitting, in MiB), "per_user", "margins" and "trace" if
-        the job keeps them. If the model refuses the data or diverges: only "error"; if a library
+        the job keeps them, "held_out" (how many items are of each user) with a micro-averaged
+        metric for each user. If the model refuses the data or diverges: only "error"; if a library
         that it needs is not installed, "of_machine" too.
     """
     try:
@@ -155,6 +157,12 @@ def per_user(results: Sequence[Mapping[str, Any]], metric: str) -> np.ndarray:
     """Return a metric of each user, averaged over the results of jobs: float64 (n_users,)."""
     rows = [[np.nan if v is None else v for v in run["per_user"][metric]] for run in results]
     return np.mean(np.asarray(rows, dtype=np.float64), axis=0)
+
+
+def user_weights(results: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+    """Return what each user counts in the mean of `per_user`, float64 (n_users,); None for 1."""
+    held = results[0].get("held_out") if results else None
+    return None if held is None else np.asarray(held, dtype=np.float64)
 
 
 def _run(job: Job, split: "Split") -> dict[str, Any]:
@@ -198,6 +206,8 @@ def _run(job: Job, split: "Split") -> dict[str, Any]:
             name: [None if np.isnan(v) else v for v in first.values(name).tolist()]
             for name in job.per_user
         }
+        if any(named_metric(name).micro for name in job.per_user):
+            result["held_out"] = first.ranks.held.tolist()
     if job.margins:
         result["margins"] = margins_of(model, split)
         result["trace"] = trace.columns(model.history, model.config.metric)

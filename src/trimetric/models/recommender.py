@@ -284,6 +284,10 @@ class Recommender(ABC):
         They are left out of recommendations, and models that score by a user's history (ease,
         itemknn) count them as part of it. Users and items that the model does not know are ignored.
 
+        Evaluation takes them for training interactions: users and items that have no others are
+        known then, and more of a test part counts than before. Mark models that are compared
+        alike, or none.
+
         Parameters
         ----------
         interactions : the same as `fit` takes
@@ -518,7 +522,8 @@ class Recommender(ABC):
             `space.index.Index`.
         diversity : float
             0..1: how much unlike each other the items of a list are to be, at the cost of being
-            near to the user. Lists are chosen among the best 10·k items: see `space.diversity`.
+            near to the user. Lists are chosen among the best 10·k items, at least 100: see
+            `space.diversity`.
         rerank : "mmr" or "dpp"
             How: by maximal marginal relevance, or by a determinantal point process.
 
