@@ -110,6 +110,8 @@ def test_a_library_that_was_missing_is_asked_for_again(
     models, out = ("popularity", "ials"), tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.syspath_prepend(absent)  # processes that it starts look there too
+        with pytest.raises(DataError, match="needs the library implicit"):
+            compare(SPLIT, ["ials"], out=tmp_path / "alone", seeds=1, trials=1)
         first = compare(SPLIT, models, out=out, seeds=1, trials=1)
     assert "needs the library implicit" in first.rows()[1]["error"]
     again = compare(SPLIT, models, out=out, seeds=1, trials=1)

@@ -535,7 +535,7 @@ def test_items_are_shown_with_their_columns(client: Client) -> None:
         ({"title": ["a"]}, "no column item or id"),
         ({"item": [1, 1]}, "item 1 is there twice"),
         ({"item": [1, None]}, "row 2 has no id"),
-        ({"item": [1.5]}, r"whole numbers within 2\^53 or text"),
+        ({"item": [1.5]}, r"whole numbers below 2\^53 or text"),
         ({"item": [float("nan")]}, "row 1 has no id"),
         ({"item": [1], "score": [2]}, "'score'"),
         ({"item": [1], "version": ["x"]}, "'version'"),

@@ -281,8 +281,8 @@ def test_the_command(model: tm.SML, tmp_path: Any) -> None:
     new = ("explain", "m", "--item", item, "--liked", ITEMS[0], "--liked", ITEMS[1])
     again = model.explain_for(ITEMS[:2], item).to_dict()
     assert document(*new, cwd=tmp_path) == json.loads(json.dumps({"folder": "m", **again}))
-    (tmp_path / "bare.csv").write_text("item,name\n1,2\n")
-    assert "'title'" in refused(*asked, "--items", "bare.csv", cwd=tmp_path)
+    (tmp_path / "bare.csv").write_text("item,brand\n1,2\n")
+    assert "has no column title" in refused(*asked, "--items", "bare.csv", cwd=tmp_path)
 
 
 def test_what_takes_from_a_score_is_not_said_to_add_to_it() -> None:

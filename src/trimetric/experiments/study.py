@@ -69,6 +69,8 @@ def run(
     before, began = seconds(folder), time.monotonic()
 
     def keep_time() -> None:
+        if not folder.exists():  # nothing is kept yet
+            return
         with replacing(folder / _CLOCK) as out:
             out.write(json.dumps(before + time.monotonic() - began).encode())
 
@@ -78,8 +80,7 @@ def run(
     except WorkerLost as error:
         raise WorkerLost(f"{error}; finished results are kept in {folder}") from None
     finally:
-        if folder.exists():
-            keep_time()
+        keep_time()
 
 
 def seconds(folder: Path) -> float:
