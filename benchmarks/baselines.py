@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def load(name: str) -> Any:
         return tm.datasets.load(name, min_rating=4)
     print(f"{name} was not found (set TRIMETRIC_DATA); a generated set stands in")
     pairs = tm.synthetic.scale(*SHAPES[name])
-    return replace(tm.Interactions.from_arrays(*pairs), name=f"generated, for {name}")
+    return tm.Interactions.from_arrays(*pairs).changed(name=f"generated, for {name}")
 
 
 def summary(values: list[float], digits: int = 4) -> dict[str, float]:
