@@ -27,6 +27,7 @@ def test_records_of_other_code_are_told():
     stale = runpy.run_path(str(TOOL))["stale"]
     record = {"date": "today", "machine": {"trimetric": tm.__version__}}
     record = json.loads(json.dumps({**record, "origin": origin(["sml", "ease"])}))
+    record["origin"]["commit"] = "0123456789ab"  # there is none in a copy without its history
     assert stale(record) == []
     record["origin"]["recipe"]["sml"] = "another"
     assert stale(record) == ["the default settings of sml have changed since today"]
@@ -36,7 +37,8 @@ def test_records_of_other_code_are_told():
         "the default settings of gone have changed since today",
     ]
     assert stale({"machine": {"trimetric": "0.0.1"}}) == [
-        f"made by version 0.0.1, not {tm.__version__}"
+        f"made by version 0.0.1, not {tm.__version__}",
+        "names no commit",
     ]
 
 
