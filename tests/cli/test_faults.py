@@ -81,7 +81,9 @@ def limited(kind: int, value: int) -> object:
     return lambda: resource.setrlimit(kind, (value, value))
 
 
-@pytest.mark.parametrize("descriptors", [6, 8, 15, 16, 20])
+@pytest.mark.parametrize(
+    "descriptors", [6, 16, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 15, 20))]
+)
 def test_few_file_descriptors_are_named_as_the_cause(
     descriptors: int, model: Path, tmp_path: Path
 ) -> None:

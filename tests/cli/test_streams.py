@@ -37,7 +37,10 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
         assert text in shown
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latin-1", "cp1252"))],
+)
 def test_ids_are_kept_where_standard_output_is_not_utf8(encoding: str, folder: Path) -> None:
     r"""They were written as \xeb, which is no JSON, and in csv as other ids."""
     name = "Zoë 李 🥖"

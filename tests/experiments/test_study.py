@@ -55,6 +55,7 @@ compare(split, ["popularity"], trials=1, out="out", workers=1)
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_workers_would_run_too_is_told_so(tmp_path: Path) -> None:
     """It was said that memory had run out."""
     (tmp_path / "script.py").write_text(UNGUARDED)
@@ -100,6 +101,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
         assert text in said
 
 
+@pytest.mark.slow
 def test_a_library_that_was_missing_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +153,9 @@ def test_a_job_is_the_models_own_evaluation() -> None:
     assert got["epochs"] == 4
 
 
-@pytest.mark.parametrize("metric", ["micro_recall@10", "recall@10"])
+@pytest.mark.parametrize(
+    "metric", ["micro_recall@10", pytest.param("recall@10", marks=pytest.mark.slow)]
+)
 def test_what_is_tested_is_the_difference_of_what_is_shown(metric: str, tmp_path: Path) -> None:
     """Of a metric averaged over interactions too, in which users count by their held-out items."""
     few_held_out = SPLIT.test.to_frame().filter(pl.len().over("user") == 1)

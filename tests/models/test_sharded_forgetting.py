@@ -42,7 +42,7 @@ def never_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trimetric.models.load", refuse)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("gone", [(2, 0), (0, 2), (3, 1)], ids=["users", "items", "both"])
 def test_what_is_left_is_what_the_whole_leaves(
     model: Any, gone: tuple[int, int], elsewhere: bool, tmp_path: Path
