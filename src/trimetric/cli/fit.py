@@ -154,8 +154,10 @@ def fit(
     whole = core.of(whole, log)
     parts = _parts(whole, valid, valid_share, columns, at_once)
     log(parts.message)
-    begin = start_of(untrained, start, anchor)
-    finished = _finished(untrained, parts, partitions, begin, out) if resume else None
+    finished = None
+    if resume:
+        begin = start_of(untrained, start, anchor)
+        finished = _finished(untrained, parts, partitions, begin, out)
     if resume and finished is None:
         _check_resumable(untrained, out)
     if finished:

@@ -20,7 +20,7 @@ from trimetric.experiments.jobs import Job, seeded, user_weights
 from trimetric.experiments.report.header import header
 from trimetric.experiments.study import Log, Plan
 from trimetric.experiments.tune import Budget, budget, tuned
-from trimetric.keywords import check_count, check_text
+from trimetric.keywords import check_count, check_text, plain
 from trimetric.models import REFERENCES, REGISTRY, SYSTEMS
 from trimetric.storage import places
 
@@ -236,10 +236,7 @@ def _fixed(settings: Any) -> dict[str, dict[str, Any]]:
         raise ParameterError(
             f"settings are of {unknown[0]!r}, which is no model; models are {', '.join(REGISTRY)}"
         )
-    return {
-        name: {n: v.item() if isinstance(v, np.generic) else v for n, v in of.items()}
-        for name, of in given.items()
-    }
+    return {name: {n: plain(v) for n, v in of.items()} for name, of in given.items()}
 
 
 def _mean(entrant: Entrant, protocol: str, metric: str) -> float:

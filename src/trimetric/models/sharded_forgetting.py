@@ -82,16 +82,19 @@ def forget(
     """
     gone = {"user": _known(model, "user", users), "item": _known(model, "item", items)}
     check_left(gone, {"user": model.n_users, "item": model.n_items})
-    survey = _survey(model, gone)
+    users_gone: dict[int, list] = {}
+    for user, part in zip(gone["user"], model.part_of(gone["user"]).tolist(), strict=True):
+        users_gone.setdefault(part, []).append(user)
+    survey = _survey(model, users_gone, gone["item"])
     counts = len(gone["user"]), len(gone["item"])
     provenance, before = provenance_left(
         model.provenance, (survey.fingerprint, survey.pairs), counts
     )
-    written = range(model.n_parts) if gone["item"] else np.unique(model.part_of(gone["user"]))
+    written = range(model.n_parts) if gone["item"] else sorted(users_gone)
     shapes: dict[str, int] = {}
     with _writing(model, target, provenance, replaces) as (writer, replaced):
-        for part in map(int, written):
-            one, left, kept = _left(model, part, gone)
+        for part in written:
+            one, left, kept = _left(model, part, users_gone, gone["item"])
             after, scorer = copy(one), one.part_without(one._state, left, kept, survey.share)
             after._fitted = replace(left, scorer=scorer)
             tensors, known = after.tensors(), left.known
@@ -101,7 +104,7 @@ def forget(
                 shapes = {name: len(array) for name, array in shared.items()}
             mine = {name: tensors[name] for name in model.user_names & tensors.keys()}
             writer.users(part, mine, known.user_ids, known.seen, known.weights, known.validated)
-        for part in set(range(model.n_parts)) - {*map(int, written)}:
+        for part in set(range(model.n_parts)) - {*written}:
             writer.keep(part, model)
         writer.finish(replaced, survey.popularity)
     rows = {name: len(array) - shapes[name] for name, array in model.items.tensors.items()}
@@ -127,12 +130,12 @@ class _Survey(NamedTuple):
     share: Any  # see `Recommender.share_left`
 
 
-def _survey(model: "ShardedModel", gone: dict[str, list]) -> _Survey:
-    n_items = model.n_items - len(gone["item"])
+def _survey(model: "ShardedModel", users_gone: dict[int, list], items_gone: list) -> _Survey:
+    n_items = model.n_items - len(items_gone)
     popularity, pairs, digest = np.zeros(n_items, dtype=np.int64), 0, sha256()
     total: Any = None
     for part in range(model.n_parts):
-        one, left, kept = _left(model, part, gone)
+        one, left, kept = _left(model, part, users_gone, items_gone)
         rest = interactions_of(left.known)
         popularity += np.bincount(rest.items, minlength=n_items)
         pairs += len(rest)
@@ -143,14 +146,12 @@ def _survey(model: "ShardedModel", gone: dict[str, list]) -> _Survey:
 
 
 def _left(
-    model: "ShardedModel", part: int, gone: dict[str, list]
+    model: "ShardedModel", part: int, users_gone: dict[int, list], items_gone: list
 ) -> tuple[Recommender, Fitted, Kept]:
     """Return a part, what is left of it but for the scorer, and the rows that stay."""
     one = model.part(part)
-    mine = [
-        id for id, at in zip(gone["user"], model.part_of(gone["user"]), strict=True) if at == part
-    ]
-    kept = Kept(rows_left(one.user_ids, mine), rows_left(one.item_ids, gone["item"]))
+    users = rows_left(one.user_ids, users_gone.get(part, []))
+    kept = Kept(users, rows_left(one.item_ids, items_gone))
     return one, replace(one._state, known=known_without(one.known, kept)), kept
 
 
